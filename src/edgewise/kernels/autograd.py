@@ -1,0 +1,187 @@
+r"""The derivative rules of the three contractions, written once for every basis and every backend.
+
+All three are partial derivatives of $L_\nu(x; h, c, g)$ (see `reference`), so each derivative of each is one of the three
+again; a derivative in x raises $\nu$ by one and multiplies by h. The rules hold for reverse mode, forward mode and `vmap`,
+to any order. `grid` is not differentiated.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
+
+from edgewise.kernels import reference
+from edgewise.kernels.reference import EdgeSpec
+
+
+class Kernel(Protocol):
+    """The three contractions of one backend, with the signatures of `reference`."""
+
+    def edge_sum(self, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor: ...
+    def edge_pull(self, g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor: ...
+    def edge_outer(self, g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor: ...
+
+
+def edge_sum(
+    kernel: Kernel, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None
+) -> Tensor:
+    """`reference.edge_sum` computed by `kernel`, differentiable to any order."""
+    return EdgeSum.apply(x, coef, h, grid, spec, kernel)
+
+
+def edge_pull(kernel: Kernel, g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:
+    """`reference.edge_pull` computed by `kernel`, differentiable to any order."""
+    return EdgePull.apply(g, x, coef, grid, spec, kernel)
+
+
+def edge_outer(kernel: Kernel, g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
+    """`reference.edge_outer` computed by `kernel`, differentiable to any order."""
+    return EdgeOuter.apply(g, x, h, grid, spec, kernel)
+
+
+def _forward_mode_inside(rule):
+    """Let a jvp rule be differentiated in forward mode again.
+
+    torch runs the rule with forward mode switched off, for all levels, so that a nested `torch.func.jvp` would silently
+    return zeros. Switched on again, the rule must not see its own level: that tangent is what it computes.
+    """
+
+    @functools.wraps(rule)
+    def nested(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
+        with _set_fwd_grad_enabled(True):
+            primals = [t if t is None else unpack_dual(t).primal for t in ctx.saved_tensors]
+            return rule(primals, ctx.spec, ctx.kernel, *tangents)
+
+    return nested
+
+
+class _Contraction(Function):
+    """What the three share: saved tensors for both modes, and `vmap` by folding the mapped axis into the batch."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.spec, ctx.kernel = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+
+class EdgeSum(_Contraction):
+    @staticmethod
+    def forward(x: Tensor, coef: Tensor, h: Tensor | None, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
+        return kernel.edge_sum(x, coef, grid, spec, h)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, coef, h, grid = ctx.saved_tensors
+        spec, kernel = ctx.spec, ctx.kernel
+        needs_x, needs_coef, needs_h = ctx.needs_input_grad[:3]
+        dx = _times(edge_pull(kernel, g, x, coef, grid, spec.differentiated()), h) if needs_x else None
+        dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
+        dh = edge_pull(kernel, g, x, coef, grid, spec) if needs_h else None
+        return dx, dc, dh, None, None, None
+
+    @staticmethod
+    @_forward_mode_inside
+    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tx: Tensor | None, tc: Tensor | None, th: Tensor | None, *_: None) -> Tensor | None:
+        x, coef, h, grid = primals
+        return _total(
+            tx is not None and edge_sum(kernel, x, coef, grid, spec.differentiated(), _times(tx, h)),
+            tc is not None and edge_sum(kernel, x, tc, grid, spec, h),
+            th is not None and edge_sum(kernel, x, coef, grid, spec, th),
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], x, coef, h, grid, spec, kernel):
+        if in_dims[1] is None and in_dims[3] is None:
+            x, h = _leading(info.batch_size, (x, h), (in_dims[0], in_dims[2]))
+            return edge_sum(kernel, x, coef, grid, spec, h), 0
+        mapped = torch.vmap(lambda *t: reference.edge_sum(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
+        return mapped(x, coef, h, grid), 0
+
+
+class EdgePull(_Contraction):
+    @staticmethod
+    def forward(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
+        return kernel.edge_pull(g, x, coef, grid, spec)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
+        g, x, coef, grid = ctx.saved_tensors
+        spec, kernel = ctx.spec, ctx.kernel
+        needs_g, needs_x, needs_coef = ctx.needs_input_grad[:3]
+        dg = edge_sum(kernel, x, coef, grid, spec, h) if needs_g else None
+        dx = h * edge_pull(kernel, g, x, coef, grid, spec.differentiated()) if needs_x else None
+        dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
+        return dg, dx, dc, None, None, None
+
+    @staticmethod
+    @_forward_mode_inside
+    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tg: Tensor | None, tx: Tensor | None, tc: Tensor | None, *_: None) -> Tensor | None:
+        g, x, coef, grid = primals
+        return _total(
+            tg is not None and edge_pull(kernel, tg, x, coef, grid, spec),
+            tx is not None and tx * edge_pull(kernel, g, x, coef, grid, spec.differentiated()),
+            tc is not None and edge_pull(kernel, g, x, tc, grid, spec),
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], g, x, coef, grid, spec, kernel):
+        if in_dims[2] is None and in_dims[3] is None:
+            g, x = _leading(info.batch_size, (g, x), in_dims[:2])
+            return edge_pull(kernel, g, x, coef, grid, spec), 0
+        mapped = torch.vmap(lambda *t: reference.edge_pull(*t, spec), in_dims[:4])
+        return mapped(g, x, coef, grid), 0
+
+
+class EdgeOuter(_Contraction):
+    @staticmethod
+    def forward(g: Tensor, x: Tensor, h: Tensor | None, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
+        return kernel.edge_outer(g, x, grid, spec, h)
+
+    @staticmethod
+    def backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
+        g, x, h, grid = ctx.saved_tensors
+        spec, kernel = ctx.spec, ctx.kernel
+        needs_g, needs_x, needs_h = ctx.needs_input_grad[:3]
+        dg = edge_sum(kernel, x, c, grid, spec, h) if needs_g else None
+        dx = _times(edge_pull(kernel, g, x, c, grid, spec.differentiated()), h) if needs_x else None
+        dh = edge_pull(kernel, g, x, c, grid, spec) if needs_h else None
+        return dg, dx, dh, None, None, None
+
+    @staticmethod
+    @_forward_mode_inside
+    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tg: Tensor | None, tx: Tensor | None, th: Tensor | None, *_: None) -> Tensor | None:
+        g, x, h, grid = primals
+        return _total(
+            tg is not None and edge_outer(kernel, tg, x, grid, spec, h),
+            tx is not None and edge_outer(kernel, g, x, grid, spec.differentiated(), _times(tx, h)),
+            th is not None and edge_outer(kernel, g, x, grid, spec, th),
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], g, x, h, grid, spec, kernel):
+        # The result keeps the mapped axis while the batch axis is summed, so the samples cannot be folded together.
+        mapped = torch.vmap(lambda *t: reference.edge_outer(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
+        return mapped(g, x, h, grid), 0
+
+
+def _times(t: Tensor, h: Tensor | None) -> Tensor:
+    return t if h is None else t * h
+
+
+def _total(*terms: Tensor | bool) -> Tensor | None:
+    present = [t for t in terms if isinstance(t, Tensor)]
+    return sum(present[1:], present[0]) if present else None
+
+
+def _leading(size: int, tensors: tuple[Tensor | None, ...], dims: tuple[int | None, ...]) -> list[Tensor | None]:
+    """Every tensor with the mapped axis in front, expanded where it was not mapped."""
+    return [
+        t if t is None else (t.expand(size, *t.shape) if d is None else t.movedim(d, 0))
+        for t, d in zip(tensors, dims, strict=True)
+    ]

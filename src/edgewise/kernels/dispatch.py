@@ -1,0 +1,90 @@
+"""Which kernel computes a sum over edges: the only place that chooses.
+
+Three doors: no kernel for this basis, device or dtype -> the reference; compiling or exporting -> the kernel's custom op;
+otherwise -> the `autograd.Function`s of `autograd`, which work under `torch.func` as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgewise.kernels import autograd, reference
+from edgewise.kernels.autograd import Kernel
+from edgewise.kernels.reference import EdgeSpec
+
+Refusal = str | None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A named kernel, the same kernel as custom ops for `torch.compile` (or None), and what it can do.
+
+    `refuses(spec, x)` returns None where the kernel serves the functions `spec` at inputs like x, else the reason.
+    """
+
+    name: str
+    kernel: Kernel
+    refuses: Callable[[EdgeSpec, Tensor], Refusal]
+    compiled: Kernel | None = None
+
+
+_backends: dict[str, Backend] = {}
+_forced: str | None = None
+
+
+def register_kernel(backend: Backend) -> None:
+    """Add a backend; later ones are asked first. A duplicate name raises `ValueError`."""
+    if backend.name in _backends or backend.name == "reference":
+        raise ValueError(f"a kernel named {backend.name!r} is registered already; choose another name")
+    _backends[backend.name] = backend
+
+
+@contextlib.contextmanager
+def use_backend(name: str | None) -> Iterator[None]:
+    """Within the block, compute with this backend alone ("reference" or a registered name); None lets dispatch choose.
+
+    Raises `ValueError` for an unknown name, and where the named kernel cannot do what a layer asks of it.
+    """
+    global _forced
+    if name is not None and name != "reference" and name not in _backends:
+        raise ValueError(f"unknown backend {name!r}; there are {', '.join(['reference', *_backends])}")
+    previous, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = previous
+
+
+def select(spec: EdgeSpec, x: Tensor) -> Backend | None:
+    """The backend for these functions at inputs like x; None is the reference."""
+    if _forced == "reference":
+        return None
+    if _forced is not None:
+        reason = _backends[_forced].refuses(spec, x)
+        if reason is not None:
+            raise ValueError(f"backend {_forced!r} was asked for and cannot be used: {reason}")
+        return _backends[_forced]
+    for backend in reversed(_backends.values()):
+        if backend.refuses(spec, x) is None:
+            return backend
+    return None
+
+
+def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
+    """For every backend, newest first, why it would not be used; None where it would."""
+    return {b.name: b.refuses(spec, x) for b in reversed(_backends.values())}
+
+
+def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
+    r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$ by the best kernel there is."""
+    backend = select(spec, x)
+    if backend is None or (torch.compiler.is_compiling() and backend.compiled is None):
+        return reference.edge_sum(x, coef, grid, spec, h)
+    if torch.compiler.is_compiling():
+        return backend.compiled.edge_sum(x, coef, grid, spec, h)
+    return autograd.edge_sum(backend.kernel, x, coef, grid, spec, h)

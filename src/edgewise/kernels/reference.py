@@ -1,0 +1,88 @@
+r"""The specification: the three contractions of a sum over edges, in plain torch.
+
+With the design $B_k^{(\nu)}(x_{bj})$ (the residual function, where there is one, is its last column $k = K$) all three are
+partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
+
+$$ L_\nu(x; h, c, g) = \sum_{b,i,j,k} g_{bi}\, h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) $$
+
+Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` stands for ones. Every other kernel must agree with these in
+value and in three derivative orders.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import Basis, residual_derivative
+
+
+class EdgeSpec(NamedTuple):
+    """What the functions on the edges are: a basis, a residual function or None, and the derivative order."""
+
+    basis: Basis
+    residual: str | None = None
+    order: int = 0
+
+    def differentiated(self) -> EdgeSpec:
+        """The same functions, one derivative order higher."""
+        return self._replace(order=self.order + 1)
+
+    @property
+    def size(self) -> int:
+        """Coefficients per edge: those of the basis and one for the residual function."""
+        return self.basis.size + (self.residual is not None)
+
+
+def design(
+    x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: EdgeSpec
+) -> Float[Tensor, "*b in size"]:
+    r"""The functions at the inputs, $B_k^{(\nu)}(x_{bj})$, the residual function last."""
+    values = spec.basis.derivative(x, grid, spec.order)
+    if spec.residual is None:
+        return values
+    return torch.cat([values, residual_derivative(spec.residual, x, spec.order)[..., None]], dim=-1)
+
+
+def edge_sum(
+    x: Float[Tensor, "*b in"],
+    coef: Float[Tensor, "in size out"],
+    grid: Float[Tensor, "in points"],
+    spec: EdgeSpec,
+    h: Float[Tensor, "*b in"] | None = None,
+) -> Float[Tensor, "*b out"]:
+    r"""$\partial L/\partial g$: $y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$."""
+    phi = _weighted(design(x, grid, spec), h)
+    return phi.flatten(-2) @ coef.flatten(0, 1)
+
+
+def edge_pull(
+    g: Float[Tensor, "*b out"],
+    x: Float[Tensor, "*b in"],
+    coef: Float[Tensor, "in size out"],
+    grid: Float[Tensor, "in points"],
+    spec: EdgeSpec,
+) -> Float[Tensor, "*b in"]:
+    r"""$\partial L/\partial h$: $v_{bj} = \sum_{ik} g_{bi}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$."""
+    pulled = (g @ coef.flatten(0, 1).T).unflatten(-1, coef.shape[:2])
+    return (pulled * design(x, grid, spec)).sum(-1)
+
+
+def edge_outer(
+    g: Float[Tensor, "*b out"],
+    x: Float[Tensor, "*b in"],
+    grid: Float[Tensor, "in points"],
+    spec: EdgeSpec,
+    h: Float[Tensor, "*b in"] | None = None,
+) -> Float[Tensor, "in size out"]:
+    r"""$\partial L/\partial c$: $o_{jki} = \sum_b g_{bi}\, h_{bj}\, B_k^{(\nu)}(x_{bj})$."""
+    phi = _weighted(design(x, grid, spec), h)
+    flat = phi.reshape(-1, phi.shape[-2] * phi.shape[-1])
+    return (flat.T @ g.reshape(-1, g.shape[-1])).unflatten(0, phi.shape[-2:])
+
+
+def _weighted(phi: Tensor, h: Tensor | None) -> Tensor:
+    return phi if h is None else phi * h[..., None]

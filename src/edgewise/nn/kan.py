@@ -1,0 +1,158 @@
+"""The network: layers of curves, with multiplication nodes between them where the widths ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise.bases import Basis
+from edgewise.nn.affine import Affine
+from edgewise.nn.linear import KANLinear
+from edgewise.nn.products import ProductNodes
+
+Width = int | Sequence[int | Sequence[int]]
+
+
+class KAN(nn.Module):
+    """A Kolmogorov-Arnold network (Liu et al., arXiv 2404.19756, eq. 2.7), shapes (*batch, in) -> (*batch, out).
+
+    `KAN([2, 5, 1])` has five hidden sums; `KAN([2, (3, 2), 1])` three hidden sums and two products of two factors;
+    `KAN([2, (3, [2, 3]), 1])` a product of two and one of three.
+
+    Args:
+        widths: nodes per layer, at least two entries; an entry is a number of sums or a pair (sums, products), where
+            products is their number or the list of their arities.
+        basis: the functions on the edges, for every layer; `BSpline(5, 3)` by default.
+        residual: the fixed function beside every curve, "silu", "identity" or None.
+        bias: learn a bias per sum.
+        grid_range: the interval that the grids cover at the start.
+        generator: source of randomness of the initial values.
+        input_names: names of the inputs, for plots and formulas.
+        output_names: names of the outputs.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[Width],
+        basis: Basis | None = None,
+        *,
+        residual: str | None = "silu",
+        bias: bool = True,
+        grid_range: Sequence[float] = (-1.0, 1.0),
+        generator: torch.Generator | None = None,
+        input_names: Iterable[str] | None = None,
+        output_names: Iterable[str] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        nodes = [_nodes(n, w) for n, w in enumerate(widths)]
+        if len(nodes) < 2:
+            raise ValueError(f"widths needs an input and an output layer, such as [2, 5, 1]; got {list(widths)}")
+        if nodes[0][1]:
+            raise ValueError(f"widths[0] = {widths[0]!r}: inputs cannot be products; put them in a later layer")
+        layers: list[nn.Module] = []
+        features = nodes[0][0]
+        for sums, arities in nodes[1:]:
+            layers.append(
+                KANLinear(
+                    features,
+                    sums + sum(arities),
+                    basis,
+                    residual=residual,
+                    bias=bias,
+                    grid_range=grid_range,
+                    generator=generator,
+                    device=device,
+                    dtype=dtype,
+                )
+            )
+            if arities:
+                layers.append(ProductNodes(sums, arities))
+            features = sums + len(arities)
+        self._set(layers, None, None, input_names, output_names)
+
+    @classmethod
+    def assemble(
+        cls,
+        layers: Iterable[KANLinear | ProductNodes],
+        *,
+        input_affine: Affine | None = None,
+        output_affine: Affine | None = None,
+        input_names: Iterable[str] | None = None,
+        output_names: Iterable[str] | None = None,
+    ) -> KAN:
+        """A network from its layers, which are taken as they are; how structural operations build their results."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model._set(list(layers), input_affine, output_affine, input_names, output_names)
+        return model
+
+    def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
+        if self.input_affine is not None:
+            x = self.input_affine(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x if self.output_affine is None else self.output_affine(x)
+
+    @property
+    def widths(self) -> list[int | tuple[int, tuple[int, ...]]]:
+        """Nodes per layer, as the constructor takes them."""
+        widths: list[int | tuple[int, tuple[int, ...]]] = [self.layers[0].in_features]
+        for layer in self.layers:
+            if isinstance(layer, ProductNodes):
+                widths[-1] = (layer.sums, layer.arities)
+            else:
+                widths.append(layer.out_features)
+        return widths
+
+    @property
+    def in_features(self) -> int:
+        return self.layers[0].in_features
+
+    @property
+    def out_features(self) -> int:
+        return self.layers[-1].out_features
+
+    def _set(
+        self,
+        layers: list[nn.Module],
+        input_affine: Affine | None,
+        output_affine: Affine | None,
+        input_names: Iterable[str] | None,
+        output_names: Iterable[str] | None,
+    ) -> None:
+        self.layers = nn.ModuleList(layers)
+        self.input_affine, self.output_affine = input_affine, output_affine
+        self.input_names = _names("input_names", input_names, self.in_features)
+        self.output_names = _names("output_names", output_names, self.out_features)
+
+
+def _nodes(n: int, width: Width) -> tuple[int, tuple[int, ...]]:
+    """The number of sums and the arities of the products of one entry of widths."""
+    entry = (width, 0) if not isinstance(width, Sequence) else tuple(width)
+    try:
+        sums, products = entry
+        arities = (2,) * int(products) if not isinstance(products, Sequence) else tuple(int(a) for a in products)
+        good = int(sums) == sums and sums >= 0 and all(a >= 2 for a in arities) and sums + len(arities) > 0
+        good = good and (isinstance(products, Sequence) or int(products) == products >= 0)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            f"widths[{n}] = {width!r}: give a positive number of sums, or a pair (sums, products) such as (3, 2), "
+            "where products is their number or a list of arities of at least 2"
+        )
+    return int(sums), arities
+
+
+def _names(what: str, names: Iterable[str] | None, features: int) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    names = tuple(str(name) for name in names)
+    if len(names) != features or len(set(names)) != features:
+        raise ValueError(f"{what} must be {features} different names, got {list(names)}")
+    return names

@@ -1,0 +1,90 @@
+"""The default functions for symbolic edges: pykan's, without its duplicates, and the hyperbolic ones."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import sympy
+import torch
+from torch import Tensor
+
+from edgewise.nn.symbolic import Library, SymbolicFn
+
+_POSITIVE = (math.ulp(0.0), math.inf)
+
+
+def _zero(x: Tensor) -> Tensor:
+    return torch.zeros_like(x)
+
+
+def _zero_sympy(x: sympy.Expr) -> sympy.Expr:
+    return sympy.Integer(0)
+
+
+def _identity(x):
+    return x
+
+
+def _power(x, exponent):
+    return x**exponent
+
+
+def _gaussian(x: Tensor) -> Tensor:
+    return torch.exp(-(x**2))
+
+
+def _gaussian_sympy(x: sympy.Expr) -> sympy.Expr:
+    return sympy.exp(-(x**2))
+
+
+def _fractional(x, numerator, denominator):
+    return x ** sympy.Rational(numerator, denominator)
+
+
+def _integer_power(n: int, complexity: float) -> SymbolicFn:
+    power = partial(_power, exponent=n)
+    name = f"x^{n}" if n > 0 else ("1/x" if n == -1 else f"1/x^{-n}")
+    return SymbolicFn(name, power, power, complexity, poles=None if n > 0 else (0.0, math.inf))
+
+
+DEFAULT_LIBRARY = Library(
+    [
+        SymbolicFn("0", _zero, _zero_sympy, 0),
+        SymbolicFn("x", _identity, _identity, 1),
+        _integer_power(2, 2),
+        _integer_power(3, 3),
+        _integer_power(4, 3),
+        _integer_power(5, 4),
+        _integer_power(-1, 2),
+        _integer_power(-2, 3),
+        _integer_power(-3, 4),
+        _integer_power(-4, 4),
+        _integer_power(-5, 5),
+        SymbolicFn("sqrt", torch.sqrt, sympy.sqrt, 2, domain=(0.0, math.inf)),
+        SymbolicFn(
+            "x^1.5",
+            partial(_power, exponent=1.5),
+            partial(_fractional, numerator=3, denominator=2),
+            4,
+            domain=(0.0, math.inf),
+        ),
+        SymbolicFn("1/sqrt", torch.rsqrt, partial(_fractional, numerator=-1, denominator=2), 3, domain=_POSITIVE),
+        SymbolicFn("exp", torch.exp, sympy.exp, 2),
+        SymbolicFn("log", torch.log, sympy.log, 2, domain=_POSITIVE),
+        SymbolicFn("abs", torch.abs, sympy.Abs, 3),
+        SymbolicFn("sin", torch.sin, sympy.sin, 2),
+        SymbolicFn("cos", torch.cos, sympy.cos, 2),
+        SymbolicFn("tan", torch.tan, sympy.tan, 3, poles=(math.pi / 2, math.pi)),
+        SymbolicFn("sinh", torch.sinh, sympy.sinh, 3),
+        SymbolicFn("cosh", torch.cosh, sympy.cosh, 3),
+        SymbolicFn("tanh", torch.tanh, sympy.tanh, 3),
+        SymbolicFn("sign", torch.sign, sympy.sign, 3),
+        SymbolicFn("arcsin", torch.arcsin, sympy.asin, 4, domain=(-1.0, 1.0)),
+        SymbolicFn("arccos", torch.arccos, sympy.acos, 4, domain=(-1.0, 1.0)),
+        SymbolicFn("arctan", torch.arctan, sympy.atan, 4),
+        SymbolicFn("arctanh", torch.arctanh, sympy.atanh, 4, domain=(-1 + math.ulp(0.5), 1 - math.ulp(0.5))),
+        SymbolicFn("gaussian", _gaussian, _gaussian_sympy, 3),
+        SymbolicFn("erf", torch.erf, sympy.erf, 4),
+    ]
+)
