@@ -1,0 +1,85 @@
+# Everything runs inside .venv, which `make` builds from pyproject.toml and constraints.txt.
+#   PYTHON=python3.12 make venv                 another interpreter
+#   PIP_ARGS="--extra-index-url URL" make venv  more package sources (for torch without CUDA:
+#                                               https://download.pytorch.org/whl/cpu)
+PYTHON   ?= python3
+PIP_ARGS ?=
+JOBS     ?= 2
+EXTRAS   := dev,viz,sklearn,cli
+BIN      := .venv/bin
+READY    := .venv/.ready
+DOCS     := .venv/.ready-docs
+PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+# One thread in every test process: JOBS processes run side by side.
+PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel clean distclean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY)  ## build .venv with the pinned packages (again only when a pin changes)
+
+$(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "No '$(PYTHON)' here. Install Python 3.11 or newer (Debian: sudo apt install python3 python3-venv)," \
+	       "or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "edgewise needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version)." \
+	       "Name a newer one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python cannot make virtual environments." \
+	       "On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Setting up .venv (torch and the tools, a few minutes the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(DOCS): $(READY)
+	@$(PIP) -e '.[$(EXTRAS),docs]'
+	@touch $@
+
+demo: venv  ## from a table to a formula: the signature of 9,996 hyperbolic knots
+	$(BIN)/edgewise fit knots --target signature --out demo-run --force
+
+test: lint  ## lint, then the whole suite (compile tests in a run of their own)
+	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
+	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
+
+test-slow: venv  ## the tests that take minutes
+	$(PYTEST) -n $(JOBS) -m "slow and not compile"
+
+cover: venv  ## the suite with coverage of src/, at least 90 %
+	@rm -f .coverage .coverage.*
+	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report=
+	$(PYTEST) -n $(JOBS) -m "compile and not slow" --cov --cov-append --cov-report=term tests
+
+lint: venv  ## style, import contracts, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+format: venv  ## rewrite the files as `lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv  ## speed of kernels and layers on this machine
+	$(BIN)/edgewise bench
+
+reproduce: venv  ## the numbers of the papers
+	$(BIN)/edgewise reproduce
+
+docs: $(DOCS)  ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+wheel: venv  ## a wheel in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist .
+
+clean:  ## remove what builds and tests leave behind
+	rm -rf build dist demo-run htmlcov docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## the same, and .venv
+	rm -rf .venv

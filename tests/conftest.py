@@ -1,0 +1,32 @@
+"""What holds for every test: shapes and types are checked at run time, one thread, repeatable examples."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("ci" if os.environ.get("CI") else "local")
+    torch.set_num_threads(1)
+    if checks_shapes(config):
+        install_import_hook("edgewise", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not checks_shapes(config):
+        return
+    alone = pytest.mark.skip(reason="the shape-checking hook breaks fullgraph; run `pytest -m compile`")
+    for item in items:
+        if "compile" in item.keywords:
+            item.add_marker(alone)
+
+
+def checks_shapes(config: pytest.Config) -> bool:
+    """The hook rewrites every annotated function, and torch.compile cannot trace what it puts there."""
+    return not config.option.markexpr.startswith("compile")
