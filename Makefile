@@ -52,7 +52,7 @@ test-slow: venv  ## the tests that take minutes
 
 cover: venv  ## the suite with coverage of src/, at least 90 %
 	@rm -f .coverage .coverage.*
-	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report=
+	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report= --cov-fail-under=0
 	$(PYTEST) -n $(JOBS) -m "compile and not slow" --cov --cov-append --cov-report=term tests
 
 lint: venv  ## style, import contracts, types
