@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 
 OPTIONAL = ("matplotlib", "sklearn", "pandas", "anywidget", "peft", "onnx", "huggingface_hub", "tyro", "rich")
 
@@ -11,9 +10,3 @@ def test_import_brings_nothing_optional():
     code = f"import sys, edgewise; print([m for m in {OPTIONAL} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
-
-
-def test_installed_version_is_the_source_version():
-    from edgewise._version import __version__
-
-    assert version("edgewise") == __version__
