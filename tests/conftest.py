@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("ci" if os.environ.get("CI") else "local")
     torch.set_num_threads(1)
     if checks_shapes(config):
-        install_import_hook("edgewise", "beartype.beartype")
+        install_import_hook("edgewise", "typecheck.typechecked")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
