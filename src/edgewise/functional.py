@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.kernels import EdgeSpec, design
-from edgewise.kernels import edge_sum as _edge_sum
+from edgewise.kernels import EdgeSpec, design, edge_sum as _edge_sum
 
 
 def edge_sum(
@@ -46,15 +45,15 @@ def edge_values(
 
 
 def fit_curves(
-    x: Float[Tensor, "samples in"],
-    values: Float[Tensor, "samples in out"],
-    grid: Float[Tensor, "in points"],
+    x: Float[Tensor, "samples features"],
+    values: Float[Tensor, "samples features out"],
+    grid: Float[Tensor, "features points"],
     basis: Basis,
-) -> Float[Tensor, "in size out"]:
+) -> Float[Tensor, "features size out"]:
     r"""The coefficients that minimise $\sum_b (v_{bji} - \sum_k c_{jki} B_k(x_{bj}))^2$ for every edge.
 
-    Solved in float64 by a rank-revealing factorisation; where the samples leave coefficients undetermined, the solution of
-    least norm is taken, so that no curve grows where there are no data.
+    Solved in float64 by a rank-revealing factorisation; where the samples leave coefficients undetermined, the solution
+    of least norm is taken, so that no curve grows where there are no data.
     """
     phi = basis.evaluate(x.double(), grid.double()).movedim(1, 0)
     target = values.double().movedim(1, 0)

@@ -23,7 +23,7 @@ class LayerTrace:
     layer: KANLinear
     inputs: Float[Tensor, "samples in"]
 
-    def edges(self) -> Float[Tensor, "samples in out"]:
+    def edges(self) -> Float[Tensor, "*samples in out"]:
         r"""The value $\phi_{ij}(x_j)$ of every edge at every sample."""
         return self.layer.edge_values(self.inputs)
 
@@ -48,8 +48,8 @@ class Trace(Mapping[str, LayerTrace]):
 def trace(model: nn.Module, x: Tensor) -> Trace:
     """Run the model once and return what every `KANLinear` inside saw.
 
-    Gradients flow through the result unless the call stands under `torch.no_grad()`. A layer that runs several times has
-    its inputs joined. Raises `ValueError` where the model has no KAN layer.
+    Gradients flow through the result unless the call stands under `torch.no_grad()`. A layer that runs several times
+    has its inputs joined. Raises `ValueError` where the model has no KAN layer.
     """
     names = {module: name for name, module in model.named_modules() if isinstance(module, KANLinear)}
     if not names:

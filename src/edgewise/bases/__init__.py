@@ -1,12 +1,16 @@
 """Families of univariate functions. A basis is a value: settings only, no tensors inside."""
 
-from edgewise.bases._basis import Basis as Basis
-from edgewise.bases._basis import basis_from_json as basis_from_json
-from edgewise.bases._basis import registered_bases as registered_bases
+from edgewise.bases._basis import (
+    Basis as Basis,
+    basis_from_json as basis_from_json,
+    registered_bases as registered_bases,
+)
 from edgewise.bases.bspline import BSpline as BSpline
-from edgewise.bases.residual import RESIDUALS as RESIDUALS
-from edgewise.bases.residual import check_residual as check_residual
-from edgewise.bases.residual import residual_derivative as residual_derivative
+from edgewise.bases.residual import (
+    RESIDUALS as RESIDUALS,
+    check_residual as check_residual,
+    residual_derivative as residual_derivative,
+)
 
 __all__ = [
     "RESIDUALS",

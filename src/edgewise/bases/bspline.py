@@ -1,8 +1,8 @@
 r"""B-splines on a grid of break points, evaluated by local support.
 
-The knots are the break points $t_0 < \dots < t_G$ with `degree` more at either end: repeated ("clamped", well conditioned
-at every degree) or continued with the spacing of the end interval ("uniform"). Values follow the triangular recursion and
-derivatives the difference recursion of de Boor, A Practical Guide to Splines, chapters IX-X.
+The knots are the break points $t_0 < \dots < t_G$ with `degree` more at either end: repeated ("clamped", well
+conditioned at every degree) or continued with the spacing of the end interval ("uniform"). Values follow the triangular
+recursion and derivatives the difference recursion of de Boor, A Practical Guide to Splines, chapters IX-X.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class BSpline(Basis):
         intervals: number of grid intervals G per input feature.
         degree: polynomial degree (3 = cubic, twice continuously differentiable).
         knots: "clamped" repeats the end points, "uniform" continues the spacing beyond them.
-        extrapolation: outside the grid, continue "linear" (value and slope), "constant", "polynomial" (the end piece) or
-            "zero".
+        extrapolation: outside the grid, continue "linear" (value and slope), "constant", "polynomial" (the end piece)
+            or "zero".
     """
 
     name: ClassVar[str] = "bspline"

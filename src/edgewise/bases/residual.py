@@ -1,4 +1,4 @@
-"""The fixed residual function b(x) that may stand beside the basis on every curve: its weight is one more coefficient."""
+"""The fixed residual function b(x) beside the basis on every curve: its weight is one more coefficient."""
 
 from __future__ import annotations
 

@@ -1,14 +1,17 @@
 r"""The derivative rules of the three contractions, written once for every basis and every backend.
 
-All three are partial derivatives of $L_\nu(x; h, c, g)$ (see `reference`), so each derivative of each is one of the three
-again; a derivative in x raises $\nu$ by one and multiplies by h. The rules hold for reverse mode, forward mode and `vmap`,
-to any order. `grid` is not differentiated.
+All three are partial derivatives of $L_\nu(x; h, c, g)$ (see `reference`), so each derivative of each is one of the
+three again; a derivative in x raises $\nu$ by one and multiplies by h. The rules hold for reverse and forward mode and
+`vmap`, to any order. `grid` is not differentiated.
 """
+
+# torch declares the rules of a Function with *args and Any.
+# pyright: reportIncompatibleMethodOverride=false, reportArgumentType=false, reportCallIssue=false
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ from edgewise.kernels import reference
 from edgewise.kernels.reference import EdgeSpec
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """The three contractions of one backend, with the signatures of `reference`."""
 
@@ -27,9 +31,7 @@ class Kernel(Protocol):
     def edge_outer(self, g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor: ...
 
 
-def edge_sum(
-    kernel: Kernel, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None
-) -> Tensor:
+def edge_sum(kernel: Kernel, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     """`reference.edge_sum` computed by `kernel`, differentiable to any order."""
     return EdgeSum.apply(x, coef, h, grid, spec, kernel)
 
@@ -71,6 +73,8 @@ class _Contraction(Function):
 
 
 class EdgeSum(_Contraction):
+    """`edge_sum` and its rules."""
+
     @staticmethod
     def forward(x: Tensor, coef: Tensor, h: Tensor | None, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
         return kernel.edge_sum(x, coef, grid, spec, h)
@@ -87,7 +91,7 @@ class EdgeSum(_Contraction):
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tx: Tensor | None, tc: Tensor | None, th: Tensor | None, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tx, tc, th, *_: None) -> Tensor | None:
         x, coef, h, grid = primals
         return _total(
             tx is not None and edge_sum(kernel, x, coef, grid, spec.differentiated(), _times(tx, h)),
@@ -105,6 +109,8 @@ class EdgeSum(_Contraction):
 
 
 class EdgePull(_Contraction):
+    """`edge_pull` and its rules."""
+
     @staticmethod
     def forward(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
         return kernel.edge_pull(g, x, coef, grid, spec)
@@ -121,7 +127,7 @@ class EdgePull(_Contraction):
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tg: Tensor | None, tx: Tensor | None, tc: Tensor | None, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, tc, *_: None) -> Tensor | None:
         g, x, coef, grid = primals
         return _total(
             tg is not None and edge_pull(kernel, tg, x, coef, grid, spec),
@@ -139,6 +145,8 @@ class EdgePull(_Contraction):
 
 
 class EdgeOuter(_Contraction):
+    """`edge_outer` and its rules."""
+
     @staticmethod
     def forward(g: Tensor, x: Tensor, h: Tensor | None, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
         return kernel.edge_outer(g, x, grid, spec, h)
@@ -155,7 +163,7 @@ class EdgeOuter(_Contraction):
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list[Tensor], spec: EdgeSpec, kernel: Kernel, tg: Tensor | None, tx: Tensor | None, th: Tensor | None, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, th, *_: None) -> Tensor | None:
         g, x, h, grid = primals
         return _total(
             tg is not None and edge_outer(kernel, tg, x, grid, spec, h),

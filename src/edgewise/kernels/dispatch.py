@@ -1,7 +1,7 @@
 """Which kernel computes a sum over edges: the only place that chooses.
 
-Three doors: no kernel for this basis, device or dtype -> the reference; compiling or exporting -> the kernel's custom op;
-otherwise -> the `autograd.Function`s of `autograd`, which work under `torch.func` as well.
+Three doors: no kernel for this basis, device or dtype -> the reference; compiling or exporting -> the kernel's custom
+op; otherwise -> the `autograd.Function`s of `autograd`, which work under `torch.func` as well.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def use_backend(name: str | None) -> Iterator[None]:
 
     Raises `ValueError` for an unknown name, and where the named kernel cannot do what a layer asks of it.
     """
-    global _forced
+    global _forced  # noqa: PLW0603  (torch.compile cannot read a ContextVar)
     if name is not None and name != "reference" and name not in _backends:
         raise ValueError(f"unknown backend {name!r}; there are {', '.join(['reference', *_backends])}")
     previous, _forced = _forced, name
@@ -83,8 +83,8 @@ def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
 def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$ by the best kernel there is."""
     backend = select(spec, x)
-    if backend is None or (torch.compiler.is_compiling() and backend.compiled is None):
+    if backend is None:
         return reference.edge_sum(x, coef, grid, spec, h)
     if torch.compiler.is_compiling():
-        return backend.compiled.edge_sum(x, coef, grid, spec, h)
+        return (backend.compiled or reference).edge_sum(x, coef, grid, spec, h)
     return autograd.edge_sum(backend.kernel, x, coef, grid, spec, h)

@@ -1,12 +1,12 @@
 r"""The specification: the three contractions of a sum over edges, in plain torch.
 
-With the design $B_k^{(\nu)}(x_{bj})$ (the residual function, where there is one, is its last column $k = K$) all three are
-partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
+With the design $B_k^{(\nu)}(x_{bj})$ (the residual function, where there is one, is its last column $k = K$) all three
+are partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
 
 $$ L_\nu(x; h, c, g) = \sum_{b,i,j,k} g_{bi}\, h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) $$
 
-Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` stands for ones. Every other kernel must agree with these in
-value and in three derivative orders.
+Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` stands for ones. Every other kernel must agree with
+these in value and in three derivative orders.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class EdgeSpec(NamedTuple):
         return self.basis.size + (self.residual is not None)
 
 
-def design(
-    x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: EdgeSpec
-) -> Float[Tensor, "*b in size"]:
+def design(x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Float[Tensor, "*b in size"]:
     r"""The functions at the inputs, $B_k^{(\nu)}(x_{bj})$, the residual function last."""
     values = spec.basis.derivative(x, grid, spec.order)
     if spec.residual is None:

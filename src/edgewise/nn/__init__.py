@@ -5,8 +5,6 @@ from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
-from edgewise.nn.symbolic import Library as Library
-from edgewise.nn.symbolic import SymbolicEdges as SymbolicEdges
-from edgewise.nn.symbolic import SymbolicFn as SymbolicFn
+from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 
 __all__ = ["DEFAULT_LIBRARY", "KAN", "Affine", "KANLinear", "Library", "ProductNodes", "SymbolicEdges", "SymbolicFn"]

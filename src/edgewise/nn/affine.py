@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Affine(nn.Module):
-    r"""$y_i = s_i x_i + t_i$ with fixed buffers `scale` $s$ and `shift` $t$: the user's units stay outside the network."""
+    r"""$y_i = s_i x_i + t_i$ with fixed buffers `scale` $s$, `shift` $t$: the user's units stay outside the network."""
 
     scale: Tensor
     shift: Tensor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import index
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -101,21 +103,21 @@ class KAN(nn.Module):
     @property
     def widths(self) -> list[int | tuple[int, tuple[int, ...]]]:
         """Nodes per layer, as the constructor takes them."""
-        widths: list[int | tuple[int, tuple[int, ...]]] = [self.layers[0].in_features]
+        widths: list[int | tuple[int, tuple[int, ...]]] = [self.in_features]
         for layer in self.layers:
             if isinstance(layer, ProductNodes):
                 widths[-1] = (layer.sums, layer.arities)
-            else:
+            elif isinstance(layer, KANLinear):
                 widths.append(layer.out_features)
         return widths
 
     @property
     def in_features(self) -> int:
-        return self.layers[0].in_features
+        return cast(KANLinear, self.layers[0]).in_features
 
     @property
     def out_features(self) -> int:
-        return self.layers[-1].out_features
+        return cast(KANLinear | ProductNodes, self.layers[-1]).out_features
 
     def _set(
         self,
@@ -133,20 +135,18 @@ class KAN(nn.Module):
 
 def _nodes(n: int, width: Width) -> tuple[int, tuple[int, ...]]:
     """The number of sums and the arities of the products of one entry of widths."""
-    entry = (width, 0) if not isinstance(width, Sequence) else tuple(width)
     try:
-        sums, products = entry
-        arities = (2,) * int(products) if not isinstance(products, Sequence) else tuple(int(a) for a in products)
-        good = int(sums) == sums and sums >= 0 and all(a >= 2 for a in arities) and sums + len(arities) > 0
-        good = good and (isinstance(products, Sequence) or int(products) == products >= 0)
+        sums, products = (width, 0) if not isinstance(width, Sequence) else width
+        arities = products if isinstance(products, Sequence) else (2,) * index(products)
+        nodes = index(cast(int, sums)), tuple(index(a) for a in arities)
     except (TypeError, ValueError):
-        good = False
-    if not good:
+        nodes = 0, ()
+    if nodes[0] < 0 or any(a < 2 for a in nodes[1]) or nodes[0] + len(nodes[1]) == 0:
         raise ValueError(
             f"widths[{n}] = {width!r}: give a positive number of sums, or a pair (sums, products) such as (3, 2), "
             "where products is their number or a list of arities of at least 2"
         )
-    return int(sums), arities
+    return nodes
 
 
 def _names(what: str, names: Iterable[str] | None, features: int) -> tuple[str, ...] | None:

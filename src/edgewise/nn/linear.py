@@ -19,7 +19,7 @@ class KANLinear(nn.Module):
 
     An edge is absent, a curve or a symbol:
 
-    $$ \phi_{ij} \in \Big\{\,0,\ \ \textstyle\sum_k c_{jki} B_k(x) + w_{ij}\, b(x),\ \ \gamma f(\alpha x + \beta) + \delta\,\Big\} $$
+    $$ \phi_{ij} \in \{\,0,\ \sum_k c_{jki} B_k(x) + w_{ij}\, b(x),\ \gamma f(\alpha x + \beta) + \delta\,\} $$
 
     Args:
         in_features: number of inputs.
@@ -112,8 +112,8 @@ class KANLinear(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         r"""Every edge a random line plus small noise.
 
-        The line, of slope $\mathcal N(0, 1/n_{in})$, is carried by the residual function where there is one, else by the
-        curve itself; the noise on the coefficients has a tenth of that standard deviation.
+        The line, of slope $\mathcal N(0, 1/n_{in})$, is carried by the residual function where there is one, else by
+        the curve itself; the noise on the coefficients has a tenth of that standard deviation.
         """
         scale = self.in_features**-0.5
         draw = torch.randn(self.coef.shape, generator=generator, dtype=torch.float64) * scale

@@ -143,11 +143,10 @@ class SymbolicEdges(nn.Module):
             return x[..., :0]
         a, b, c, d = self.affine.unbind(-1)
         inner = a * x[..., self.sources] + b
-        columns = dict.fromkeys(range(len(self)))
-        for fn, members in self._groups().items():
-            for column, value in zip(members, fn(inner[..., members]).unbind(-1), strict=True):
-                columns[column] = value
-        return c * torch.stack(list(columns.values()), dim=-1) + d
+        groups = self._groups()
+        order = torch.tensor([n for members in groups.values() for n in members], device=inner.device)
+        values = torch.cat([fn(inner[..., members]) for fn, members in groups.items()], dim=-1)
+        return c * values[..., order.argsort()] + d
 
     def add_to(self, y: Float[Tensor, "*b out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         """y plus the value of every symbol at its target."""
