@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_HALF = (torch.bfloat16, torch.float16)
 _REGISTRY: dict[str, type[Basis]] = {}
 
 
@@ -23,7 +24,9 @@ class Basis(ABC):
     r"""A family of univariate functions $B_0, \dots, B_{K-1}$ with $K$ = `size`.
 
     Subclasses are frozen dataclasses with a class attribute `name`, which registers them: settings are the fields, so
-    equality, hashing and JSON come for free. A duplicate name raises `ValueError` where the class is defined.
+    equality, hashing and JSON come for free. A duplicate name raises `ValueError` where the class is defined. A
+    subclass says what its `size`, `init_grid` and `_derivative` are; `edgewise.testing.check_basis` says whether it is
+    sound.
     """
 
     name: ClassVar[str]
@@ -49,22 +52,38 @@ class Basis(ABC):
     ) -> Float[Tensor, "features points"]:
         """The grid that covers [low, high] evenly, one row per input feature."""
 
-    @abstractmethod
+    @final
     def evaluate(self, x: Float[Tensor, "*b features"], grid: Float[Tensor, "features points"]) -> Tensor:
         r"""The values $B_k(x)$: shape (*b, features, size)."""
+        return self.derivative(x, grid, 0)
 
+    @final
     def derivative(self, x: Float[Tensor, "*b features"], grid: Float[Tensor, "features points"], order: int) -> Tensor:
-        r"""The derivatives $B_k^{(\nu)}(x)$: shape (*b, features, size). By default nested forward-mode autodiff."""
-        if order == 0:
-            return self.evaluate(x, grid)
-        one = torch.ones_like(x)
-        return torch.func.jvp(lambda t: self.derivative(t, grid, order - 1), (x,), (one,))[1]
+        r"""The derivatives $B_k^{(\nu)}(x)$, values at order 0: shape (*b, features, size), in the dtype of x."""
+        if order < 0:
+            raise ValueError(f"{type(self).__name__}: the order of a derivative must be at least 0, got {order}")
+        if x.dtype in _HALF:  # eight bits of mantissa do not survive the recursions
+            return self._derivative(x.float(), grid.float(), order).to(x.dtype)
+        return self._derivative(x, grid, order)
+
+    @abstractmethod
+    def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
+        """`derivative` of an x of 32 bits or more; `nested_derivative` serves where no closed form is known."""
 
     def fit_grid(
-        self, x: Float[Tensor, "samples features"], grid: Float[Tensor, "features points"], **options: Any
+        self,
+        x: Float[Tensor, "samples features"],
+        grid: Float[Tensor, "features points"],
+        *,
+        adaptive: float = 0.0,
+        margin: float = 0.0,
+        **options: Any,
     ) -> Float[Tensor, "features points"]:
-        """A grid for the distribution of the samples x; by default the given one."""
-        return grid
+        """Points over the range of the samples: even (`adaptive=0`), at quantiles (1), or a blend.
+
+        `margin` widens the range by this share of it on both sides. The grid of a constant feature stays.
+        """
+        return spread_points(x, grid, adaptive, margin)
 
     def span(self, grid: Float[Tensor, "features points"]) -> tuple[Tensor, Tensor]:
         """The interval (low, high) of every feature that the grid covers, each of shape (features,)."""
@@ -114,9 +133,93 @@ def uniform_points(features: int, points: int, low: float, high: float, dtype: t
 
 def sample_range(x: Tensor, grid: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """The range of the samples per feature, widened by `margin` of it; the old range where a feature is constant."""
+    if x.shape[0] == 0:
+        raise ValueError("there are no samples to fit the grid to; give at least one, better some hundreds")
     low, high = x.amin(0), x.amax(0)
     flat = ~(high > low)
-    low = torch.where(flat, grid.amin(-1), low)
-    high = torch.where(flat, grid.amax(-1), high)
     extra = margin * (high - low)
-    return low - extra, high + extra
+    return torch.where(flat, grid.amin(-1), low - extra), torch.where(flat, grid.amax(-1), high + extra)
+
+
+def spread_points(x: Tensor, grid: Tensor, adaptive: float, margin: float) -> Tensor:
+    """As many increasing points as the grid has over the range of the samples: see `Basis.fit_grid`."""
+    if not 0 <= adaptive <= 1:
+        raise ValueError(f"adaptive must be 0 (even) to 1 (quantiles), got {adaptive}")
+    x = x.to(grid.dtype)
+    low, high = sample_range(x, grid, margin)
+    t = torch.linspace(0, 1, grid.shape[1], dtype=grid.dtype, device=grid.device)
+    even = low[:, None] + (high - low)[:, None] * t
+    points = even if adaptive == 0 else _blend(even, _quantiles(x, t).T, adaptive)
+    points = torch.cat([low[:, None], points[:, 1:-1], high[:, None]], dim=-1)
+    flat = ~(x.amax(0) > x.amin(0))
+    return torch.where(flat[:, None], grid, points)
+
+
+def point_spacing(grid: Tensor) -> Tensor:
+    """The mean distance of every grid point to its neighbours: shape (features, points)."""
+    gap = grid.diff(dim=-1)
+    return (torch.cat([gap[:, :1], gap], dim=-1) + torch.cat([gap, gap[:, -1:]], dim=-1)) / 2
+
+
+def continued_points(grid: Tensor, count: int) -> Tensor:
+    """The grid with `count` more points at either end, at the spacing of the end interval."""
+    steps = torch.arange(1, count + 1, device=grid.device, dtype=grid.dtype)
+    before = grid[:, :1] - steps.flip(0) * (grid[:, 1:2] - grid[:, :1])
+    after = grid[:, -1:] + steps * (grid[:, -1:] - grid[:, -2:-1])
+    return torch.cat([before, grid, after], dim=-1)
+
+
+def to_unit(x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """The affine map of x that takes the range of each feature to [-1, 1], and its slope."""
+    low, high = grid[:, 0], grid[:, -1]
+    slope = 2 / (high - low)
+    return (x - low) * slope - 1, slope
+
+
+def linear_outside(
+    derivative: Callable[[Tensor, int], Tensor], x: Tensor, low: Tensor, high: Tensor, order: int
+) -> Tensor:
+    """`derivative(x, order)` inside [low, high]; the straight line that continues value and slope outside."""
+    inside = torch.minimum(torch.maximum(x, low), high)
+    value = derivative(inside, order)
+    if order == 0:
+        return value + (x - inside)[..., None] * derivative(inside, 1)
+    return value if order == 1 else zero_outside(value, x, low, high)
+
+
+def zero_outside(values: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The values where x lies in [low, high], zero elsewhere."""
+    outside = (x < low) | (x > high)
+    return torch.where(outside[..., None], nan_of(x)[..., None], values)
+
+
+def nan_of(x: Tensor) -> Tensor:
+    """Zero, but NaN where x is not finite: a constant piece must not hide a bad input."""
+    return (x - x).detach()
+
+
+def nested_derivative(f: Callable[[Tensor], Tensor], x: Tensor, order: int) -> Tensor:
+    r"""$f^{(\nu)}(x)$ of a function that acts on every element of x, by nested forward-mode autodiff."""
+    if order == 0:
+        return f(x)
+    one = torch.ones_like(x)
+    return torch.func.jvp(lambda t: nested_derivative(f, t, order - 1), (x,), (one,))[1]
+
+
+def _blend(even: Tensor, quantiles: Tensor, adaptive: float) -> Tensor:
+    """Between even points and quantiles, over the range of the even points."""
+    low, high = even[:, :1], even[:, -1:]
+    quantiles = torch.cat([low, quantiles[:, 1:-1], high], dim=-1)
+    gap = torch.lerp(even, quantiles, adaptive).diff(dim=-1)
+    # Ties between quantiles would give empty intervals; a hundredth of the even spacing keeps them apart.
+    steps = torch.maximum(gap, 0.01 * even.diff(dim=-1)).cumsum(-1)
+    return torch.cat([low, low + (high - low) * steps / steps[:, -1:]], dim=-1)
+
+
+def _quantiles(x: Tensor, t: Tensor) -> Tensor:
+    """`torch.quantile(x, t, dim=0)`, which refuses more than 2^24 elements."""
+    ordered = x.sort(dim=0).values
+    place = t * (x.shape[0] - 1)
+    below = place.floor().long()
+    above = (below + 1).clamp(max=x.shape[0] - 1)
+    return torch.lerp(ordered[below], ordered[above], (place - below)[:, None])

@@ -8,13 +8,13 @@ recursion and derivatives the difference recursion of de Boor, A Practical Guide
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, sample_range, uniform_points
+from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, uniform_points, zero_outside
 
 Extrapolation = Literal["linear", "constant", "polynomial", "zero"]
 
@@ -59,12 +59,7 @@ class BSpline(Basis):
     ) -> Float[Tensor, "features points"]:
         return uniform_points(features, self.intervals + 1, low, high, dtype)
 
-    def evaluate(self, x: Float[Tensor, "*b features"], grid: Float[Tensor, "features points"]) -> Tensor:
-        return self.derivative(x, grid, 0)
-
-    def derivative(self, x: Float[Tensor, "*b features"], grid: Float[Tensor, "features points"], order: int) -> Tensor:
-        if x.dtype in (torch.bfloat16, torch.float16):  # eight bits of mantissa do not survive the recursion
-            return self.derivative(x.float(), grid.float(), order).to(x.dtype)
+    def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         low, high = grid[:, 0], grid[:, -1]
         inside = torch.minimum(torch.maximum(x, low), high)
         index = (inside.detach()[..., None] >= grid[:, 1:-1]).sum(-1)
@@ -72,62 +67,27 @@ class BSpline(Basis):
         if self.extrapolation == "polynomial":
             local = _local_values(x, t, self.degree, order)
         elif self.extrapolation == "linear":
-            local = _local_values(inside, t, self.degree, order)
-            if order == 0:
-                local = local + (x - inside)[..., None] * _local_values(inside, t, self.degree, 1)
-            elif order >= 2:
-                local = _zero_outside(local, x, low, high)
+            local = linear_outside(lambda x, order: _local_values(x, t, self.degree, order), x, low, high, order)
         elif self.extrapolation == "constant":
             local = _local_values(inside, t, self.degree, order)
-            local = local + _nan_of(x) if order == 0 else _zero_outside(local, x, low, high)
+            local = local + nan_of(x)[..., None] if order == 0 else zero_outside(local, x, low, high)
         else:
-            local = _zero_outside(_local_values(inside, t, self.degree, order), x, low, high)
+            local = zero_outside(_local_values(inside, t, self.degree, order), x, low, high)
         columns = index[..., None] + torch.arange(self.degree + 1, device=x.device)
         dense = torch.zeros((*x.shape, self.size), dtype=local.dtype, device=x.device)
         return dense.scatter(-1, columns, local)
 
     def full_knots(self, grid: Float[Tensor, "features points"]) -> Tensor:
         """All knots, `degree` more at either end than the grid: shape (features, intervals + 1 + 2 degree)."""
-        steps = torch.arange(1, self.degree + 1, device=grid.device, dtype=grid.dtype)
-        if self.knots == "clamped":
-            steps = torch.zeros_like(steps)
-        before = grid[:, :1] - steps.flip(0) * (grid[:, 1:2] - grid[:, :1])
-        after = grid[:, -1:] + steps * (grid[:, -1:] - grid[:, -2:-1])
-        return torch.cat([before, grid, after], dim=-1)
+        if self.knots == "uniform":
+            return continued_points(grid, self.degree)
+        return torch.cat([grid[:, :1].expand(-1, self.degree), grid, grid[:, -1:].expand(-1, self.degree)], dim=-1)
 
     def greville(self, grid: Float[Tensor, "features points"]) -> Tensor:
         r"""The Greville abscissae, mean of `degree` consecutive knots: with them as coefficients the curve is $x$."""
         if self.degree == 0:
             return (grid[:, 1:] + grid[:, :-1]) / 2
         return self.full_knots(grid)[:, 1:-1].unfold(-1, self.degree, 1).mean(-1)
-
-    def fit_grid(
-        self,
-        x: Float[Tensor, "samples features"],
-        grid: Float[Tensor, "features points"],
-        *,
-        adaptive: float = 0.0,
-        margin: float = 0.0,
-        **options: Any,
-    ) -> Float[Tensor, "features points"]:
-        """Break points over the range of the samples: even (`adaptive=0`), at quantiles (1), or a blend.
-
-        `margin` widens the range by this share of it on both sides. The grid of a constant feature stays.
-        """
-        low, high = sample_range(x, grid, margin)
-        t = torch.linspace(0, 1, self.intervals + 1, dtype=grid.dtype, device=grid.device)
-        even = low[:, None] + (high - low)[:, None] * t
-        if adaptive == 0:
-            return even
-        quantiles = torch.quantile(x, t, dim=0).T.clone()
-        quantiles[:, 0], quantiles[:, -1] = low, high
-        flat = (x.amax(0) == x.amin(0))[:, None]
-        blend = torch.where(flat, even, (1 - adaptive) * even + adaptive * quantiles)
-        # Ties between quantiles would give empty intervals; a hundredth of the even spacing keeps them apart.
-        gap = torch.maximum(blend.diff(dim=-1), 0.01 * even.diff(dim=-1))
-        steps = gap.cumsum(-1)
-        blend = low[:, None] + (high - low)[:, None] * steps / steps[:, -1:]
-        return torch.cat([low[:, None], blend], dim=-1)
 
     def sample_points(self, grid: Float[Tensor, "features points"]) -> Float[Tensor, "samples features"]:
         """`degree + 1` points inside every interval, ends excluded where pieces of degree 0 jump."""
@@ -158,8 +118,8 @@ def _local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
     `t[..., degree - 1]` and `t[..., degree]` are the ends of the interval.
     """
     if order > degree:
-        return _nan_of(x)[..., None].expand(*x.shape, degree + 1)
-    values = [1 + _nan_of(x)]
+        return nan_of(x)[..., None].expand(*x.shape, degree + 1)
+    values = [1 + nan_of(x)]
     for d in range(1, degree - order + 1):
         saved = torch.zeros_like(x)
         for r in range(d):
@@ -172,13 +132,3 @@ def _local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
         slopes = [d * v / (t[..., degree + m] - t[..., degree - d + m]) for m, v in enumerate(values)]
         values = [-slopes[0], *(slopes[m - 1] - slopes[m] for m in range(1, d)), slopes[-1]]
     return torch.stack(values, dim=-1)
-
-
-def _zero_outside(local: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    outside = (x < low) | (x > high)
-    return torch.where(outside[..., None], _nan_of(x)[..., None], local)
-
-
-def _nan_of(x: Tensor) -> Tensor:
-    """Zero, but NaN where x is not finite: a constant piece must not hide a bad input."""
-    return (x - x).detach()
