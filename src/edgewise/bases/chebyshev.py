@@ -1,0 +1,72 @@
+r"""Chebyshev polynomials on the range of each feature, continued by straight lines.
+
+With $t$ the affine map of $[\text{low}, \text{high}]$ to $[-1, 1]$ and $s = dt/dx$, the functions are
+$B_n(x) = T_n(t)$ and
+
+$$ T_{n+1}^{(\nu)} = 2 t\, T_n^{(\nu)} + 2 \nu\, T_n^{(\nu-1)} - T_{n-1}^{(\nu)}, \qquad
+   B_n^{(\nu)}(x) = s^\nu\, T_n^{(\nu)}(t). $$
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases._basis import Basis, linear_outside, nan_of, to_unit, uniform_points
+
+
+@dataclasses.dataclass(frozen=True)
+class Chebyshev(Basis):
+    """Chebyshev polynomials T_0 to T_degree: K = degree + 1 functions. The grid holds the range (low, high).
+
+    Inside the range they stay between -1 and 1. Outside, $T_n$ grows like $2^{n-1} t^n$, so that one stray input would
+    dominate a whole batch; there every function goes on along its tangent instead, with derivatives of order 2 and more
+    equal to zero. The common remedy, tanh before the polynomials, has no stray inputs either, but bends the axis inside
+    the range too, and the curve is no polynomial any more.
+
+    Args:
+        degree: highest polynomial degree.
+    """
+
+    name: ClassVar[str] = "chebyshev"
+    degree: int = 8
+
+    def __post_init__(self) -> None:
+        if self.degree < 1:
+            raise ValueError(f"Chebyshev: degree must be at least 1, got {self.degree}")
+
+    @property
+    def size(self) -> int:
+        return self.degree + 1
+
+    def init_grid(
+        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "features points"]:
+        return uniform_points(features, 2, low, high, dtype)
+
+    def resized(self, n: int) -> Chebyshev:
+        return dataclasses.replace(self, degree=n)
+
+    def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
+        def inside(x: Tensor, order: int) -> Tensor:
+            t, slope = to_unit(x, grid)
+            return _chebyshev(t, self.degree, order) * slope[:, None] ** order
+
+        return linear_outside(inside, x, grid[:, 0], grid[:, -1], order)
+
+
+def _chebyshev(t: Tensor, degree: int, order: int) -> Tensor:
+    r"""$T_0^{(\nu)}(t), \dots, T_{\text{degree}}^{(\nu)}(t)$ along a new last dimension."""
+    zero, one = nan_of(t), 1 + nan_of(t)
+    lower: list[Tensor] = []
+    for nu in range(order + 1):
+        values = [one if nu == 0 else zero, t if nu == 0 else one if nu == 1 else zero]
+        for n in range(1, degree):
+            following = 2 * t * values[n] - values[n - 1]
+            values.append(following + 2 * nu * lower[n] if nu > 0 else following)
+        lower = values
+    return torch.stack(lower, dim=-1)
