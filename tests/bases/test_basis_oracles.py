@@ -127,10 +127,10 @@ def test_relu_power_peaks_at_one() -> None:
         (lambda: Rational(0), "degree must be at least 1"),
         (lambda: ReLUPower(0), "intervals must be at least 1"),
         (lambda: ReLUPower(power=0), "power must be at least 1"),
-        (lambda: Wavelet("haar"), "'mexican_hat' or 'morlet'"),
+        (lambda: Wavelet("haar"), "'mexican_hat'.*'morlet'"),
         (lambda: Wavelet(centers=1), "centers must be at least 2"),
     ],
 )
 def test_refuses_bad_settings(make: Callable[[], Basis], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):  # run-time type checks speak first where they are on
         make()

@@ -12,9 +12,7 @@ def test_a_taken_name_is_refused() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(
-        ValueError, match="unknown basis 'bezier'; registered are bspline, chebyshev"
-    ):
+    with pytest.raises(ValueError, match="unknown basis 'bezier'; registered are bspline, chebyshev"):
         basis_from_json({"name": "bezier"})
     with pytest.raises(ValueError, match="unknown basis None"):
         basis_from_json({"degree": 3})

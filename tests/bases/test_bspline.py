@@ -113,10 +113,10 @@ def test_extrapolation_for_every_number_of_features(extrapolation: str, features
     [
         ({"intervals": 0}, "intervals must be at least 1"),
         ({"degree": 10}, "degree must be 0 to 9"),
-        ({"knots": "natural"}, "'clamped' or 'uniform'"),
+        ({"knots": "natural"}, "'clamped'.*'uniform'"),
         ({"extrapolation": "nearest"}, "'linear', 'constant'"),
     ],
 )
 def test_refuses_bad_settings(fields: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):  # run-time type checks speak first where they are on
         BSpline(**fields)
