@@ -10,4 +10,24 @@ from edgewise.nn import (
     Library as Library,
     SymbolicFn as SymbolicFn,
 )
-from edgewise.trace import Trace as Trace, trace as trace
+from edgewise.surgery import (
+    adapt_grid_ as adapt_grid_,
+    change_basis as change_basis,
+    compact as compact,
+    fix as fix,
+    freeze_ as freeze_,
+    prune as prune,
+    refine as refine,
+    release as release,
+    remove_edge as remove_edge,
+    select_inputs as select_inputs,
+    widen as widen,
+)
+from edgewise.trace import (
+    Trace as Trace,
+    edge_scores as edge_scores,
+    input_scores as input_scores,
+    node_scores as node_scores,
+    outside_grid as outside_grid,
+    trace as trace,
+)

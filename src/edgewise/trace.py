@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.nn import KANLinear
+from edgewise.nn import KAN, KANLinear, ProductNodes
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class LayerTrace:
 
 
 class Trace(Mapping[str, LayerTrace]):
-    """The traced layers by module name, in the order of the forward pass, and the output of the model."""
+    """The traced layers by module name, in the order of the forward pass, with the model and its output."""
 
-    def __init__(self, layers: list[LayerTrace], output: Tensor) -> None:
+    def __init__(self, model: nn.Module, layers: list[LayerTrace], output: Tensor) -> None:
         self._layers = {layer.name: layer for layer in layers}
-        self.output = output
+        self.model, self.output = model, output
 
     def __getitem__(self, name: str) -> LayerTrace:
         return self._layers[name]
@@ -66,4 +66,72 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    return Trace([LayerTrace(names[layer], layer, torch.cat(inputs)) for layer, inputs in seen.items()], output)
+    layers = [LayerTrace(names[layer], layer, torch.cat(inputs)) for layer, inputs in seen.items()]
+    return Trace(model, layers, output)
+
+
+@torch.no_grad()
+def edge_scores(trace: Trace) -> dict[str, Float[Tensor, "in out"]]:
+    r"""How much of the spread of the outputs every edge carries, by layer name (KAN 2.0, arXiv 2408.10205).
+
+    Inside a KAN the score is propagated from the outputs, whose nodes have $A_{Li} = 1$, back to the inputs:
+
+    $$ B_{lji} = A_{l+1,i}\, \frac{\mathrm{std}(\phi_{lji})}{\mathrm{std}(\sum_j \phi_{lji})}, \qquad
+       A_{lj} = \sum_i B_{lji} $$
+
+    Every factor of a product node inherits the whole score of the product, which vanishes with any of them. A node
+    that does not vary passes on no score. In layers outside a KAN every output has the score 1: the ratio is local.
+    """
+    after = _followers(trace)
+    scores: dict[str, Tensor] = {}
+    for name, part in reversed(trace._layers.items()):
+        if len(part.inputs) < 2:
+            raise ValueError(f"layer {name!r} saw {len(part.inputs)} samples; scores need at least 2")
+        edges = part.edges()
+        spread, node = edges.std(0, correction=0), edges.sum(1).std(0, correction=0)
+        ratio = torch.where(node > 0, spread / node, 0)
+        following, products = after.get(name, (None, None))
+        incoming = torch.ones_like(node) if following is None else scores[following].sum(1)
+        if products is not None:
+            incoming = torch.cat([a.expand(len(g)) for a, g in zip(incoming, products.groups(), strict=True)])
+        scores[name] = ratio * incoming
+    return {name: scores[name] for name in trace}
+
+
+def input_scores(trace: Trace) -> Float[Tensor, " in"]:
+    """The score of every input of the first layer: the sum over its outgoing edges."""
+    first = next(iter(trace))
+    return edge_scores(trace)[first].sum(1)
+
+
+def node_scores(trace: Trace) -> dict[str, Float[Tensor, " in"]]:
+    """The score $A_{lj}$ of every node that a layer reads, by the name of that layer: the sum over outgoing edges."""
+    return {name: scores.sum(1) for name, scores in edge_scores(trace).items()}
+
+
+@torch.no_grad()
+def outside_grid(trace: Trace) -> dict[str, float]:
+    """The share of the inputs of every layer that lie outside the span of its grid, where curves extrapolate."""
+    shares = {}
+    for name, part in trace.items():
+        low, high = part.layer.basis.span(part.layer.grid)
+        outside = (part.inputs < low) | (part.inputs > high)
+        shares[name] = float(outside.double().mean()) if outside.numel() else 0.0
+    return shares
+
+
+def _followers(trace: Trace) -> dict[str, tuple[str | None, ProductNodes | None]]:
+    """For every traced layer inside a KAN: the layer that reads it, and the product nodes between them."""
+    names = {id(part.layer): name for name, part in trace.items()}
+    after: dict[str, tuple[str | None, ProductNodes | None]] = {}
+    for network in trace.model.modules():
+        if not isinstance(network, KAN):
+            continue
+        following, products = None, None
+        for layer in reversed(network.layers):
+            if isinstance(layer, ProductNodes):
+                products = layer
+            elif id(layer) in names:
+                after[names[id(layer)]] = following, products
+                following, products = names[id(layer)], None
+    return after

@@ -1,0 +1,26 @@
+"""Change the structure of a model: every function returns a new one and leaves the given model as it was.
+
+Functions whose name ends in an underscore change numbers in place and keep every Parameter, so that an optimiser
+survives them.
+"""
+
+from edgewise.surgery.compact import compact as compact, select_inputs as select_inputs
+from edgewise.surgery.freeze import freeze_ as freeze_
+from edgewise.surgery.grids import adapt_grid_ as adapt_grid_, change_basis as change_basis, refine as refine
+from edgewise.surgery.prune import prune as prune, remove_edge as remove_edge
+from edgewise.surgery.symbols import fix as fix, release as release
+from edgewise.surgery.widen import widen as widen
+
+__all__ = [
+    "adapt_grid_",
+    "change_basis",
+    "compact",
+    "fix",
+    "freeze_",
+    "prune",
+    "refine",
+    "release",
+    "remove_edge",
+    "select_inputs",
+    "widen",
+]

@@ -1,0 +1,157 @@
+"""Find the KAN layers of any module, and put new ones in their places in a copy of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.nn import KAN, KANLinear, ProductNodes, SymbolicEdges
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def kan_layers(model: nn.Module) -> dict[str, KANLinear]:
+    """Every KAN layer by module name. Raises `ValueError` where there is none."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, KANLinear)}
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no KANLinear layer; nothing to do")
+    return layers
+
+
+def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
+    """The name and the module of one KAN layer, addressed by its name or by its place n among the KAN layers."""
+    layers = kan_layers(model)
+    if isinstance(layer, str):
+        if layer not in layers:
+            raise ValueError(f"no KANLinear is named {layer!r}; there are {', '.join(map(repr, layers))}")
+        return layer, layers[layer]
+    if not -len(layers) <= layer < len(layers):
+        raise ValueError(
+            f"layer {layer} does not exist; the model has {len(layers)} KAN layers, 0 to {len(layers) - 1}"
+        )
+    name = list(layers)[layer]
+    return name, layers[name]
+
+
+def check_edge(name: str, layer: KANLinear, source: int, target: int) -> None:
+    """Raise `ValueError` unless the layer has an input `source` and an output `target`."""
+    if not (0 <= source < layer.in_features and 0 <= target < layer.out_features):
+        raise ValueError(
+            f"layer {name!r} has {layer.in_features} inputs and {layer.out_features} outputs; "
+            f"there is no edge (in={source}, out={target})"
+        )
+
+
+def owned(layer: KANLinear) -> Tensor:
+    """True where an edge is a curve or a symbol: shape (in, out)."""
+    return layer.mask | layer.symbolic.mask(layer.mask.shape)
+
+
+def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
+    """A copy of the layer with some of its parts exchanged; all other settings are carried along.
+
+    `parts` are arguments of `KANLinear.assemble`. An adapter is copied where it still fits; one that lives in the
+    coordinates of a basis or a shape that change raises `ValueError`.
+    """
+    if layer.adapter is not None and parts.keys() & {"basis", "coef", "grid", "residual"}:
+        raise ValueError(
+            "the layer has an adapter, whose update belongs to the old coefficients; merge the adapter into the layer "
+            "first, then change the layer's grid, basis or shape"
+        )
+    old = {
+        "basis": layer.basis,
+        "residual": layer.residual,
+        "coef": layer.coef,
+        "grid": layer.grid,
+        "mask": layer.mask,
+        "bias": layer.bias,
+        "symbolic": layer.symbolic,
+    }
+    new = KANLinear.assemble(**(old | parts))
+    new.adapter = copy.deepcopy(layer.adapter)
+    new.train(layer.training)
+    new.coef.requires_grad_(layer.coef.requires_grad)
+    if new.bias is not None and layer.bias is not None:
+        new.bias.requires_grad_(layer.bias.requires_grad)
+    if new.symbolic.affine is not None and layer.symbolic.affine is not None:
+        new.symbolic.affine.requires_grad_(layer.symbolic.affine.requires_grad)
+    return new
+
+
+def with_layers(model: M, layers: Mapping[str, KANLinear]) -> M:
+    """A copy of the model with new KAN layers in the places of those names; a layer in two places stays one layer."""
+    old = {id(model.get_submodule(name)): new for name, new in layers.items()}
+    if id(model) in old:
+        return old[id(model)]  # pyright: ignore[reportReturnType]
+    # The new layers enter the copy through the memo, so that the old ones are not copied in vain.
+    return copy.deepcopy(model, dict(old))
+
+
+def require_kan(model: nn.Module, what: str) -> KAN:
+    """The model, if it is a KAN; `TypeError` otherwise."""
+    if not isinstance(model, KAN):
+        raise TypeError(
+            f"{what} removes or adds whole nodes, which is defined for a KAN alone, not for {type(model).__name__}; "
+            "call it on the KAN inside your model"
+        )
+    return model
+
+
+def blocks(model: KAN) -> list[tuple[KANLinear, ProductNodes]]:
+    """The layers of a network, each with its product nodes (with no products where it has none)."""
+    pairs: list[tuple[KANLinear, ProductNodes]] = []
+    for layer in model.layers:
+        if isinstance(layer, KANLinear):
+            pairs.append((layer, ProductNodes(layer.out_features, ())))
+        elif isinstance(layer, ProductNodes):
+            pairs[-1] = (pairs[-1][0], layer)
+    return pairs
+
+
+def reassembled(model: KAN, pairs: list[tuple[KANLinear, ProductNodes]], **changes: Any) -> KAN:
+    """A network of these blocks with the names, units and mode of the given one."""
+    layers = [part for layer, products in pairs for part in (layer, products) if part is layer or products.arities]
+    settings = {
+        "input_affine": copy.deepcopy(model.input_affine),
+        "output_affine": copy.deepcopy(model.output_affine),
+        "input_names": model.input_names,
+        "output_names": model.output_names,
+    }
+    new = KAN.assemble(layers, **(settings | changes))
+    for module in new.modules():  # not `train`, which would overwrite the mode of every layer
+        if not isinstance(module, KANLinear | SymbolicEdges):
+            module.training = model.training
+    return new
+
+
+def sliced_symbols(symbolic: SymbolicEdges, sources: Tensor, targets: Tensor) -> SymbolicEdges:
+    """The symbols between the kept `sources` and `targets` (indices), renumbered; the others are dropped."""
+    if symbolic.affine is None:
+        return symbolic
+    at_source = {int(j): n for n, j in enumerate(sources)}
+    at_target = {int(i): n for n, i in enumerate(targets)}
+    edges = list(zip(symbolic.sources.tolist(), symbolic.targets.tolist(), strict=True))
+    kept = [n for n, (j, i) in enumerate(edges) if j in at_source and i in at_target]
+    return SymbolicEdges(
+        [symbolic.functions[n] for n in kept],
+        torch.tensor([at_source[edges[n][0]] for n in kept], dtype=torch.long, device=symbolic.sources.device),
+        torch.tensor([at_target[edges[n][1]] for n in kept], dtype=torch.long, device=symbolic.sources.device),
+        symbolic.affine[kept] if kept else None,
+    )
+
+
+def symbols_where(symbolic: SymbolicEdges, keep: Tensor) -> SymbolicEdges:
+    """The symbols on the edges where `keep` (in, out) is True."""
+    if symbolic.affine is None:
+        return symbolic
+    kept = keep[symbolic.sources, symbolic.targets].nonzero()[:, 0]
+    return SymbolicEdges(
+        [symbolic.functions[n] for n in kept.tolist()],
+        symbolic.sources[kept],
+        symbolic.targets[kept],
+        symbolic.affine[kept] if len(kept) else None,
+    )

@@ -1,0 +1,33 @@
+"""Choose what learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from torch import nn
+
+from edgewise.surgery._layers import kan_layers
+
+M = TypeVar("M", bound=nn.Module)
+KINDS = ("curves", "symbols", "bias")
+
+
+def freeze_(model: M, what: str | Iterable[str]) -> M:
+    """Freeze exactly these kinds of parameters of the KAN layers; the other kinds learn. Returns the model itself.
+
+    Args:
+        model: any module with KAN layers; its other parameters are not touched.
+        what: "curves", "symbols" or "bias", several of them, "all" or "none".
+    """
+    kinds = {what} if isinstance(what, str) else set(what)
+    unknown = kinds - {*KINDS, "all", "none"}
+    if unknown:
+        raise ValueError(f"cannot freeze {', '.join(map(repr, sorted(unknown)))}; choose from {KINDS}, 'all', 'none'")
+    frozen = set(KINDS) if "all" in kinds else kinds
+    for layer in kan_layers(model).values():
+        parameters = {"curves": layer.coef, "symbols": layer.symbolic.affine, "bias": layer.bias}
+        for kind, parameter in parameters.items():
+            if parameter is not None:
+                parameter.requires_grad_(kind not in frozen)
+    return model

@@ -1,0 +1,97 @@
+r"""Move the curves to another grid or basis, keeping what they compute."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise import functional
+from edgewise.bases import Basis
+from edgewise.nn import KANLinear
+from edgewise.surgery._layers import kan_layers, replaced, with_layers
+from edgewise.trace import trace
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def refine(model: M, intervals: int) -> M:
+    """The same curves at a finer resolution: `basis.resized(intervals)` in every layer.
+
+    Grid points are added evenly between the old ones. Where `intervals` is a multiple of the old number the new splines
+    contain the old ones and the function does not change, inside and outside the grid; otherwise it is the least-squares
+    fit. No data are needed.
+    """
+    return with_layers(
+        model,
+        {name: _moved(name, layer, layer.basis.resized(intervals)) for name, layer in kan_layers(model).items()},
+    )
+
+
+def change_basis(model: M, basis: Basis) -> M:
+    """The same curves in another basis over the same intervals, by least squares: exact where it contains the old one."""
+    return with_layers(model, {name: _moved(name, layer, basis) for name, layer in kan_layers(model).items()})
+
+
+@torch.no_grad()
+def adapt_grid_(
+    model: nn.Module, x: Float[Tensor, "*b features"], *, adaptive: float = 0.0, margin: float = 0.0
+) -> None:
+    """Fit the grid of every layer to the inputs that it sees for x, and the coefficients to the curves it had.
+
+    Every Parameter stays the same object of the same shape. A grid of a constant feature stays.
+
+    Args:
+        model: any module with KAN layers, or one layer.
+        x: samples for the model's input.
+        adaptive: 0 = evenly spaced over the range of the samples, 1 = at their quantiles.
+        margin: widen the range by this share of it on both sides.
+    """
+    seen = trace(model, x)
+    for name, part in seen.items():
+        if part.layer.adapter is not None:
+            raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then adapt the grid")
+        if not torch.isfinite(part.inputs).all():
+            raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
+    for part in seen.values():
+        layer = part.layer
+        grid = layer.basis.fit_grid(part.inputs.double(), layer.grid.double(), adaptive=adaptive, margin=margin)
+        grid = grid.to(layer.grid)
+        layer.coef.copy_(_refitted(layer, layer.basis, grid))
+        layer.grid.copy_(grid)
+
+
+def _moved(name: str, layer: KANLinear, basis: Basis) -> KANLinear:
+    if layer.adapter is not None:
+        raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then change its basis")
+    grid = _carried_grid(layer, basis)
+    return replaced(layer, basis=basis, grid=grid, coef=_refitted(layer, basis, grid))
+
+
+@torch.no_grad()
+def _refitted(layer: KANLinear, basis: Basis, grid: Tensor) -> Float[Tensor, "in size out"]:
+    """The coefficients of the layer's curves on another basis and grid; the weight of the residual stays."""
+    coef, size = layer.curves(), layer.basis.size
+    curves = functional.refine_coefficients(coef[:, :size], layer.grid, layer.basis, grid, basis)
+    return torch.cat([curves, coef[:, size:]], dim=1)
+
+
+def _carried_grid(layer: KANLinear, basis: Basis) -> Float[Tensor, "in points"]:
+    """A grid for another basis over the same intervals.
+
+    Within a family the points follow the old ones, so that an adapted grid stays adapted: $t$ becomes a piecewise
+    linear function of its index, evaluated at evenly spaced indices.
+    """
+    old = layer.grid.double()
+    if type(basis) is not type(layer.basis):
+        low, high = layer.basis.span(old)
+        rows = [basis.init_grid(1, a, b, dtype=torch.float64) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+        return torch.cat(rows).to(layer.grid)
+    points = basis.init_grid(1, dtype=torch.float64).shape[1]
+    if points == old.shape[1]:
+        return layer.grid
+    place = torch.arange(points, device=old.device, dtype=old.dtype) * (old.shape[1] - 1) / (points - 1)
+    left = place.long().clamp(max=old.shape[1] - 2)
+    return torch.lerp(old[:, left], old[:, left + 1], place - left).to(layer.grid)

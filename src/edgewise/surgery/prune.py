@@ -1,0 +1,71 @@
+"""Remove edges, and nodes with all their edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise.nn import KAN, KANLinear
+from edgewise.surgery._layers import blocks, check_edge, find_layer, kan_layers, replaced, symbols_where, with_layers
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: float = 0.03, node: float = 0.01) -> M:
+    """The model without the edges and nodes that score no more than the thresholds.
+
+    Args:
+        model: any module with KAN layers. Nodes are pruned in a `KAN`; elsewhere `edge` alone counts.
+        scores: importance of every edge by layer name, such as `edge_scores(trace(model, x))`; layers without an entry
+            stay as they are.
+        edge: an edge goes when its score is at most this.
+        node: a hidden node goes, with all its edges, when the scores of its outgoing edges sum to at most this.
+
+    The shapes stay; `compact` removes the nodes that no edge reaches any more.
+    """
+    layers = kan_layers(model)
+    keep: dict[str, Tensor] = {}
+    for name, score in scores.items():
+        _, layer = find_layer(model, name)
+        if score.shape != layer.mask.shape:
+            raise ValueError(
+                f"layer {name!r}: scores have shape {tuple(score.shape)}, its edges (in, out) = {tuple(layer.mask.shape)}"
+            )
+        if not torch.isfinite(score).all():
+            raise ValueError(f"layer {name!r}: a score is not finite; does the model return NaN on the traced samples?")
+        keep[name] = (score > edge).to(layer.mask.device)
+    if isinstance(model, KAN):
+        _drop_nodes(model, scores, keep, node)
+    return with_layers(model, {name: _without(layers[name], ~kept) for name, kept in keep.items()})
+
+
+def remove_edge(model: M, layer: str | int, source: int, target: int) -> M:
+    """The model without the edge from input `source` to output `target` of one layer."""
+    name, old = find_layer(model, layer)
+    check_edge(name, old, source, target)
+    gone = torch.zeros_like(old.mask)
+    gone[source, target] = True
+    return with_layers(model, {name: _without(old, gone)})
+
+
+def _without(layer: KANLinear, gone: Tensor) -> KANLinear:
+    return replaced(layer, mask=layer.mask & ~gone, symbolic=symbols_where(layer.symbolic, ~gone))
+
+
+def _drop_nodes(model: KAN, scores: Mapping[str, Tensor], keep: dict[str, Tensor], threshold: float) -> None:
+    """Clear the edges into and out of every hidden node whose outgoing scores sum to at most the threshold."""
+    names = {id(layer): name for name, layer in kan_layers(model).items()}
+    pairs = blocks(model)
+    for (layer, products), (following, _) in zip(pairs, pairs[1:], strict=False):
+        before, after = names[id(layer)], names[id(following)]
+        if after not in scores:
+            continue
+        for n in (scores[after].sum(1) <= threshold).nonzero()[:, 0].tolist():
+            keep[after][n] = False
+            if before in keep:
+                group = products.groups()[n]
+                keep[before][:, group.start : group.stop] = False
