@@ -2,6 +2,7 @@
 
 from edgewise._version import __version__ as __version__
 from edgewise.bases import Basis as Basis, BSpline as BSpline
+from edgewise.io import load as load, read_header as read_header, save as save
 from edgewise.kernels import use_backend as use_backend
 from edgewise.nn import (
     DEFAULT_LIBRARY as DEFAULT_LIBRARY,
@@ -10,6 +11,7 @@ from edgewise.nn import (
     Library as Library,
     SymbolicFn as SymbolicFn,
 )
+from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
 from edgewise.surgery import (
     adapt_grid_ as adapt_grid_,
     change_basis as change_basis,

@@ -89,7 +89,8 @@ def edge_scores(trace: Trace) -> dict[str, Float[Tensor, "in out"]]:
             raise ValueError(f"layer {name!r} saw {len(part.inputs)} samples; scores need at least 2")
         edges = part.edges()
         spread, node = edges.std(0, correction=0), edges.sum(1).std(0, correction=0)
-        ratio = torch.where(node > 0, spread / node, 0)
+        rounding = 4 * torch.finfo(edges.dtype).eps * edges.abs().amax(0).sum(0)
+        ratio = torch.where(node <= rounding, 0, spread / node)
         following, products = after.get(name, (None, None))
         incoming = torch.ones_like(node) if following is None else scores[following].sum(1)
         if products is not None:

@@ -36,6 +36,9 @@ class SymbolicFn:
     def __call__(self, x: Tensor) -> Tensor:
         return self.torch(x)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> SymbolicFn:
+        return self  # a value: copies of a model share it, so that equal functions stay equal
+
     def defined_on(self, low: float, high: float) -> bool:
         """True where the function is finite on the whole interval [low, high]."""
         if low < self.domain[0] or high > self.domain[1]:

@@ -91,14 +91,14 @@ def with_layers(model: M, layers: Mapping[str, KANLinear]) -> M:
     return copy.deepcopy(model, dict(old))
 
 
-def require_kan(model: nn.Module, what: str) -> KAN:
-    """The model, if it is a KAN; `TypeError` otherwise."""
+def copied_kan(model: nn.Module, what: str) -> KAN:
+    """A copy of the model, whose layers a new network may take; `TypeError` unless it is a KAN."""
     if not isinstance(model, KAN):
         raise TypeError(
             f"{what} removes or adds whole nodes, which is defined for a KAN alone, not for {type(model).__name__}; "
             "call it on the KAN inside your model"
         )
-    return model
+    return copy.deepcopy(model)
 
 
 def blocks(model: KAN) -> list[tuple[KANLinear, ProductNodes]]:
@@ -113,18 +113,16 @@ def blocks(model: KAN) -> list[tuple[KANLinear, ProductNodes]]:
 
 
 def reassembled(model: KAN, pairs: list[tuple[KANLinear, ProductNodes]], **changes: Any) -> KAN:
-    """A network of these blocks with the names, units and mode of the given one."""
+    """A network of these blocks, which it takes as they are, with the names, units and mode of the given one."""
     layers = [part for layer, products in pairs for part in (layer, products) if part is layer or products.arities]
     settings = {
-        "input_affine": copy.deepcopy(model.input_affine),
-        "output_affine": copy.deepcopy(model.output_affine),
+        "input_affine": model.input_affine,
+        "output_affine": model.output_affine,
         "input_names": model.input_names,
         "output_names": model.output_names,
     }
     new = KAN.assemble(layers, **(settings | changes))
-    for module in new.modules():  # not `train`, which would overwrite the mode of every layer
-        if not isinstance(module, KANLinear | SymbolicEdges):
-            module.training = model.training
+    new.training = model.training  # `train` would overwrite the mode of the layers
     return new
 
 

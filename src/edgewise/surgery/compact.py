@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes
-from edgewise.surgery._layers import blocks, owned, reassembled, replaced, require_kan, sliced_symbols, symbols_where
+from edgewise.surgery._layers import blocks, copied_kan, owned, reassembled, replaced, sliced_symbols, symbols_where
 
 Block = tuple[KANLinear, ProductNodes]
 
@@ -17,12 +17,13 @@ def compact(model: nn.Module) -> KAN:
 
     A node that nothing reads goes. A node that reads nothing is a constant $v$: what its outgoing edges contribute,
     $\phi_{ij}(v)$, moves into the biases of the next layer. It stays where that layer has no bias to take it. A product
-    node goes when nothing reads it or all its factors are constant. Each hidden layer keeps at least one node.
+    node is constant when all its factors are, or one of them is zero. Each hidden layer keeps at least one node.
     """
-    pairs = _fold_constants(blocks(require_kan(model, "compact")))
+    model = copied_kan(model, "compact")
+    pairs = _fold_constants(blocks(model))
     for n in range(len(pairs) - 2, -1, -1):
         pairs[n], pairs[n + 1] = _drop_unread(pairs[n], pairs[n + 1])
-    return reassembled(require_kan(model, "compact"), pairs)
+    return reassembled(model, pairs)
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def select_inputs(model: nn.Module) -> tuple[KAN, list[int]]:
 
     The first input stays where nothing reads any.
     """
-    model = require_kan(model, "select_inputs")
+    model = copied_kan(model, "select_inputs")
     pairs = blocks(model)
     layer, products = pairs[0]
     kept = owned(layer).any(1).nonzero()[:, 0]
@@ -71,8 +72,10 @@ def _fold_constants(pairs: list[Block]) -> list[Block]:
 def _constants(layer: KANLinear, products: ProductNodes) -> Tensor:
     """The value of every node that is constant, NaN for the others."""
     factors = torch.zeros_like(layer.coef[0, 0]) if layer.bias is None else layer.bias.detach().clone()
-    factors[owned(layer).any(0)] = torch.nan
-    return products(factors)
+    varies = owned(layer).any(0)
+    factors[varies] = torch.nan
+    vanishing = products(torch.where(factors == 0, factors, 1)) == 0  # zero times NaN would be NaN
+    return torch.where(vanishing, 0, products(factors))
 
 
 def _drop_unread(block: Block, following: Block) -> tuple[Block, Block]:

@@ -20,9 +20,9 @@ M = TypeVar("M", bound=nn.Module)
 def refine(model: M, intervals: int) -> M:
     """The same curves at a finer resolution: `basis.resized(intervals)` in every layer.
 
-    Grid points are added evenly between the old ones. Where `intervals` is a multiple of the old number the new splines
-    contain the old ones and the function does not change, inside and outside the grid; otherwise it is the least-squares
-    fit. No data are needed.
+    Grid points are added evenly between the old ones. Where `intervals` is a multiple of the old number the new
+    splines contain the old ones and the function does not change, inside and outside the grid; otherwise it is the
+    least-squares fit. No data are needed.
     """
     return with_layers(
         model,
@@ -31,7 +31,11 @@ def refine(model: M, intervals: int) -> M:
 
 
 def change_basis(model: M, basis: Basis) -> M:
-    """The same curves in another basis over the same intervals, by least squares: exact where it contains the old one."""
+    """The same curves in another basis over the same intervals, fitted by least squares.
+
+    Exact where the new basis contains the old one. Splines of a higher degree do not, except on a single interval: they
+    are smoother at the grid points.
+    """
     return with_layers(model, {name: _moved(name, layer, basis) for name, layer in kan_layers(model).items()})
 
 
@@ -53,6 +57,8 @@ def adapt_grid_(
     for name, part in seen.items():
         if part.layer.adapter is not None:
             raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then adapt the grid")
+        if len(part.inputs) == 0:
+            raise ValueError(f"layer {name!r} saw no samples; a grid needs some")
         if not torch.isfinite(part.inputs).all():
             raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
     for part in seen.values():
@@ -85,11 +91,11 @@ def _carried_grid(layer: KANLinear, basis: Basis) -> Float[Tensor, "in points"]:
     linear function of its index, evaluated at evenly spaced indices.
     """
     old = layer.grid.double()
-    if type(basis) is not type(layer.basis):
+    points = basis.init_grid(1, dtype=torch.float64).shape[1]
+    if type(basis) is not type(layer.basis) or min(points, old.shape[1]) < 2:
         low, high = layer.basis.span(old)
         rows = [basis.init_grid(1, a, b, dtype=torch.float64) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
         return torch.cat(rows).to(layer.grid)
-    points = basis.init_grid(1, dtype=torch.float64).shape[1]
     if points == old.shape[1]:
         return layer.grid
     place = torch.arange(points, device=old.device, dtype=old.dtype) * (old.shape[1] - 1) / (points - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: fl
         _, layer = find_layer(model, name)
         if score.shape != layer.mask.shape:
             raise ValueError(
-                f"layer {name!r}: scores have shape {tuple(score.shape)}, its edges (in, out) = {tuple(layer.mask.shape)}"
+                f"layer {name!r}: scores have shape {tuple(score.shape)}, its edges {tuple(layer.mask.shape)} (in, out)"
             )
         if not torch.isfinite(score).all():
             raise ValueError(f"layer {name!r}: a score is not finite; does the model return NaN on the traced samples?")
@@ -60,7 +61,7 @@ def _drop_nodes(model: KAN, scores: Mapping[str, Tensor], keep: dict[str, Tensor
     """Clear the edges into and out of every hidden node whose outgoing scores sum to at most the threshold."""
     names = {id(layer): name for name, layer in kan_layers(model).items()}
     pairs = blocks(model)
-    for (layer, products), (following, _) in zip(pairs, pairs[1:], strict=False):
+    for (layer, products), (following, _) in itertools.pairwise(pairs):
         before, after = names[id(layer)], names[id(following)]
         if after not in scores:
             continue

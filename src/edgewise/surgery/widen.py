@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, KANLinear, ProductNodes, SymbolicEdges
-from edgewise.surgery._layers import blocks, reassembled, replaced, require_kan
+from edgewise.surgery._layers import blocks, copied_kan, reassembled, replaced
 
 
 @torch.no_grad()
@@ -23,9 +23,9 @@ def widen(model: nn.Module, widths: Sequence, *, generator: torch.Generator | No
         widths: the new widths, as the constructor takes them; inputs and outputs as they are.
         generator: source of randomness of the new curves.
     """
-    model = require_kan(model, "widen")
+    model = copied_kan(model, "widen")
     pairs = blocks(model)
-    template = KAN(widths, generator=generator)
+    template = KAN(widths, generator=torch.Generator())  # for its shapes alone; spends no draw of the caller's
     shapes = blocks(template)
     if (
         len(shapes) != len(pairs)
@@ -56,7 +56,10 @@ def _grown(
     out_features: int,
     generator: torch.Generator | None,
 ) -> KANLinear:
-    """The layer with its edges at `sources` x `targets` of a larger one; new outputs read the old inputs at random."""
+    """A larger layer with the old edges at `sources` x `targets`.
+
+    New outputs read every input through a random curve, old outputs read new inputs through a zero one.
+    """
     new = KANLinear(
         in_features,
         out_features,
