@@ -46,7 +46,7 @@ class Sparsity(Penalty):
 
 @dataclass(frozen=True)
 class Entropy(Penalty):
-    r"""$-\sum_{ij} p_{ij} \log p_{ij}$ with $p_{ij} = |\phi_{ij}|_1 / \sum_{ij} |\phi_{ij}|_1$: few large edges are cheap.
+    r"""$-\sum_{ij} p_{ij} \log p_{ij}$ with $p_{ij} = |\phi_{ij}|_1 / \sum_{ij} |\phi_{ij}|_1$: favours few edges.
 
     An edge that is exactly zero adds nothing and has gradient zero.
     """
