@@ -3,6 +3,7 @@
 from edgewise._version import __version__ as __version__
 from edgewise.bases import Basis as Basis, BSpline as BSpline
 from edgewise.io import load as load, read_header as read_header, save as save
+from edgewise.fit import FitResult as FitResult, fit as fit
 from edgewise.kernels import use_backend as use_backend
 from edgewise.nn import (
     DEFAULT_LIBRARY as DEFAULT_LIBRARY,
