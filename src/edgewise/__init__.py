@@ -10,4 +10,10 @@ from edgewise.nn import (
     Library as Library,
     SymbolicFn as SymbolicFn,
 )
+from edgewise.symbolic import (
+    Formula as Formula,
+    formula as formula,
+    suggest as suggest,
+    symbolify as symbolify,
+)
 from edgewise.trace import Trace as Trace, trace as trace
