@@ -34,3 +34,10 @@ from edgewise.trace import (
     outside_grid as outside_grid,
     trace as trace,
 )
+from edgewise.symbolic import (
+    Formula as Formula,
+    formula as formula,
+    suggest as suggest,
+    symbolify as symbolify,
+)
+from edgewise.trace import Trace as Trace, trace as trace

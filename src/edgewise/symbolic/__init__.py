@@ -1,0 +1,23 @@
+"""From curves to formulas: search for functions, put them on edges, read the network as mathematics."""
+
+from edgewise.symbolic.formula import Check as Check, Formula as Formula, formula as formula
+from edgewise.symbolic.search import (
+    Candidate as Candidate,
+    search_edge as search_edge,
+    search_layer as search_layer,
+    suggest as suggest,
+)
+from edgewise.symbolic.symbolify import EdgeReport as EdgeReport, Report as Report, symbolify as symbolify
+
+__all__ = [
+    "Candidate",
+    "Check",
+    "EdgeReport",
+    "Formula",
+    "Report",
+    "formula",
+    "search_edge",
+    "search_layer",
+    "suggest",
+    "symbolify",
+]

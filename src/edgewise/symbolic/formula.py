@@ -1,0 +1,214 @@
+"""The network as a formula in sympy, one expression per output, from a model whose edges are symbols."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import sympy
+import torch
+from torch import Tensor, nn
+
+from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicFn
+from edgewise.symbolic.evaluate import evaluate
+
+MISSING = "symbolify(model, x)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """How far a formula and a model differ on some inputs, over all outputs."""
+
+    max_abs: float
+    rms: float
+    scale: float
+    samples: int
+
+    @property
+    def relative(self) -> float:
+        """`rms` in units of the standard deviation of the model's output."""
+        return self.rms / self.scale if self.scale > 0 else self.rms
+
+    def to_json(self) -> dict[str, float]:
+        """The numbers as a JSON object."""
+        return {**dataclasses.asdict(self), "relative": self.relative}
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """One sympy expression per output.
+
+    `expressions` hold the exact numbers; `str`, `latex` and `rounded` shorten them for reading.
+
+    Attributes:
+        expressions: one per output.
+        inputs: the symbols of the inputs, in order.
+        names: the names of the outputs.
+        functions: torch forms of the functions that sympy does not know, by name.
+    """
+
+    expressions: tuple[sympy.Expr, ...]
+    inputs: tuple[sympy.Symbol, ...]
+    names: tuple[str, ...]
+    functions: Mapping[str, Callable[[Tensor], Tensor]] = dataclasses.field(default_factory=dict, compare=False)
+
+    def __call__(self, x: Any) -> Any:
+        """The outputs at x of shape (*batch, in): a tensor for a tensor, else a numpy array; float64 inside."""
+        if isinstance(x, Tensor):
+            return self.torch()(x)
+        values = self.torch()(torch.as_tensor(np.asarray(x, dtype=np.float64)))
+        return values.numpy()
+
+    def torch(self) -> Callable[[Tensor], Tensor]:
+        """A differentiable function of tensors (*batch, in) -> (*batch, out), computed in float64."""
+        return lambda x: evaluate(self.expressions, self.inputs, x, self.functions)
+
+    def check(self, model: nn.Module, x: Tensor) -> Check:
+        """How far the formula and the model differ on x, over all outputs."""
+        with torch.no_grad():
+            expected = model(x).double()
+            got = self(x.double())
+        if got.shape != expected.shape:
+            raise ValueError(f"the formula returns {tuple(got.shape)} and the model {tuple(expected.shape)}")
+        difference = (got - expected).abs()
+        return Check(
+            max_abs=difference.amax().item() if difference.numel() else 0.0,
+            rms=difference.square().mean().sqrt().item() if difference.numel() else 0.0,
+            scale=expected.std(correction=0).item() if difference.numel() else 0.0,
+            samples=len(x.reshape(-1, x.shape[-1])),
+        )
+
+    def rounded(self, digits: int = 4) -> tuple[sympy.Expr, ...]:
+        """The expressions with their numbers shortened to some digits, for reading only."""
+        return tuple(_rounded(e, digits) for e in self.expressions)
+
+    def latex(self, digits: int = 4) -> str:
+        """One LaTeX equation per output, numbers rounded for reading; separated by line breaks."""
+        return " \\\\\n".join(
+            f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(e)}"
+            for name, e in zip(self.names, self.rounded(digits), strict=True)
+        )
+
+    def python(self, name: str = "formula") -> str:
+        """Python source of a numpy function with the exact numbers; scipy only where numpy has no such function."""
+        from sympy.printing.numpy import SciPyPrinter
+
+        arguments = sympy.symbols([f"x{n}" for n in range(len(self.inputs))])
+        swap = dict(zip(self.inputs, arguments, strict=True))
+        shared, results = sympy.cse([e.xreplace(swap) for e in self.expressions], sympy.numbered_symbols("t"))
+        printer = SciPyPrinter({"fully_qualified_modules": True})
+        body = [f"    {target} = {printer.doprint(value)}" for target, value in shared]
+        values = ", ".join(str(printer.doprint(e)) for e in results)
+        imports = ["import numpy"]
+        if "scipy.special" in "".join([*body, values]):
+            imports.append("import scipy.special")
+        notes = [f"    # {a} = {symbol}" for a, symbol in zip(arguments, self.inputs, strict=True)]
+        signature = f"def {name}({', '.join(map(str, arguments))}):"
+        return "\n".join([*imports, "", "", signature, *notes, *body, f"    return {values}", ""])
+
+    def simplified(self) -> Formula:
+        """An equal formula with fewer operations, where sympy finds one; equality is checked numerically."""
+        from edgewise.symbolic.simplify import simplify
+
+        return dataclasses.replace(
+            self, expressions=tuple(simplify(e, self.inputs, self.functions) for e in self.expressions)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The exact expressions as strings that `sympy.sympify` reads, with their names."""
+        return {
+            "inputs": [str(s) for s in self.inputs],
+            "outputs": {name: sympy.srepr(e) for name, e in zip(self.names, self.expressions, strict=True)},
+            "text": str(self),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {e}" for name, e in zip(self.names, self.rounded(), strict=True))
+
+
+def formula(model: KAN, names: Sequence[str] | None = None) -> Formula:
+    """The formula of a model whose edges are all symbols or absent.
+
+    Args:
+        model: a KAN after `symbolify`.
+        names: names of the inputs; by default the model's own, else x1, x2, ...
+
+    Raises:
+        ValueError: where an edge is still a curve.
+    """
+    if not isinstance(model, KAN):
+        raise TypeError(f"formula takes a KAN, got {type(model).__name__}; pass the KAN inside it")
+    inputs = _input_symbols(model, names)
+    functions: dict[str, Callable[[Tensor], Tensor]] = {}
+    values: list[sympy.Expr] = _scaled(list(inputs), model.input_affine)
+    for n, layer in enumerate(model.layers):
+        if isinstance(layer, KANLinear):
+            values = _sums(layer, values, f"layers.{n}", functions)
+        elif isinstance(layer, ProductNodes):
+            values = [sympy.Mul(*(values[f] for f in group)) for group in layer.groups()]
+        else:
+            raise TypeError(f"layers.{n} is a {type(layer).__name__}; a formula needs KANLinear and ProductNodes")
+    values = _scaled(values, model.output_affine)
+    count = len(values)
+    outputs = model.output_names or (("y",) if count == 1 else tuple(f"y{i + 1}" for i in range(count)))
+    return Formula(tuple(values), inputs, tuple(outputs), functions)
+
+
+def _input_symbols(model: KAN, names: Sequence[str] | None) -> tuple[sympy.Symbol, ...]:
+    names = names or model.input_names or [f"x{j + 1}" for j in range(model.in_features)]
+    if len(names) != model.in_features or len(set(names)) != len(names):
+        raise ValueError(f"names must be {model.in_features} different names, got {list(names)}")
+    return tuple(sympy.Symbol(str(name), real=True) for name in names)
+
+
+def _scaled(values: list[sympy.Expr], affine: Affine | None) -> list[sympy.Expr]:
+    if affine is None:
+        return values
+    scale, shift = affine.scale.double().tolist(), affine.shift.double().tolist()
+    return [_number(s) * v + _number(t) for v, s, t in zip(values, scale, shift, strict=True)]
+
+
+def _sums(layer: KANLinear, values: list[sympy.Expr], name: str, functions: dict[str, Any]) -> list[sympy.Expr]:
+    """The outputs of one layer as expressions of its inputs."""
+    curves = layer.mask.nonzero().tolist()
+    if curves:
+        j, i = curves[0]
+        raise ValueError(
+            f"layer {name!r}: {len(curves)} edges are still curves, the first is (in={j}, out={i}); "
+            f"fix them with `{MISSING}` or remove them with `prune`"
+        )
+    terms: list[list[sympy.Expr]] = [[] for _ in range(layer.out_features)]
+    if layer.bias is not None:
+        terms = [[_number(b)] for b in layer.bias.double().tolist()]
+    symbols = layer.symbolic
+    for n, (j, i) in enumerate(zip(symbols.sources.tolist(), symbols.targets.tolist(), strict=True)):
+        terms[i].append(
+            edge_expression(symbols.functions[n], cast(Tensor, symbols.affine)[n].double().tolist(), values[j])
+        )
+        _remember(symbols.functions[n], functions)
+    return [sympy.Add(*t) for t in terms]
+
+
+def edge_expression(fn: SymbolicFn, affine: Sequence[float], x: sympy.Expr) -> sympy.Expr:
+    """$c f(a x + b) + d$ as a sympy expression; numbers that a double holds exactly as integers become integers."""
+    a, b, c, d = map(_number, affine)
+    return c * fn.sympy(a * x + b) + d
+
+
+def _number(value: float) -> sympy.Expr:
+    """Small integers exactly, so that 1 * x is x; all else with the 17 digits that a double needs."""
+    return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1000 else sympy.Float(value, 17)
+
+
+def _remember(fn: SymbolicFn, functions: dict[str, Any]) -> None:
+    """Keep the torch form of a function that sympy knows by name only."""
+    from sympy.core.function import AppliedUndef
+
+    for part in fn.sympy(sympy.Symbol("u", real=True)).atoms(AppliedUndef):
+        functions[part.func.__name__] = fn.torch
+
+
+def _rounded(expression: sympy.Expr, digits: int) -> Any:
+    return expression.xreplace({f: sympy.Float(f, digits) for f in expression.atoms(sympy.Float)})

@@ -1,0 +1,81 @@
+r"""Refit the numbers of a symbolic network jointly: Levenberg-Marquardt on $\sum_b (m_\theta(x_b) - y_b)^2$."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacfwd
+
+
+def symbol_parameters(model: nn.Module) -> list[str]:
+    """The names of the parameters of symbols, and of the biases of layers that have some."""
+    names = []
+    parameters = dict(model.named_parameters())
+    for name in parameters:
+        owner, _, last = name.rpartition(".")
+        if last == "affine" or (last == "bias" and f"{owner}.symbolic.affine" in parameters):
+            names.append(name)
+    return names
+
+
+def refit_(model: nn.Module, x: Tensor, y: Tensor, *, names: Iterable[str] | None = None, steps: int = 50) -> float:
+    """Move the named parameters (by default those of the symbols) to a least-squares fit; the mean squared error.
+
+    The step in which a function leaves its domain is refused like any other that does not improve the fit.
+    """
+    names = list(symbol_parameters(model) if names is None else names)
+    parameters = dict(model.named_parameters())
+    shapes = [parameters[n].shape for n in names]
+    sizes = [s.numel() for s in shapes]
+
+    def residual(theta: Tensor) -> Tensor:
+        parts = (p.view(s) for p, s in zip(theta.split(sizes), shapes, strict=True))
+        return (functional_call(model, dict(zip(names, parts, strict=True)), (x,)) - y).flatten()
+
+    theta = torch.cat([parameters[n].detach().flatten() for n in names])
+    theta, cost = levenberg_marquardt(residual, theta, steps=steps)
+    with torch.no_grad():
+        for n, part in zip(names, theta.split(sizes), strict=True):
+            parameters[n].copy_(part.view(parameters[n].shape))
+    return cost
+
+
+def levenberg_marquardt(
+    residual: Callable[[Tensor], Tensor], theta: Tensor, *, steps: int = 50, tolerance: float = 1e-30
+) -> tuple[Tensor, float]:
+    r"""Minimise the mean of $r(\theta)^2$; returns the best $\theta$ and its mean square.
+
+    $(J^T J + \mu D)\,\delta = -J^T r$ with D the diagonal of $J^T J$, damping after Nielsen.
+    """
+    theta = theta.detach().clone()
+    r = residual(theta)
+    cost = r.square().mean().item()
+    if not cost < torch.inf or len(theta) == 0:
+        return theta, cost
+    mu, grow, stalled = 1e-3, 2.0, 0
+    jacobian = jacfwd(residual)
+    J = jacobian(theta)
+    for _ in range(steps):
+        gram, slope = J.T @ J, J.T @ r
+        diagonal = gram.diagonal()
+        extra = mu * diagonal.clamp_min(1e-12 * diagonal.amax().clamp_min(1e-300))
+        factor, failed = torch.linalg.cholesky_ex(gram + torch.diag(extra))
+        step = -torch.cholesky_solve(slope[:, None], factor)[:, 0] if failed == 0 else torch.full_like(slope, torch.nan)
+        trial = residual(theta + step)
+        trial_cost = trial.square().mean().item()
+        if trial_cost < cost:
+            stalled = stalled + 1 if cost - trial_cost < 1e-5 * cost else 0
+            theta, r, cost = theta + step, trial, trial_cost
+            mu, grow = max(mu / 5, 1e-15), 2.0
+            if cost < tolerance or stalled == 4:
+                break
+            J = jacobian(theta)
+            if not torch.isfinite(J).all():
+                break
+        else:
+            mu, grow = mu * grow, grow * 2
+            if mu > 1e8:
+                break
+    return theta, cost

@@ -1,0 +1,443 @@
+r"""Which function is this curve? The fit of $c f(a x + b) + d$ to sampled curves, for a whole library at once.
+
+A coarse scan over the inner numbers (a, b) of every function finds the starting points; the outer ones (c, d) follow in
+closed form. The best are polished by a safeguarded Gauss-Newton method on (a, b) alone, with (c, d) eliminated
+(variable projection: Golub and Pereyra 1973, with Kaufman's Jacobian).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicFn
+from edgewise.symbolic.gauge import tidy
+from edgewise.trace import trace
+
+MIN_POINTS = 8
+"""Fewer different inputs cannot tell four free numbers of one function from those of another."""
+
+BITS_PER_COMPLEXITY = 4.0
+"""What one unit of a function's complexity costs, in bits, against the bits that its residual saves."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    r"""A function for an edge, $c f(a x + b) + d$, with its evidence.
+
+    Attributes:
+        fn: the function f.
+        affine: the numbers (a, b, c, d).
+        r2: share of the curve's variance that is explained.
+        rmse: root mean square of the residual, in units of the edge.
+        max_error: its largest absolute value.
+        complexity: description length of f.
+        score: bits to describe the curve by this candidate, up to a constant; the smallest is the best.
+    """
+
+    fn: SymbolicFn
+    affine: tuple[float, float, float, float]
+    r2: float
+    rmse: float
+    max_error: float
+    complexity: float
+    score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The candidate as a JSON object; the function by name."""
+        return {
+            "function": self.fn.name,
+            "affine": list(self.affine),
+            "r2": self.r2,
+            "rmse": self.rmse,
+            "max_error": self.max_error,
+            "complexity": self.complexity,
+            "score": self.score,
+        }
+
+    def __str__(self) -> str:
+        a, b, c, d = self.affine
+        return f"{c:.4g} * {self.fn.name}({a:.4g} x {b:+.4g}) {d:+.4g}, r2 = {self.r2:.8g}"
+
+
+def suggest(
+    model: nn.Module,
+    x: Tensor,
+    layer: str | int,
+    source: int,
+    target: int,
+    *,
+    library: Library = DEFAULT_LIBRARY,
+    margin: float = 0.0,
+) -> tuple[Candidate, ...]:
+    """The functions that explain one edge of the model on the inputs x, best first.
+
+    Args:
+        model: any module with KAN layers.
+        x: inputs of the model; the edge is judged where they lead.
+        layer: name of the layer as in `trace(model, x)`, or its number among the KAN layers.
+        source: input of the edge.
+        target: output of the edge.
+        library: functions to try.
+        margin: share of the data range, on both sides, on which a function must also be defined.
+    """
+    with torch.no_grad():
+        layers = trace(model, x)
+    names = list(layers)
+    name = names[layer] if isinstance(layer, int) and -len(names) <= layer < len(names) else str(layer)
+    if name not in layers:
+        raise ValueError(f"no KAN layer {layer!r} in the model; it has {', '.join(map(repr, names))}")
+    kan, inputs = layers[name].layer, layers[name].inputs
+    if not (0 <= source < kan.in_features and 0 <= target < kan.out_features):
+        raise ValueError(
+            f"layer {name!r} has edges (in=0..{kan.in_features - 1}, out=0..{kan.out_features - 1}), "
+            f"not (in={source}, out={target})"
+        )
+    points, values = sample_edges(kan, inputs, name)
+    return search_edge(points[:, source], values[:, source, target], library=library, margin=margin)
+
+
+def search_edge(
+    x: Float[Tensor, " samples"],
+    v: Float[Tensor, " samples"],
+    *,
+    library: Library = DEFAULT_LIBRARY,
+    margin: float = 0.0,
+) -> tuple[Candidate, ...]:
+    """The functions that explain the curve v(x), best first; only those defined on the whole range of x."""
+    return search_layer(x[:, None], v[:, None, None], library=library, margin=margin)[0, 0]
+
+
+def search_layer(
+    x: Float[Tensor, "samples features"],
+    v: Float[Tensor, "samples features out"],
+    *,
+    library: Library = DEFAULT_LIBRARY,
+    margin: float = 0.0,
+    edges: Tensor | None = None,
+) -> Mapping[tuple[int, int], tuple[Candidate, ...]]:
+    """`search_edge` for every edge (j, i) of a layer at once, or for those where `edges` is True."""
+    _check_curves(x, v)
+    check_library(library)
+    wanted = torch.ones(v.shape[1:], dtype=torch.bool) if edges is None else edges.cpu()
+    found: dict[tuple[int, int], tuple[Candidate, ...]] = {}
+    for j in range(x.shape[1]):
+        targets = wanted[j].nonzero()[:, 0].tolist()
+        if targets:
+            ranked = _search_input(x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin)
+            found |= {(j, i): candidates for i, candidates in zip(targets, ranked, strict=True)}
+    return found
+
+
+def sample_edges(layer: KANLinear, inputs: Tensor, name: str = "", points: int = 192) -> tuple[Tensor, Tensor]:
+    """Where to look at the edges of a layer, half at quantiles of its inputs and half evenly, and their values there.
+
+    Curves are known everywhere, so few samples do not limit the number of points; but only their range is visited.
+    """
+    bad = (~torch.isfinite(inputs)).nonzero()
+    if len(bad):
+        raise ValueError(
+            f"layer {name!r}: input {bad[0, 1].item()} is not finite at sample {bad[0, 0].item()} "
+            f"({len(bad)} such values); clean the data, or release the symbol that is undefined there"
+        )
+    if len(inputs) == 0:
+        raise ValueError("no samples were given; the symbolic search needs inputs to know the range of every edge")
+    half = points // 2
+    t = torch.linspace(0, 1, half, dtype=torch.float64, device=inputs.device)
+    inputs = inputs.detach().double()
+    low, high = inputs.amin(0), inputs.amax(0)
+    spread = torch.sort(inputs, dim=0).values[(t * (len(inputs) - 1)).round().long()]
+    x = torch.cat([spread, low + (high - low) * t[:, None]]).sort(dim=0).values
+    with torch.no_grad():
+        values = layer.edge_values(x.to(layer.coef.dtype))
+    return x.cpu(), values.double().cpu()
+
+
+def check_library(library: Library) -> None:
+    """Raise `ValueError` for a function that fails, is nowhere finite or is not elementwise."""
+    for fn in library.values():
+        if DEFAULT_LIBRARY.get(fn.name) is not fn if fn.name in DEFAULT_LIBRARY else True:
+            _check_function(fn)
+
+
+def _check_function(fn: SymbolicFn) -> None:
+    low, high = max(fn.domain[0], -3.0), min(fn.domain[1], 3.0)
+    u = low + (high - low) * torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+    try:
+        f, slope = _value_and_slope(fn, u[None])
+    except Exception as error:
+        raise ValueError(
+            f"library function {fn.name!r} fails on a float64 tensor ({type(error).__name__}: {error}); "
+            "its torch form must be elementwise and differentiable"
+        ) from error
+    if f.shape != u[None].shape:
+        raise ValueError(
+            f"library function {fn.name!r} returns shape {tuple(f.shape)} for {(1, 7)}; make it elementwise"
+        )
+    if not (torch.isfinite(f) & torch.isfinite(slope)).any():
+        raise ValueError(f"library function {fn.name!r} is finite nowhere in [{low:.3g}, {high:.3g}]; give its domain")
+
+
+def _check_curves(x: Tensor, v: Tensor) -> None:
+    for what, values in (("x", x), ("v", v)):
+        bad = (~torch.isfinite(values)).nonzero()
+        if len(bad):
+            raise ValueError(
+                f"{what} is not finite at sample {bad[0, 0].item()} ({len(bad)} such values); drop these rows"
+            )
+    if len(x) == 0:
+        raise ValueError("the curve has no points")
+
+
+def _search_input(
+    x: Float[Tensor, " samples"], v: Float[Tensor, "edges samples"], functions: tuple[SymbolicFn, ...], margin: float
+) -> list[tuple[Candidate, ...]]:
+    """The ranked candidates of all edges that leave one input."""
+    spread = v.std(-1, correction=0)
+    scale = v.abs().amax(-1).clamp_min(torch.finfo(torch.float64).tiny)
+    flat = (spread <= 1e-12 * scale) | (x.amax() <= x.amin())
+    if flat.all():
+        return [(_constant(curve, functions),) for curve in v]
+    different = len(torch.unique(x))
+    if different < MIN_POINTS:
+        raise ValueError(
+            f"the curve is known at {different} different inputs, and {MIN_POINTS} are needed to tell functions apart; "
+            "give more samples"
+        )
+    middle, half = (x.amax() + x.amin()) / 2, (x.amax() - x.amin()) / 2
+    t = (x - middle) / half
+    w = torch.where(flat, 1.0, spread)[:, None]
+    unit = (v - v.mean(-1, keepdim=True)) / w
+    inner, functions_left = _scan(t, unit, functions, 1 + 2 * margin)
+    inner, cost = _polish(t, unit, inner, functions_left, 1 + 2 * margin)
+    ranked = []
+    for e, curve in enumerate(v):
+        if flat[e]:
+            ranked.append((_constant(curve, functions),))
+            continue
+        candidates = []
+        for f, fn in enumerate(functions_left):
+            if not math.isfinite(cost[f, e]):
+                continue
+            alpha, beta = inner[f, e].tolist()
+            a = alpha / half.item()
+            b = beta - a * middle.item()
+            candidates.append(_judge(fn, a, b, x, curve))
+        ranked.append(tuple(sorted(candidates, key=lambda c: (c.score, c.complexity))))
+    return ranked
+
+
+def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor) -> Candidate:
+    """The candidate with inner numbers (a, b): the outer ones by least squares, and its evidence."""
+    f = fn(a * x + b)
+    mean = f.mean()
+    energy = ((f - mean) ** 2).sum()
+    c = ((f - mean) * (v - v.mean())).sum() / energy if energy > 0 else torch.zeros(())
+    d = v.mean() - c * mean
+    residual = v - (c * f + d)
+    variance = v.var(correction=0)
+    missing = (residual.square().mean() / variance).item()
+    lost = (c * f).abs().amax().item() / variance.sqrt().item()
+    return Candidate(
+        fn=fn,
+        affine=tidy(fn.name, (a, b, c.item(), d.item())),
+        r2=1 - missing,
+        rmse=residual.square().mean().sqrt().item(),
+        max_error=residual.abs().amax().item(),
+        complexity=fn.complexity,
+        score=_description_length(missing, fn.complexity, len(x), lost),
+    )
+
+
+def _description_length(missing: float, complexity: float, points: int, lost: float) -> float:
+    r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
+
+    Neighbouring points of a curve repeat each other, so n counts at most 32 of them; below $10^{-14}$ the residual is
+    rounding and simplicity alone decides. The last term charges for cancellation: a huge function whose far end
+    imitates another one needs that many more digits in its numbers.
+    """
+    accuracy = 0.5 * min(points, 32) * math.log2(max(missing, 1e-14))
+    return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2
+
+
+def _constant(v: Tensor, functions: tuple[SymbolicFn, ...]) -> Candidate:
+    """The answer for a curve that does not vary: its value, carried by the function "0"."""
+    zero = next((fn for fn in functions if fn.name == "0"), DEFAULT_LIBRARY["0"])
+    d = v.mean()
+    error = (v - d).abs().amax().item()
+    return Candidate(zero, (1.0, 0.0, 0.0, d.item()), 1.0, error, error, zero.complexity, zero.complexity)
+
+
+def _scan(
+    t: Tensor, unit: Float[Tensor, "edges samples"], functions: tuple[SymbolicFn, ...], reach: float
+) -> tuple[Float[Tensor, "functions edges starts 2"], list[SymbolicFn]]:
+    r"""Starting points: for each function and edge the best $(\alpha, \beta)$ of each of three coarse grids."""
+    pick = torch.linspace(0, len(t) - 1, min(len(t), 64)).round().long()
+    t, unit = t[pick], unit[:, pick]
+    unit = unit - unit.mean(-1, keepdim=True)
+    energy = unit.square().sum(-1).clamp_min(1e-300)
+    grids = _grids()
+    starts, kept = [], []
+    for fn in functions:
+        best = []
+        for grid in grids:
+            f = fn(grid[:, :1] * t + grid[:, 1:])
+            f = f - f.mean(-1, keepdim=True)
+            norm = f.square().sum(-1)
+            share = (f @ unit.T).square() / (norm[:, None] * energy)
+            usable = _defined(fn, grid, reach) & torch.isfinite(norm) & (norm > 1e-20)
+            share = torch.where(usable[:, None], share, -1.0)
+            top = share.max(0)
+            best.append(torch.where(top.values[:, None] > -1, grid[top.indices], torch.nan))
+        start = torch.stack(best, 1)
+        if torch.isfinite(start).any():
+            starts.append(start)
+            kept.append(fn)
+    return torch.stack(starts), kept
+
+
+def _grids() -> list[Float[Tensor, "points 2"]]:
+    r"""Coarse grids of $(\alpha, \beta)$ for inputs in [-1, 1]: centres and widths, either way round; frequencies."""
+    inside = torch.linspace(0, 0.9, 7, dtype=torch.float64)
+    outside = torch.tensor([1.0, 1.02, 1.1, 1.25, 1.5, 2, 3, 5, 8, 20], dtype=torch.float64)
+    centres = torch.cat([-outside.flip(0), -inside[1:].flip(0), inside, outside])
+    widths = torch.logspace(math.log10(0.2), 1, 10, dtype=torch.float64)
+    alpha, centre = (g.flatten() for g in torch.meshgrid(widths, centres, indexing="ij"))
+    forward = torch.stack([alpha, -alpha * centre], -1)
+    backward = torch.stack([-alpha, alpha * centre], -1)
+    frequencies = torch.linspace(0.5, 48, 64, dtype=torch.float64)
+    phases = torch.arange(4, dtype=torch.float64) * (math.pi / 4)
+    alpha, beta = (g.flatten() for g in torch.meshgrid(frequencies, phases, indexing="ij"))
+    return [forward, backward, torch.stack([alpha, beta], -1)]
+
+
+def _defined(fn: SymbolicFn, inner: Float[Tensor, "*n 2"], reach: float) -> Tensor:
+    r"""True where f is finite for all $\alpha t + \beta$ with $|t| \le$ reach, to rounding at the closed ends."""
+    alpha, beta = inner.unbind(-1)
+    low, high = beta - alpha.abs() * reach, beta + alpha.abs() * reach
+    ok = (low >= fn.domain[0]) & (high <= fn.domain[1])
+    if fn.poles is None:
+        return ok
+    first, period = fn.poles
+    if math.isinf(period):
+        return ok & ~((low <= first) & (first <= high))
+    return ok & (torch.ceil((low - first) / period) * period + first > high)
+
+
+def _into_domain(fn: SymbolicFn, inner: Tensor, reach: float) -> Tensor:
+    """The inner numbers, moved by the least shift (then shrunk) so that the range lies in the closed domain."""
+    low, high = fn.domain
+    if math.isinf(low) and math.isinf(high):
+        return inner
+    alpha, beta = inner.unbind(-1)
+    width = (high - low) / (2 * reach)
+    alpha = alpha.clamp(-width, width) if math.isfinite(width) else alpha
+    radius = alpha.abs() * reach
+    if math.isfinite(low):
+        beta = torch.maximum(beta, low + radius)
+    if math.isfinite(high):
+        beta = torch.minimum(beta, high - radius)
+    return torch.stack([alpha, beta], -1)
+
+
+def _polish(
+    t: Tensor,
+    unit: Tensor,
+    starts: Float[Tensor, "functions edges starts 2"],
+    functions: list[SymbolicFn],
+    reach: float,
+) -> tuple[Float[Tensor, "functions edges 2"], Float[Tensor, "functions edges"]]:
+    """Gauss-Newton from all starts on few points, then from the best start of every function on all points."""
+    few = torch.linspace(0, len(t) - 1, min(len(t), 48)).round().long()
+    inner, cost = _gauss_newton(t[few], unit[:, None, few], starts, functions, reach, steps=10)
+    best = cost.argmin(-1, keepdim=True)
+    inner, cost = inner.take_along_dim(best[..., None], 2), cost.take_along_dim(best, -1)
+    leading = cost[..., 0].argsort(0)[:8].unique().tolist()
+    inner[leading], cost[leading] = _gauss_newton(
+        t, unit[:, None], inner[leading], [functions[f] for f in leading], reach, steps=25
+    )
+    return inner[:, :, 0], cost[:, :, 0]
+
+
+def _gauss_newton(
+    t: Float[Tensor, " samples"],
+    v: Float[Tensor, "edges 1 samples"],
+    inner: Float[Tensor, "functions edges starts 2"],
+    functions: list[SymbolicFn],
+    reach: float,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Damped Gauss-Newton on (alpha, beta) for all functions, edges and starts; cost = mean squared residual."""
+    inner = torch.stack([_into_domain(fn, p, reach) for fn, p in zip(functions, inner, strict=True)])
+    cost, r, J = _residuals(t, v, inner, functions, reach)
+    damping = torch.full_like(cost, 1e-2)
+    idle = 0
+    for _ in range(steps):
+        step = _damped_step(J, r, damping)
+        trial = torch.stack([_into_domain(fn, p, reach) for fn, p in zip(functions, inner + step, strict=True)])
+        new_cost, new_r, new_J = _residuals(t, v, trial, functions, reach)
+        better = new_cost < cost
+        inner = torch.where(better[..., None], trial, inner)
+        r = torch.where(better[..., None], new_r, r)
+        J = torch.where(better[..., None], new_J, J)
+        gain = cost - new_cost
+        cost = torch.where(better, new_cost, cost)
+        damping = torch.where(better, damping / 5, damping * 4).clamp(1e-14, 1e6)
+        idle = 0 if (better & (gain > 1e-3 * cost) & (cost > 1e-28)).any() else idle + 1
+        if idle == 3:
+            break
+    return inner, cost
+
+
+def _residuals(
+    t: Tensor, v: Tensor, inner: Tensor, functions: list[SymbolicFn], reach: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Cost, residual, and the columns $c\,P^\perp f'(u)\,(t, 1)$ of the Jacobian, $P^\perp$ away from 1 and f."""
+    u = inner[..., :1] * t + inner[..., 1:]
+    pairs = [_value_and_slope(fn, part) for fn, part in zip(functions, u, strict=True)]
+    f, slope = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+    slope = torch.where(torch.isfinite(slope), slope, 0)  # the slope of sqrt at the end of its domain
+    v = v - v.mean(-1, keepdim=True)
+    f = f - f.mean(-1, keepdim=True)
+    energy = f.square().sum(-1, keepdim=True)
+    f = f / energy.sqrt().clamp_min(1e-150)
+    size = (f * v).sum(-1, keepdim=True)
+    r = v - size * f
+    c = size / energy.sqrt().clamp_min(1e-150)
+
+    def across(column: Tensor) -> Tensor:
+        column = column - column.mean(-1, keepdim=True)
+        return c * (column - (f * column).sum(-1, keepdim=True) * f)
+
+    defined = torch.stack([_defined(fn, p, reach) for fn, p in zip(functions, inner, strict=True)])
+    cost = torch.where(defined, r.square().mean(-1), torch.inf)
+    cost = torch.where(torch.isfinite(cost), cost, torch.inf)
+    return cost, r, torch.stack([across(slope * t), across(slope)])
+
+
+def _damped_step(J: Float[Tensor, "2 *starts samples"], r: Tensor, damping: Tensor) -> Tensor:
+    r"""$(J^T J + \mu \max\mathrm{diag}\,I)\,\delta = J^T r$ for two columns, in closed form."""
+    p, q, s = (J[0] * J[0]).sum(-1), (J[0] * J[1]).sum(-1), (J[1] * J[1]).sum(-1)
+    g, h = (J[0] * r).sum(-1), (J[1] * r).sum(-1)
+    extra = damping * torch.maximum(p, s) + 1e-280
+    p, s = p + extra, s + extra
+    det = p * s - q * q
+    step = torch.stack([(s * g - q * h) / det, (p * h - q * g) / det], -1)
+    return torch.nan_to_num(step, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _value_and_slope(fn: SymbolicFn, u: Tensor) -> tuple[Tensor, Tensor]:
+    """f and its derivative, elementwise; zero slope where f does not depend on u."""
+    with torch.enable_grad():
+        u = u.detach().requires_grad_()
+        f = fn(u)
+        if not f.requires_grad:
+            return f, torch.zeros_like(u)
+        (slope,) = torch.autograd.grad(f.sum(), u, allow_unused=True)
+    return f.detach(), torch.zeros_like(u) if slope is None else slope
