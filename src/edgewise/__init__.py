@@ -11,3 +11,4 @@ from edgewise.nn import (
     SymbolicFn as SymbolicFn,
 )
 from edgewise.trace import Trace as Trace, trace as trace
+from edgewise.viz import Diagram as Diagram, diagram as diagram
