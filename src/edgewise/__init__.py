@@ -41,3 +41,4 @@ from edgewise.symbolic import (
     symbolify as symbolify,
 )
 from edgewise.trace import Trace as Trace, trace as trace
+from edgewise.viz import Diagram as Diagram, diagram as diagram
