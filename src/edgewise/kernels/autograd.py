@@ -84,14 +84,18 @@ class EdgeSum(_Contraction):
         x, coef, h, grid = ctx.saved_tensors
         spec, kernel = ctx.spec, ctx.kernel
         needs_x, needs_coef, needs_h = ctx.needs_input_grad[:3]
-        dx = _times(edge_pull(kernel, g, x, coef, grid, spec.differentiated()), h) if needs_x else None
-        dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
+        fused = getattr(kernel, "edge_gradients", None)
+        if fused is not None and needs_x and needs_coef and not torch.is_grad_enabled():
+            dx, dc = fused(g, x, coef, grid, spec, h)  # nothing differentiates these: one walk computes both
+        else:
+            dx = _times(edge_pull(kernel, g, x, coef, grid, spec.differentiated()), h) if needs_x else None
+            dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
         dh = edge_pull(kernel, g, x, coef, grid, spec) if needs_h else None
         return dx, dc, dh, None, None, None
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tx, tc, th, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tx, tc, th, *_: Any) -> Tensor | None:
         x, coef, h, grid = primals
         return _total(
             tx is not None and edge_sum(kernel, x, coef, grid, spec.differentiated(), _times(tx, h)),
@@ -127,7 +131,7 @@ class EdgePull(_Contraction):
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, tc, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, tc, *_: Any) -> Tensor | None:
         g, x, coef, grid = primals
         return _total(
             tg is not None and edge_pull(kernel, tg, x, coef, grid, spec),
@@ -163,7 +167,7 @@ class EdgeOuter(_Contraction):
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, th, *_: None) -> Tensor | None:
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tg, tx, th, *_: Any) -> Tensor | None:
         g, x, h, grid = primals
         return _total(
             tg is not None and edge_outer(kernel, tg, x, grid, spec, h),

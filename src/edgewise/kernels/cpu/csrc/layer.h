@@ -1,0 +1,266 @@
+// One layer: edge_sum, and edge_pull with edge_outer, as walks over chunks of samples and blocks of inputs and outputs.
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "parallel.h"
+#include "walk.h"
+
+namespace ew {
+
+// All arrays are dense and row major: x, h (batch, in); coef (in, rows, out); y, g (batch, out).
+template <class T> struct LayerArgs {
+  const T *x, *h, *coef, *bias, *g;
+  T *y, *pulled, *outer;
+  const char* plan;
+  int64_t batch, in, out;
+  int intervals, degree, order, residual;
+  int chunk;  // samples; 0 lets the kernel choose
+};
+
+struct Free { void operator()(void* p) const { std::free(p); } };
+template <class T> using Buffer = std::unique_ptr<T[], Free>;
+template <class T> Buffer<T> buffer(size_t n) {
+  return Buffer<T>((T*)std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64 + 64));
+}
+
+template <class T, int degree, bool residual> struct Layer {
+  static constexpr int L = lanes<T>, rows = degree + 1 + residual;
+  // As many vectors of outputs as leave room for the coefficient rows in registers.
+  static constexpr int blocks = (degree + 3) * 4 + 2 <= registers ? 4 : (degree + 3) * 2 + 2 <= registers ? 2 : 1;
+  static constexpr int half = blocks > 1 ? blocks / 2 : 1;
+
+  const LayerArgs<T>& a;
+  const int64_t vectors = (a.out + L - 1) / L, coef_rows = a.intervals + degree + residual, padded = vectors * L;
+  const int64_t tile_blocks = (vectors + blocks - 1) / blocks;
+  const int64_t width = (vectors >= blocks ? blocks : vectors == 3 ? 4 : vectors) * L;  // of a tile row: a power of two
+  const bool ragged = padded != a.out;
+
+  // Enough samples per interval to pay for its coefficient rows, few enough that a tile stays in the first cache level,
+  // and more when the coefficients must come from far.
+  int chunk_size(int64_t samples, int64_t inputs) const {
+    if (a.chunk) return a.chunk;
+    const int64_t far = inputs * coef_rows * padded * int64_t(sizeof(T)) > (int64_t(1) << 19) ? 512 : 128;
+    const int64_t wanted = std::max<int64_t>(far, std::min<int64_t>(1024, 16 * a.intervals));
+    return int(std::max<int64_t>(1, std::min(samples, wanted)));
+  }
+
+  // The local problems of a block of inputs on one chunk of samples.
+  struct Block {
+    int64_t stride, row_sets, inputs;
+    Buffer<T> x, h, values, pulled, edges;
+    Buffer<int32_t> start, offset, interval, outside;
+    std::vector<Column<T>> columns;
+
+    Block(const Layer& layer, int chunk, int row_sets, int64_t in) : row_sets(row_sets) {
+      stride = (chunk + L - 1) / L * L + 2 * L;  // odd multiples of a line: rows a power of two apart share cache sets
+      if (stride / L % 2 == 0) stride += L;
+      const int64_t bytes = stride * sizeof(T) * (rows * row_sets + 3), starts = layer.a.intervals + 1;
+      inputs = std::max<int64_t>(1, std::min(in, (int64_t(1) << 18) / bytes));
+      if (inputs > L) inputs = inputs / L * L;
+      values = buffer<T>(inputs * rows * row_sets * stride);
+      x = buffer<T>(inputs * stride), pulled = buffer<T>(inputs * stride);
+      if (layer.a.h) h = buffer<T>(inputs * stride);
+      edges = buffer<T>(layer.a.intervals <= few_intervals ? inputs * starts : 1);
+      start = buffer<int32_t>(inputs * starts), offset = buffer<int32_t>(inputs * stride);
+      interval = buffer<int32_t>(inputs * chunk), outside = buffer<int32_t>(inputs);
+      for (int64_t j = 0; j < inputs; ++j)
+        columns.push_back({0, start.get() + j * starts, offset.get() + j * stride, x.get() + j * stride,
+                           h ? h.get() + j * stride : nullptr, false});
+    }
+
+    T* row_set(int64_t input, int64_t set) { return values.get() + (input * row_sets + set) * rows * stride; }
+
+    // Sorts the inputs [j0, j1) of samples [b0, b1).
+    void sort(const LayerArgs<T>& a, int64_t j0, int64_t j1, int64_t b0, int64_t b1, int width) {
+      const IntervalFinder<T> finder{a.plan, a.intervals, degree, j0, j1 - j0, edges.get(), outside.get()};
+      const int64_t corner = b0 * a.in + j0;
+      sort_columns<T>(a.x + corner, a.h ? a.h + corner : nullptr, a.in, int(b1 - b0), width, finder, interval.get(), columns.data());
+    }
+    void evaluate(const LayerArgs<T>& a, int64_t j0, int64_t j1, int order, int set) {
+      for (int64_t j = 0; j < j1 - j0; ++j) {
+        const auto plan = Plan<T>::at(a.plan, j0 + j, a.intervals, degree);
+        const auto kind = Residual(a.residual);
+        T* to = row_set(j, set);
+        if (order == 0) local_rows<T, degree, 0>(columns[j], plan, kind, to, stride);
+        if (order == 1) local_rows<T, degree, 1>(columns[j], plan, kind, to, stride);
+        if (order == 2) local_rows<T, degree, 2>(columns[j], plan, kind, to, stride);
+        if (order == 3) local_rows<T, degree, 3>(columns[j], plan, kind, to, stride);
+        if (order == 4) local_rows<T, degree, 4>(columns[j], plan, kind, to, stride);
+      }
+    }
+  };
+
+  // Calls body(width tag, first vector) for the pieces of one tile block: all `blocks` vectors, or the rest in halves.
+  template <class Body> void pieces(int64_t tile_block, const Body& body) const {
+    int64_t v = 0, n = std::min<int64_t>(blocks, vectors - tile_block * blocks);
+    if (n == blocks) return body(std::integral_constant<int, blocks>{}, 0);
+    if (half > 1)
+      for (; n - v >= half; v += half) body(std::integral_constant<int, half>{}, v);
+    for (; v < n; ++v) body(std::integral_constant<int, 1>{}, v);
+  }
+
+  Buffer<T> padded_copy(const T* from, const Threads& threads) const {
+    Buffer<T> to = buffer<T>(a.in * coef_rows * padded);
+    threads.run(threads.count, [&](int64_t task) {
+      for (int64_t r = part(a.in * coef_rows, task, threads.count); r < part(a.in * coef_rows, task + 1, threads.count); ++r)
+        for (int64_t i = 0; i < padded; ++i) to[r * padded + i] = i < a.out ? from[r * a.out + i] : T(0);
+    });
+    return to;
+  }
+
+  // ---- y = bias + sum over edges ---------------------------------------------------------------------------------
+
+  void sum(const Threads& threads) const {
+    Buffer<T> copy;
+    const T* coef = a.coef;
+    if (ragged) copy = padded_copy(coef, threads), coef = copy.get();
+    // Threads share the outputs when every one gets a whole tile block (then each reads its part of the coefficients
+    // only), else the samples.
+    const int64_t n = threads.count;
+    const bool by_output = tile_blocks % n == 0 && (tile_blocks >= 2 * n || a.batch < 64 * n);
+    threads.run(n, [&](int64_t task) {
+      if (by_output) sum_part(coef, 0, a.batch, part(tile_blocks, task, n), part(tile_blocks, task + 1, n));
+      else sum_part(coef, part(a.batch, task, n), part(a.batch, task + 1, n), 0, tile_blocks);
+    });
+  }
+
+  void sum_part(const T* coef, int64_t b0, int64_t b1, int64_t block0, int64_t block1) const {
+    if (b0 == b1 || block0 == block1) return;
+    const int chunk = chunk_size(b1 - b0, a.in);
+    Block local(*this, chunk, 1, a.in);
+    const bool in_place = !ragged && a.out == width;
+    Buffer<T> own;
+    if (!in_place) own = buffer<T>((block1 - block0) * chunk * width);
+    for (int64_t b = b0; b < b1; b += chunk) {
+      const int64_t count = std::min<int64_t>(chunk, b1 - b);
+      T* tile = in_place ? a.y + b * width : own.get();
+      for (int64_t block = block0; block < block1; ++block)
+        for (int64_t n = 0; n < count; ++n)
+          for (int64_t i = 0; i < width; ++i) {
+            const int64_t o = block * width + i;
+            tile[((block - block0) * chunk + n) * width + i] = a.bias && o < a.out ? a.bias[o] : T(0);
+          }
+      for (int64_t j0 = 0; j0 < a.in; j0 += local.inputs) {
+        const int64_t j1 = std::min(a.in, j0 + local.inputs);
+        local.sort(a, j0, j1, b, b + count, int(width));
+        local.evaluate(a, j0, j1, a.order, 0);
+        for (int64_t block = block0; block < block1; ++block)
+          pieces(block, [&](auto size, int64_t v) {
+            for (int64_t j = j0; j < j1; ++j)
+              Walk<T, degree, residual, size>::sum(local.columns[j - j0], a.intervals, local.row_set(j - j0, 0), local.stride,
+                  coef + j * coef_rows * padded + block * width + v * L, padded, tile + (block - block0) * chunk * width + v * L);
+          });
+      }
+      if (!in_place)
+        for (int64_t block = block0; block < block1; ++block) {
+          const int64_t used = std::min(width, a.out - block * width);
+          for (int64_t n = 0; n < count; ++n)
+            std::copy_n(tile + ((block - block0) * chunk + n) * width, used, a.y + (b + n) * a.out + block * width);
+        }
+    }
+  }
+
+  // ---- the gradients: pulled with the derivative of order + shift, outer with order -----------------------------------
+
+  // Either result may be null. Threads share the inputs; with fewer inputs than threads they share the samples too, and
+  // the parts of the outer gradient are added in a fixed order.
+  void gradients(const Threads& threads, int pull_order) const {
+    Buffer<T> copy, own_outer;
+    const T* coef = a.coef;
+    if (ragged && a.pulled) copy = padded_copy(coef, threads), coef = copy.get();
+    const int64_t inputs = std::max<int64_t>(1, std::min<int64_t>(a.in, threads.count));
+    const int64_t groups = std::max<int64_t>(1, std::min<int64_t>(threads.count / inputs, a.batch / 64));
+    const int64_t size = a.in * coef_rows * padded;
+    if (a.outer && (ragged || groups > 1)) own_outer = buffer<T>(size * groups);
+    threads.run(inputs * groups, [&](int64_t task) {
+      const int64_t group = task / inputs, i = task % inputs;
+      T* outer = !a.outer ? nullptr : own_outer ? own_outer.get() + size * group : a.outer;
+      gradients_part(coef, outer, pull_order, part(a.batch, group, groups), part(a.batch, group + 1, groups),
+                     part(a.in, i, inputs), part(a.in, i + 1, inputs));
+    });
+    if (!own_outer) return;
+    threads.run(threads.count, [&](int64_t task) {
+      for (int64_t r = part(a.in * coef_rows, task, threads.count); r < part(a.in * coef_rows, task + 1, threads.count); ++r)
+        for (int64_t i = 0; i < a.out; ++i) {
+          T total = own_outer[r * padded + i];
+          for (int64_t group = 1; group < groups; ++group) total += own_outer[size * group + r * padded + i];
+          a.outer[r * a.out + i] = total;
+        }
+    });
+  }
+
+  void gradients_part(const T* coef, T* outer, int pull_order, int64_t b0, int64_t b1, int64_t in0, int64_t in1) const {
+    if (in0 == in1) return;
+    if (b0 == b1) {
+      if (outer) std::fill(outer + in0 * coef_rows * padded, outer + in1 * coef_rows * padded, T(0));
+      return;
+    }
+    const int chunk = chunk_size(b1 - b0, in1 - in0);
+    const int sets = (a.pulled != nullptr) + (outer != nullptr), outer_set = sets - 1;
+    Block local(*this, chunk, sets, in1 - in0);
+    const bool in_place = !ragged && a.out == width;
+    Buffer<T> own;
+    if (!in_place) own = buffer<T>(tile_blocks * chunk * width);
+    for (int64_t b = b0; b < b1; b += chunk) {
+      const int64_t count = std::min<int64_t>(chunk, b1 - b);
+      const T* tile = in_place ? a.g + b * width : own.get();
+      if (!in_place)
+        for (int64_t block = 0; block < tile_blocks; ++block) {
+          const int64_t used = std::min(width, a.out - block * width);
+          for (int64_t n = 0; n < count; ++n) {
+            T* to = own.get() + (block * chunk + n) * width;
+            std::copy_n(a.g + (b + n) * a.out + block * width, used, to);
+            std::fill(to + used, to + width, T(0));
+          }
+        }
+      for (int64_t j0 = in0; j0 < in1; j0 += local.inputs) {
+        const int64_t j1 = std::min(in1, j0 + local.inputs);
+        local.sort(a, j0, j1, b, b + count, int(width));
+        if (a.pulled) {
+          local.evaluate(a, j0, j1, pull_order, 0);
+          std::fill(local.pulled.get(), local.pulled.get() + (j1 - j0) * local.stride, T(0));
+        }
+        if (outer) local.evaluate(a, j0, j1, a.order, outer_set);
+        for (int64_t block = 0; block < tile_blocks; ++block)
+          pieces(block, [&](auto size, int64_t v) {
+            using Loops = Walk<T, degree, residual, size>;
+            const T* g = tile + block * chunk * width + v * L;
+            for (int64_t j = j0; j < j1; ++j) {
+              const int64_t row0 = j * coef_rows * padded + block * width + v * L;
+              if (outer)
+                Loops::outer(local.columns[j - j0], a.intervals, local.row_set(j - j0, outer_set), local.stride, g, outer + row0,
+                             padded, b > b0);
+              if (a.pulled)
+                Loops::pull(local.columns[j - j0], a.intervals, local.row_set(j - j0, 0), local.stride, coef + row0, padded, g,
+                            local.pulled.get() + (j - j0) * local.stride);
+            }
+          });
+        if (a.pulled)
+          for (int64_t j = j0; j < j1; ++j) {
+            const Column<T>& column = local.columns[j - j0];
+            const T* from = local.pulled.get() + (j - j0) * local.stride;
+            const int shift = __builtin_ctz(unsigned(width));
+            for (int64_t n = 0; n < count; ++n) a.pulled[(b + (column.offset[n] >> shift)) * a.in + j] = from[n];
+          }
+      }
+    }
+  }
+};
+
+// Calls body(Layer) for the degree and the residual function that the arguments name; false where none is compiled.
+template <class T, class Body> bool with_layer(const LayerArgs<T>& a, const Body& body) {
+#define EW_DEGREE(d)                                                   \
+  case d:                                                              \
+    if (a.residual) body(Layer<T, d, true>{a});                        \
+    else body(Layer<T, d, false>{a});                                  \
+    return true;
+  switch (a.degree) {
+    EW_DEGREE(1) EW_DEGREE(2) EW_DEGREE(3) EW_DEGREE(4) EW_DEGREE(5)
+  }
+  return false;
+}
+
+}  // namespace ew

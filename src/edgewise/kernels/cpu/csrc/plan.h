@@ -1,0 +1,114 @@
+// What the kernels know about a grid, computed once per grid: for every feature and interval, the degree + 1 local
+// B-splines as polynomials in u = (x - t_s) / (t_{s+1} - t_s), and a table of cells that finds the interval of an x.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace ew {
+
+constexpr int max_degree = 5;
+
+// The plan of one feature, a view into the buffer that Python owns.
+template <class T> struct Plan {
+  const T* t;            // intervals + 1 break points
+  const T* edge;         // the same, with NaN at both ends: a comparison that never holds
+  const T* inverse;      // 1 / width of each interval
+  const T* table;        // [interval][degree + 1 functions][degree + 1 powers of u]
+  const int32_t* first;  // cell -> the interval of its left end
+  T cell_scale;          // cells per unit of x
+  int intervals, degree, cells;
+
+  static int cells_for(int intervals) { return 2 * intervals; }
+  static size_t bytes(int intervals, int degree) {
+    size_t values = 2 * (intervals + 1) + intervals + 1 + size_t(intervals) * (degree + 1) * (degree + 1);
+    size_t total = values * sizeof(T) + cells_for(intervals) * sizeof(int32_t);
+    return (total + 63) / 64 * 64;
+  }
+  static Plan at(const char* buffer, int64_t feature, int intervals, int degree) {
+    Plan p;
+    p.intervals = intervals, p.degree = degree, p.cells = cells_for(intervals);
+    p.t = (const T*)(buffer + feature * bytes(intervals, degree));
+    p.edge = p.t + intervals + 1;
+    p.inverse = p.edge + intervals + 1;
+    p.cell_scale = p.inverse[intervals];
+    p.table = p.inverse + intervals + 1;
+    p.first = (const int32_t*)(p.table + size_t(intervals) * (degree + 1) * (degree + 1));
+    return p;
+  }
+
+  T low() const { return t[0]; }
+  T high() const { return t[intervals]; }
+
+  // The cell of x: any cell for a NaN, the outer ones for an infinity.
+  int32_t cell(T x) const {
+    T c = (x - t[0]) * cell_scale;
+    c = c > 0 ? c : T(0);
+    return int32_t(c < T(cells - 1) ? c : T(cells - 1));
+  }
+
+  // The interval with t_s <= x < t_{s+1}; the first and the last reach to infinity. The cell is a guess that rounding may
+  // put one interval off, so the break points decide. The first step either way is taken without a branch: on a uniform
+  // grid no other is needed, and a mispredicted one costs more than all the rest of the sort.
+  int interval(T x, int32_t cell) const {
+    int s = first[cell];
+    s += x >= edge[s + 1];
+    s -= x < edge[s];
+    while (x >= edge[s + 1]) ++s;
+    while (x < edge[s]) --s;
+    return s;
+  }
+};
+
+// The Cox-de Boor recursion on polynomials in u, in double whatever T is: rounding then happens once.
+inline void local_polynomials(const double* knots, int i, int degree, double (*poly)[max_degree + 1]) {
+  const double origin = knots[i], width = knots[i + 1] - knots[i];
+  for (int m = 0; m <= degree; ++m)
+    for (int p = 0; p <= degree; ++p) poly[m][p] = m == 0 && p == 0;
+  for (int d = 1; d <= degree; ++d) {
+    double saved[max_degree + 1] = {};
+    for (int m = 0; m < d; ++m) {
+      const double right = knots[i + m + 1], left = knots[i + 1 - d + m], scale = 1 / (right - left);
+      double previous[max_degree + 1];
+      for (int p = 0; p <= degree; ++p) previous[p] = poly[m][p] * scale;
+      for (int p = 0; p <= degree; ++p) {
+        const double shifted = p ? previous[p - 1] : 0;  // u times the polynomial
+        poly[m][p] = saved[p] + (right - origin) * previous[p] - width * shifted;
+        saved[p] = (origin - left) * previous[p] + width * shifted;
+      }
+    }
+    for (int p = 0; p <= degree; ++p) poly[d][p] = saved[p];
+  }
+}
+
+template <class T> void make_plan(const T* grid, int intervals, int degree, bool clamped, char* out) {
+  const int powers = degree + 1;
+  T* t = (T*)out;
+  T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 1;
+  int32_t* first = (int32_t*)(table + size_t(intervals) * powers * powers);
+  std::vector<double> knots(intervals + 1 + 2 * degree);
+  for (int s = 0; s <= intervals; ++s) knots[degree + s] = t[s] = edge[s] = grid[s];
+  edge[0] = edge[intervals] = std::numeric_limits<T>::quiet_NaN();
+  const double low = grid[0], high = grid[intervals];
+  for (int r = 1; r <= degree; ++r) {
+    knots[degree - r] = clamped ? low : low - r * (double(grid[1]) - low);
+    knots[degree + intervals + r] = clamped ? high : high + r * (high - grid[intervals - 1]);
+  }
+  for (int s = 0; s < intervals; ++s) {
+    inverse[s] = T(1 / (double(grid[s + 1]) - grid[s]));
+    double poly[max_degree + 1][max_degree + 1];
+    local_polynomials(knots.data(), degree + s, degree, poly);
+    for (int m = 0; m < powers; ++m)
+      for (int p = 0; p < powers; ++p) table[(size_t(s) * powers + m) * powers + p] = T(poly[m][p]);
+  }
+  const int cells = Plan<T>::cells_for(intervals);
+  inverse[intervals] = T(cells / (high - low));
+  for (int c = 0, s = 0; c < cells; ++c) {
+    const double left = low + (c + 1e-3) * ((high - low) / cells);  // on a uniform grid: not just below a break point
+    while (s + 1 < intervals && left >= grid[s + 1]) ++s;
+    first[c] = s;
+  }
+}
+
+}  // namespace ew

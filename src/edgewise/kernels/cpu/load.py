@@ -1,0 +1,169 @@
+"""The native library: prebuilt in the wheel, else built once into the user's cache, else absent with a reason.
+
+One shared object per instruction set. Its name carries a hash of the sources, so a library never meets other sources
+than those it was built from. Nothing here runs on import; the first layer that could use a kernel asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger("edgewise")
+
+_HERE = Path(__file__).parent
+SOURCES = _HERE / "csrc"
+PREBUILT = _HERE / "lib"
+
+# Contraction to FMA is what makes the kernels fast; the two -fno flags only drop errno and floating-point traps.
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+VARIANTS = {
+    "x86-64-v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "x86-64-v3": ("-march=x86-64-v3",),
+    "portable": (),
+}
+
+
+def library() -> ctypes.CDLL | None:
+    """The native kernels of this machine, or None; `why_not` tells the reason."""
+    return _loaded()[0]
+
+
+def why_not() -> str | None:
+    """None where the native kernels are there, else one line that says what is missing."""
+    return _loaded()[1]
+
+
+@functools.cache
+def _loaded() -> tuple[ctypes.CDLL | None, str | None]:
+    try:
+        path = find_or_build(variant())
+        return ctypes.CDLL(str(path)), None
+    except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+        reason = f"no native library: {error}"
+        log.warning("edgewise computes with plain torch, which is slower: %s", reason)
+        return None, reason
+
+
+def variant() -> str:
+    """The widest variant that this processor runs, by torch's own detection; EDGEWISE_CPU_VARIANT overrides it."""
+    forced = os.environ.get("EDGEWISE_CPU_VARIANT")
+    if forced:
+        if forced not in VARIANTS:
+            raise RuntimeError(f"EDGEWISE_CPU_VARIANT={forced!r} is none of {', '.join(VARIANTS)}")
+        return forced
+    return {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}.get(torch.backends.cpu.get_cpu_capability(), "portable")
+
+
+def find_or_build(variant: str) -> Path:
+    """The path of the library, built where it does not exist; raises `RuntimeError` where that is impossible."""
+    name = library_name(variant)
+    for folder in (PREBUILT, cache_folder()):
+        if (folder / name).exists():
+            return folder / name
+    target = cache_folder() / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_suffix(".lock")):
+        if not target.exists():  # another process may have built it while this one waited
+            log.info("building the native kernels (%s) into %s, once", variant, target.parent)
+            build(variant, target)
+    return target
+
+
+def build(variant: str, target: Path, compiler: str | None = None, flags: tuple[str, ...] = ()) -> None:
+    """Compile the sources, one process per file, into `target`, which appears whole or not at all."""
+    compiler = compiler or find_compiler()
+    options = (*compiler.split(), *FLAGS, *VARIANTS[variant], *flags)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        sources = sorted(SOURCES.glob("*.cpp"))
+        objects = [os.path.join(folder, source.stem + ".o") for source in sources]
+        commands = [(*options, "-c", str(s), "-o", o) for s, o in zip(sources, objects, strict=True)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_run, commands))
+        linked = os.path.join(folder, target.name)
+        _run((*options, "-shared", *objects, "-o", linked))
+        os.replace(linked, target)
+
+
+def library_name(variant: str) -> str:
+    """The file name for the sources as they are now."""
+    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+    return f"edgewise-{source_hash()}-{platform.machine().lower()}-{variant}{suffix}"
+
+
+@functools.cache
+def source_hash() -> str:
+    """Of every source file and the flags."""
+    digest = hashlib.sha256(repr((FLAGS, VARIANTS)).encode())
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_folder() -> Path:
+    """Where built libraries live: EDGEWISE_CACHE, else the platform's place for caches."""
+    if folder := os.environ.get("EDGEWISE_CACHE"):
+        return Path(folder)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "edgewise"
+
+
+def find_compiler() -> str:
+    """$CXX, or the first C++ compiler on the path; raises `RuntimeError` where there is none."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for name in names:
+        if shutil.which(name.split()[0]):
+            return name
+    raise RuntimeError(f"no prebuilt library for this platform and no C++ compiler ({', '.join(names)}) to build one")
+
+
+def _run(command: tuple[str, ...]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time; the operating system frees the lock when a process dies."""
+    with path.open("a+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@functools.cache
+def parallel_for() -> int | None:
+    """The address of torch's own parallel loop (torch 2.10 and later), so that its one thread pool does the work."""
+    try:
+        name = {"win32": "torch_cpu.dll", "darwin": "libtorch_cpu.dylib"}.get(sys.platform, "libtorch_cpu.so")
+        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))
+        return ctypes.cast(torch_cpu.torch_parallel_for, ctypes.c_void_p).value
+    except (OSError, AttributeError):
+        log.info("this torch does not export its thread pool: native kernels run on one thread")
+        return None
