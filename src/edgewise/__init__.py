@@ -2,8 +2,8 @@
 
 from edgewise._version import __version__ as __version__
 from edgewise.bases import Basis as Basis, BSpline as BSpline
-from edgewise.io import load as load, read_header as read_header, save as save
 from edgewise.fit import FitResult as FitResult, fit as fit
+from edgewise.io import load as load, read_header as read_header, save as save
 from edgewise.kernels import use_backend as use_backend
 from edgewise.nn import (
     DEFAULT_LIBRARY as DEFAULT_LIBRARY,
@@ -26,6 +26,12 @@ from edgewise.surgery import (
     select_inputs as select_inputs,
     widen as widen,
 )
+from edgewise.symbolic import (
+    Formula as Formula,
+    formula as formula,
+    suggest as suggest,
+    symbolify as symbolify,
+)
 from edgewise.trace import (
     Trace as Trace,
     edge_scores as edge_scores,
@@ -34,11 +40,4 @@ from edgewise.trace import (
     outside_grid as outside_grid,
     trace as trace,
 )
-from edgewise.symbolic import (
-    Formula as Formula,
-    formula as formula,
-    suggest as suggest,
-    symbolify as symbolify,
-)
-from edgewise.trace import Trace as Trace, trace as trace
 from edgewise.viz import Diagram as Diagram, diagram as diagram
