@@ -104,7 +104,7 @@ class EdgeSum(_Contraction):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x, coef, h, grid, spec, kernel):
+    def vmap(info: Any, in_dims: tuple[Any, ...], x, coef, h, grid, spec, kernel):
         if in_dims[1] is None and in_dims[3] is None:
             x, h = _leading(info.batch_size, (x, h), (in_dims[0], in_dims[2]))
             return edge_sum(kernel, x, coef, grid, spec, h), 0
@@ -140,7 +140,7 @@ class EdgePull(_Contraction):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], g, x, coef, grid, spec, kernel):
+    def vmap(info: Any, in_dims: tuple[Any, ...], g, x, coef, grid, spec, kernel):
         if in_dims[2] is None and in_dims[3] is None:
             g, x = _leading(info.batch_size, (g, x), in_dims[:2])
             return edge_pull(kernel, g, x, coef, grid, spec), 0
@@ -176,7 +176,7 @@ class EdgeOuter(_Contraction):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], g, x, h, grid, spec, kernel):
+    def vmap(info: Any, in_dims: tuple[Any, ...], g, x, h, grid, spec, kernel):
         # The result keeps the mapped axis while the batch axis is summed, so the samples cannot be folded together.
         mapped = torch.vmap(lambda *t: reference.edge_outer(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
         return mapped(g, x, h, grid), 0
