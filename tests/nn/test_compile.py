@@ -5,7 +5,6 @@ import torch
 from zoo import BASES, mixed, network, samples
 
 from edgewise import KANLinear
-from edgewise.nn import SymbolicEdges
 
 pytestmark = pytest.mark.compile
 
@@ -44,9 +43,8 @@ def test_exports_with_a_dynamic_batch(model):
         torch.testing.assert_close(exported.module()(x), model(x))
 
 
-def test_the_modules_compile_alone():
+def test_a_layer_compiles_alone():
     torch._dynamo.reset()
     layer = KANLinear(2, 3)
-    assert len(SymbolicEdges.empty()) == 0
     x = samples(4, 2, dtype=torch.float32)
     torch.testing.assert_close(torch.compile(layer, fullgraph=True, backend="eager")(x), layer(x))

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from zoo import mixed, network, rng, samples
 
-from edgewise import KAN, Gaussian, KANLinear
+from edgewise import KAN, KANLinear
+from edgewise.bases import Gaussian
 from edgewise.nn import ProductNodes
 
 products = st.one_of(st.integers(0, 2), st.lists(st.integers(2, 3), max_size=2))
