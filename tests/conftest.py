@@ -2,6 +2,7 @@
 
 import os
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -25,6 +26,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "compile" in item.keywords:
             item.add_marker(alone)
+
+
+@pytest.fixture
+def as_a_user():
+    """Without the run-time checks, which would refuse a wrong argument before the code under test sees it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def checks_shapes(config: pytest.Config) -> bool:

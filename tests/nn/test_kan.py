@@ -31,16 +31,18 @@ def test_any_widths_and_any_leading_shape(widths, batch):
     "widths",
     [[], [2], [2, 0], [0, 2], [-1, 2], [2, 1.5], [2, "3"], [2, (1, [1])], [2, (0, 0), 1], [(2, 1), 1], [2, (1, 2, 3), 1], [2, None]],
 )
+@pytest.mark.usefixtures("as_a_user")
 def test_wrong_widths_are_told_with_their_place(widths):
     with pytest.raises(ValueError, match="widths"):
         KAN(widths)
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_the_widths_of_the_caller_stay_as_they_are():
     widths = [2, [3, [2, 2]], 1]
     KAN(widths)
     assert widths == [2, [3, [2, 2]], 1]
-    assert KAN(torch.arange(2, 4).numpy()).widths == [2, 3]
+    assert KAN(tuple(torch.arange(2, 4).numpy())).widths == [2, 3]
 
 
 def test_names_are_checked():

@@ -16,7 +16,7 @@ from edgewise import DEFAULT_LIBRARY, Library, SymbolicFn
 from edgewise.nn import SymbolicEdges
 
 every_function = pytest.mark.parametrize("fn", DEFAULT_LIBRARY.values(), ids=lambda fn: fn.name)
-inside = st.floats(-20, 20, allow_subnormal=False)
+eighths = st.integers(-160, 160).map(lambda n: n / 8)  # not so near a pole that floats overflow
 
 
 def points_in_domain(fn: SymbolicFn) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_undefined_outside_the_domain_and_infinite_at_poles(fn):
 
 
 @every_function
-@given(a=inside, b=inside)
+@given(a=eighths, b=eighths)
 def test_defined_on_says_where_it_is_finite(fn, a, b):
     low, high = min(a, b), max(a, b)
     x = torch.linspace(low, high, 101, dtype=torch.float64)
@@ -102,6 +102,7 @@ def test_symbols_compute_their_formula():
         torch.testing.assert_close(values[:, j, i], torch.tensor(f(x[:, j].numpy())))
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_two_symbols_on_one_edge_are_refused():
     one = torch.ones(2, dtype=torch.long)
     sin = DEFAULT_LIBRARY["sin"]

@@ -86,5 +86,12 @@ def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | 
     if backend is None:
         return reference.edge_sum(x, coef, grid, spec, h)
     if torch.compiler.is_compiling():
-        return (backend.compiled or reference).edge_sum(x, coef, grid, spec, h)
-    return autograd.edge_sum(backend.kernel, x, coef, grid, spec, h)
+        return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h))
+    return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h))
+
+
+def _as_autocast(y: Tensor) -> Tensor:
+    """The result in the dtype that the matrix product of the reference would have under autocast."""
+    if y.dtype is torch.float32 and torch.is_autocast_enabled(y.device.type):
+        return y.to(torch.get_autocast_dtype(y.device.type))
+    return y
