@@ -26,13 +26,28 @@ class Palette:
     frame: str
     symbol: str
     product: str
+    series: tuple[str, ...]
 
 
 LIGHT = Palette(
-    ink="#1d2530", soft="#6a7482", paper="#ffffff", box="#ffffff", frame="#aab2bd", symbol="#d1382c", product="#1b6fa8"
+    ink="#1d2530",
+    soft="#6a7482",
+    paper="#ffffff",
+    box="#ffffff",
+    frame="#aab2bd",
+    symbol="#d1382c",
+    product="#1b6fa8",
+    series=("#1b6fa8", "#d1382c", "#3d8f5f", "#8a5fb0", "#b97a12"),
 )
 DARK = Palette(
-    ink="#e8ebf0", soft="#98a2b0", paper="#14181f", box="#1b212b", frame="#56606f", symbol="#ff8370", product="#62b8f0"
+    ink="#e8ebf0",
+    soft="#98a2b0",
+    paper="#14181f",
+    box="#1b212b",
+    frame="#56606f",
+    symbol="#ff8370",
+    product="#62b8f0",
+    series=("#62b8f0", "#ff8370", "#7fd0a0", "#c3a0e8", "#e8b95a"),
 )
 PALETTES = {"light": LIGHT, "dark": DARK}
 
@@ -155,12 +170,12 @@ def label(diagram: Diagram, edge: Edge) -> str:
 
 def node_label(node: Node) -> str:
     """The name of a node, or its kind and place."""
-    return node.name or f"{node.kind} {node.index + 1} of layer {node.layer}"
+    return node.name or f"{node.kind} {node.index} of layer {node.layer}"
 
 
 def bezier_points(points: Sequence[Point], n: int = 20) -> list[Point]:
     """The cubic Bezier curve as a polyline; two points where it is straight, which renderers draw without a wiggle."""
-    if points[0][1] == points[-1][1]:
+    if abs(points[0][1] - points[-1][1]) < 1e-6:
         return [points[0], points[-1]]
     line = []
     for k in range(n + 1):
