@@ -92,7 +92,8 @@ def edge_scores(trace: Trace) -> dict[str, Float[Tensor, "in out"]]:
         rounding = 4 * torch.finfo(edges.dtype).eps * edges.abs().amax(0).sum(0)
         ratio = torch.where(node <= rounding, 0, spread / node)
         following, products = after.get(name, (None, None))
-        incoming = torch.ones_like(node) if following is None else scores[following].sum(1)
+        nodes = len(node) if products is None else products.out_features
+        incoming = node.new_ones(nodes) if following is None else scores[following].sum(1)
         if products is not None:
             incoming = torch.cat([a.expand(len(g)) for a, g in zip(incoming, products.groups(), strict=True)])
         scores[name] = ratio * incoming

@@ -1,6 +1,25 @@
 """Pictures of networks and of their training. A `Diagram` is data; the other functions draw it."""
 
-from edgewise.viz.diagram import Diagram as Diagram, Edge as Edge, Node as Node, diagram as diagram
+from edgewise.viz.build import diagram as diagram
+from edgewise.viz.charts import (
+    plot_edge as plot_edge,
+    plot_edges as plot_edges,
+    plot_history as plot_history,
+    plot_importance as plot_importance,
+)
+from edgewise.viz.diagram import Diagram as Diagram, Edge as Edge, Node as Node
+from edgewise.viz.mpl import plot as plot
 from edgewise.viz.svg import svg as svg
 
-__all__ = ["Diagram", "Edge", "Node", "diagram", "svg"]
+__all__ = [
+    "Diagram",
+    "Edge",
+    "Node",
+    "diagram",
+    "plot",
+    "plot_edge",
+    "plot_edges",
+    "plot_history",
+    "plot_importance",
+    "svg",
+]

@@ -26,13 +26,28 @@ class Palette:
     frame: str
     symbol: str
     product: str
+    series: tuple[str, ...]
 
 
 LIGHT = Palette(
-    ink="#1d2530", soft="#6a7482", paper="#ffffff", box="#ffffff", frame="#aab2bd", symbol="#d1382c", product="#1b6fa8"
+    ink="#1d2530",
+    soft="#6a7482",
+    paper="#ffffff",
+    box="#ffffff",
+    frame="#aab2bd",
+    symbol="#d1382c",
+    product="#1b6fa8",
+    series=("#1b6fa8", "#d1382c", "#3d8f5f", "#8a5fb0", "#b97a12"),
 )
 DARK = Palette(
-    ink="#e8ebf0", soft="#98a2b0", paper="#14181f", box="#1b212b", frame="#56606f", symbol="#ff8370", product="#62b8f0"
+    ink="#e8ebf0",
+    soft="#98a2b0",
+    paper="#14181f",
+    box="#1b212b",
+    frame="#56606f",
+    symbol="#ff8370",
+    product="#62b8f0",
+    series=("#62b8f0", "#ff8370", "#7fd0a0", "#c3a0e8", "#e8b95a"),
 )
 PALETTES = {"light": LIGHT, "dark": DARK}
 
@@ -79,17 +94,36 @@ def links(diagram: Diagram) -> list[tuple[Point, ...]]:
     return lines
 
 
+def idle(diagram: Diagram) -> set[Node]:
+    """The nodes that no drawn edge touches."""
+    touched = {n for edge in diagram.edges for n in (diagram.source(edge), diagram.target(edge))}
+    touched |= {diagram.product(node) for node in touched if node.kind == "factor"}
+    return set(diagram.nodes) - touched
+
+
+def rounded_box(edge: Edge, corner: float = 0.1, n: int = 5) -> list[Point]:
+    """The outline of an edge's box as a polygon with round corners."""
+    x, y = edge.center
+    a, b = BOX_WIDTH / 2 - corner, BOX_HEIGHT / 2 - corner
+    outline = []
+    for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
+        for k in range(n + 1):
+            t = (quarter + k / n) * math.pi / 2
+            outline.append((x + sx * a + corner * math.cos(t), y + sy * b + corner * math.sin(t)))
+    return outline
+
+
 def curve_lines(edge: Edge) -> list[list[Point]]:
     """The curve inside its box, in diagram coordinates: one line per finite stretch, y scaled to the box."""
     return _lines(edge, edge.y, value_range(edge))
 
 
-def band_lines(edge: Edge) -> tuple[list[Point], list[Point]] | None:
-    """The lower and the upper line of the confidence band inside the box; None where there is no band."""
+def band_outline(edge: Edge) -> list[Point]:
+    """The outline of the confidence band inside the box; empty where there is no band."""
     if edge.band is None:
-        return None
-    lower, upper = (_lines(edge, values, value_range(edge)) for values in edge.band)
-    return lower[0], upper[0]
+        return []
+    (lower,), (upper,) = (_lines(edge, values, value_range(edge)) for values in edge.band)
+    return [*lower, *reversed(upper)]
 
 
 def value_range(edge: Edge) -> tuple[float, float]:
@@ -105,11 +139,15 @@ def value_range(edge: Edge) -> tuple[float, float]:
 
 def bounds(diagram: Diagram) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of the picture with its names and its note."""
-    first = max((len(short(n.name)) for n in diagram.nodes if n.layer == 0), default=0)
-    last = max((len(short(n.name)) for n in diagram.nodes if n.layer > 0), default=0)
-    letter = 0.62 * NAME_SIZE
+    first = max((text_width(short(n.name)) for n in diagram.nodes if n.layer == 0), default=0.0)
+    last = max((text_width(short(n.name)) for n in diagram.nodes if n.layer > 0), default=0.0)
     note = 2 * NOTE_SIZE if diagram.note() else 0.0
-    return -0.45 - letter * first, -0.3, diagram.width + 0.5 + letter * last, diagram.height + 0.3 + note
+    return -0.4 - NAME_SIZE * first, -0.3, diagram.width + 0.5 + NAME_SIZE * last, diagram.height + 0.3 + note
+
+
+def text_width(text: str) -> float:
+    """About how wide a text is, in units of its size; a little too much rather than too little."""
+    return sum(0.36 if c in "iljtfrI.,:;'|! ()[]" else 1.0 if c in "mwMW@%" or ord(c) > 0x2E80 else 0.66 for c in text)
 
 
 def caption(diagram: Diagram) -> str:
@@ -132,11 +170,13 @@ def label(diagram: Diagram, edge: Edge) -> str:
 
 def node_label(node: Node) -> str:
     """The name of a node, or its kind and place."""
-    return node.name or f"{node.kind} {node.index + 1} of layer {node.layer}"
+    return node.name or f"{node.kind} {node.index} of layer {node.layer}"
 
 
 def bezier_points(points: Sequence[Point], n: int = 20) -> list[Point]:
-    """The cubic Bezier curve as a polyline."""
+    """The cubic Bezier curve as a polyline; two points where it is straight, which renderers draw without a wiggle."""
+    if abs(points[0][1] - points[-1][1]) < 1e-6:
+        return [points[0], points[-1]]
     line = []
     for k in range(n + 1):
         t = k / n

@@ -14,10 +14,11 @@ from edgewise.viz._drawing import (
     SYMBOL_SIZE,
     Palette,
     Point,
-    band_lines,
+    band_outline,
     bounds,
     caption,
     curve_lines,
+    idle,
     label,
     links,
     node_label,
@@ -65,7 +66,8 @@ def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> s
     )
     parts += _wires(diagram, colours)
     parts += (line for edge in diagram.edges for line in _edge(diagram, edge, colours))
-    parts += (line for node in diagram.nodes for line in _node(node, diagram, colours))
+    unused = idle(diagram)
+    parts += (line for node in diagram.nodes for line in _node(node, colours, faint=node in unused))
     if diagram.note():
         x, y = (left + right) / 2, bottom - NOTE_SIZE
         parts.append(_label(x, y, diagram.note(), NOTE_SIZE, "soft", colours.soft, "middle"))
@@ -103,10 +105,10 @@ def _edge(diagram: Diagram, edge: Edge, colours: Palette) -> Iterable[str]:
         f'y="{_n(y - BOX_HEIGHT / 2)}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="0.1" fill="{colours.box}" '
         f'stroke="{frame}" stroke-width="0.03" stroke-opacity="{0.3 + 0.7 * strong:.3f}"/>'
     )
-    band = band_lines(edge)
-    if band is not None:
-        points = _points([*band[0], *reversed(band[1])])
-        yield f'<polygon class="{name}-fill" points="{points}" fill="{getattr(colours, name)}" fill-opacity="0.18"/>'
+    band = band_outline(edge)
+    if band:
+        fill = getattr(colours, name)
+        yield f'<polygon class="{name}-fill" points="{_points(band)}" fill="{fill}" fill-opacity="0.18"/>'
     for line in curve_lines(edge):
         yield (
             f'<polyline class="{name}-line" points="{_points(line)}" fill="none" stroke="{getattr(colours, name)}" '
@@ -119,10 +121,11 @@ def _edge(diagram: Diagram, edge: Edge, colours: Palette) -> Iterable[str]:
     yield "</g>"
 
 
-def _node(node: Node, diagram: Diagram, colours: Palette) -> Iterable[str]:
+def _node(node: Node, colours: Palette, *, faint: bool) -> Iterable[str]:
     """A dot for an input, a circle with a plus or a cross for a sum or product, and the name of an input or output."""
     r = radius(node)
-    yield f'<g class="node {node.kind}"><title>{_text(node_label(node))}</title>'
+    dim = ' opacity="0.4"' if faint else ""
+    yield f'<g class="node {node.kind}"{dim}><title>{_text(node_label(node))}</title>'
     name = "product" if node.kind in ("product", "factor") else "ink"
     colour = getattr(colours, name)
     yield f'<circle class="{name}-fill" cx="{_n(node.x)}" cy="{_n(node.y)}" r="{r}" fill="{colour}"/>'
