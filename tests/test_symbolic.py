@@ -280,3 +280,59 @@ def test_suggest_and_its_errors():
         suggest(model, torch.where(torch.arange(400)[:, None] == 2, torch.nan, x), 0, 0, 0)
     with pytest.raises(ValueError, match="y has shape"):
         symbolify(model, x, y=torch.zeros(400, 2))
+
+
+LAWS = {
+    "(a, b) -> exp(b^2 + sin(pi a))": (
+        lambda a, b, F: F(0.99) * sympy.exp(F(1.01) * (F(0.99) * b - F(0.01)) ** 2 + F(0.98) * sympy.sin(F(3.1) * a)),
+        lambda a, b: sympy.exp(b**2 + sympy.sin(sympy.pi * a)),
+    ),
+    "a rational": (lambda a, b, F: F(0.7) / (F(2.1) * a * b + F(1.9)) + F(0.01), lambda a, b: 1 / (1 + a * b)),
+    "a root": (
+        lambda a, b, F: sympy.sqrt(F(0.3) * a**2 + F(0.3) * b**2 + F(0.2)),
+        lambda a, b: sympy.sqrt(1 + a**2 + b**2),
+    ),
+    "a Gaussian": (
+        lambda a, b, F: F(0.4) * sympy.exp(F(-0.52) * a**2 / b**2) / b,
+        lambda a, b: sympy.exp(-(a**2) / (2 * b**2)) / sympy.sqrt(2 * sympy.pi) / b,
+    ),
+}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("law", LAWS)
+def test_snap_recovers_the_exact_constants(law, noise):
+    from edgewise.symbolic.constants import snap
+
+    a, b = sympy.symbols("a b", real=True)
+    rough, exact = LAWS[law]
+    x = torch.rand(400, 2, generator=torch.Generator().manual_seed(1)) * 2 + 0.5
+    y = torch.tensor(sympy.lambdify((a, b), exact(a, b), "numpy")(*x.numpy().T))[:, None]
+    y = y + noise * y.std() * torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
+    (found,) = snap([rough(a, b, lambda v: sympy.Float(v, 17))], (a, b), x, y)
+    assert sympy.simplify(found - exact(a, b)) == 0
+
+
+def test_snap_leaves_a_number_without_a_name():
+    from edgewise.symbolic.constants import snap
+
+    a = sympy.Symbol("a", real=True)
+    x = torch.linspace(0, 1, 50)[:, None]
+    (found,) = snap([sympy.Float(1.2, 17) * a], (a,), x, 1.234567890123 * x)
+    assert float(found.coeff(a)) == pytest.approx(1.234567890123, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_beam_corrects_a_wrong_first_choice(seed):
+    """Curves that are off by a few percent mislead a greedy choice; the joint refit on data does not."""
+    model, x, y = fitted_hello()
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.coef += 0.01 * torch.randn(layer.coef.shape, generator=g)
+    result, report = symbolify(model, x, y=y)
+    assert report.rmse < 1e-12
+    f = formula(result, ["a", "b"]).snapped(x, y)
+    a, b = f.inputs
+    assert sympy.simplify(f.expressions[0] - sympy.exp(b**2 + sympy.sin(sympy.pi * a))) == 0
+    assert report.pareto[-1].rmse < 1e-10

@@ -116,6 +116,18 @@ class Formula:
             self, expressions=tuple(simplify(e, self.inputs, self.functions) for e in self.expressions)
         )
 
+    def snapped(self, x: Tensor, y: Tensor) -> Formula:
+        """The formula with its numbers refitted to the data and, where these single them out, given exact names.
+
+        Integers, rationals, multiples of pi, e and roots are tried; see `edgewise.symbolic.constants`.
+        """
+        from edgewise.symbolic.constants import snap
+
+        y = y[:, None] if y.ndim == 1 else y
+        if y.shape != (len(x), len(self.expressions)):
+            raise ValueError(f"y has shape {tuple(y.shape)}; the formula returns {(len(x), len(self.expressions))}")
+        return dataclasses.replace(self, expressions=snap(self.expressions, self.inputs, x, y, self.functions))
+
     def to_json(self) -> dict[str, Any]:
         """The exact expressions as strings that `sympy.sympify` reads, with their names."""
         return {

@@ -229,7 +229,7 @@ def _search_input(
             a = alpha / half.item()
             b = beta - a * middle.item()
             candidates.append(_judge(fn, a, b, x, curve))
-        ranked.append(tuple(sorted(candidates, key=lambda c: (c.score, c.complexity))))
+        ranked.append(tuple(sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))))
     return ranked
 
 

@@ -9,9 +9,10 @@ import sympy
 import torch
 from torch import Tensor
 
+from edgewise.symbolic.canonical import canonical
 from edgewise.symbolic.evaluate import evaluate
 
-MAX_OPERATIONS = 150
+MAX_OPERATIONS = 60
 """Above this size sympy's slower simplifications are left out."""
 
 
@@ -33,10 +34,11 @@ def simplify(
 
 
 def _forms(e: sympy.Expr) -> list[Any]:
-    forms = [sympy.expand(e), sympy.powsimp(sympy.expand_log(e)), sympy.expand_mul(e)]
+    forms = [canonical(e)]
     if sympy.count_ops(e) <= MAX_OPERATIONS:
-        forms += [sympy.together(e), sympy.factor_terms(e)]
+        forms += [sympy.expand(e), sympy.powsimp(sympy.expand_log(e)), sympy.together(e), sympy.factor_terms(e)]
         forms += [sympy.factor_terms(sympy.powsimp(sympy.expand(e, power_exp=False)))]
+        forms += [sympy.trigsimp(e)] if not e.atoms(sympy.Float) else []
     return forms
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicEdges
+from edgewise.nn import DEFAULT_LIBRARY, Library
+from edgewise.symbolic.network import Edge, Scored, put_symbols, search_network
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.search import Candidate, sample_edges, search_layer
 from edgewise.trace import trace
 
-log = logging.getLogger(__name__)
+WINDOW_BITS = 50.0
+"""A function whose description of an edge is longer than the shortest by more than this is not tried there."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -43,11 +42,25 @@ class EdgeReport:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A choice of functions for the whole network that nothing simpler beats on held-out data."""
+
+    functions: tuple[str, ...]
+    complexity: float
+    rmse: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The alternative as a JSON object."""
+        return {"functions": list(self.functions), "complexity": self.complexity, "rmse": self.rmse}
+
+
+@dataclass(frozen=True)
 class Report:
     """What `symbolify` did.
 
     Attributes:
         edges: the decision for every edge that was a curve.
+        pareto: the front of error against complexity over the choices tried, functions in the order of `edges`.
         r2_before: share of the target's variance that the given model explains.
         r2_after: the same for the returned model.
         rmse: root mean square difference of the returned model from the target.
@@ -56,6 +69,7 @@ class Report:
     """
 
     edges: tuple[EdgeReport, ...]
+    pareto: tuple[Alternative, ...]
     r2_before: float
     r2_after: float
     rmse: float
@@ -71,6 +85,7 @@ class Report:
         """The report as a JSON object."""
         return {
             "edges": [edge.to_json() for edge in self.edges],
+            "pareto": [a.to_json() for a in self.pareto],
             "r2_before": self.r2_before,
             "r2_after": self.r2_after,
             "rmse": self.rmse,
@@ -95,7 +110,8 @@ def symbolify(
     library: Library = DEFAULT_LIBRARY,
     min_r2: float = 0.99,
     margin: float = 0.0,
-    refit: bool = True,
+    beam: int = 3,
+    max_refits: int = 30,
 ) -> tuple[Model, Report]:
     """Turn every curve that a function explains into that function; the numbers are then refitted jointly.
 
@@ -106,84 +122,68 @@ def symbolify(
         library: functions to try.
         min_r2: an edge of which no function explains this share stays a curve, and the report says so.
         margin: share of its range, on both sides, on which a function must also be defined.
-        refit: refit the numbers of all symbols and biases together.
+        beam: where several functions fit an edge about equally well, how many choices for the whole network are carried
+            along in the search; 1 is greedy, 0 takes the best function of every edge as it is.
+        max_refits: stop the search after this many joint refits.
 
     Returns:
         The new model and a report of every decision.
     """
     with torch.no_grad():
         before = trace(model, x)
-    y = before.output if y is None else _matching(y, before.output)
-    result = copy.deepcopy(model)
-    decisions: list[EdgeReport] = []
+    if "" in before:
+        raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
+    y = before.output.detach() if y is None else _matching(y, before.output)
+    found: dict[Edge, tuple[Candidate, ...]] = {}
     for name, seen in before.items():
-        if not seen.layer.mask.any():
-            continue
-        points, values = sample_edges(seen.layer, seen.inputs, name)
-        found = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
-        reports = [_decide(name, j, i, candidates, min_r2) for (j, i), candidates in found.items()]
-        chosen = {(e.source, e.target): e.chosen for e in reports if e.chosen is not None}
-        _replace(result, name, with_symbols(seen.layer, chosen))
-        decisions += reports
-    if refit and any(len(layer.symbolic) for layer in result.modules() if isinstance(layer, KANLinear)):
+        if seen.layer.mask.any():
+            points, values = sample_edges(seen.layer, seen.inputs, name)
+            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
+            found |= {(name, j, i): candidates for (j, i), candidates in ranked.items()}
+    options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
+    options = {edge: candidates for edge, candidates in options.items() if candidates}
+    choice = {edge: candidates[0] for edge, candidates in options.items()}
+    front: list[Scored] = []
+    if beam and any(len(c) > 1 for c in options.values()):
+        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits)
+        choice, result = best.choice, best.model
+    else:
+        result = put_symbols(model, choice)
+    if choice:
         refit_(result, x, y)
+    edges = tuple(_decision(edge, choice.get(edge), candidates) for edge, candidates in found.items())
     with torch.no_grad():
         after = result(x)
-    warnings = [
-        f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
-        f"{_first(e)}, is below min_r2 = {min_r2}"
-        for e in decisions
-        if e.chosen is None
-    ]
-    return result, Report(
-        edges=tuple(decisions),
+    return cast(Model, result), Report(
+        edges=edges,
+        pareto=tuple(
+            Alternative(tuple(s.choice[e].fn.name for e in found if e in s.choice), s.complexity, s.rmse) for s in front
+        ),
         r2_before=_r2(before.output, y),
         r2_after=_r2(after, y),
         rmse=(after - y).square().mean().sqrt().item(),
         fidelity=(after - before.output).square().mean().sqrt().item(),
-        warnings=tuple(warnings),
+        warnings=tuple(
+            f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
+            f"{_first(e)}, is below min_r2 = {min_r2}"
+            for e in edges
+            if e.chosen is None
+        ),
     )
 
 
-def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) -> KANLinear:
-    """The layer with the chosen candidates in place of curves (or of other symbols)."""
-    old = layer.symbolic
-    kept = [
-        (edge, old.functions[n], old.affine[n].tolist())
-        for n, edge in enumerate(zip(old.sources.tolist(), old.targets.tolist(), strict=True))
-        if edge not in chosen and old.affine is not None
-    ]
-    parts = [*kept, *((edge, c.fn, list(c.affine)) for edge, c in chosen.items())]
-    mask = layer.mask.clone()
-    for j, i in chosen:
-        mask[j, i] = False
-    symbols = SymbolicEdges.empty()
-    if parts:
-        symbols = SymbolicEdges(
-            [fn for _, fn, _ in parts],
-            torch.tensor([edge[0] for edge, _, _ in parts], device=mask.device),
-            torch.tensor([edge[1] for edge, _, _ in parts], device=mask.device),
-            torch.tensor([affine for _, _, affine in parts], dtype=torch.float64).to(layer.coef),
-        )
-    new = KANLinear.assemble(
-        layer.basis, layer.residual, coef=layer.coef, grid=layer.grid, mask=mask, bias=layer.bias, symbolic=symbols
-    )
-    new.adapter = copy.deepcopy(layer.adapter)
-    return new.train(layer.training)
+def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candidate, ...]:
+    """Candidates that explain enough, differ, and describe the edge in few bits more than the best; at most four."""
+    different: list[Candidate] = []
+    for c in candidates:
+        same = any(abs(c.rmse - other.rmse) <= 1e-6 * other.rmse for other in different)  # a cosine is a sine
+        if c.r2 >= min_r2 and not same and (not different or c.score <= different[0].score + WINDOW_BITS):
+            different.append(c)
+    return tuple(different[:4])
 
 
-def _decide(name: str, j: int, i: int, candidates: tuple[Candidate, ...], min_r2: float) -> EdgeReport:
-    """The candidate of least score among those that explain enough."""
-    chosen = next((c for c in candidates if c.r2 >= min_r2), None)
-    others = tuple(c for c in candidates if c is not chosen)
-    return EdgeReport(name, j, i, chosen, others[:5])
-
-
-def _replace(model: nn.Module, name: str, layer: KANLinear) -> None:
-    owner, _, last = name.rpartition(".")
-    if not name:
-        raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
-    setattr(model.get_submodule(owner), last, layer)
+def _decision(edge: Edge, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
+    return EdgeReport(*edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
 
 
 def _matching(y: Tensor, output: Tensor) -> Tensor:
