@@ -14,8 +14,8 @@ from edgewise.kernels import reference
 from edgewise.kernels.cpu import load
 from edgewise.kernels.reference import EdgeSpec
 
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
-_RESIDUAL = {None: 0, "identity": 1, "silu": 2}
+SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+RESIDUAL = {None: 0, "identity": 1, "silu": 2}
 MAX_DEGREE = 5
 MAX_ORDER = 3
 
@@ -39,11 +39,11 @@ def refuses(spec: EdgeSpec, x: Tensor) -> str | None:  # noqa: PLR0911  (one rea
         return f"degree {basis.degree} is not between 1 and {MAX_DEGREE}"
     if basis.extrapolation != "linear":
         return f"extrapolation {basis.extrapolation!r}: it continues curves linearly only"
-    if spec.residual not in _RESIDUAL:
+    if spec.residual not in RESIDUAL:
         return f"residual function {spec.residual!r} is not compiled in"
     if spec.order > MAX_ORDER:
         return f"derivative order {spec.order} is above {MAX_ORDER}"
-    if x.device.type != "cpu" or x.dtype not in _SUFFIX:
+    if x.device.type != "cpu" or x.dtype not in SUFFIX:
         return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
     return _why_not()
 
@@ -62,7 +62,7 @@ def edge_sum(
         return y if bias is None else y + bias
     x, h, coef = _dense(x), h if h is None else _dense(h), _dense(coef)
     y = x.new_empty((*x.shape[:-1], coef.shape[-1]))
-    _call("sum", LayerArgs(y=y.data_ptr(), bias=_pointer(bias)), x, coef, grid, spec, h)
+    _call("sum", LayerArgs(y=y.data_ptr(), bias=pointer(bias)), x, coef, grid, spec, h)
     return y
 
 
@@ -103,16 +103,16 @@ def edge_gradients(
 def _call(
     name: str, args: LayerArgs, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None, *rest: int
 ) -> None:
-    library, suffix = load.library(), _SUFFIX[x.dtype]
+    library, suffix = load.library(), SUFFIX[x.dtype]
     basis = spec.basis
     assert library is not None
     assert isinstance(basis, BSpline)
     plan = grid_plan(grid, basis)
     features = x.shape[-1]
-    args.x, args.h, args.coef, args.plan = x.data_ptr(), _pointer(h), coef.data_ptr(), plan.data_ptr()
+    args.x, args.h, args.coef, args.plan = x.data_ptr(), pointer(h), coef.data_ptr(), plan.data_ptr()
     args.batch, args.in_features, args.out_features = x.numel() // features, features, coef.shape[-1]
     args.intervals, args.degree = basis.intervals, basis.degree
-    args.order, args.residual = spec.order, _RESIDUAL[spec.residual]
+    args.order, args.residual = spec.order, RESIDUAL[spec.residual]
     function = getattr(library, f"ew_{name}_{suffix}")
     status = function(ctypes.c_void_p(load.parallel_for()), torch.get_num_threads(), ctypes.byref(args), *rest)
     assert status == 0, f"native kernel {name} refused its arguments"
@@ -141,7 +141,7 @@ def grid_plan(grid: Tensor, basis: BSpline) -> Tensor:
 
 
 def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
-    library, suffix = load.library(), _SUFFIX[grid.dtype]
+    library, suffix = load.library(), SUFFIX[grid.dtype]
     assert library is not None
     features, intervals, degree = grid.shape[0], basis.intervals, basis.degree
     size = getattr(library, f"ew_plan_bytes_{suffix}")
@@ -163,5 +163,5 @@ def _dense(t: Tensor) -> Tensor:
     return t.detach().contiguous()
 
 
-def _pointer(t: Tensor | None) -> int | None:
+def pointer(t: Tensor | None) -> int | None:
     return None if t is None else t.data_ptr()

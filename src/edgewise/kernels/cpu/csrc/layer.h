@@ -1,10 +1,9 @@
 // One layer: edge_sum, and edge_pull with edge_outer, as walks over chunks of samples and blocks of inputs and outputs.
 #pragma once
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
+#include "buffer.h"
 #include "parallel.h"
 #include "walk.h"
 
@@ -19,12 +18,6 @@ template <class T> struct LayerArgs {
   int intervals, degree, order, residual;
   int chunk;  // samples; 0 lets the kernel choose
 };
-
-struct Free { void operator()(void* p) const { std::free(p); } };
-template <class T> using Buffer = std::unique_ptr<T[], Free>;
-template <class T> Buffer<T> buffer(size_t n) {
-  return Buffer<T>((T*)std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64 + 64));
-}
 
 template <class T, int degree, bool residual> struct Layer {
   static constexpr int L = lanes<T>, rows = degree + 1 + residual;

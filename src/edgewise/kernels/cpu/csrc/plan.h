@@ -16,14 +16,15 @@ template <class T> struct Plan {
   const T* edge;         // the same, with NaN at both ends: a comparison that never holds
   const T* inverse;      // 1 / width of each interval
   const T* table;        // [interval][degree + 1 functions][degree + 1 powers of u]
+  const T* by_power;     // the same as [function][power][interval], for look-ups with an interval per lane
   const int32_t* first;  // cell -> the interval of its left end
   T cell_scale;          // cells per unit of x
   int intervals, degree, cells;
 
   static int cells_for(int intervals) { return 2 * intervals; }
   static size_t bytes(int intervals, int degree) {
-    size_t values = 2 * (intervals + 1) + intervals + 1 + size_t(intervals) * (degree + 1) * (degree + 1);
-    size_t total = values * sizeof(T) + cells_for(intervals) * sizeof(int32_t);
+    size_t values = 2 * (intervals + 1) + intervals + 1 + 2 * size_t(intervals) * (degree + 1) * (degree + 1);
+    size_t total = values * sizeof(T) + cells_for(intervals) * sizeof(int32_t) + 128;  // look-ups read whole vectors
     return (total + 63) / 64 * 64;
   }
   static Plan at(const char* buffer, int64_t feature, int intervals, int degree) {
@@ -34,7 +35,8 @@ template <class T> struct Plan {
     p.inverse = p.edge + intervals + 1;
     p.cell_scale = p.inverse[intervals];
     p.table = p.inverse + intervals + 1;
-    p.first = (const int32_t*)(p.table + size_t(intervals) * (degree + 1) * (degree + 1));
+    p.by_power = p.table + size_t(intervals) * (degree + 1) * (degree + 1);
+    p.first = (const int32_t*)(p.by_power + size_t(intervals) * (degree + 1) * (degree + 1));
     return p;
   }
 
@@ -86,7 +88,8 @@ template <class T> void make_plan(const T* grid, int intervals, int degree, bool
   const int powers = degree + 1;
   T* t = (T*)out;
   T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 1;
-  int32_t* first = (int32_t*)(table + size_t(intervals) * powers * powers);
+  T* by_power = table + size_t(intervals) * powers * powers;
+  int32_t* first = (int32_t*)(by_power + size_t(intervals) * powers * powers);
   std::vector<double> knots(intervals + 1 + 2 * degree);
   for (int s = 0; s <= intervals; ++s) knots[degree + s] = t[s] = edge[s] = grid[s];
   edge[0] = edge[intervals] = std::numeric_limits<T>::quiet_NaN();
@@ -100,7 +103,8 @@ template <class T> void make_plan(const T* grid, int intervals, int degree, bool
     double poly[max_degree + 1][max_degree + 1];
     local_polynomials(knots.data(), degree + s, degree, poly);
     for (int m = 0; m < powers; ++m)
-      for (int p = 0; p < powers; ++p) table[(size_t(s) * powers + m) * powers + p] = T(poly[m][p]);
+      for (int p = 0; p < powers; ++p)
+        table[(size_t(s) * powers + m) * powers + p] = by_power[(size_t(m) * powers + p) * intervals + s] = T(poly[m][p]);
   }
   const int cells = Plan<T>::cells_for(intervals);
   inverse[intervals] = T(cells / (high - low));

@@ -1,0 +1,73 @@
+// The curves of a small layer with one sample per lane: intervals, basis functions and their derivatives for a vector of
+// inputs, and the values of every edge from them.
+#pragma once
+#include "local.h"
+#include "lookup.h"
+
+namespace ew {
+
+// The interval of every lane; 0 for a NaN.
+template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
+  VI<T> s{};
+  if (plan.intervals <= 32)
+    for (int e = 1; e < plan.intervals; ++e) s -= x >= splat<T>(plan.t[e]);
+  else
+    for (int l = 0; l < lanes<T>; ++l) s[l] = plan.interval(x[l], plan.cell(x[l]));
+  return s;
+}
+
+// The degree + 1 functions that do not vanish at x and the residual function, each with `orders` derivatives from 0 on.
+template <class T, int degree, int orders> struct LocalCurves {
+  VI<T> interval;
+  V<T> basis[orders][degree + 1], residual[orders];
+
+  EW_INLINE LocalCurves(V<T> x, const Plan<T>& plan, Residual kind) {
+    const int intervals = plan.intervals;
+    interval = intervals_of<T>(x, plan);
+    const V<T> inside = vmin<T>(vmax<T>(x, splat<T>(plan.low())), splat<T>(plan.high()));
+    const V<T> beyond = x - inside, bad = x - x;
+    const V<T> inverse = lookup<T>(plan.inverse, intervals, interval);
+    const V<T> u = (inside - lookup<T>(plan.t, intervals, interval)) * inverse;
+    const VI<T> within = beyond == 0;
+#pragma GCC unroll 8
+    for (int m = 0; m <= degree; ++m) {
+      V<T> c[degree + 1];
+#pragma GCC unroll 8
+      for (int p = 0; p <= degree; ++p) c[p] = lookup<T>(plan.by_power + (m * (degree + 1) + p) * intervals, intervals, interval);
+      V<T> scale = splat<T>(1), y[orders < 2 ? 2 : orders];
+#pragma GCC unroll 8
+      for (int order = 0; order < (orders < 2 ? 2 : orders); ++order) {
+        V<T> value{};
+#pragma GCC unroll 8
+        for (int p = degree; p >= order; --p) {
+          T factor = 1;
+          for (int q = 0; q < order; ++q) factor *= T(p - q);
+          value = p == degree ? factor * c[p] : value * u + factor * c[p];
+        }
+        y[order] = value * scale;
+        scale *= inverse;
+      }
+      basis[0][m] = y[0] + beyond * y[1] + bad;
+      if constexpr (orders > 1) basis[1][m] = y[1] + bad;
+#pragma GCC unroll 8
+      for (int order = 2; order < orders; ++order) basis[order][m] = (within ? y[order] : V<T>{}) + bad;
+    }
+    if constexpr (orders > 0) residual[0] = kind == none ? V<T>{} : residual_at<T, 0>(x, kind) + bad;
+    if constexpr (orders > 1) residual[1] = kind == none ? V<T>{} : residual_at<T, 1>(x, kind) + bad;
+    if constexpr (orders > 2) residual[2] = kind == none ? V<T>{} : residual_at<T, 2>(x, kind) + bad;
+    if constexpr (orders > 3) residual[3] = kind == none ? V<T>{} : residual_at<T, 3>(x, kind) + bad;
+  }
+
+  // The derivatives of one edge, whose coefficients are contiguous and whose residual weight is the last of them.
+  EW_INLINE void edge(const T* coef, int size, V<T> (&phi)[orders]) const {
+    const T weight = coef[size];
+    for (int order = 0; order < orders; ++order) phi[order] = weight * residual[order];
+#pragma GCC unroll 8
+    for (int m = 0; m <= degree; ++m) {
+      const V<T> c = lookup<T>(coef, size, interval + m);
+      for (int order = 0; order < orders; ++order) phi[order] += c * basis[order][m];
+    }
+  }
+};
+
+}  // namespace ew

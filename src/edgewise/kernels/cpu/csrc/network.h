@@ -1,0 +1,353 @@
+// A whole small network in one call, one sample per lane: forward, backward, the mean squared error with its gradient,
+// and rows of the Jacobian. Samples go through all layers in chunks that stay in cache.
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "buffer.h"
+#include "curves.h"
+#include "parallel.h"
+
+namespace ew {
+
+template <class T> struct NetworkLayer {
+  const char* plan;
+  const T *coef, *bias;    // (in, size [+ 1], out); bias may be null
+  T *dcoef, *dbias;        // gradients, or null
+  int64_t in, out;
+  int intervals, degree, residual;
+
+  int64_t size() const { return intervals + degree; }
+  int64_t rows() const { return size() + (residual != none); }
+};
+
+template <class T> struct NetworkArgs {
+  const NetworkLayer<T>* layers;
+  int64_t count, batch;
+  const T *x, *g, *target;  // (batch, first in), (batch, last out) twice
+  T *y, *dx, *loss, *jacobian, *jets;
+};
+
+template <class T> struct Network {
+  static constexpr int L = lanes<T>, vectors = 8, chunk = vectors * L;  // samples that go through the layers together
+
+  const NetworkArgs<T>& a;
+  std::vector<Buffer<T>> coef;  // per layer (in, out, size + 1): the look-ups want an edge's coefficients together
+
+  explicit Network(const NetworkArgs<T>& args) : a(args) {
+    for (int64_t l = 0; l < a.count; ++l) {
+      const NetworkLayer<T>& layer = a.layers[l];
+      const int64_t size = layer.size(), rows = layer.rows();
+      Buffer<T> to = buffer<T>(layer.in * layer.out * (size + 1) + 2 * L);
+      for (int64_t j = 0; j < layer.in; ++j)
+        for (int64_t i = 0; i < layer.out; ++i) {
+          T* edge = to.get() + (j * layer.out + i) * (size + 1);
+          edge[size] = 0;
+          for (int64_t k = 0; k < rows; ++k) edge[k] = layer.coef[(j * rows + k) * layer.out + i];
+        }
+      coef.push_back(std::move(to));
+    }
+  }
+
+  int64_t last() const { return a.layers[a.count - 1].out; }
+
+  // What one chunk leaves behind for its backward pass.
+  struct LayerState {
+    Buffer<T> x;      // [in][chunk]
+    Buffer<T> slope;  // [in][out][chunk]: derivative of every edge at its input
+    Buffer<T> basis;  // [in][degree + 2][chunk]: local basis functions, then the residual function
+    Buffer<typename IntegerOf<T>::type> interval;  // [in][chunk]
+    Buffer<T> sums;   // [in][out][size + 1][L]: gradients of the coefficients, summed over samples but not over lanes
+    Buffer<T> bias_sums;  // [out][L]
+  };
+  struct State {
+    std::vector<LayerState> layers;
+    Buffer<T> y, g, h;  // [widest][chunk]
+    Buffer<T> dense;    // [largest size + 1][chunk]
+    double loss = 0;
+
+    State(const Network& net, bool backward) {
+      int64_t widest = 1, largest = 1;
+      for (int64_t l = 0; l < net.a.count; ++l) {
+        const NetworkLayer<T>& layer = net.a.layers[l];
+        const int64_t edges = layer.in * layer.out;
+        widest = std::max({widest, layer.in, layer.out}), largest = std::max(largest, layer.size() + 1);
+        LayerState s;
+        s.x = buffer<T>(layer.in * chunk);
+        if (backward) {
+          s.slope = buffer<T>(edges * chunk);
+          s.basis = buffer<T>(layer.in * (layer.degree + 2) * chunk);
+          s.interval = buffer<typename IntegerOf<T>::type>(layer.in * chunk);
+          s.sums = buffer<T>(edges * (layer.size() + 1) * L), s.bias_sums = buffer<T>(layer.out * L);
+          std::fill_n(s.sums.get(), edges * (layer.size() + 1) * L, T(0));
+          std::fill_n(s.bias_sums.get(), layer.out * L, T(0));
+        }
+        layers.push_back(std::move(s));
+      }
+      y = buffer<T>(widest * chunk), g = buffer<T>(widest * chunk), h = buffer<T>(widest * chunk);
+      dense = buffer<T>(largest * chunk);
+    }
+  };
+
+  // ---- forward -------------------------------------------------------------------------------------------------------
+
+  template <int degree, bool backward>
+  void layer_forward(const NetworkLayer<T>& layer, const T* coef, LayerState& state, T* y) const {
+    const int64_t size = layer.size();
+    for (int64_t i = 0; i < layer.out; ++i)
+      std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
+    for (int64_t j = 0; j < layer.in; ++j) {
+      const auto plan = Plan<T>::at(layer.plan, j, layer.intervals, degree);
+      for (int b = 0; b < chunk; b += L) {
+        const LocalCurves<T, degree, backward ? 2 : 1> local(load(state.x.get() + j * chunk + b), plan, Residual(layer.residual));
+        if constexpr (backward) {
+          *(VI<T>*)(state.interval.get() + j * chunk + b) = local.interval;
+          T* rows = state.basis.get() + j * (degree + 2) * chunk + b;
+          for (int m = 0; m <= degree; ++m) store(rows + m * chunk, local.basis[0][m]);
+          store(rows + (degree + 1) * chunk, local.residual[0]);
+        }
+        for (int64_t i = 0; i < layer.out; ++i) {
+          V<T> phi[backward ? 2 : 1];
+          local.edge(coef + (j * layer.out + i) * (size + 1), int(size), phi);
+          store(y + i * chunk + b, load(y + i * chunk + b) + phi[0]);
+          if constexpr (backward) store(state.slope.get() + (j * layer.out + i) * chunk + b, phi[1]);
+        }
+      }
+    }
+  }
+
+  // Leaves the outputs in state.y, [last out][chunk]. Lanes past `count` hold zeros as inputs.
+  template <bool backward> void forward(State& state, int64_t b0, int count) const {
+    T* x = state.layers[0].x.get();
+    for (int64_t j = 0; j < a.layers[0].in; ++j)
+      for (int b = 0; b < chunk; ++b) x[j * chunk + b] = b < count ? a.x[(b0 + b) * a.layers[0].in + j] : T(0);
+    for (int64_t l = 0; l < a.count; ++l) {
+      T* y = l + 1 < a.count ? state.layers[l + 1].x.get() : state.y.get();
+      with_degree(a.layers[l].degree, [&](auto degree) {
+        layer_forward<degree, backward>(a.layers[l], coef[l].get(), state.layers[l], y);
+      });
+    }
+  }
+
+  // ---- backward ------------------------------------------------------------------------------------------------------
+
+  // dense[k][b] = B_k(x_b) from the local functions; row `size` is the residual function.
+  static void spread(const NetworkLayer<T>& layer, const LayerState& state, int64_t j, T* dense) {
+    const int degree = layer.degree, window = degree + 1;
+    const T* rows = state.basis.get() + j * (degree + 2) * chunk;
+    for (int b = 0; b < chunk; b += L) {
+      const VI<T> interval = *(const VI<T>*)(state.interval.get() + j * chunk + b);
+      V<T> w[max_degree + 1], sum[max_degree + 2] = {};
+      for (int m = 0; m < window; ++m) w[m] = load(rows + m * chunk + b);
+      for (int s = 0; s < layer.intervals; ++s) {
+        const VI<T> here = interval == s;
+        for (int m = 0; m < window; ++m) sum[m] = here ? w[m] : sum[m];
+        store(dense + s * chunk + b, sum[0]);
+        for (int m = 0; m < window; ++m) sum[m] = sum[m + 1];
+      }
+      for (int m = 0; m < degree; ++m) store(dense + (layer.intervals + m) * chunk + b, sum[m]);
+      store(dense + layer.size() * chunk + b, load(rows + (degree + 1) * chunk + b));
+    }
+  }
+
+  // From state.g, the gradient of the outputs [last out][chunk]; leaves the gradient of the inputs in state.g.
+  void backward(State& state, bool need_dx) const {
+    for (int64_t l = a.count - 1; l >= 0; --l) {
+      const NetworkLayer<T>& layer = a.layers[l];
+      LayerState& kept = state.layers[l];
+      const T* g = state.g.get();
+      const int64_t size = layer.size(), used = layer.rows();
+      for (int64_t i = 0; i < layer.out; ++i) {
+        V<T> total = load(kept.bias_sums.get() + i * L);
+        for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
+        store(kept.bias_sums.get() + i * L, total);
+      }
+      for (int64_t j = 0; j < layer.in; ++j) {
+        spread(layer, kept, j, state.dense.get());
+        for (int64_t i = 0; i < layer.out; ++i) {
+          V<T> slopes[vectors];
+          for (int v = 0; v < vectors; ++v) slopes[v] = load(g + i * chunk + v * L);
+          T* sums = kept.sums.get() + (j * layer.out + i) * (size + 1) * L;
+          for (int64_t k = 0; k < used; ++k) {
+            const T* row = state.dense.get() + k * chunk;
+            V<T> even = load(sums + k * L), odd{};
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v += 2) {
+              even += slopes[v] * load(row + v * L);
+              odd += slopes[v + 1] * load(row + (v + 1) * L);
+            }
+            store(sums + k * L, even + odd);
+          }
+        }
+        if (l > 0 || need_dx)
+          for (int b = 0; b < chunk; b += L) {
+            V<T> total{};
+            for (int64_t i = 0; i < layer.out; ++i)
+              total += load(g + i * chunk + b) * load(kept.slope.get() + (j * layer.out + i) * chunk + b);
+            store(state.h.get() + j * chunk + b, total);
+          }
+      }
+      std::swap(state.g, state.h);
+    }
+  }
+
+  // ---- the calls -----------------------------------------------------------------------------------------------------
+
+  int64_t tasks(const Threads& threads) const {
+    return std::max<int64_t>(1, std::min<int64_t>(threads.count, (a.batch + 2 * chunk - 1) / (2 * chunk)));
+  }
+  // Parts of the batch are whole chunks.
+  int64_t first_sample(int64_t task, int64_t tasks) const {
+    return std::min(a.batch, part((a.batch + chunk - 1) / chunk, task, tasks) * chunk);
+  }
+
+  void evaluate(const Threads& threads) const {
+    const int64_t n = tasks(threads), out = last();
+    threads.run(n, [&](int64_t task) {
+      State state(*this, false);
+      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
+        const int count = int(std::min<int64_t>(chunk, end - b0));
+        forward<false>(state, b0, count);
+        for (int b = 0; b < count; ++b)
+          for (int64_t i = 0; i < out; ++i) a.y[(b0 + b) * out + i] = state.y[i * chunk + b];
+      }
+    });
+  }
+
+  // The gradients of sum(g * y), or with a target of the mean squared error, whose value goes to a.loss.
+  void gradients(const Threads& threads) const {
+    const int64_t n = tasks(threads), out = last();
+    const T scale = T(2) / T(std::max<int64_t>(1, a.batch * out));
+    std::vector<std::unique_ptr<State>> states(n);
+    threads.run(n, [&](int64_t task) {
+      states[task].reset(new State(*this, true));
+      State& state = *states[task];
+      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
+        const int count = int(std::min<int64_t>(chunk, end - b0));
+        forward<true>(state, b0, count);
+        for (int64_t i = 0; i < out; ++i) {
+          T* g = state.g.get() + i * chunk;
+          for (int b = 0; b < chunk; ++b) {
+            if (b >= count) g[b] = 0;
+            else if (!a.target) g[b] = a.g[(b0 + b) * out + i];
+            else {
+              const T error = state.y[i * chunk + b] - a.target[(b0 + b) * out + i];
+              g[b] = scale * error;
+              state.loss += double(error) * error;
+            }
+          }
+        }
+        backward(state, a.dx != nullptr);
+        if (a.dx)
+          for (int b = 0; b < count; ++b)
+            for (int64_t j = 0; j < a.layers[0].in; ++j) a.dx[(b0 + b) * a.layers[0].in + j] = state.g[j * chunk + b];
+      }
+    });
+    if (a.target) {
+      double total = 0;
+      for (const auto& state : states) total += state->loss;
+      *a.loss = T(total / std::max<int64_t>(1, a.batch * out));
+    }
+    for (int64_t l = 0; l < a.count; ++l) collect(states, l);
+  }
+
+  // Adds the lanes and the threads, in a fixed order.
+  void collect(const std::vector<std::unique_ptr<State>>& states, int64_t l) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    const int64_t size = layer.size(), rows = layer.rows(), edges = layer.in * layer.out;
+    if (layer.dcoef)
+      for (int64_t j = 0; j < layer.in; ++j)
+        for (int64_t i = 0; i < layer.out; ++i)
+          for (int64_t k = 0; k < rows; ++k) {
+            V<T> total{};
+            for (const auto& state : states) total += load(state->layers[l].sums.get() + ((j * layer.out + i) * (size + 1) + k) * L);
+            layer.dcoef[(j * rows + k) * layer.out + i] = sum_lanes<T>(total);
+          }
+    (void)edges;
+    if (layer.dbias)
+      for (int64_t i = 0; i < layer.out; ++i) {
+        V<T> total{};
+        for (const auto& state : states) total += load(state->layers[l].bias_sums.get() + i * L);
+        layer.dbias[i] = sum_lanes<T>(total);
+      }
+  }
+
+  // Rows of the Jacobian, (batch, last out, parameters): per layer the coefficients as stored, then the bias; and the
+  // outputs. Every row has the degree + 2 entries of each edge on it and is otherwise zero.
+  void jacobian(const Threads& threads) const {
+    const int64_t out = last();
+    int64_t parameters = 0;
+    for (int64_t l = 0; l < a.count; ++l)
+      parameters += a.layers[l].in * a.layers[l].rows() * a.layers[l].out + (a.layers[l].bias ? a.layers[l].out : 0);
+    const int64_t n = tasks(threads);
+    threads.run(n, [&](int64_t task) {
+      State state(*this, true);
+      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
+        const int count = int(std::min<int64_t>(chunk, end - b0));
+        forward<true>(state, b0, count);
+        for (int64_t o = 0; o < out; ++o) {
+          for (int b = 0; b < count; ++b) a.y[(b0 + b) * out + o] = state.y[o * chunk + b];
+          for (int64_t i = 0; i < out; ++i) std::fill_n(state.g.get() + i * chunk, chunk, T(i == o));
+          jacobian_rows(state, a.jacobian + (b0 * out + o) * parameters, out * parameters, parameters, count);
+        }
+      }
+    });
+  }
+
+  void jacobian_rows(State& state, T* rows, int64_t stride, int64_t parameters, int count) const {
+    for (int b = 0; b < count; ++b) std::fill_n(rows + b * stride, parameters, T(0));
+    int64_t place = parameters;
+    for (int64_t l = a.count - 1; l >= 0; --l) {
+      const NetworkLayer<T>& layer = a.layers[l];
+      const LayerState& kept = state.layers[l];
+      const int64_t out = layer.out, height = layer.rows();
+      const T* g = state.g.get();
+      if (layer.bias) {
+        place -= out;
+        for (int b = 0; b < count; ++b)
+          for (int64_t i = 0; i < out; ++i) rows[b * stride + place + i] = g[i * chunk + b];
+      }
+      place -= layer.in * height * out;
+      T slopes[256];
+      for (int b = 0; b < count; ++b) {
+        for (int64_t i0 = 0; i0 < out; i0 += 256) {
+          const int64_t n = std::min<int64_t>(256, out - i0);
+          for (int64_t i = 0; i < n; ++i) slopes[i] = g[(i0 + i) * chunk + b];
+          for (int64_t j = 0; j < layer.in; ++j) {
+            const T* basis = kept.basis.get() + j * (layer.degree + 2) * chunk + b;
+            T* to = rows + b * stride + place + (j * height + kept.interval[j * chunk + b]) * out + i0;
+            for (int m = 0; m <= layer.degree; ++m)
+              for (int64_t i = 0; i < n; ++i) to[m * out + i] = basis[m * chunk] * slopes[i];
+            if (layer.residual) {
+              to = rows + b * stride + place + (j * height + height - 1) * out + i0;
+              for (int64_t i = 0; i < n; ++i) to[i] = basis[(layer.degree + 1) * chunk] * slopes[i];
+            }
+          }
+        }
+      }
+      if (l > 0)
+        for (int64_t j = 0; j < layer.in; ++j)
+          for (int b = 0; b < chunk; b += L) {
+            V<T> total{};
+            for (int64_t i = 0; i < out; ++i)
+              total += load(g + i * chunk + b) * load(kept.slope.get() + (j * out + i) * chunk + b);
+            store(state.h.get() + j * chunk + b, total);
+          }
+      std::swap(state.g, state.h);
+    }
+  }
+
+  template <class Body> static void with_degree(int degree, const Body& body) {
+    switch (degree) {
+      case 1: return body(std::integral_constant<int, 1>{});
+      case 2: return body(std::integral_constant<int, 2>{});
+      case 3: return body(std::integral_constant<int, 3>{});
+      case 4: return body(std::integral_constant<int, 4>{});
+      case 5: return body(std::integral_constant<int, 5>{});
+    }
+  }
+};
+
+}  // namespace ew

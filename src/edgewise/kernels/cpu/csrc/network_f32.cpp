@@ -1,0 +1,3 @@
+#define EW_T float
+#define EW_SUFFIX f32
+#include "network.inc"

@@ -1,0 +1,313 @@
+r"""A whole small network in one native call: forward, backward, training steps and Gauss-Newton systems.
+
+For a network such as [2, 5, 1] the time of a training step is Python and dispatch, not arithmetic. Here all layers of a
+chunk of samples are computed in one call, one sample per vector lane (csrc/network.h). A network is a sequence of
+`CurveLayer`: plain tensors, so that this module does not need to know modules.
+"""
+
+# torch declares the rules of a Function with *args and Any.
+# pyright: reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from edgewise.bases import BSpline
+from edgewise.kernels.cpu import layer as single, load
+from edgewise.kernels.reference import EdgeSpec
+
+# Above these a layer is better served by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
+MAX_FEATURES = 32
+MAX_SIZE = 64
+
+
+class CurveLayer(NamedTuple):
+    """One layer of curves: coef (in, size, out), bias (out) or None, grid (in, points)."""
+
+    coef: Tensor
+    bias: Tensor | None
+    grid: Tensor
+    spec: EdgeSpec
+
+
+Network = Sequence[CurveLayer]
+
+
+class _LayerStruct(ctypes.Structure):
+    """NetworkLayer of csrc/network.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("plan", "coef", "bias", "dcoef", "dbias")),
+        *((name, ctypes.c_int64) for name in ("in_features", "out_features")),
+        *((name, ctypes.c_int) for name in ("intervals", "degree", "residual")),
+    )
+
+
+class _NetworkStruct(ctypes.Structure):
+    """NetworkArgs of csrc/network.h."""
+
+    _fields_ = (
+        ("layers", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("batch", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("x", "g", "target", "y", "dx", "loss", "jacobian", "jets")),
+    )
+
+
+def refuses(network: Network, x: Tensor) -> str | None:
+    """Why a network cannot run in one native call at inputs like x; None where it can."""
+    for n, part in enumerate(network):
+        reason = single.refuses(part.spec, x)
+        if reason is not None:
+            return f"layer {n}: {reason}"
+        features, size, out = part.coef.shape
+        if max(features, out) > MAX_FEATURES or size > MAX_SIZE:
+            return f"layer {n} is larger than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
+        if part.spec.order != 0:
+            return f"layer {n} is differentiated"
+        if any(t is not None and t.dtype != x.dtype for t in (part.coef, part.bias, part.grid)):
+            return f"layer {n} is not {x.dtype} as the inputs are"
+    return None
+
+
+def forward(network: Network, x: Tensor) -> Tensor:
+    """The outputs of the network, (*batch, out); no gradients."""
+    x = _dense(x)
+    y = x.new_empty((*x.shape[:-1], network[-1].coef.shape[-1]))
+    _call("network_forward", network, x, y=y)
+    return y
+
+
+def gradients(
+    network: Network, x: Tensor, g: Tensor, *, need_dx: bool = True
+) -> tuple[Tensor | None, list[tuple[Tensor, Tensor | None]]]:
+    """The gradients of sum(g * y) in x and, per layer, in (coef, bias)."""
+    x, g = _dense(x), _dense(g)
+    dx = torch.empty_like(x) if need_dx else None
+    results = _empty_gradients(network)
+    _call("network_gradients", network, x, results, g=g, dx=dx)
+    return dx, results
+
+
+def mse_gradients(
+    network: Network, x: Tensor, target: Tensor, results: list[tuple[Tensor, Tensor | None]] | None = None
+) -> tuple[Tensor, list[tuple[Tensor, Tensor | None]]]:
+    """The mean squared error and its gradients per layer in (coef, bias), into `results` where they are given."""
+    x, target = _dense(x), _dense(target)
+    loss = x.new_empty(())
+    results = _empty_gradients(network) if results is None else results
+    _call("network_gradients", network, x, results, target=target, loss=loss)
+    return loss, results
+
+
+def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The outputs (batch, out) and their Jacobian (batch, out, parameters).
+
+    Parameters come in the order of `parameters`: per layer the coefficients as stored, then the bias.
+    """
+    x = _dense(x)
+    out = network[-1].coef.shape[-1]
+    y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
+    _call("network_jacobian", network, x, y=y, jacobian=rows)
+    return y, rows
+
+
+def gauss_newton(
+    network: Network, x: Tensor, target: Tensor, weight: Tensor | None = None, *, rows: int = 4096
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""The normal equations of least squares: $J^\top W J$, $J^\top W r$ and $\sum w r^2$ with $r = y(x) - $ target.
+
+    Rows of J are samples times outputs. At most `rows` of them exist at a time, so the memory is that of the result.
+
+    Args:
+        network: the layers.
+        x: inputs, (batch, in).
+        target: what the outputs should be, (batch, out).
+        weight: of each squared residual, (batch, out) or broadcastable to it; ones by default.
+        rows: the largest number of rows of J to hold.
+    """
+    count = sum(t.numel() for t in parameters(network))
+    hessian, gradient, loss = x.new_zeros((count, count)), x.new_zeros(count), x.new_zeros(())
+    step = max(1, rows // target.shape[-1])
+    for start in range(0, len(x), step):
+        part = slice(start, start + step)
+        y, j = jacobian(network, x[part])
+        residual, j = (y - target[part]).flatten(), j.flatten(0, 1)
+        if weight is None:
+            weighted, scaled = j, residual
+        else:
+            w = weight.expand_as(target)[part].flatten()
+            weighted, scaled = j * w[:, None], residual * w
+        hessian.addmm_(j.T, weighted)
+        gradient.addmv_(j.T, scaled)
+        loss += residual @ scaled
+    return hessian, gradient, loss
+
+
+def parameters(network: Network) -> list[Tensor]:
+    """The parameters in the order of the columns of the Jacobian."""
+    return [t for part in network for t in (part.coef, part.bias) if t is not None]
+
+
+class AdamState(NamedTuple):
+    """Flat parameters, their gradients, and Adam's two moments."""
+
+    values: Tensor
+    gradients: Tensor
+    mean: Tensor
+    square: Tensor
+
+
+class TrainingSteps:
+    """Full training steps in native code: forward, backward and Adam, for the mean squared error.
+
+    The parameters move into one flat tensor. `network` holds views of it and is trained in place; copy the values back
+    with `write_back`, which also restores the moments of nothing: the state of Adam stays here.
+
+    Args:
+        network: the layers to train; their tensors are left alone until `write_back`.
+        lr: learning rate.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled decay (AdamW) per step, times lr.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        reason = refuses(network, network[0].coef)
+        if reason is not None:
+            raise ValueError(f"this network cannot be trained in native code: {reason}")
+        self._original = parameters(network)
+        flat = torch.cat([t.detach().flatten() for t in self._original])
+        self.state = AdamState(flat, *(torch.zeros_like(flat) for _ in range(3)))
+        self.network = _with_parameters(network, flat)
+        self._results = [(p.coef, p.bias) for p in _with_parameters(network, self.state.gradients)]
+        self.lr, self.betas, self.eps, self.weight_decay, self.steps = lr, betas, eps, weight_decay, 0
+        self._structs = _layer_structs(self.network, self._results)
+        self._loss = flat.new_empty(())
+
+    def step(self, x: Tensor, target: Tensor) -> Tensor:
+        """One step of Adam on the mean squared error; returns that of before the step, in a tensor that is reused."""
+        x, target = _dense(x), _dense(target)
+        structs, _ = self._structs
+        args = _NetworkStruct(
+            layers=ctypes.addressof(structs),
+            count=len(structs),
+            batch=len(x),
+            x=x.data_ptr(),
+            target=target.data_ptr(),
+            loss=self._loss.data_ptr(),
+        )
+        _function("network_gradients", x.dtype)(_pool(), torch.get_num_threads(), ctypes.byref(args))
+        self.steps += 1
+        s = self.state
+        _function("adam", x.dtype)(
+            *(ctypes.c_void_p(t.data_ptr()) for t in s),
+            ctypes.c_int64(len(s.values)),
+            *(ctypes.c_double(v) for v in (self.lr, *self.betas, self.eps, self.weight_decay)),
+            ctypes.c_int64(self.steps),
+        )
+        return self._loss
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Copy the trained values into the tensors that the network was made of."""
+        for t, value in zip(self._original, parameters(self.network), strict=True):
+            t.copy_(value)
+
+
+class NetworkFunction(torch.autograd.Function):
+    """The network as one node of the graph, differentiable once; `apply(x, specs, *tensors)`, see `_flat`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, specs: tuple[EdgeSpec, ...], *tensors: Tensor | None) -> Tensor:
+        ctx.specs = specs
+        ctx.save_for_backward(x, *tensors)
+        return forward(_network(specs, tensors), x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+        x, *tensors = ctx.saved_tensors
+        dx, results = gradients(_network(ctx.specs, tensors), x, g, need_dx=ctx.needs_input_grad[0])
+        return dx, None, *(t for dcoef, dbias in results for t in (dcoef, dbias, None))
+
+
+def apply(network: Network, x: Tensor) -> Tensor:
+    """The outputs of the network, differentiable once, in x and in every coef and bias."""
+    return NetworkFunction.apply(x, tuple(p.spec for p in network), *(t for p in network for t in p[:3]))
+
+
+def _network(specs: Sequence[EdgeSpec], tensors: Sequence[Tensor | None]) -> list[CurveLayer]:
+    return [CurveLayer(*tensors[3 * n : 3 * n + 3], spec) for n, spec in enumerate(specs)]  # pyright: ignore[reportArgumentType]
+
+
+def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:
+    """The same layers with their parameters as consecutive views of `flat`."""
+    views = iter(flat.split([t.numel() for t in parameters(network)]))
+    return [
+        p._replace(coef=next(views).view(p.coef.shape), bias=None if p.bias is None else next(views)) for p in network
+    ]
+
+
+def _empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
+    return [(torch.empty(p.coef.shape, dtype=p.coef.dtype), None if p.bias is None else torch.empty_like(p.bias)) for p in network]
+
+
+def _layer_structs(
+    network: Network, results: Sequence[tuple[Tensor, Tensor | None]] | None
+) -> tuple[ctypes.Array, list[Tensor]]:
+    """The C structs, and the tensors that must outlive them."""
+    kept, structs = [], (_LayerStruct * len(network))()
+    for n, part in enumerate(network):
+        basis = part.spec.basis
+        assert isinstance(basis, BSpline)
+        coef, plan = _dense(part.coef), single.grid_plan(part.grid, basis)
+        kept += [coef, plan]
+        s = structs[n]
+        s.plan, s.coef, s.bias = plan.data_ptr(), coef.data_ptr(), single.pointer(part.bias)
+        if results is not None:
+            s.dcoef, s.dbias = results[n][0].data_ptr(), single.pointer(results[n][1])
+        s.in_features, s.out_features = coef.shape[0], coef.shape[2]
+        s.intervals, s.degree, s.residual = basis.intervals, basis.degree, single.RESIDUAL[part.spec.residual]
+    return structs, kept
+
+
+def _call(
+    name: str,
+    network: Network,
+    x: Tensor,
+    results: Sequence[tuple[Tensor, Tensor | None]] | None = None,
+    **tensors: Tensor | None,
+) -> None:
+    structs, kept = _layer_structs(network, results)
+    args = _NetworkStruct(layers=ctypes.addressof(structs), count=len(structs), x=x.data_ptr())
+    args.batch = x.numel() // max(1, x.shape[-1])
+    for field, tensor in tensors.items():
+        setattr(args, field, single.pointer(tensor))
+    _function(name, x.dtype)(_pool(), torch.get_num_threads(), ctypes.byref(args))
+    del kept
+
+
+def _function(name: str, dtype: torch.dtype) -> Any:
+    return getattr(load.library(), f"ew_{name}_{single.SUFFIX[dtype]}")
+
+
+def _pool() -> ctypes.c_void_p:
+    return ctypes.c_void_p(load.parallel_for())
+
+
+def _dense(t: Tensor) -> Tensor:
+    return t.detach().contiguous()
