@@ -3,8 +3,18 @@
 from edgewise.nn.affine import Affine as Affine
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
-from edgewise.nn.linear import KANLinear as KANLinear
+from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 
-__all__ = ["DEFAULT_LIBRARY", "KAN", "Affine", "KANLinear", "Library", "ProductNodes", "SymbolicEdges", "SymbolicFn"]
+__all__ = [
+    "DEFAULT_LIBRARY",
+    "KAN",
+    "Adapter",
+    "Affine",
+    "KANLinear",
+    "Library",
+    "ProductNodes",
+    "SymbolicEdges",
+    "SymbolicFn",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,21 @@ from torch import Tensor, nn
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
 from edgewise.nn.symbolic import SymbolicEdges
+
+# With fewer outputs, forming the coefficients and summing once is faster than two sums.
+FACTORED_FROM = 64
+
+
+class Adapter(nn.Module, ABC):
+    """An update of the coefficients of a layer, what stands in its `adapter` slot."""
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """The update: (in, size, out), or a shape that broadcasts to it."""
+
+    def pair(self) -> tuple[Tensor, Tensor] | None:
+        """The update as a product of (in, size, rank) and (rank, out), or None where it is none."""
+        return None
 
 
 class KANLinear(nn.Module):
@@ -35,7 +51,7 @@ class KANLinear(nn.Module):
         mask: (in, out), True where the edge is a curve.
         grid: (in, points), see `Basis.init_grid`.
         symbolic: the edges that are symbols.
-        adapter: None, or a module whose call returns an update of `coef`.
+        adapter: None, or an `Adapter`, whose call returns an update of `coef`.
     """
 
     mask: Tensor
@@ -69,7 +85,7 @@ class KANLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.out_features, device=device, dtype=dtype)) if bias else None
         self.register_buffer("mask", torch.ones(self.in_features, self.out_features, dtype=torch.bool, device=device))
         self.symbolic = SymbolicEdges.empty()
-        self.adapter: nn.Module | None = None
+        self.adapter: Adapter | None = None
         self._dense = True
         self.register_load_state_dict_post_hook(_refresh)
         self.reset_parameters(generator)
@@ -130,12 +146,14 @@ class KANLinear(nn.Module):
 
     def curves(self) -> Float[Tensor, "in size out"]:
         """The coefficients that the forward pass uses: adapted, and exactly zero on edges that are not curves."""
-        coef = self.coef if self.adapter is None else self.coef + self.adapter()
+        coef = self.coef if self.adapter is None else self.coef + self.adapter().to(self.coef.dtype)
         return coef if self._dense else torch.where(self.mask[:, None], coef, 0)
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
-        y = functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
+        y = self._factored(x)
+        if y is None:
+            y = functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
         if self.bias is not None:
             y = y + self.bias.to(y.dtype)  # autocast leaves y in its low precision
         return y if len(self.symbolic) == 0 else self.symbolic.add_to(y, x)
@@ -153,6 +171,20 @@ class KANLinear(nn.Module):
         edges = "" if self._dense else f", symbols={len(self.symbolic)}, absent={absent}"
         bias = "" if self.bias is not None else ", bias=False"
         return f"{self.in_features}, {self.out_features}, {self.basis}, residual={self.residual!r}{bias}{edges}"
+
+    def _factored(self, x: Tensor) -> Tensor | None:
+        r"""The sum with the update left in factors, $A^0 + B W^T$: a second sum, of few outputs, and a matrix.
+
+        None where that is slower than forming the coefficients (few outputs), or impossible (masked edges).
+        """
+        if self.adapter is None or not self._dense or self.out_features < FACTORED_FROM:
+            return None
+        pair = self.adapter.pair()
+        if pair is None:
+            return None
+        inner, outer = (part.to(self.coef.dtype) for part in pair)
+        y = functional.edge_sum(x, self.coef, self.grid, self.basis, self.residual)
+        return y + functional.edge_sum(x, inner, self.grid, self.basis, self.residual) @ outer
 
     def _check(self, x: Tensor) -> None:
         if x.ndim == 0 or x.shape[-1] != self.in_features:

@@ -1,0 +1,210 @@
+r"""LoTRA: fine-tune a network by an update of low tensor rank (Gao, Ng, Tan, arXiv 2502.06153).
+
+Every layer computes with $A_{jki} = A^0_{jki} + \sum_{pqr} G_{pqr} U_{jp} V_{kq} W_{ir}$, where $A^0$ (in, size, out)
+is frozen and the four factors learn. The paper was available to us as its abstract only: the form is the paper's; the
+initial values, ranks and rates are ours (docs/lotra.md).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+
+from edgewise.adapters._slot import Adapters, adapted_layers, adapter_names, require_adapter, slot
+from edgewise.nn import KANLinear
+from edgewise.nn.factors import Factors, Ranks, largest_ranks, requested_ranks
+
+M = TypeVar("M", bound=nn.Module)
+Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
+
+
+def add_lotra(
+    model: M,
+    ranks: Ranks | Mapping[str, Ranks] | None = None,
+    *,
+    where: Where = None,
+    form: str = "tucker",
+    zero: Literal["core", "target"] = "core",
+    name: str = "default",
+    also_train: Iterable[str] = (),
+    generator: torch.Generator | None = None,
+) -> M:
+    """A copy of the model with a trainable update of low rank in its KAN layers; everything else is frozen.
+
+    The copy computes what the model computed. Train it as any module; `lotra_groups` gives every factor its own
+    learning rate. Adapters that the model has already stay active and are frozen.
+
+    Args:
+        model: any module with KAN layers.
+        ranks: one per axis of `coef` (in, basis, out), (8, 4, 8) by default; or one number for all, or a mapping from
+            patterns of layer names to ranks. An integer is a size, a float in (0, 1] a share of the axis. They are
+            clamped in layers that are too small for them; one too large for every layer raises `ValueError`.
+        where: which KAN layers: a pattern such as "layers.[01]" or several, or a function of name and layer; all by
+            default.
+        form: "tucker", "tucker2", "cp", "tt" or "lora": see `edgewise.nn.factors`.
+        zero: the factor that starts at zero, "core" or "target".
+        name: of the adapter.
+        also_train: patterns of names of parameters that learn too, such as "*.bias" or "head.*".
+        generator: source of randomness of the initial factors.
+    """
+    layers = select_layers(model, where)
+    _check_name(model, name)
+    patterns = dict(ranks) if isinstance(ranks, Mapping) else {"*": ranks}
+    chosen = {layer: _ranks_of(layer, patterns, layers) for layer in layers}
+    _check_ranks(layers, chosen, form)
+    trained = _matching([n for n, _ in model.named_parameters()], also_train)
+    new = copy.deepcopy(model).requires_grad_(False)
+    for parameter in trained:
+        new.get_parameter(parameter).requires_grad_()
+    for layer_name in layers:
+        layer = new.get_submodule(layer_name)
+        assert isinstance(layer, KANLinear)
+        attach(layer, name, form, chosen[layer_name], zero=zero, generator=generator)
+    return new
+
+
+def merge(model: M, names: Iterable[str] | None = None) -> M:
+    """A copy of the model with the active adapters added into its coefficients; it has no adapters any more.
+
+    `names` merges these alone, with weight 1 where they are not active. The copy is a plain network: prune it, plot it,
+    read its formula. Frozen parameters stay frozen; `requires_grad_()` wakes them.
+    """
+    require_adapter(model)
+    for name in names or ():
+        require_adapter(model, name)
+    new = copy.deepcopy(model)
+    for layer in adapted_layers(new).values():
+        adapters = slot(layer)
+        if names is not None:
+            adapters.activate({name: adapters.weights.get(name, 1.0) for name in names})
+        with torch.no_grad():
+            layer.coef.add_(torch.where(layer.mask[:, None], adapters().to(layer.coef), 0))
+        layer.adapter = None
+    return new
+
+
+def use_adapters_(model: M, names: str | Iterable[str] | Mapping[str, float]) -> M:
+    """Make these adapters the active ones, in place; `()` switches all off. Returns the model itself.
+
+    A mapping from names to weights combines adapters: their updates are added with these weights.
+    """
+    wanted = [names] if isinstance(names, str) else names
+    weights = dict(wanted) if isinstance(wanted, Mapping) else dict.fromkeys(wanted, 1.0)
+    require_adapter(model)
+    for name in weights:
+        require_adapter(model, name)
+    for layer in adapted_layers(model).values():
+        slot(layer).activate(weights)
+    return model
+
+
+def remove_adapter(model: M, name: str) -> M:
+    """A copy of the model without that adapter."""
+    require_adapter(model, name)
+    new = copy.deepcopy(model)
+    for layer in adapted_layers(new).values():
+        adapters = slot(layer)
+        if name in adapters.updates:
+            adapters.remove(name)
+        if not adapters.updates:
+            layer.adapter = None
+    return new
+
+
+def select_layers(model: nn.Module, where: Where) -> dict[str, KANLinear]:
+    """The KAN layers that `where` means. Raises `ValueError` where it matches none, with the names that there are."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, KANLinear)}
+    if not layers:
+        raise ValueError(
+            f"{type(model).__name__} has no KANLinear layer; `swap_linear` puts them in the place of Linear"
+        )
+    if where is None:
+        return layers
+    if callable(where):
+        found = {name: layer for name, layer in layers.items() if where(name, layer)}
+        if not found:
+            raise ValueError(f"where chose none of the KAN layers {', '.join(map(repr, layers))}")
+        return found
+    names = _matching(list(layers), [where] if isinstance(where, str) else where)
+    return {name: layer for name, layer in layers.items() if name in names}
+
+
+def attach(
+    layer: KANLinear,
+    name: str,
+    form: str,
+    ranks: Ranks | None,
+    *,
+    zero: Literal["core", "target"] = "core",
+    generator: torch.Generator | None = None,
+) -> Factors:
+    """Put a new adapter into the slot of this layer."""
+    if layer.adapter is None:
+        layer.adapter = Adapters()
+    factors = Factors(
+        (layer.in_features, layer.coef.shape[1], layer.out_features),
+        form,
+        ranks,
+        zero=zero,
+        generator=generator,
+        device=layer.coef.device,
+        dtype=torch.promote_types(layer.coef.dtype, torch.float32),  # half precision is too coarse for small updates
+    )
+    slot(layer).add(name, factors)
+    return factors
+
+
+def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
+    """The names that match some pattern; every pattern must match one."""
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = {name for name in names if fnmatchcase(name, pattern)}
+        if not matches:
+            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
+        found |= matches
+    return found
+
+
+def _check_name(model: nn.Module, name: str) -> None:
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ValueError(f"an adapter's name must be an identifier and no method of a dictionary, got {name!r}")
+    if name in adapter_names(model):
+        raise ValueError(
+            f"the model has an adapter {name!r} already; choose another name, or `remove_adapter` it first"
+        )
+    for layer, module in model.named_modules():
+        if isinstance(module, KANLinear) and not isinstance(module.adapter, Adapters | None):
+            raise ValueError(f"layer {layer!r} has an adapter of another kind, {type(module.adapter).__name__}")
+
+
+def _ranks_of(name: str, patterns: Mapping[str, Ranks | None], layers: Iterable[str]) -> Ranks | None:
+    for pattern, ranks in patterns.items():
+        if fnmatchcase(name, pattern):
+            return ranks
+    raise ValueError(
+        f"no pattern of ranks matches layer {name!r}; there are patterns {', '.join(map(repr, patterns))} "
+        f"for the layers {', '.join(map(repr, layers))}; add a last one '*' for the rest"
+    )
+
+
+def _check_ranks(layers: Mapping[str, KANLinear], chosen: Mapping[str, Ranks | None], form: str) -> None:
+    """Refuse ranks that are none, and ones that no chosen layer has room for."""
+    room: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    for name, layer in layers.items():
+        largest = largest_ranks(layer.coef.shape, form)
+        for index, rank in requested_ranks(form, chosen[name]).items():
+            room[index] = max(room.get(index, 0), largest[index])
+            if chosen[name] is not None and isinstance(rank, int):
+                wanted[index] = min(wanted.get(index, rank), rank)
+    for place, (index, rank) in enumerate(wanted.items()):
+        if rank > room[index]:
+            raise ValueError(
+                f"rank {rank} at place {place} of ranks is above the full rank of every chosen layer, {room[index]}; "
+                "give a smaller one, a float for a share, or leave ranks out"
+            )
