@@ -37,7 +37,7 @@ def mixed(*, seed: int = 0, dtype: torch.dtype = torch.float64) -> ew.KAN:
     for j, i, fn in ((0, 0, "sin"), (1, 0, "gaussian"), (2, 3, "sin"), (1, 8, "x^2")):
         model = ew.fix(model, 0, j, i, fn, (0.7, 0.2, 1.3, -0.4))
     model = ew.fix(model, 1, 4, 1, "tanh")
-    for layer, j, i in ((0, 0, 1), (0, 1, 1), (1, 2, 0), (1, 2, 1)):
+    for layer, j, i in ((0, 0, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (1, 2, 1)):
         model = ew.remove_edge(model, layer, j, i)
     scale = torch.tensor([0.5, 2.0, 1.0], dtype=dtype)
     model.input_affine = Affine(scale, scale - 1)

@@ -43,11 +43,11 @@ def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping
     header, tensors = _described(model)
     header["extra"] = dict(extra or {})
     try:
-        text = json.dumps(header, allow_nan=False, sort_keys=True)
+        digest = _digest(_canonical(header), tensors)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`extra` and the settings of the bases must be JSON, without NaN: {error}") from error
-    metadata = {"edgewise": text, "sha256": _digest(text, tensors)}
-    _write(Path(path), to_bytes(tensors, metadata))
+    # One entry: the format keeps several in no certain order, and equal networks shall make equal files.
+    _write(Path(path), to_bytes(tensors, {"edgewise": _canonical(header | {"sha256": digest})}))
 
 
 def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) -> KAN | KANLinear:
@@ -247,10 +247,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     except SafetensorError as error:
         raise FileFormatError(f"{os.fspath(path)} is not a safetensors file, or it is damaged: {error}") from error
     with _as_format_error(path):
-        _require(metadata.keys() >= {"edgewise", "sha256"}, "it was not written by edgewise.save")
-        text = metadata["edgewise"]
-        _require(metadata["sha256"] == _digest(text, tensors), "its SHA-256 digest does not match; it is damaged")
-        header = json.loads(text)
+        _require("edgewise" in metadata, "it was not written by edgewise.save")
+        header = json.loads(metadata["edgewise"])
+        _require(metadata["edgewise"] == _canonical(header), "its header is damaged")
+        digest = header.pop("sha256")
+        _require(digest == _digest(_canonical(header), tensors), "its SHA-256 digest does not match; it is damaged")
         _require(header["format"] == FORMAT, f"it has format {header['format']!r}; this version reads {FORMAT}")
         _require(isinstance(header["extra"], dict), "`extra` is not an object")
         shown = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
@@ -271,6 +272,11 @@ def _as_format_error(path: str | os.PathLike[str]) -> Iterator[None]:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise FileFormatError(message)
+
+
+def _canonical(header: dict[str, Any]) -> str:
+    """The one text of a header."""
+    return json.dumps(header, allow_nan=False, sort_keys=True)
 
 
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:

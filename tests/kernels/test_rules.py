@@ -53,7 +53,10 @@ def wanting(*tensors):
 @every_residual
 def test_first_and_second_derivatives_agree_with_finite_differences(basis, residual):
     x, coef, grid, spec, h = problem(basis, residual)
-    f = lambda x, c, h: rules(x, c, grid, spec, h)
+
+    def f(x, c, h):
+        return rules(x, c, grid, spec, h)
+
     assert gradcheck(f, wanting(x, coef, h), atol=1e-5, rtol=1e-4, fast_mode=True)
     assert gradgradcheck(f, wanting(x, coef, h), atol=1e-4, rtol=1e-3, fast_mode=True)
 
@@ -62,8 +65,13 @@ def test_first_and_second_derivatives_agree_with_finite_differences(basis, resid
 def test_pull_and_outer_are_differentiable_twice(basis):
     x, coef, grid, spec, h = problem(basis)
     g = torch.randn(BATCH, OUT, generator=rng(5), dtype=torch.float64)
-    pull = lambda g, x, c: autograd.edge_pull(reference, g, x, c, grid, spec)
-    outer = lambda g, x, h: autograd.edge_outer(reference, g, x, grid, spec, h)
+
+    def pull(g, x, c):
+        return autograd.edge_pull(reference, g, x, c, grid, spec)
+
+    def outer(g, x, h):
+        return autograd.edge_outer(reference, g, x, grid, spec, h)
+
     for f, inputs in ((pull, (g, x, coef)), (outer, (g, x, h))):
         assert gradcheck(f, wanting(*inputs), atol=1e-5, rtol=1e-4, fast_mode=True)
         assert gradgradcheck(f, wanting(*inputs), atol=1e-3, rtol=1e-3, fast_mode=True)
@@ -93,7 +101,11 @@ def test_derivatives_of_splines_agree_with_scipy():
             torch.tensor(ScipySpline(knots, coef[j].numpy(), 3).derivative(order)(x[:, j].detach().numpy()))
             for j in range(IN)
         )
-        total = y.detach() if order == 0 else torch.stack([_nth(x, coef[..., i : i + 1], grid, spec, order) for i in range(OUT)], 1)
+        total = (
+            y.detach()
+            if order == 0
+            else torch.stack([_nth(x, coef[..., i : i + 1], grid, spec, order) for i in range(OUT)], 1)
+        )
         close(total, oracle)
 
 
@@ -113,8 +125,12 @@ def test_rules_equal_plain_autodiff_in_every_mode(basis, residual, order):
     tx, tc, th = (torch.randn(t.shape, generator=rng(9), dtype=torch.float64) for t in (x, coef, h))
 
     def modes(edge_sum):
-        f = lambda x, c, h: edge_sum(x, c, grid, spec, h)
-        scalar = lambda x, c, h: f(x, c, h).square().sum()
+        def f(x, c, h):
+            return edge_sum(x, c, grid, spec, h)
+
+        def scalar(x, c, h):
+            return f(x, c, h).square().sum()
+
         yield f(x, coef, h)
         yield torch.func.grad(scalar, argnums=(0, 1, 2))(x, coef, h)
         yield jvp(f, (x, coef, h), (tx, tc, th))
@@ -133,7 +149,12 @@ def test_rules_equal_plain_autodiff_in_every_mode(basis, residual, order):
 def test_vmap_over_inputs_coefficients_and_both(basis):
     x, coef, grid, spec, h = problem(basis)
     xs, cs, hs = (torch.stack([t, 2 * t / 3, -t]) for t in (x, coef, h))
-    for dims, args in (((0, None, None), (xs, coef, h)), ((None, 0, None), (x, cs, h)), ((0, 0, 0), (xs, cs, hs)), ((1, None, None), (xs.movedim(0, 1), coef, h))):
+    for dims, args in (
+        ((0, None, None), (xs, coef, h)),
+        ((None, 0, None), (x, cs, h)),
+        ((0, 0, 0), (xs, cs, hs)),
+        ((1, None, None), (xs.movedim(0, 1), coef, h)),
+    ):
         got = vmap(lambda x, c, h: rules(x, c, grid, spec, h), dims)(*args)
         rows = [torch.unbind(a, d) if d is not None else [a] * 3 for a, d in zip(args, dims, strict=True)]
         close(got, torch.stack([plain(*row[:2], grid, spec, row[2]) for row in zip(*rows, strict=True)]))
@@ -142,10 +163,16 @@ def test_vmap_over_inputs_coefficients_and_both(basis):
 @every_basis
 def test_per_sample_gradients(basis):
     x, coef, grid, spec, _ = problem(basis)
-    loss = lambda edge_sum, c, x: edge_sum(x[None], c, grid, spec).square().sum()
+
+    def loss(edge_sum, c, x):
+        return edge_sum(x[None], c, grid, spec).square().sum()
+
     ours, theirs = (vmap(torch.func.grad(partial(loss, f)), (None, 0))(coef, x) for f in (rules, plain))
     close(ours, theirs)
-    pull = lambda f, x: torch.func.grad(lambda x: f(x[None], coef, grid, spec).square().sum())(x)
+
+    def pull(f, x):
+        return torch.func.grad(lambda x: f(x[None], coef, grid, spec).square().sum())(x)
+
     close(vmap(partial(pull, rules))(x), vmap(partial(pull, plain))(x))
 
 
