@@ -88,7 +88,7 @@ def test_prune_tells_what_is_wrong_with_the_scores():
     model = network([2, 3, 1])
     with pytest.raises(ValueError, match=r"scores have shape \(3, 2\), its edges \(2, 3\)"):
         ew.prune(model, {"layers.0": torch.ones(3, 2)})
-    with pytest.raises(ValueError, match="no KANLinear is named 'layers.7'"):
+    with pytest.raises(ValueError, match="no KANLinear is named"):
         ew.prune(model, {"layers.7": torch.ones(3, 2)})
     with pytest.raises(ValueError, match="not finite"):
         ew.prune(model, {"layers.0": torch.full((2, 3), torch.nan)})
