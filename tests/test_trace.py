@@ -49,6 +49,19 @@ def test_a_layer_that_runs_twice_has_its_inputs_joined():
     close(seen["0"].inputs, torch.cat([x, layer(x)]))
 
 
+def test_a_layer_that_is_called_by_keyword_is_seen():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = KANLinear(2, 1, generator=rng())
+
+        def forward(self, z):
+            return self.layer(x=z)
+
+    x = samples(5, 2, dtype=torch.float32)
+    assert torch.equal(ew.trace(Named(), x)["layer"].inputs, x)
+
+
 def linear_network(*weights):
     """A network of symbols x, with these weights (in, out) on the edges of each layer."""
     model = network([len(weights[0]), *(len(w[0]) for w in weights)], bias=False)
@@ -95,6 +108,16 @@ def test_every_factor_inherits_the_score_of_its_product():
     scores = ew.edge_scores(ew.trace(model, h[:, [0, 1, 3]]))
     close(scores["layers.2"], torch.tensor([[0.6], [0.8]], dtype=torch.float64))
     close(scores["layers.0"], torch.diag(torch.tensor([0.6, 0.8, 0.8], dtype=torch.float64)))
+
+
+def test_a_product_at_the_output_counts_as_one_output():
+    model = network([2, (1, 1)], bias=False)
+    for j, i in ((0, 0), (0, 1), (1, 2)):  # y = (a, a b)
+        model = ew.fix(model, 0, j, i, "x")
+    for j, i in ((1, 0), (1, 1), (0, 2)):
+        model = ew.remove_edge(model, 0, j, i)
+    scores = ew.edge_scores(ew.trace(model, uncorrelated(2)))["layers.0"]
+    close(scores, torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64))
 
 
 def test_scores_outside_a_network_are_local():

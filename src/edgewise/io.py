@@ -100,7 +100,9 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
     if isinstance(layer, ProductNodes):
         return {"kind": "products", "sums": layer.sums, "arities": layer.arities}, {}
     if layer.adapter is not None:
-        raise ValueError(f"layer {n} has an adapter, which this file cannot hold; merge it into the layer, then save")
+        raise ValueError(
+            f"layer {n} has an adapter, which this file cannot hold; call `edgewise.adapters.merge(model)` first"
+        )
     symbolic = layer.symbolic
     known = {fn.name: fn for fn in symbolic.functions}
     if any(known[fn.name] != fn for fn in symbolic.functions):

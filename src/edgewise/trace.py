@@ -56,11 +56,12 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
         raise ValueError(f"{type(model).__name__} has no KANLinear layer to trace")
     seen: dict[KANLinear, list[Tensor]] = {}
 
-    def note(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def note(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         assert isinstance(layer, KANLinear)
-        seen.setdefault(layer, []).append(args[0].reshape(-1, layer.in_features))
+        inputs = args[0] if args else kwargs["x"]
+        seen.setdefault(layer, []).append(inputs.reshape(-1, layer.in_features))
 
-    handles = [layer.register_forward_pre_hook(note) for layer in names]
+    handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in names]
     try:
         output = model(x)
     finally:

@@ -11,6 +11,7 @@ from zoo import BASES, SEEDS, mixed, network, rng, same_tensors, samples, tensor
 import edgewise as ew
 from edgewise import BSpline, KANLinear
 from edgewise.bases import Chebyshev, Gaussian
+from edgewise.nn import Adapter
 
 close = torch.testing.assert_close
 KNOTS = st.sampled_from(["clamped", "uniform"])
@@ -192,7 +193,7 @@ def test_inside_any_module_and_through_an_optimiser():
         ew.refine(nn.Linear(2, 2), 5)
 
 
-class Shift(nn.Module):
+class Shift(Adapter):
     """An adapter that adds the same number to every coefficient."""
 
     def __init__(self):

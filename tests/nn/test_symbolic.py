@@ -66,7 +66,9 @@ def test_defined_on_says_where_it_is_finite(fn, a, b):
 @every_function
 def test_functions_pickle_and_copy_as_values(fn):
     x = points_in_domain(fn)
-    assert torch.equal(pickle.loads(pickle.dumps(fn))(x), fn(x))
+    twin = pickle.loads(pickle.dumps(fn))
+    assert twin == fn
+    assert torch.equal(twin(x), fn(x))
     assert copy.deepcopy(fn) is fn
 
 

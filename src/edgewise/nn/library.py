@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 import sympy
 import torch
@@ -26,8 +27,14 @@ def _identity(x):
     return x
 
 
-def _power(x, exponent):
-    return x**exponent
+@dataclass(frozen=True)
+class _Power:
+    """A value, so that the functions of an unpickled model equal those of the library."""
+
+    exponent: Any
+
+    def __call__(self, x):
+        return x**self.exponent
 
 
 def _gaussian(x: Tensor) -> Tensor:
@@ -38,12 +45,8 @@ def _gaussian_sympy(x: sympy.Expr) -> sympy.Expr:
     return sympy.exp(-(x**2))
 
 
-def _fractional(x, numerator, denominator):
-    return x ** sympy.Rational(numerator, denominator)
-
-
 def _integer_power(n: int, complexity: float) -> SymbolicFn:
-    power = partial(_power, exponent=n)
+    power = _Power(n)
     name = f"x^{n}" if n > 0 else ("1/x" if n == -1 else f"1/x^{-n}")
     return SymbolicFn(name, power, power, complexity, poles=None if n > 0 else (0.0, math.inf))
 
@@ -64,12 +67,12 @@ DEFAULT_LIBRARY = Library(
         SymbolicFn("sqrt", torch.sqrt, sympy.sqrt, 2, domain=(0.0, math.inf)),
         SymbolicFn(
             "x^1.5",
-            partial(_power, exponent=1.5),
-            partial(_fractional, numerator=3, denominator=2),
+            _Power(1.5),
+            _Power(sympy.Rational(3, 2)),
             4,
             domain=(0.0, math.inf),
         ),
-        SymbolicFn("1/sqrt", torch.rsqrt, partial(_fractional, numerator=-1, denominator=2), 3, domain=_POSITIVE),
+        SymbolicFn("1/sqrt", torch.rsqrt, _Power(sympy.Rational(-1, 2)), 3, domain=_POSITIVE),
         SymbolicFn("exp", torch.exp, sympy.exp, 2),
         SymbolicFn("log", torch.log, sympy.log, 2, domain=_POSITIVE),
         SymbolicFn("abs", torch.abs, sympy.Abs, 3),

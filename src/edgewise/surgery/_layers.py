@@ -46,6 +46,15 @@ def check_edge(name: str, layer: KANLinear, source: int, target: int) -> None:
         )
 
 
+def require_plain(name: str, layer: KANLinear) -> None:
+    """Raise `ValueError` where the layer has an adapter, before its coefficients get another meaning."""
+    if layer.adapter is not None:
+        raise ValueError(
+            f"layer {name!r} has an adapter, whose update belongs to the old coefficients; "
+            "call `edgewise.adapters.merge(model)` first"
+        )
+
+
 def owned(layer: KANLinear) -> Tensor:
     """True where an edge is a curve or a symbol: shape (in, out)."""
     return layer.mask | layer.symbolic.mask(layer.mask.shape)
@@ -59,8 +68,8 @@ def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
     """
     if layer.adapter is not None and parts.keys() & {"basis", "coef", "grid", "residual"}:
         raise ValueError(
-            "the layer has an adapter, whose update belongs to the old coefficients; merge the adapter into the layer "
-            "first, then change the layer's grid, basis or shape"
+            "a layer has an adapter, whose update belongs to the old coefficients; "
+            "call `edgewise.adapters.merge(model)` first, then change its grid, basis or shape"
         )
     old = {
         "basis": layer.basis,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgewise import functional
 from edgewise.bases import Basis
 from edgewise.nn import KANLinear
-from edgewise.surgery._layers import kan_layers, replaced, with_layers
+from edgewise.surgery._layers import kan_layers, replaced, require_plain, with_layers
 from edgewise.trace import trace
 
 M = TypeVar("M", bound=nn.Module)
@@ -55,8 +55,7 @@ def adapt_grid_(
     """
     seen = trace(model, x)
     for name, part in seen.items():
-        if part.layer.adapter is not None:
-            raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then adapt the grid")
+        require_plain(name, part.layer)
         if len(part.inputs) == 0:
             raise ValueError(f"layer {name!r} saw no samples; a grid needs some")
         if not torch.isfinite(part.inputs).all():
@@ -70,8 +69,7 @@ def adapt_grid_(
 
 
 def _moved(name: str, layer: KANLinear, basis: Basis) -> KANLinear:
-    if layer.adapter is not None:
-        raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then change its basis")
+    require_plain(name, layer)
     grid = _carried_grid(layer, basis)
     return replaced(layer, basis=basis, grid=grid, coef=_refitted(layer, basis, grid))
 

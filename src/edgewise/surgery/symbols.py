@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicEdges, SymbolicFn
-from edgewise.surgery._layers import check_edge, find_layer, replaced, symbols_where, with_layers
+from edgewise.surgery._layers import check_edge, find_layer, replaced, require_plain, symbols_where, with_layers
 from edgewise.trace import trace
 
 M = TypeVar("M", bound=nn.Module)
@@ -51,8 +51,7 @@ def release(model: M, layer: str | int, source: int, target: int, x: Float[Tenso
     """The model with one symbol turned back into a curve, fitted to it on what the layer sees for samples x."""
     name, old = find_layer(model, layer)
     check_edge(name, old, source, target)
-    if old.adapter is not None:
-        raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then release the symbol")
+    require_plain(name, old)
     if not old.symbolic.mask(old.mask.shape)[source, target]:
         raise ValueError(f"layer {name!r}: edge (in={source}, out={target}) is not a symbol")
     gone = torch.zeros_like(old.mask)
