@@ -37,7 +37,7 @@ def normal_equations(
 ) -> NormalEquations:
     """The Gauss-Newton matrix, the gradient and the loss of a model in float64, in the order of `Network.of(model)`."""
     network, numbers = Network.of(model)
-    x, y, loss = x.double(), y, get_loss(loss)
+    x, loss = x.double(), get_loss(loss)
     if model.input_affine is not None:
         x = x * model.input_affine.scale + model.input_affine.shift
     if model.output_affine is not None:
@@ -56,8 +56,7 @@ def jacobian(network: Network, numbers: Numbers, x: Float[Tensor, "samples in"])
 class Problem:
     """A network, samples, weights and a loss: the function that Levenberg-Marquardt minimises.
 
-    Samples may be inputs in the network's own units. The design of the first layer does not depend on the numbers as long
-    as its grid stays: it is computed once.
+    The design of the first layer does not depend on the numbers as long as its grid stays: it is computed once.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ def _curve_rows(step: Step, u: Tensor, rows: Tensor) -> None:
 
 
 def _symbol_rows(step: Step, u: Tensor) -> Tensor:
-    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in its four numbers times the upstream: (S, 4 n, r, b)."""
+    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in its numbers times the upstream: (S, 4 n, r, b)."""
     assert step.part is not None
     assert not isinstance(step.layer, ProductNodes)
     affine = step.part[2]
@@ -164,7 +163,7 @@ def _symbol_rows(step: Step, u: Tensor) -> Tensor:
     return (four[:, :, :, None] * u[:, :, step.layer.targets].transpose(1, 2)[:, :, None]).flatten(1, 2)
 
 
-def _gradient(network: Network, steps: list[Step], slope: Float[Tensor, "S out b"]) -> Float[Tensor, "S P"]:
+def _gradient(network: Network, steps: list[Step], slope: Float[Tensor, "starts out b"]) -> Float[Tensor, "S P"]:
     """The gradient of the loss, by one backward pass."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for step, u in _backward(steps, slope[:, None]):

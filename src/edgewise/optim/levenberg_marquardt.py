@@ -30,13 +30,15 @@ class Minimum:
     Attributes:
         numbers: the numbers of every start.
         losses: the loss of every start, without the prior.
-        damping: mu relative to the greatest diagonal entry, for a next run.
+        damping: the last mu that gave a good step, relative to the greatest diagonal entry, for a next run.
+        gram: the Gauss-Newton matrix there, without the prior.
         steps: iterations done.
     """
 
     numbers: Numbers
     losses: Float[Tensor, " S"]
     damping: Float[Tensor, " S"]
+    gram: Float[Tensor, "S P P"]
     steps: int
 
 
@@ -67,14 +69,15 @@ class LevenbergMarquardt:
         r"""Lower the loss plus $\frac12\theta^T\Lambda\theta$ (the prior) from every start."""
         state = _State(problem, numbers, prior, self.damping if damping is None else damping)
         best, waited, done = state.total, 0, 0
-        for done in range(1, steps + 1):
+        while done < steps:
             state.step()
+            done += 1
             gained = bool(((best - state.total) > self.tolerance * best.abs()).any())
             waited = 0 if gained else waited + 1
             best = torch.minimum(best, state.total) if gained else best
             if waited >= self.patience or state.stuck or time.monotonic() > deadline:
                 break
-        return Minimum(state.numbers, state.losses, state.good / state.top, done)
+        return Minimum(state.numbers, state.losses, state.good / state.top, state.gram, done)
 
 
 class _State:
@@ -116,16 +119,16 @@ class _State:
         self.total = equations.loss + self._prior_value(self.numbers.theta)
         self.gram, self.gradient = equations.gram, equations.gradient
         if self.prior is not None:
-            self.prior.add_to(self.gram)
             self.gradient = self.gradient + self.prior.times(self.numbers.theta)
         self.top = self.gram.diagonal(dim1=1, dim2=2).amax(-1).clamp(min=torch.finfo(torch.float64).tiny)
 
     def _solve(self) -> tuple[Tensor, Tensor]:
         """The damped Gauss-Newton step, damping raised until the factorisation succeeds, and its predicted decrease."""
-        diagonal = self.gram.diagonal(dim1=1, dim2=2)
         while True:
             matrix = self.gram.clone()
-            matrix.diagonal(dim1=1, dim2=2).copy_(diagonal + self.mu[:, None])
+            if self.prior is not None:
+                self.prior.add_to(matrix)
+            matrix.diagonal(dim1=1, dim2=2).add_(self.mu[:, None])
             factor, failed = torch.linalg.cholesky_ex(matrix)
             if not bool(failed.any()):
                 break

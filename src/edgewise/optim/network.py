@@ -1,7 +1,7 @@
 r"""Many networks of one structure, as flat vectors of numbers: what second-order training works on.
 
-A `Network` is the structure of a `KAN`: which numbers are free and what they mean. The numbers of S networks (starts of a
-search, or one) are `Numbers`: a matrix theta (S, parameters) and the grids. Samples come last in every array, so that
+A `Network` is the structure of a `KAN`: which numbers are free and what they mean. The numbers of S networks (starts of
+a search, or one) are `Numbers`: a matrix theta (S, parameters) and the grids. Samples come last in every array, so that
 the rows of $J^T$ are contiguous. Masked edges have no parameters: they are absent, not zero.
 """
 
@@ -100,9 +100,7 @@ class Network:
     def with_bases(self, bases: Sequence[Basis], residual: str | None) -> Network:
         """The same network on other bases, one per layer of edges."""
         new = iter(bases)
-        return Network(
-            tuple(e.with_basis(next(new), residual) if isinstance(e, Edges) else e for e in self.layers)
-        )
+        return Network(tuple(e.with_basis(next(new), residual) if isinstance(e, Edges) else e for e in self.layers))
 
     def model(
         self,
@@ -143,7 +141,7 @@ class Network:
         )
 
     def split(self, theta: Float[Tensor, "starts parameters"]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per layer of edges: coefficients (S, in, rows, out) with zeros on absent edges, biases (S, out), affine (S, n, 4)."""
+        """Per layer of edges: coefficients (S, in, rows, out), 0 on absent edges, biases (S, out), affine (S, n, 4)."""
         parts = []
         start = 0
         for edges in self.edges:
@@ -211,7 +209,13 @@ class Step:
     output: Tensor
 
 
-def design(edges: Edges, x: Float[Tensor, "S in b"], grid: Float[Tensor, "G in points"], *, slopes: bool) -> Design:
+def design(
+    edges: Edges,
+    x: Float[Tensor, "starts features samples"],
+    grid: Float[Tensor, "grids features points"],
+    *,
+    slopes: bool,
+) -> Design:
     """The functions of a layer at the inputs of S networks."""
     basis = edges.basis
     if isinstance(basis, BSpline):
@@ -228,7 +232,7 @@ def design(edges: Edges, x: Float[Tensor, "S in b"], grid: Float[Tensor, "G in p
     return Design(value, slope if slopes else None)
 
 
-def products(layer: ProductNodes, x: Float[Tensor, "S factors b"]) -> Float[Tensor, "S nodes b"]:
+def products(layer: ProductNodes, x: Float[Tensor, "starts factors b"]) -> Float[Tensor, "S nodes b"]:
     """The nodes of a product layer, samples last."""
     return torch.cat([x[:, group.start : group.stop].prod(1, keepdim=True) for group in layer.groups()], dim=1)
 
@@ -237,10 +241,13 @@ def symbols(edges: Edges, x: Tensor, affine: Tensor) -> tuple[Tensor, Tensor, Te
     r"""$f(\alpha x + \beta)$ and $f'(\alpha x + \beta)$ of every symbol and its input x: each (S, n, samples)."""
     at = x[:, edges.sources]
     inner = affine[..., 0:1] * at + affine[..., 1:2]
-    pairs = [
-        torch.func.jvp(fn, (inner[:, n],), (torch.ones_like(inner[:, n]),)) for n, fn in enumerate(edges.functions)
-    ]
-    return torch.stack([v for v, _ in pairs], 1), torch.stack([s for _, s in pairs], 1), at
+    one = torch.ones_like(inner[:, 0])
+    values, slopes = [], []
+    for n, fn in enumerate(edges.functions):
+        value, slope = torch.func.jvp(fn, (inner[:, n],), (one,))[:2]
+        values.append(value)
+        slopes.append(slope)
+    return torch.stack(values, 1), torch.stack(slopes, 1), at
 
 
 def _sums(edges: Edges, x: Tensor, there: Design, part: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -17,7 +17,9 @@ from edgewise.bases import Basis
 from edgewise.optim.network import Edges, Network, Numbers, design
 
 
-def even_grid(basis: Basis, low: Float[Tensor, "S in"], high: Float[Tensor, "S in"]) -> Float[Tensor, "S in points"]:
+def even_grid(
+    basis: Basis, low: Float[Tensor, "starts features"], high: Float[Tensor, "starts features"]
+) -> Float[Tensor, "starts features points"]:
     """The grid that covers [low, high] evenly."""
     unit = basis.init_grid(1, 0.0, 1.0, dtype=low.dtype)[0]
     return low[..., None] + (high - low)[..., None] * unit

@@ -1,7 +1,8 @@
 r"""Smoothing whose strength the data decide: a P-spline prior per edge with the evidence of MacKay.
 
-Every curve has the prior $\frac{\lambda_e}{2}\,c^T R\,c$ with the roughness $c^T R\,c = \operatorname{mean}(\phi''^2)$ over its
-grid (in units of the grid). With $H$ the damping-free matrix of the normal equations, $N$ samples and loss $L$,
+Every curve has the prior $\frac{\lambda_e}{2}\,c^T R\,c$ with the roughness
+$c^T R\,c = \operatorname{mean}(\phi''^2)$ over its grid (in units of the grid). With $H$ the matrix of the normal
+equations without damping, $N$ samples and loss $L$,
 
 $$ \gamma_e = \operatorname{rank} R - \lambda_e \operatorname{tr}(H^{-1} R_e), \qquad
    \lambda_e \leftarrow \frac{2\,\gamma_e\,L}{(N - \gamma)\;c_e^T R\,c_e} $$
@@ -90,7 +91,7 @@ class Smoothing:
         if bool(failed.any()):
             return self
         inverse = torch.cholesky_inverse(factor).flatten(1)
-        gammas, roughs, spent = [], [], 0
+        gammas, roughs, spent = [], [], torch.zeros_like(losses)
         for edges, strength, entry, at in zip(
             self.network.edges, self.strengths, self.entries, self.numbers, strict=True
         ):
@@ -104,8 +105,7 @@ class Smoothing:
         free = (samples - (theta.shape[1] - spent)).clamp(min=0.05 * samples)
         unit = torch.full_like(losses, 1 / samples) if known_noise else 2 * losses / free
         strengths = tuple(
-            (g * unit[:, None] / rough.clamp(min=1e-12)).clamp(max=1e6)
-            for g, rough in zip(gammas, roughs, strict=True)
+            (g * unit[:, None] / rough.clamp(min=1e-12)).clamp(max=1e6) for g, rough in zip(gammas, roughs, strict=True)
         )
         return Smoothing(self.network, strengths, self.entries, self.numbers)
 
@@ -114,8 +114,10 @@ class Smoothing:
 def roughness(basis: Basis) -> Float[Tensor, "k k"]:
     r"""$R_{kl} = \operatorname{mean}(B_k'' B_l'')$ over the grid stretched to [0, 1]."""
     grid = basis.init_grid(1, 0.0, 1.0, dtype=torch.float64)
-    second = basis.derivative(basis.sample_points(grid), grid, 2)[:, 0].nan_to_num(0.0)
-    return second.T @ second / len(second)
+    count = 20 * basis.size
+    points = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
+    second = basis.derivative(points, grid, 2)[:, 0].nan_to_num(0.0)
+    return second.T @ second / count
 
 
 def _places(network: Network) -> list[Tensor]:
@@ -132,4 +134,3 @@ def _places(network: Network) -> list[Tensor]:
         places.append(start + rows)
         start += sum(edges.sizes)
     return places
-

@@ -1,7 +1,7 @@
 r"""Values and slopes of B-splines in one pass, samples last: what a Jacobian needs at every step.
 
-The same functions as `BSpline.derivative` of order 0 and 1, from one run of the triangular recursion: the differences of
-its last step are the slopes. Shapes: x (*s, features, samples), grid (*s, features, points).
+The same functions as `BSpline.derivative` of order 0 and 1, from one run of the triangular recursion: the differences
+of its last step are the slopes. Shapes: x (*s, features, samples), grid (*s, features, points).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _local(basis: BSpline, x: Tensor, grid: Tensor, index: Tensor) -> tuple[Tens
     degree = basis.degree
     flat = grid.reshape(-1, grid.shape[-1])
     knots = basis.full_knots(flat).reshape(*grid.shape[:-1], -1)
-    # The distances to the knots around x: t[m] is knot number index + m, the interval lies between t[degree] and the next.
+    # t[m] is knot number index + m; x lies between t[degree] and the next.
     t = [knots.gather(-1, index + m) for m in range(2 * degree + 1 + (degree == 0))]
     values, shares = [torch.ones_like(x)], [torch.zeros_like(x)]
     for d in range(1, degree + 1):
