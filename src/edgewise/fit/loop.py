@@ -19,9 +19,9 @@ from edgewise.fit.callbacks import Callback, EarlyStopping, State
 from edgewise.fit.checkpoint import Checkpoint
 from edgewise.fit.data import Batch, Source
 from edgewise.fit.progress import Progress
-from edgewise.fit.regrid import refined
 from edgewise.fit.result import FitResult
 from edgewise.optim import Loss
+from edgewise.surgery import refine as refined
 from edgewise.trace import Trace, trace
 
 Penalty = Callable[[nn.Module, Trace], Tensor]
@@ -55,6 +55,7 @@ class Run:
     checkpoint: Checkpoint | None = None
     seed: int = 0
     seconds: float = math.inf
+    notes: tuple[str, ...] = ()
 
 
 def named_optimizer(name: str, lr: float | None) -> tuple[Factory, int]:
@@ -86,7 +87,7 @@ def train(run: Run, progress: Progress) -> FitResult:
             "seed": run.seed,
             "loss": _evaluate(at.model, run.train, run.loss),
             "parameters": sum(p.numel() for p in at.model.parameters()),
-            "notes": at.notes,
+            "notes": [*run.notes, *at.notes],
         }
         if run.held_out is not None:
             report["validation"] = _evaluate(at.model, run.held_out, run.loss)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +19,14 @@ from edgewise.fit.checkpoint import Checkpoint
 from edgewise.fit.data import read
 from edgewise.fit.loop import Factory, Penalty, Run, named_optimizer, train
 from edgewise.fit.progress import Progress
+from edgewise.fit.recipe import Recipe, auto
 from edgewise.fit.result import FitResult
+from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, get_loss
+
+_log = logging.getLogger(__name__)
+
+MOST_PARAMETERS = 4000
 
 
 def fit(
@@ -38,6 +46,10 @@ def fit(
     early_stopping: EarlyStopping | int | None = None,
     checkpoint: Checkpoint | str | Path | None = None,
     seconds: float | None = None,
+    starts: int | None = None,
+    extend: bool = True,
+    degrees: Sequence[int] = (3, 5, 7),
+    smoothing: bool | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> FitResult:
@@ -68,6 +80,25 @@ def fit(
         A `FitResult`; Ctrl-C returns the best model so far.
     """
     criterion = get_loss(loss)
+    notes: list[str] = []
+    if optimizer in ("auto", "lm"):
+        obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
+        if obstacle is None:
+            recipe = Recipe(
+                starts=_default_starts(model) if starts is None else starts,
+                extend=extend,
+                degrees=tuple(degrees),
+                smoothing=smoothing,
+                steps=40 if steps is None else steps,
+                seconds=math.inf if seconds is None else seconds,
+                seed=seed,
+            )
+            return _second_order(model, data, criterion, validation, sample_weight, recipe, callbacks, progress)
+        if optimizer == "lm":
+            raise ValueError(f"Levenberg-Marquardt cannot do this: {obstacle}; use optimizer='lbfgs' or 'adam'")
+        optimizer = "adam" if batch_size is not None or not isinstance(data, tuple | list | Mapping) else "lbfgs"
+        notes.append(f"trained with {optimizer} instead of Levenberg-Marquardt: {obstacle}")
+        _log.info("fit: %s", notes[-1])
     generator = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
@@ -88,9 +119,74 @@ def fit(
         checkpoint=Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint,
         seed=seed,
         seconds=math.inf if seconds is None else seconds,
+        notes=tuple(notes),
     )
     with Progress(progress) as display:
         return train(run, display)
+
+
+def _second_order(
+    model: nn.Module,
+    data: Any,
+    loss: Loss,
+    validation: Any,
+    sample_weight: Any,
+    recipe: Recipe,
+    callbacks: Sequence[Callback],
+    progress: bool,
+) -> FitResult:
+    """The recipe in float64; the result has the wider dtype of the model and the inputs."""
+    assert isinstance(model, KAN)
+    x = data[0] if isinstance(data, tuple | list) else data.get("x", data.get("train_input"))
+    dtype = torch.promote_types(next(model.parameters()).dtype, torch.as_tensor(x).dtype)
+    double = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    with torch.random.fork_rng(devices=[]):
+        train_data, held = read(data, validation, sample_weight, double, loss, None, generator)
+    assert train_data.samples is not None
+    with torch.no_grad(), Progress(progress) as display:
+        result = auto(
+            double, train_data.samples, None if held is None else held.samples, loss, recipe, callbacks, display
+        )
+    return dataclasses.replace(result, model=result.model.to(dtype))
+
+
+def _default_starts(model: nn.Module) -> int | None:
+    """0, the model's own numbers, for a model with a past: scaled, pruned or partly symbolic."""
+    assert isinstance(model, KAN)
+    used = model.input_affine is not None or model.output_affine is not None
+    used = used or any(
+        isinstance(m, KANLinear) and (len(m.symbolic) > 0 or not bool(m.mask.all())) for m in model.layers
+    )
+    return 0 if used else None
+
+
+def _obstacle(
+    model: nn.Module,
+    data: Any,
+    loss: Loss,
+    penalties: Sequence[Penalty],
+    refine: Mapping[int, int] | None,
+    batch_size: int | None,
+    checkpoint: Any,
+) -> str | None:
+    """Why Levenberg-Marquardt does not serve; None where it does."""
+    if not isinstance(model, KAN):
+        return f"{type(model).__name__} is not a KAN"
+    layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
+    least = sum(6 * int(layer.mask.sum()) for layer in layers)
+    reasons = {
+        f"the curvature of the loss {loss.name!r} is not known": loss.slope is None or loss.factor is None,
+        "penalties are functions of any kind": bool(penalties),
+        "a schedule of refinements was given": bool(refine),
+        "the data come in batches": batch_size is not None or not isinstance(data, tuple | list | Mapping),
+        "a checkpoint was asked for": checkpoint is not None,
+        "a layer has an adapter": any(layer.adapter is not None for layer in layers),
+        "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
+        "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
+        f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _factory(optimizer: str | Factory, lr: float | None) -> tuple[Factory, str, int]:
@@ -101,9 +197,8 @@ def _factory(optimizer: str | Factory, lr: float | None) -> tuple[Factory, str, 
             f"instead, such as `functools.partial(torch.optim.{type(optimizer).__name__}, lr=...)`"
         )
     if isinstance(optimizer, str):
-        name = "lbfgs" if optimizer in ("auto", "lm") else optimizer
-        factory, steps = named_optimizer(name, lr)
-        return factory, name, steps
+        factory, steps = named_optimizer(optimizer, lr)
+        return factory, optimizer, steps
     if not callable(optimizer):
         raise TypeError(f"optimizer must be a name or a factory parameters -> optimiser, got {optimizer!r}")
     if lr is not None:

@@ -1,5 +1,26 @@
-"""Second-order training: losses with their Gauss-Newton curvature, Jacobians, Levenberg-Marquardt."""
+"""Second-order training: losses with their curvature, analytic Jacobians, Levenberg-Marquardt, smoothing."""
 
+from edgewise.optim.jacobian import (
+    NormalEquations as NormalEquations,
+    Problem as Problem,
+    jacobian as jacobian,
+    normal_equations as normal_equations,
+)
+from edgewise.optim.levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt, Minimum as Minimum
 from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
+from edgewise.optim.network import Network as Network, Numbers as Numbers
+from edgewise.optim.smoothing import Smoothing as Smoothing
 
-__all__ = ["Loss", "get_loss"]
+__all__ = [
+    "LevenbergMarquardt",
+    "Loss",
+    "Minimum",
+    "Network",
+    "NormalEquations",
+    "Numbers",
+    "Problem",
+    "Smoothing",
+    "get_loss",
+    "jacobian",
+    "normal_equations",
+]

@@ -22,8 +22,7 @@ class Loss:
         name: what reports call it.
         values: $\ell(f, y)$, shapes (*b, out), (*b, out or nothing) -> (*b).
         slope: $\partial\ell/\partial f$ of shape (*b, out); None where only autograd knows it.
-        curvature: a positive semi-definite $\partial^2\ell/\partial f^2$: (*b, out) where it is diagonal,
-            (*b, out, out) where it is not.
+        factor: $A$ with $A^T A$ a positive semi-definite $\partial^2\ell/\partial f^2$, of shape (*b, out, out).
         labels: the target is a class number of shape (*b).
         units: the loss is unchanged in meaning where target and output are scaled together, so that `fit` may do so.
     """
@@ -31,7 +30,7 @@ class Loss:
     name: str
     values: Callable[[Tensor, Tensor], Tensor]
     slope: Callable[[Tensor, Tensor], Tensor] | None = None
-    curvature: Callable[[Tensor, Tensor], Tensor] | None = None
+    factor: Callable[[Tensor, Tensor], Tensor] | None = None
     labels: bool = False
     units: bool = False
 
@@ -66,8 +65,8 @@ def _squared_slope(f: Tensor, y: Tensor) -> Tensor:
     return 2 / f.shape[-1] * (f - y)
 
 
-def _squared_curvature(f: Tensor, y: Tensor) -> Tensor:
-    return torch.full_like(f, 2 / f.shape[-1])
+def _squared_factor(f: Tensor, y: Tensor) -> Tensor:
+    return torch.full_like(f, (2 / f.shape[-1]) ** 0.5).diag_embed()
 
 
 def _huber(f: Tensor, y: Tensor) -> Tensor:
@@ -78,9 +77,9 @@ def _huber_slope(f: Tensor, y: Tensor) -> Tensor:
     return (f - y).clamp(-1, 1) / f.shape[-1]
 
 
-def _huber_curvature(f: Tensor, y: Tensor) -> Tensor:
+def _huber_factor(f: Tensor, y: Tensor) -> Tensor:
     # 1/|r| beyond the corner, not 0: the majorising parabola of iterated reweighting never overshoots.
-    return 1 / ((f - y).abs().clamp(min=1) * f.shape[-1])
+    return ((f - y).abs().clamp(min=1) * f.shape[-1]).rsqrt().diag_embed()
 
 
 def _bce(f: Tensor, y: Tensor) -> Tensor:
@@ -91,9 +90,9 @@ def _bce_slope(f: Tensor, y: Tensor) -> Tensor:
     return (f.sigmoid() - y) / f.shape[-1]
 
 
-def _bce_curvature(f: Tensor, y: Tensor) -> Tensor:
+def _bce_factor(f: Tensor, y: Tensor) -> Tensor:
     p = f.sigmoid()
-    return p * (1 - p) / f.shape[-1]
+    return (p * (1 - p) / f.shape[-1]).sqrt().diag_embed()
 
 
 def _poisson(f: Tensor, y: Tensor) -> Tensor:
@@ -104,8 +103,8 @@ def _poisson_slope(f: Tensor, y: Tensor) -> Tensor:
     return (f.exp() - y) / f.shape[-1]
 
 
-def _poisson_curvature(f: Tensor, y: Tensor) -> Tensor:
-    return f.exp() / f.shape[-1]
+def _poisson_factor(f: Tensor, y: Tensor) -> Tensor:
+    return (f.exp() / f.shape[-1]).sqrt().diag_embed()
 
 
 def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
@@ -116,18 +115,18 @@ def _cross_entropy_slope(f: Tensor, y: Tensor) -> Tensor:
     return f.softmax(-1) - F.one_hot(y, f.shape[-1])
 
 
-def _cross_entropy_curvature(f: Tensor, y: Tensor) -> Tensor:
-    p = f.softmax(-1)
-    return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
+def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
+    q = f.softmax(-1).sqrt()  # (I - q q^T) is a projection, so that A^T A = diag(p) - p p^T
+    return q.diag_embed() - q[..., :, None] * (q * q)[..., None, :]
 
 
 LOSSES = {
     loss.name: loss
     for loss in (
-        Loss("mse", _squared, _squared_slope, _squared_curvature, units=True),
-        Loss("huber", _huber, _huber_slope, _huber_curvature),
-        Loss("bce", _bce, _bce_slope, _bce_curvature),
-        Loss("poisson", _poisson, _poisson_slope, _poisson_curvature),
-        Loss("cross_entropy", _cross_entropy, _cross_entropy_slope, _cross_entropy_curvature, labels=True),
+        Loss("mse", _squared, _squared_slope, _squared_factor, units=True),
+        Loss("huber", _huber, _huber_slope, _huber_factor),
+        Loss("bce", _bce, _bce_slope, _bce_factor),
+        Loss("poisson", _poisson, _poisson_slope, _poisson_factor),
+        Loss("cross_entropy", _cross_entropy, _cross_entropy_slope, _cross_entropy_factor, labels=True),
     )
 }

@@ -1,0 +1,395 @@
+r"""The recipe of `optimizer="auto"`: a search over starts, then higher degrees and finer grids, by Levenberg-Marquardt.
+
+1. Scale the data; hold a part out to choose by.
+2. Many starts, every edge a random line, on three intervals; after a few steps the better part goes on, and again
+   (successive halving).
+3. Refit every hidden grid to the present range of its inputs every few steps.
+4. From the winner, raise the degree, then the number of intervals, while the error held out falls and the samples
+   allow it.
+5. At every rung try to smooth, with the strength of greatest evidence; the error held out decides.
+6. Polish the chosen network on all samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgewise.bases import Basis, BSpline
+from edgewise.fit.callbacks import Callback, State
+from edgewise.fit.data import Samples
+from edgewise.fit.progress import Progress
+from edgewise.fit.result import FitResult
+from edgewise.fit.starts import OCCUPIED, random_lines, track
+from edgewise.fit.units import Units
+from edgewise.nn import KAN, KANLinear
+from edgewise.optim import Loss
+from edgewise.optim.jacobian import Problem
+from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.network import Network, Numbers
+from edgewise.optim.smoothing import Smoothing
+
+_log = logging.getLogger(__name__)
+
+SEARCH_SAMPLES = 600
+SEARCH_WORK = 1e10  # multiplications of the first round of the search: about a second
+RUNG_WORK = 1.5e11  # of one rung of the extension
+STARTS = 32
+FEW = 10
+KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
+USUAL_STAGES = 16
+EXACT = 1e-15  # relative error below which nothing is left to gain
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices of the recipe; see `fit`."""
+
+    starts: int | None = None
+    extend: bool = True
+    degrees: tuple[int, ...] = (3, 5, 7)
+    smoothing: bool | None = None
+    steps: int = 40
+    seconds: float = math.inf
+    seed: int = 0
+
+
+@dataclass
+class Candidate:
+    """S networks on their way: their numbers, damping and smoothing."""
+
+    network: Network
+    numbers: Numbers
+    damping: Tensor | None = None
+    prior: Smoothing | None = None
+    gram: Tensor | None = None
+
+    def take(self, index: Tensor) -> Candidate:
+        """Some of the starts."""
+        return dataclasses.replace(
+            self,
+            numbers=self.numbers[index],
+            damping=None if self.damping is None else self.damping[index],
+            prior=None if self.prior is None else self.prior[index],
+            gram=None,
+        )
+
+
+@dataclass
+class Choice:
+    """The best network so far by the loss held out."""
+
+    candidate: Candidate
+    basis: Basis | None
+    value: float
+
+
+@dataclass
+class _Run:
+    """One run of the recipe: its data in the network's units, and what it found."""
+
+    recipe: Recipe
+    model: KAN
+    units: Units
+    train: Samples
+    held: Samples
+    loss: Loss
+    callbacks: Sequence[Callback]
+    progress: Progress
+    start: float = field(default_factory=time.monotonic)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    steps: int = 0
+    best: Choice | None = None
+    stopped: str = "finished"
+
+    @property
+    def deadline(self) -> float:
+        return self.start + self.recipe.seconds
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    @property
+    def fraction(self) -> float:
+        """How far the run is, by time where that is limited, else by the usual number of stages."""
+        if math.isfinite(self.recipe.seconds):
+            return min(1.0, (time.monotonic() - self.start) / max(self.recipe.seconds, 1e-9))
+        return min(0.99, len(self.history) / USUAL_STAGES)
+
+    def samples(self, count: int) -> Samples:
+        """The first training samples; their order is random."""
+        return self.train if count >= len(self.train) else self.train[:count]
+
+
+def auto(
+    model: KAN,
+    train: Samples,
+    held: Samples | None,
+    loss: Loss,
+    recipe: Recipe,
+    callbacks: Sequence[Callback],
+    progress: Progress,
+) -> FitResult:
+    """Run the recipe on a float64 model and data; `held` None holds a part of `train` out and polishes on all."""
+    warm = recipe.starts == 0
+    scale_outputs = loss.units and not warm
+    units = (
+        Units.of_model(model)
+        if warm
+        else Units.of_data(train.x, train.y, model.out_features, scale_outputs=scale_outputs)
+    )
+    whole = _scaled(train, units, loss)
+    chosen_by = _scaled(held, units, loss) if held is not None else None
+    part, chosen_by = _hold_out(whole, recipe.seed) if chosen_by is None else (whole, chosen_by)
+    run = _Run(recipe, model, units, part, chosen_by, loss, callbacks, progress)
+    try:
+        if warm:
+            at = _descend_from_given(run)
+            if recipe.extend:
+                _extend(run, at)
+        else:
+            _extend(run, _search(run))
+        if held is None and run.stopped == "finished":
+            _polish(run, whole)
+    except KeyboardInterrupt:
+        run.stopped = "interrupted"
+    if run.best is None:
+        if run.stopped == "interrupted":
+            raise KeyboardInterrupt("fit was interrupted before its first stage ended")
+        raise ValueError(f"no start has a finite {loss.name} loss; check the data, or give the model a wider grid")
+    if run.late and run.stopped == "finished":
+        run.stopped = "time"
+    return _result(run, train, held)
+
+
+def _search(run: _Run) -> Candidate:
+    """Successive halving over random starts; one network is left, on ten intervals."""
+    recipe = run.recipe
+    basis = BSpline(3, recipe.degrees[0], extrapolation=_extrapolation(run.model))
+    network = Network.of(run.model)[0].with_bases([basis] * len(Network.of(run.model)[0].edges), None)
+    samples = min(len(run.train), max(SEARCH_SAMPLES, 3 * network.parameters))
+    work = 15.0 * samples * network.parameters**2
+    starts = recipe.starts or int(min(STARTS, max(2, SEARCH_WORK / work)))
+    generator = torch.Generator().manual_seed(recipe.seed)
+    numbers = random_lines(network, starts, generator)
+    at = Candidate(network, numbers, prior=Smoothing.weak(network, starts, len(run.train)))
+    some = run.samples(samples)
+    at = _stage(run, at, some, basis, 15, every=5, name=f"search, {starts} starts")
+    at = _halve(run, at, math.ceil(starts * 0.3))
+    at = _stage(run, at, some, basis, 30, every=10, name=f"search, {len(at.numbers)} starts")
+    at = _halve(run, at, math.ceil(starts / 8))
+    for intervals, steps in ((5, 60), (10, 40)):
+        finer = basis.resized(intervals)
+        if not _affordable(run, at.network, finer, steps) or run.late:
+            break
+        at = _stage(run, at, run.train, finer, steps, every=15, name=f"search, {len(at.numbers)} starts")
+        at = _halve(run, at, max(1, len(at.numbers) // 2))
+    return _halve(run, at, 1)
+
+
+def _extend(run: _Run, at: Candidate) -> None:
+    """Rung after rung from the searched network, smoothed and not, while the loss held out falls."""
+    worse = 0
+    for basis in _rungs(run):
+        if (
+            run.late
+            or run.stopped != "finished"
+            or worse >= 2
+            or not _affordable(run, at.network, basis, run.recipe.steps)
+        ):
+            break
+        before = math.inf if run.best is None else run.best.value
+        at = _rung(run, at, basis)
+        worse = worse + 1 if run.best is not None and run.best.value >= 0.9 * before else 0
+        if run.best is not None and run.best.value < EXACT**2:
+            break
+
+
+def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
+    """One basis: with smoothing and without, as asked for; the better one goes on."""
+    name = f"{type(basis).__name__}({getattr(basis, 'intervals', basis.size)}, {getattr(basis, 'degree', '-')})"
+    ends: list[Candidate] = []
+    if run.recipe.smoothing is not False:
+        ends.append(_stage(run, at, run.train, basis, run.recipe.steps, every=10, name=f"{name}, smoothed"))
+    if run.recipe.smoothing is not True:
+        plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
+        ends.append(_stage(run, plain, run.train, basis, run.recipe.steps, every=10, name=name))
+    values = [float(_held_loss(run, end)[0]) for end in ends]
+    best = min(range(len(ends)), key=lambda n: values[n] if math.isfinite(values[n]) else math.inf)
+    end = ends[best]
+    return end if end.prior is not None else dataclasses.replace(end, prior=ends[0].prior)
+
+
+def _rungs(run: _Run) -> list[Basis]:
+    """The bases to try, in order: the degrees on ten intervals, then twice the intervals again and again."""
+    given = _first_layer(run.model).basis
+    if not run.recipe.extend or not isinstance(given, BSpline):
+        return [given]
+    base = dataclasses.replace(given, knots="clamped")
+    degrees = run.recipe.degrees
+    first = [dataclasses.replace(base, intervals=10, degree=d) for d in degrees]
+    return [*first, *(dataclasses.replace(base, intervals=10 * 2**n, degree=degrees[-1]) for n in range(1, 8))]
+
+
+def _descend_from_given(run: _Run) -> Candidate:
+    """From the model's own numbers, on its own grids; on finer ones afterwards if the recipe extends."""
+    network, numbers = Network.of(run.model)
+    at = Candidate(network, numbers)
+    if run.recipe.smoothing is not False:
+        at.prior = Smoothing.weak(network, 1, len(run.train))
+    return _stage(run, at, run.train, None, run.recipe.steps, every=10, name="given numbers")
+
+
+def _stage(
+    run: _Run, at: Candidate, samples: Samples, basis: Basis | None, steps: int, *, every: int, name: str
+) -> Candidate:
+    """Levenberg-Marquardt steps from every start; on `basis` the hidden grids follow every `every` steps."""
+    problem_x = run.train.x.T.contiguous()
+    count = (
+        len(samples) if samples.weights is None else float(samples.weights.sum() ** 2 / samples.weights.square().sum())
+    )
+    occupied = OCCUPIED if len(at.numbers) == 1 else 0
+    smoothing, prior, damping = at.prior is not None, at.prior, at.damping
+    network, numbers, gram = at.network, at.numbers, at.gram
+    method = LevenbergMarquardt()
+    done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
+    while done < steps:
+        if basis is not None:
+            network, numbers = track(network, numbers, problem_x, basis, occupied=occupied)
+        prior = None if prior is None else prior.moved(network)
+        problem = Problem(network, samples.x, samples.y, samples.weights, run.loss)
+        took = min(every, steps - done)
+        end = method.minimize(
+            problem,
+            numbers,
+            took,
+            damping=None if damping is None else damping.clamp(max=KEPT_DAMPING),
+            prior=prior,
+            deadline=run.deadline,
+        )
+        numbers, damping, gram, losses = end.numbers, end.damping, end.gram, end.losses
+        if prior is not None:
+            prior = prior.updated(numbers, gram, losses, count, not run.loss.units)
+        done += took
+        run.steps += end.steps
+        if run.late or (end.steps < took and done >= 2 * every):
+            break
+    result = Candidate(network, numbers, damping, prior if smoothing else None, gram)
+    _note(run, result, basis, name, losses)
+    return result
+
+
+def _polish(run: _Run, whole: Samples) -> None:
+    """The chosen network once more, on all samples."""
+    assert run.best is not None
+    value = run.best.value
+    at = _stage(run, run.best.candidate, whole, run.best.basis, 20, every=20, name="polish on all samples")
+    run.best = Choice(at, run.best.basis, value)
+
+
+def _halve(run: _Run, at: Candidate, count: int) -> Candidate:
+    values = _held_loss(run, at)
+    order = torch.where(values.isfinite(), values, torch.inf).argsort(stable=True)
+    return at.take(order[:count])
+
+
+def _held_loss(run: _Run, at: Candidate) -> Tensor:
+    return Problem(at.network, run.held.x, run.held.y, run.held.weights, run.loss).losses(at.numbers)
+
+
+def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tensor) -> None:
+    """Record a stage, keep its best network if it is the best so far, tell the callbacks and the display."""
+    held = _held_loss(run, at)
+    n = int(torch.where(held.isfinite(), held, torch.inf).argmin())
+    value = float(held[n])
+    if math.isfinite(value) and (run.best is None or value < run.best.value):
+        run.best = Choice(at.take(torch.tensor([n])), basis, value)
+    record = {
+        "step": run.steps,
+        "stage": name,
+        "loss": float(losses[n]),
+        "validation": value,
+        "parameters": at.network.parameters,
+    }
+    run.history.append(record)
+    _log.info("fit: %s: %s", name, record)
+    assert run.best is not None
+    run.progress.update(run.fraction, f"{name}, {record['parameters']} parameters", run.best.value**0.5)
+    if run.callbacks:
+        seen = State(_model(run, run.best), run.steps, record)
+        if any([callback(seen) for callback in run.callbacks]):
+            run.stopped = "callback"
+
+
+def _affordable(run: _Run, network: Network, basis: Basis, steps: int) -> bool:
+    """Parameters are at most a third of the samples, and the work is bounded."""
+    parameters = network.with_bases([basis] * len(network.edges), None).parameters
+    outputs = run.model.out_features
+    count = len(run.train) * (1 if run.loss.labels else outputs)
+    work = steps * parameters**2 * (len(run.train) * outputs + parameters / 3)
+    return parameters <= count / 3 and work <= RUNG_WORK
+
+
+def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:
+    assert run.best is not None
+    model = _model(run, run.best)
+    report: dict[str, Any] = {
+        "optimizer": "auto",
+        "loss_name": run.loss.name,
+        "steps": run.steps,
+        "stopped": run.stopped,
+        "seconds": time.monotonic() - run.start,
+        "seed": run.recipe.seed,
+        "loss": _loss(model, train, run.loss),
+        "validation": run.best.value if held is None else _loss(model, held, run.loss),
+        "parameters": run.best.candidate.network.parameters,
+        "basis": _first_layer(model).basis.to_json(),
+        "smoothed": run.best.candidate.prior is not None,
+        "notes": [],
+    }
+    return FitResult(model, run.history, report)
+
+
+def _model(run: _Run, choice: Choice) -> KAN:
+    units = run.units
+    return choice.candidate.network.model(
+        choice.candidate.numbers, 0, run.model, units.input_affine(), units.output_affine()
+    )
+
+
+@torch.no_grad()
+def _loss(model: KAN, samples: Samples, loss: Loss) -> float:
+    return float(loss(model(samples.x), samples.y, samples.weights))
+
+
+def _scaled(samples: Samples, units: Units, loss: Loss) -> Samples:
+    return Samples(units.inputs(samples.x), samples.y if loss.labels else units.targets(samples.y), samples.weights)
+
+
+def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """A fifth of the samples to choose by; all of them twice where there are too few to split."""
+    if len(samples) < FEW:
+        return samples, samples
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+    held = len(samples) // 5
+    return samples[order[held:]], samples[order[:held]]
+
+
+def _first_layer(model: KAN) -> KANLinear:
+    layer = model.layers[0]
+    assert isinstance(layer, KANLinear)
+    return layer
+
+
+def _extrapolation(model: KAN) -> Any:
+    basis = _first_layer(model).basis
+    return basis.extrapolation if isinstance(basis, BSpline) else "linear"

@@ -1,0 +1,70 @@
+"""First numbers of a search, and grids that follow what the hidden layers do."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import Basis, BSpline
+from edgewise.optim.network import Edges, Network, Numbers
+from edgewise.optim.regrid import even_grid, regrid
+
+NOISE = 0.1
+MARGIN = 0.02  # a grid reaches beyond its samples by this share of their range, by half an interval at most
+OCCUPIED = 6  # samples in every interval of a hidden grid
+
+
+def random_lines(network: Network, starts: int, generator: torch.Generator) -> Numbers:
+    """Every curve a random line plus small noise, on even grids over [-1, 1]."""
+    parts, grids = [], []
+    for edges in network.edges:
+        fan_in, fan_out = edges.mask.shape
+        one = torch.ones(1, fan_in, dtype=torch.float64)
+        basis = edges.basis
+        assert isinstance(basis, BSpline)
+        grid = even_grid(basis, -one, one)
+        slope = torch.randn(starts, fan_in, 1, fan_out, generator=generator, dtype=torch.float64)
+        noise = torch.randn(starts, fan_in, basis.size, fan_out, generator=generator, dtype=torch.float64)
+        coef = (slope * basis.greville(grid[0])[:, :, None] + NOISE * noise) * fan_in**-0.5
+        parts.append(
+            (coef, coef.new_zeros(starts, fan_out * edges.has_bias), coef.new_zeros(starts, len(edges.functions), 4))
+        )
+        grids.append(grid if not grids else grid.expand(starts, -1, -1))
+    return Numbers(network.join(parts), tuple(grids))
+
+
+def track(
+    network: Network, numbers: Numbers, x: Float[Tensor, "in samples"], basis: Basis, *, occupied: int = 0
+) -> tuple[Network, Numbers]:
+    """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
+
+    With `occupied`, a hidden grid gets as many intervals as hold that many samples each, up to those of the basis: an
+    interval without samples is a curve without data, and a new sample that falls there is answered at random.
+    """
+    steps = network.forward(numbers, x, None, slopes=False)
+    inputs = [step.inputs for step in steps if isinstance(step.layer, Edges)]
+    bases, grids = [], []
+    for n, values in enumerate(inputs):
+        low, high = values.amin(-1), values.amax(-1)
+        flat = ~(high - low > 1e-9)
+        low, high = torch.where(flat, low - 1, low), torch.where(flat, high + 1, high)
+        own = basis
+        if occupied and n > 0 and isinstance(basis, BSpline):
+            own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
+        extra = (high - low) * (min(MARGIN, 0.5 / own.intervals) if isinstance(own, BSpline) else MARGIN)
+        bases.append(own)
+        grids.append(even_grid(own, low - extra, high + extra))
+    return regrid(network, numbers, bases, grids)
+
+
+def _occupied_intervals(
+    x: Float[Tensor, "starts features samples"], low: Tensor, high: Tensor, intervals: int, samples: int
+) -> int:
+    while intervals > 3:
+        index = ((x - low[..., None]) / (high - low)[..., None] * intervals).long().clamp(0, intervals - 1)
+        count = torch.zeros(*x.shape[:2], intervals).scatter_add_(2, index, torch.ones(index.shape))
+        if float(count.min()) >= samples:
+            break
+        intervals = max(3, int(0.8 * intervals))
+    return intervals

@@ -1,0 +1,224 @@
+r"""The Jacobian of a network in its numbers, layer by layer, and the normal equations of Gauss-Newton.
+
+The row of a coefficient is the upstream derivative of its node times its basis function,
+
+$$ \frac{\partial f_o}{\partial c_{jki}} = u_{oi}\,B_k(x_j), \qquad u_{oi} = \frac{\partial f_o}{\partial y_i}, \qquad
+   \frac{\partial f_o}{\partial x_j} = \sum_i u_{oi}\,\phi_{ij}'(x_j). $$
+
+With a factor $A$ of the curvature of the loss, $A^T A = \partial^2\ell/\partial f^2$, the Gram matrix is
+$\sum_b w_b (A J)_b^T (A J)_b$; it is summed over blocks of samples, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.nn import KAN, ProductNodes
+from edgewise.optim.losses import Loss, get_loss
+from edgewise.optim.network import Design, Network, Numbers, Step, design, symbols
+
+BLOCK = 4_000_000  # entries of a block of the Jacobian: 32 MB
+
+
+class NormalEquations(NamedTuple):
+    """Gram matrix (S, P, P), gradient (S, P) and loss (S) of S networks."""
+
+    gram: Tensor
+    gradient: Tensor
+    loss: Tensor
+
+
+def normal_equations(
+    model: KAN, x: Tensor, y: Tensor, weights: Tensor | None = None, loss: str | Loss = "mse"
+) -> NormalEquations:
+    """The Gauss-Newton matrix, the gradient and the loss of a model in float64, in the order of `Network.of(model)`."""
+    network, numbers = Network.of(model)
+    x, loss = x.double(), get_loss(loss)
+    if model.input_affine is not None:
+        x = x * model.input_affine.scale + model.input_affine.shift
+    if model.output_affine is not None:
+        raise ValueError("normal_equations works in scaled units; take output_affine off and scale the targets")
+    return Problem(network, x, y, weights, loss).normal_equations(numbers)
+
+
+def jacobian(network: Network, numbers: Numbers, x: Float[Tensor, "samples in"]) -> Float[Tensor, "S b out P"]:
+    """The derivative of every output at every sample in every number."""
+    steps = network.forward(numbers, x.T, None, slopes=True)
+    out = steps[-1].output.shape[1]
+    upstream = torch.eye(out, dtype=x.dtype)[None, :, :, None].expand(len(numbers), -1, -1, len(x))
+    return _rows(network, steps, upstream).permute(0, 3, 2, 1)
+
+
+class Problem:
+    """A network, samples, weights and a loss: the function that Levenberg-Marquardt minimises.
+
+    The design of the first layer does not depend on the numbers as long as its grid stays: it is computed once.
+    """
+
+    def __init__(
+        self, network: Network, x: Float[Tensor, "samples in"], y: Tensor, weights: Tensor | None, loss: Loss
+    ) -> None:
+        self.network, self.x, self.y, self.loss = network, x, y, loss
+        total = len(x) if weights is None else float(weights.sum())
+        self.weights = x.new_full((len(x),), 1 / total) if weights is None else weights / total
+        self._xt = x.T.contiguous()
+        self._first: tuple[Tensor, Design] | None = None
+
+    def losses(self, numbers: Numbers) -> Float[Tensor, " S"]:
+        """The loss of every network."""
+        total = self.x.new_zeros(len(numbers))
+        for rows in self._blocks(len(numbers), self.network.edges[0].rows * self.x.shape[1] * 4):
+            f = self.network.values(numbers, self._xt[:, rows], self._first_design(numbers, rows))
+            total += self._values(f.transpose(1, 2), rows) @ self.weights[rows]
+        return total
+
+    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+        """Gram matrix, gradient and loss of every network, summed over blocks of samples."""
+        s, p = numbers.theta.shape
+        gram, gradient = self.x.new_zeros(s, p, p), self.x.new_zeros(s, p)
+        total = self.x.new_zeros(s)
+        out = self.network.edges[-1].mask.shape[1]
+        for rows in self._blocks(s, p * out):
+            steps = self.network.forward(numbers, self._xt[:, rows], self._first_design(numbers, rows), slopes=True)
+            f, w = steps[-1].output.transpose(1, 2), self.weights[rows]
+            total += self._values(f, rows) @ w
+            assert self.loss.slope is not None
+            assert self.loss.factor is not None
+            slope = (self._each(self.loss.slope, f, rows) * w[:, None]).transpose(1, 2)
+            gradient += _gradient(self.network, steps, slope)
+            factor = self._each(self.loss.factor, f, rows) * w.sqrt()[:, None, None]
+            jt = _rows(self.network, steps, factor.permute(0, 2, 3, 1)).flatten(2)
+            _add_gram(gram, jt)
+        return NormalEquations(gram, gradient, total)
+
+    def _values(self, f: Tensor, rows: slice) -> Tensor:
+        return self._each(self.loss.values, f, rows)
+
+    def _each(self, fn, f: Tensor, rows: slice) -> Tensor:
+        y = self.y[rows]
+        return fn(f, y.expand(len(f), *y.shape))
+
+    def _blocks(self, starts: int, width: int) -> list[slice]:
+        step = max(1, BLOCK // max(1, starts * width))
+        return [slice(b, b + step) for b in range(0, len(self.x), step)]
+
+    def _first_design(self, numbers: Numbers, rows: slice) -> Design | None:
+        """The design of the first layer at these samples, kept while its grid is the same object."""
+        grid = numbers.grids[0]
+        if len(grid) > 1:
+            return None
+        edges = self.network.edges[0]
+        if len(self.x) * self.x.shape[1] * edges.rows > 4 * BLOCK:
+            return design(edges, self._xt[None, :, rows], grid, slopes=False)
+        if self._first is None or self._first[0] is not grid:
+            self._first = grid, design(edges, self._xt[None], grid, slopes=False)
+        return Design(self._first[1].values[..., rows], None)
+
+
+def _rows(network: Network, steps: list[Step], upstream: Float[Tensor, "S r out b"]) -> Float[Tensor, "S P r b"]:
+    """The rows of the transposed Jacobian of all numbers, for r combinations of the outputs."""
+    s, r, _, b = upstream.shape
+    rows = upstream.new_empty(s, network.parameters, r, b)
+    end = network.parameters
+    for step, u in _backward(steps, upstream):
+        if isinstance(step.layer, ProductNodes):
+            continue
+        assert step.design is not None
+        assert step.part is not None
+        curves, biases, numbers = step.layer.sizes
+        begin = end - curves - biases - numbers
+        _curve_rows(step, u, rows[:, begin : begin + curves])
+        if biases:
+            rows[:, begin + curves : begin + curves + biases] = u.transpose(1, 2)
+        if numbers:
+            rows[:, end - numbers : end] = _symbol_rows(step, u)
+        end = begin
+    return rows
+
+
+def _curve_rows(step: Step, u: Tensor, rows: Tensor) -> None:
+    r"""$u_{oi} B_k(x_j)$, written in place: (S, in * rows * out, r, b)."""
+    assert step.design is not None
+    assert not isinstance(step.layer, ProductNodes)
+    phi, ut = step.design.values, u.transpose(1, 2)[:, None, None]
+    shape = (*phi.shape[1:3], ut.shape[3])
+    if step.layer.curves is None:
+        torch.mul(phi[:, :, :, None, None], ut, out=rows.unflatten(1, shape))
+    else:
+        rows.copy_((phi[:, :, :, None, None] * ut).flatten(1, 3)[:, step.layer.curves])
+
+
+def _symbol_rows(step: Step, u: Tensor) -> Tensor:
+    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in its numbers times the upstream: (S, 4 n, r, b)."""
+    assert step.part is not None
+    assert not isinstance(step.layer, ProductNodes)
+    affine = step.part[2]
+    value, slope, x = symbols(step.layer, step.inputs.expand(len(affine), -1, -1), affine)
+    outer = affine[..., 2:3] * slope
+    four = torch.stack([outer * x, outer, value, torch.ones_like(value)], dim=2)
+    return (four[:, :, :, None] * u[:, :, step.layer.targets].transpose(1, 2)[:, :, None]).flatten(1, 2)
+
+
+def _gradient(network: Network, steps: list[Step], slope: Float[Tensor, "starts out b"]) -> Float[Tensor, "S P"]:
+    """The gradient of the loss, by one backward pass."""
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for step, u in _backward(steps, slope[:, None]):
+        if isinstance(step.layer, ProductNodes):
+            continue
+        assert step.design is not None
+        assert step.part is not None
+        coef, bias, affine = step.part
+        g = u[:, 0]
+        phi = step.design.values.flatten(1, 2)
+        curve = (phi @ g.transpose(1, 2)).reshape(coef.shape)
+        numbers = _symbol_rows(step, u).sum((-2, -1)).reshape(affine.shape) if step.layer.functions else affine
+        parts.append((curve, g.sum(-1) if step.layer.has_bias else bias, numbers))
+    return network.join(parts[::-1])
+
+
+def _backward(steps: list[Step], upstream: Tensor):
+    """The layers from the last to the first, each with the derivative of the outputs in its own outputs."""
+    u = upstream
+    for n, step in reversed(list(enumerate(steps))):
+        yield step, u
+        if n > 0:
+            u = _pull_products(step, u) if isinstance(step.layer, ProductNodes) else _pull(step, u)
+
+
+def _pull(step: Step, u: Float[Tensor, "S r out b"]) -> Float[Tensor, "S r in b"]:
+    r"""$\partial f/\partial x_j = \sum_i u_i \phi_{ij}'(x_j)$."""
+    assert step.design is not None
+    assert step.design.slopes is not None
+    assert step.part is not None
+    assert not isinstance(step.layer, ProductNodes)
+    coef, _, affine = step.part
+    slopes = coef.transpose(2, 3) @ step.design.slopes
+    v = (u[:, :, None] * slopes[:, None]).sum(3)
+    if step.layer.functions:
+        _, slope, _ = symbols(step.layer, step.inputs, affine)
+        through = u[:, :, step.layer.targets] * (affine[..., 2:3] * slope * affine[..., 0:1])[:, None]
+        v = v.index_add(2, step.layer.sources, through)
+    return v
+
+
+def _pull_products(step: Step, u: Tensor) -> Tensor:
+    """Through a product: times the other factors."""
+    assert isinstance(step.layer, ProductNodes)
+    columns = []
+    for node, group in enumerate(step.layer.groups()):
+        for factor in group:
+            others = [m for m in group if m != factor]
+            columns.append(u[:, :, node] * step.inputs[:, others].prod(1)[:, None] if others else u[:, :, node])
+    return torch.stack(columns, dim=2)
+
+
+def _add_gram(gram: Float[Tensor, "S P P"], jt: Float[Tensor, "S P n"]) -> None:
+    if len(jt) == 1:
+        matrix = jt[0].numpy()
+        gram[0] += torch.from_numpy(matrix @ matrix.T)  # numpy sees the transpose and computes one triangle only
+    else:
+        gram.baddbmm_(jt, jt.transpose(1, 2))

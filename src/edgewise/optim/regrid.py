@@ -1,0 +1,60 @@
+"""Other grids and bases under the curves of S networks, refitted in one matrix product per layer.
+
+On even grids a refit is the same matrix for every edge: the curve is sampled at the same relative points and multiplied
+with one pseudo-inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import Basis
+from edgewise.optim.network import Edges, Network, Numbers, design
+
+
+def even_grid(
+    basis: Basis, low: Float[Tensor, "starts features"], high: Float[Tensor, "starts features"]
+) -> Float[Tensor, "starts features points"]:
+    """The grid that covers [low, high] evenly."""
+    unit = basis.init_grid(1, 0.0, 1.0, dtype=low.dtype)[0]
+    return low[..., None] + (high - low)[..., None] * unit
+
+
+def regrid(
+    network: Network, numbers: Numbers, bases: Sequence[Basis], grids: Sequence[Tensor]
+) -> tuple[Network, Numbers]:
+    """The same curves on other bases and even grids, one per layer; the residual function is fitted into the curve."""
+    new = network.with_bases(bases, None)
+    parts = []
+    for old_edges, (coef, bias, affine), old_grid, basis, grid in zip(
+        network.edges, network.split(numbers.theta), numbers.grids, bases, grids, strict=True
+    ):
+        parts.append((_refit(old_edges, coef, old_grid, basis, grid), bias, affine))
+    return new, Numbers(new.join(parts), tuple(grids))
+
+
+def _refit(edges: Edges, coef: Tensor, old_grid: Tensor, basis: Basis, grid: Tensor) -> Tensor:
+    t, inverse = _relative_fit(basis)
+    low, high = grid[..., :1], grid[..., -1:]
+    there = design(edges, low + (high - low) * t, old_grid, slopes=False).values
+    values = there.transpose(2, 3) @ coef
+    return inverse @ values
+
+
+@lru_cache(maxsize=64)
+def _relative_fit(basis: Basis) -> tuple[Tensor, Tensor]:
+    """Sample points in [0, 1] and the matrix from values there to coefficients."""
+    grid = basis.init_grid(1, 0.0, 1.0, dtype=torch.float64)
+    points = basis.sample_points(grid)
+    return points[:, 0], torch.linalg.pinv(basis.evaluate(points, grid)[:, 0])
+
+
+def spans(network: Network, numbers: Numbers, x: Float[Tensor, "in samples"]) -> list[tuple[Tensor, Tensor]]:
+    """The range of the inputs of every layer of edges over the samples: (S, in) each."""
+    steps = network.forward(numbers, x, None, slopes=False)
+    return [(s.inputs.amin(-1), s.inputs.amax(-1)) for s in steps if isinstance(s.layer, Edges)]
