@@ -85,10 +85,12 @@ def test_svg_writes_the_name_of_a_symbol_and_nothing_into_gaps():
     assert "nan" not in svg(picture)
 
 
-def test_two_svgs_on_one_page_do_not_share_their_styles():
+def test_a_picture_with_a_fixed_theme_is_not_recoloured_by_others_on_the_page():
     picture = diagram(make([2, 1]))
-    first, second = (ElementTree.fromstring(svg(picture)).get("class") for _ in range(2))
-    assert first != second
+    assert "svg.edgewise-auto" in svg(picture)
+    for theme in ("light", "dark"):
+        assert ElementTree.fromstring(svg(picture, theme=theme)).get("class") == f"edgewise edgewise-{theme}"
+        assert "<style" not in svg(picture, theme=theme)
 
 
 def test_svg_of_a_band_has_a_polygon():

@@ -157,6 +157,11 @@ class Diagram:
 
         return svg(self)
 
+    def _repr_html_(self) -> str:
+        from edgewise.viz.html import html
+
+        return html(self)
+
     @cached_property
     def _lookup(self) -> dict[tuple[int, int, bool], Node]:
         """Nodes by (layer, index, takes edges): a sum both takes and gives, a factor takes, the others give."""
