@@ -136,7 +136,7 @@ class Diagram:
             notes.append(f"the {drawn} most important of {drawn + self.omitted} edges are drawn")
         missing = self.widths[0] - sum(node.layer == 0 for node in self.nodes)
         if missing:
-            notes.append(f"{missing} of {self.widths[0]} inputs have no edge here")
+            notes.append(f"{missing} of {self.widths[0]} inputs are not drawn")
         return "; ".join(notes)
 
     def to_json(self) -> dict[str, Any]:
