@@ -8,6 +8,7 @@ from edgewise.viz.charts import (
     plot_importance as plot_importance,
 )
 from edgewise.viz.diagram import Diagram as Diagram, Edge as Edge, Node as Node
+from edgewise.viz.html import html as html
 from edgewise.viz.mpl import plot as plot
 from edgewise.viz.svg import svg as svg
 
@@ -16,6 +17,7 @@ __all__ = [
     "Edge",
     "Node",
     "diagram",
+    "html",
     "plot",
     "plot_edge",
     "plot_edges",

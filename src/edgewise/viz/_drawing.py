@@ -164,8 +164,34 @@ def caption(diagram: Diagram) -> str:
 def label(diagram: Diagram, edge: Edge) -> str:
     """An edge in words: from where to where, what it is, how important."""
     source, target = diagram.source(edge), diagram.target(edge)
-    what = edge.symbol or "curve"
+    what = formula_text(edge, source.name or "x") or "curve"
     return f"{node_label(source)} to {node_label(target)}: {what}, importance {edge.importance:.2g}"
+
+
+def formula_text(edge: Edge, variable: str) -> str:
+    """A symbol written out, such as "2 sin(3 x + 1) - 0.5", to three digits; empty for a curve."""
+    if edge.symbol is None or edge.affine is None:
+        return ""
+    a, b, c, d = edge.affine
+    inner = _affine_text(a, variable, b)
+    if edge.symbol == "0":
+        return f"{d:.3g}"
+    if edge.symbol == "x":
+        return _affine_text(c * a, variable, c * b + d)
+    if len(edge.symbol.split("/")[-1]) > 1 and edge.symbol[-1].isalpha():  # sin, 1/sqrt
+        body = f"{edge.symbol}({inner})"
+    elif "x" in edge.symbol:  # x^2, 1/x
+        body = edge.symbol.replace("x", inner if inner == variable else f"({inner})")
+    else:
+        body = edge.symbol
+    return _affine_text(c, body, d)
+
+
+def _affine_text(factor: float, text: str, shift: float) -> str:
+    product = text if f"{factor:.3g}" == "1" else f"-{text}" if f"{factor:.3g}" == "-1" else f"{factor:.3g} {text}"
+    if f"{abs(shift):.3g}" == "0":
+        return product
+    return f"{product} {'-' if shift < 0 else '+'} {abs(shift):.3g}"
 
 
 def node_label(node: Node) -> str:

@@ -15,19 +15,23 @@ _ROWS = 18  # more boxes than these in a column stand side by side
 
 
 def place(
-    parts: list[Part], drawn: list[list[tuple[int, int]]], names: tuple[list[str], list[str]]
+    parts: list[Part], drawn: list[list[tuple[int, int]]], names: tuple[list[str], list[str]], *, complete: bool
 ) -> tuple[list[Node], list[dict[tuple[int, int], tuple[float, float]]], float, float]:
     """The nodes, the middle of every edge's box by layer and (source, target), and the size of the picture.
 
     Boxes stand in the order of their targets, so that the curves which add up to a node are neighbours; the node stands
-    beside the middle of them.
+    beside the middle of them. Where the drawn edges are not all (`complete`), hidden nodes and inputs that have none
+    of them are left out, since they need not be idle.
     """
     leaving = [{j for j, _ in pairs} for pairs in drawn] + [set()]
+    leaving = [{j for j, _ in pairs} for pairs in drawn] + [set()]
+    last = len(parts) - 1
     fed = [
-        _features(part, {i for _, i in pairs}, leaving[n + 1])
+        _features(part, {i for _, i in pairs}, leaving[n + 1], idle=complete or n == last)
         for n, (part, pairs) in enumerate(zip(parts, drawn, strict=True))
     ]
-    inputs = [j for j in range(parts[0].layer.in_features) if j in leaving[0] or parts[0].layer.in_features <= _IDLE]
+    count = parts[0].layer.in_features
+    inputs = [j for j in range(count) if j in leaving[0] or (complete and count <= _IDLE)]
     slots = [_slots(pairs, features) for pairs, features in zip(drawn, fed, strict=True)]
     columns = [max(1, math.ceil(len(s) / _ROWS)) for s in slots]
     rows = [math.ceil(len(s) / c) for s, c in zip(slots, columns, strict=True)]
@@ -46,16 +50,16 @@ def place(
                 centers[n][j, i] = (round(rail + step * (k % columns[n]), 6), y)
         x = round(x + 2 * lane + BOX_WIDTH + step * (columns[n] - 1), 6)
         feature_y = {i: sum(ys) / len(ys) for i, ys in level.items()}
-        titles = names[1] if n == len(parts) - 1 else [""] * part.out_features
+        titles = names[1] if n == last else [""] * part.out_features
         nodes += _column(part, n + 1, x, feature_y, titles)
         x += 0.0 if part.products is None else _PRODUCT
     return nodes, centers, x, height
 
 
-def _features(part: Part, entered: set[int], left: set[int]) -> list[int]:
-    """The outputs of a layer that are drawn: in a wide layer only those of nodes that touch a drawn edge."""
-    narrow = part.out_features <= _IDLE
-    groups = [g for k, g in enumerate(part.groups()) if narrow or k in left or entered.intersection(g)]
+def _features(part: Part, entered: set[int], left: set[int], *, idle: bool) -> list[int]:
+    """The outputs of a layer that are drawn; those of nodes without a drawn edge only if `idle`, in no wide layer."""
+    idle = idle and part.out_features <= _IDLE
+    groups = [g for k, g in enumerate(part.groups()) if idle or k in left or entered.intersection(g)]
     return [i for group in groups for i in group]
 
 

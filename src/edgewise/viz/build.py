@@ -50,7 +50,7 @@ def diagram(
         names_of(input_names, getattr(model, "input_names", None), "x", parts[0].layer.in_features),
         names_of(output_names, getattr(model, "output_names", None), "y", parts[-1].out_features),
     )
-    nodes, centers, width, height = place(parts, drawn, names)
+    nodes, centers, width, height = place(parts, drawn, names, complete=sum(map(len, drawn)) == total)
     edges: list[Edge] = []
     for n, (part, name) in enumerate(zip(parts, layers, strict=True)):
         if drawn[n]:

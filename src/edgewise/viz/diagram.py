@@ -136,7 +136,7 @@ class Diagram:
             notes.append(f"the {drawn} most important of {drawn + self.omitted} edges are drawn")
         missing = self.widths[0] - sum(node.layer == 0 for node in self.nodes)
         if missing:
-            notes.append(f"{missing} of {self.widths[0]} inputs have no edge here")
+            notes.append(f"{missing} of {self.widths[0]} inputs are not drawn")
         return "; ".join(notes)
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +156,11 @@ class Diagram:
         from edgewise.viz.svg import svg
 
         return svg(self)
+
+    def _repr_html_(self) -> str:
+        from edgewise.viz.html import html
+
+        return html(self)
 
     @cached_property
     def _lookup(self) -> dict[tuple[int, int, bool], Node]:

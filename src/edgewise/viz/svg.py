@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
@@ -31,7 +30,6 @@ from edgewise.viz._drawing import (
 from edgewise.viz.diagram import BOX_HEIGHT, BOX_WIDTH, Diagram, Edge, Node
 
 _UNIT = 46  # pixels per unit of the diagram at natural size
-_numbers = itertools.count()
 
 
 def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> str:
@@ -49,9 +47,8 @@ def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> s
     left, top, right, bottom = bounds(diagram)
     width, height = right - left, bottom - top
     title = title or "Kolmogorov-Arnold network [" + ", ".join(map(str, diagram.widths)) + "]"
-    scope = f"edgewise-{next(_numbers)}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="edgewise {scope}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="edgewise edgewise-{theme}" role="img" '
         f'viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" width="{_n(width * _UNIT)}" '
         f'height="{_n(height * _UNIT)}" style="max-width:100%;height:auto" '
         f'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">',
@@ -59,7 +56,7 @@ def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> s
         f"<desc>{_text(caption(diagram))}</desc>",
     ]
     if theme == "auto":
-        parts.append(f"<style>@media (prefers-color-scheme: dark) {{ {_rules(scope, DARK)} }}</style>")
+        parts.append(f"<style>@media (prefers-color-scheme: dark) {{ {_rules(DARK)} }}</style>")
     parts.append(
         f'<rect class="paper" x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" rx="0.2" '
         f'fill="{colours.paper}"/>'
@@ -81,7 +78,7 @@ def _wires(diagram: Diagram, colours: Palette) -> Iterable[str]:
         name = "symbol" if edge.kind == "symbol" else "ink"
         path = " ".join(_cubic(line) for line in wires(diagram, edge))
         yield (
-            f'<path class="{name}-line" d="{path}" stroke="{getattr(colours, name)}" '
+            f'<path class="wire {name}-line" d="{path}" stroke="{getattr(colours, name)}" '
             f'stroke-opacity="{opacity(edge.importance) * 0.75:.3f}"/>'
         )
     yield from (
@@ -150,14 +147,14 @@ def _label(x: float, y: float, text: str, size: float, css: str, colour: str, an
     )
 
 
-def _rules(scope: str, colours: Palette) -> str:
-    """The style rules that recolour one picture, and no other of the page."""
-    rules = [f".{scope} .paper{{fill:{colours.paper}}}", f".{scope} .box{{fill:{colours.box}}}"]
-    rules += [f".{scope} .soft{{fill:{colours.soft}}}", f".{scope} .paper-line{{stroke:{colours.paper}}}"]
-    rules += [f".{scope} .frame-line{{stroke:{colours.frame}}}"]
+def _rules(colours: Palette) -> str:
+    """The style rules that recolour the pictures of the page which follow the reader's setting."""
+    fills = {"paper": "paper", "box": "box", "soft": "soft"}
+    strokes = {"paper-line": "paper", "frame-line": "frame"}
     for name in ("ink", "symbol", "product"):
-        colour = getattr(colours, name)
-        rules += [f".{scope} .{name}-line{{stroke:{colour}}}", f".{scope} .{name}-fill{{fill:{colour}}}"]
+        fills[f"{name}-fill"], strokes[f"{name}-line"] = name, name
+    rules = [f"svg.edgewise-auto .{css}{{fill:{getattr(colours, name)}}}" for css, name in fills.items()]
+    rules += [f"svg.edgewise-auto .{css}{{stroke:{getattr(colours, name)}}}" for css, name in strokes.items()]
     return " ".join(rules)
 
 
