@@ -22,7 +22,7 @@ from edgewise.bases import Basis, BSpline
 from edgewise.fit import fit
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library
 from edgewise.nn.kan import Width
-from edgewise.penalties import Smoothness, Sparsity
+from edgewise.penalties import Penalty
 from edgewise.symbolic import Formula, formula, symbolify
 from edgewise.trace import edge_scores, trace
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT_SAMPLES = 2000
+HELD_OUT_FROM, HELD_OUT_SHARE = 500, 0.1
+SMALL_STEPS = 10
 
 
 class _KANEstimator(BaseEstimator):
@@ -110,9 +112,8 @@ class _DeepEstimator(_KANEstimator):
         optimizer: str = "auto",
         steps: int | None = None,
         batch_size: int | None = None,
-        smoothness: float = 1e-4,
-        sparsity: float = 0.0,
-        validation: float | None = None,
+        penalties: Sequence[Penalty] = (),
+        validation: float | str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         progress: bool = False,
     ) -> None:
@@ -121,8 +122,7 @@ class _DeepEstimator(_KANEstimator):
         self.optimizer = optimizer
         self.steps = steps
         self.batch_size = batch_size
-        self.smoothness = smoothness
-        self.sparsity = sparsity
+        self.penalties = penalties
         self.validation = validation
         self.random_state = random_state
         self.progress = progress
@@ -148,19 +148,24 @@ class _DeepEstimator(_KANEstimator):
             generator=torch.Generator().manual_seed(seed),
             dtype=torch.float64,
         )
-        penalties = [Smoothness(self.smoothness)] if self.smoothness else []
-        penalties += [Sparsity(self.sparsity)] if self.sparsity else []
+        data = _repeated(units(x), y, weights)
+        held = self.validation
+        if held == "auto":
+            held = HELD_OUT_SHARE if len(data[0]) >= HELD_OUT_FROM else None
+        # Too few rows to hold some out: one start, smoothing by evidence, and few steps where the loss has no minimum.
+        alone = {"starts": 0, "extend": False, "smoothing": True, "validation": data} if held is None else {}
+        few = bool(alone) and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
         result = fit(
             model,
-            (units(x), y, weights),
+            data,
             optimizer=self.optimizer,
-            steps=self.steps,
+            steps=SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps,
             loss=loss,
             batch_size=self.batch_size,
-            validation=self.validation,
-            penalties=penalties,
+            penalties=self.penalties,
             seed=seed,
             progress=self.progress,
+            **(alone if few else {"validation": held}),
         )
         self.history_ = result.history
         self._set_model(list(result.model.layers), units, scale, names)
@@ -182,9 +187,8 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
         optimizer: as in `fit`.
         steps: as in `fit`.
         batch_size: rows per step; all by default.
-        smoothness: strength of the penalty on kinks of the curves.
-        sparsity: strength of the penalty on the magnitude of the edges.
-        validation: share of the rows held out to choose the best state.
+        penalties: terms added to the loss, such as `edgewise.Sparsity(1e-3)`.
+        validation: share of the rows held out to choose by; "auto" is a tenth from 500 rows on, none below.
         random_state: seed of the initial values and of the order of rows.
         progress: show a progress bar.
 
@@ -225,10 +229,9 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
         optimizer: as in `fit`.
         steps: as in `fit`.
         batch_size: rows per step; all by default.
-        smoothness: strength of the penalty on kinks of the curves.
-        sparsity: strength of the penalty on the magnitude of the edges.
+        penalties: terms added to the loss, such as `edgewise.Sparsity(1e-3)`.
         class_weight: None, "balanced" or a dictionary, as in scikit-learn.
-        validation: share of the rows held out to choose the best state.
+        validation: share of the rows held out to choose by; "auto" is a tenth from 500 rows on, none below.
         random_state: seed of the initial values and of the order of rows.
         progress: show a progress bar.
 
@@ -247,10 +250,9 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
         optimizer: str = "auto",
         steps: int | None = None,
         batch_size: int | None = None,
-        smoothness: float = 1e-3,
-        sparsity: float = 0.0,
+        penalties: Sequence[Penalty] = (),
         class_weight: str | dict[Any, float] | None = None,
-        validation: float | None = None,
+        validation: float | str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         progress: bool = False,
     ) -> None:
@@ -260,8 +262,7 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
             optimizer=optimizer,
             steps=steps,
             batch_size=batch_size,
-            smoothness=smoothness,
-            sparsity=sparsity,
+            penalties=penalties,
             validation=validation,
             random_state=random_state,
             progress=progress,
@@ -296,6 +297,7 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "rows classes"]:
         """The probability of every class, in the order of `classes_`."""
+        check_is_fitted(self)
         scores = self._forward(X)
         if len(self.classes_) == 2:
             scores = torch.cat([torch.zeros_like(scores), scores], dim=1)
@@ -303,7 +305,8 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of every row."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
 
 
 class KANAdditive(RegressorMixin, _KANEstimator):
@@ -456,6 +459,15 @@ def _units(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -
     low, high = used.amin(0), used.amax(0)
     half = torch.where(high > low, (high - low) / 2, 1.0)
     return Affine(1 / half, -(low + high) / 2 / half)
+
+
+def _repeated(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows with whole weights are repeated, as scikit-learn reads them; else rows of weight 0 are left out."""
+    if bool((weights == weights.round()).all()) and float(weights.sum()) <= 10 * len(weights):
+        rows = torch.arange(len(x)).repeat_interleave(weights.long())
+        return x[rows], y[rows], torch.ones(len(rows), dtype=torch.float64)
+    used = weights > 0
+    return x[used], y[used], weights[used]
 
 
 def _target_name(y: Any) -> str:
