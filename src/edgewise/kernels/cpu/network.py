@@ -263,7 +263,10 @@ def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:
 
 
 def _empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
-    return [(torch.empty(p.coef.shape, dtype=p.coef.dtype), None if p.bias is None else torch.empty_like(p.bias)) for p in network]
+    return [
+        (torch.empty(p.coef.shape, dtype=p.coef.dtype), None if p.bias is None else torch.empty_like(p.bias))
+        for p in network
+    ]
 
 
 def _layer_structs(
