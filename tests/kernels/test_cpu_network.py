@@ -25,7 +25,7 @@ def problem(widths, basis, residual, batch=300):
     model = KAN(widths, basis, residual=residual, dtype=torch.float64, generator=generator)
     with torch.no_grad():
         for p in model.parameters():
-            p.normal_(generator=generator)
+            p.normal_(std=0.3, generator=generator)  # larger curves would leave the grid and amplify rounding
     x = torch.randn(batch, widths[0], dtype=torch.float64, generator=generator)
     x[:3, 0] = torch.tensor([-1.0, 1.0, 40.0])[:batch]
     return model, x, torch.randn(batch, widths[-1], dtype=torch.float64, generator=generator)
@@ -72,8 +72,8 @@ def test_jacobian_and_gauss_newton(case):
     weight = torch.rand_like(target)
     rows, w, r = expected.flatten(0, 1), weight.flatten(), (y - target).flatten()
     hessian, gradient, loss = network.gauss_newton(layers_of(model), x, target, weight, rows=16)
-    torch.testing.assert_close(hessian, rows.T @ (rows * w[:, None]), rtol=1e-9, atol=1e-6)
-    torch.testing.assert_close(gradient, rows.T @ (r * w), rtol=1e-9, atol=1e-6)
+    torch.testing.assert_close(hessian, rows.T @ (rows * w[:, None]), rtol=1e-9, atol=1e-8)
+    torch.testing.assert_close(gradient, rows.T @ (r * w), rtol=1e-9, atol=1e-8)
     torch.testing.assert_close(loss, (w * r * r).sum())
 
 
