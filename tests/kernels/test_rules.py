@@ -93,7 +93,11 @@ def test_derivatives_of_splines_agree_with_scipy():
             torch.tensor(ScipySpline(knots, coef[j].numpy(), 3).derivative(order)(x[:, j].detach().numpy()))
             for j in range(IN)
         )
-        total = y.detach() if order == 0 else torch.stack([_nth(x, coef[..., i : i + 1], grid, spec, order) for i in range(OUT)], 1)
+        total = (
+            y.detach()
+            if order == 0
+            else torch.stack([_nth(x, coef[..., i : i + 1], grid, spec, order) for i in range(OUT)], 1)
+        )
         close(total, oracle)
 
 
@@ -133,7 +137,12 @@ def test_rules_equal_plain_autodiff_in_every_mode(basis, residual, order):
 def test_vmap_over_inputs_coefficients_and_both(basis):
     x, coef, grid, spec, h = problem(basis)
     xs, cs, hs = (torch.stack([t, 2 * t / 3, -t]) for t in (x, coef, h))
-    for dims, args in (((0, None, None), (xs, coef, h)), ((None, 0, None), (x, cs, h)), ((0, 0, 0), (xs, cs, hs)), ((1, None, None), (xs.movedim(0, 1), coef, h))):
+    for dims, args in (
+        ((0, None, None), (xs, coef, h)),
+        ((None, 0, None), (x, cs, h)),
+        ((0, 0, 0), (xs, cs, hs)),
+        ((1, None, None), (xs.movedim(0, 1), coef, h)),
+    ):
         got = vmap(lambda x, c, h: rules(x, c, grid, spec, h), dims)(*args)
         rows = [torch.unbind(a, d) if d is not None else [a] * 3 for a, d in zip(args, dims, strict=True)]
         close(got, torch.stack([plain(*row[:2], grid, spec, row[2]) for row in zip(*rows, strict=True)]))

@@ -29,7 +29,20 @@ def test_any_widths_and_any_leading_shape(widths, batch):
 
 @pytest.mark.parametrize(
     "widths",
-    [[], [2], [2, 0], [0, 2], [-1, 2], [2, 1.5], [2, "3"], [2, (1, [1])], [2, (0, 0), 1], [(2, 1), 1], [2, (1, 2, 3), 1], [2, None]],
+    [
+        [],
+        [2],
+        [2, 0],
+        [0, 2],
+        [-1, 2],
+        [2, 1.5],
+        [2, "3"],
+        [2, (1, [1])],
+        [2, (0, 0), 1],
+        [(2, 1), 1],
+        [2, (1, 2, 3), 1],
+        [2, None],
+    ],
 )
 @pytest.mark.usefixtures("as_a_user")
 def test_wrong_widths_are_told_with_their_place(widths):

@@ -21,7 +21,9 @@ shapes = st.lists(st.integers(0, 3), max_size=3)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("basis", BASES, ids=lambda basis: basis.name)
 @settings(max_examples=8)
-@given(batch=shapes, ins=st.integers(1, 4), outs=st.integers(1, 4), residual=st.sampled_from([None, "silu", "identity"]))
+@given(
+    batch=shapes, ins=st.integers(1, 4), outs=st.integers(1, 4), residual=st.sampled_from([None, "silu", "identity"])
+)
 def test_any_leading_shape_and_the_sum_of_the_edges(basis, dtype, batch, ins, outs, residual):
     layer = KANLinear(ins, outs, basis, residual=residual, generator=rng(), dtype=dtype)
     x = torch.rand(*batch, ins, generator=rng(1), dtype=torch.float64).to(dtype)

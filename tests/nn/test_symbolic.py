@@ -86,7 +86,11 @@ def test_a_library_is_an_immutable_collection_of_names():
 
 def test_symbols_compute_their_formula():
     model = network([2, 2], residual=None, bias=False)
-    edges = {(0, 0): ("sin", (2.0, 0.5, 1.5, -1.0)), (1, 0): ("exp", (-1.0, 0.0, 0.3, 0.0)), (0, 1): ("sin", (1.0, 0.0, 1.0, 0.0))}
+    edges = {
+        (0, 0): ("sin", (2.0, 0.5, 1.5, -1.0)),
+        (1, 0): ("exp", (-1.0, 0.0, 0.3, 0.0)),
+        (0, 1): ("sin", (1.0, 0.0, 1.0, 0.0)),
+    }
     for (j, i), (fn, affine) in edges.items():
         model = ew.fix(model, 0, j, i, fn, affine)
     model = ew.remove_edge(model, 0, 1, 1)
