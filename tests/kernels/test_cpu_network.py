@@ -5,7 +5,7 @@ import torch
 from torch.func import functional_call, jacrev
 
 from edgewise import KAN, BSpline, use_backend
-from edgewise.kernels import EdgeSpec
+from edgewise.kernels import CurveLayer, EdgeSpec
 from edgewise.kernels.cpu import load, network
 
 pytestmark = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
@@ -32,7 +32,7 @@ def problem(widths, basis, residual, batch=300):
 
 
 def layers_of(model):
-    return [network.CurveLayer(m.coef, m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in model.layers]
+    return [CurveLayer(m.coef, m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in model.layers]
 
 
 def by_reference(model, x):
@@ -105,7 +105,35 @@ def test_native_steps_are_adam(threads):
 
 def test_says_why_not():
     model, x, _ = problem([2, 40, 1], BSpline(5, 3), "silu")
-    assert "larger" in network.refuses(layers_of(model), x)
+    assert "more than" in network.refuses(layers_of(model), x)
     assert "float32" in network.refuses(layers_of(model), x.float())
     with pytest.raises(ValueError, match="cannot be trained"):
         network.TrainingSteps(layers_of(model))
+
+
+def test_a_model_runs_whole_unless_its_layers_are_watched():
+    model, x, _ = problem([2, 5, 1], BSpline(5, 3), "silu")
+    x.requires_grad_()
+    y = model(x)
+    assert type(y.grad_fn).__name__ == "NetworkFunctionBackward"
+    seen = []
+    handle = model.layers[1].register_forward_hook(lambda *args: seen.append(args))
+    watched = model(x)
+    handle.remove()
+    assert len(seen) == 1
+    torch.testing.assert_close(watched, y)
+    with use_backend("reference"):
+        assert type(model(x).grad_fn).__name__ == "AddBackward0"
+
+
+def test_higher_derivatives_and_transforms():
+    model, x, _ = problem([2, 4, 1], BSpline(5, 4), "silu", batch=6)
+    x = (torch.rand_like(x) * 1.6 - 0.8).requires_grad_()
+    assert torch.autograd.gradgradcheck(model, x)
+    tangent = torch.randn_like(x)
+    _, actual = torch.func.jvp(model, (x,), (tangent,))
+    with use_backend("reference"):
+        _, expected = torch.func.jvp(model, (x,), (tangent,))
+        hessian = torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x), hessian)
