@@ -18,7 +18,7 @@ TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-12}
 def problem(batch, features, out, spec, dtype=torch.float64, adapted=False, seed=0):
     """x with knots, both ends, points outside and far outside; coef, grid, g and h to go with it."""
     generator = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
     grid = spec.basis.init_grid(features, -1.0, 1.0, dtype=torch.float64)
     if adapted:
         steps = torch.rand(grid.shape, generator=generator, dtype=torch.float64) + 0.1
@@ -127,7 +127,7 @@ def test_inputs_of_any_layout():
     spec = EdgeSpec(BSpline(5, 3), "silu")
     x, coef, grid, g, h = problem(60, 4, 6, spec)
     y = layer.edge_sum(x, coef, grid, spec, h)
-    spread = lambda t: torch.stack([t, t], -1)[..., 0]  # noqa: E731
+    spread = lambda t: torch.stack([t, t], -1)[..., 0]
     assert not spread(x).is_contiguous()
     assert torch.equal(layer.edge_sum(spread(x), spread(coef), grid.T.contiguous().T, spec, h.T.contiguous().T), y)
     folded = layer.edge_sum(x.view(3, 4, 5, 4), coef, grid, spec, h.view(3, 4, 5, 4))
@@ -185,11 +185,11 @@ def test_derivatives_of_every_kind():
     x, coef, grid, _, h = problem(9, 2, 3, spec)
     x = torch.rand_like(x) * 1.8 - 0.9
     inputs = [t.requires_grad_() for t in (x, coef, h)]
-    f = lambda x, coef, h: autograd.edge_sum(layer, x, coef, grid, spec, h)  # noqa: E731
+    f = lambda x, coef, h: autograd.edge_sum(layer, x, coef, grid, spec, h)
     assert torch.autograd.gradcheck(f, inputs)
     assert torch.autograd.gradgradcheck(f, inputs)
     tangents = tuple(torch.randn_like(t) for t in inputs)
-    plain = lambda x, coef, h: reference.edge_sum(x, coef, grid, spec, h)  # noqa: E731
+    plain = lambda x, coef, h: reference.edge_sum(x, coef, grid, spec, h)
     _, tangent = torch.func.jvp(f, tuple(inputs), tangents)
     _, expected = torch.func.jvp(plain, tuple(inputs), tangents)
     torch.testing.assert_close(tangent, expected)

@@ -4,11 +4,25 @@ from edgewise.kernels import cpu as cpu
 from edgewise.kernels.dispatch import (
     Backend as Backend,
     edge_sum as edge_sum,
+    network_refusals as network_refusals,
+    network_sum as network_sum,
     refusals as refusals,
     register_kernel as register_kernel,
     select as select,
     use_backend as use_backend,
 )
-from edgewise.kernels.reference import EdgeSpec as EdgeSpec, design as design
+from edgewise.kernels.reference import CurveLayer as CurveLayer, EdgeSpec as EdgeSpec, design as design
 
-__all__ = ["Backend", "EdgeSpec", "design", "edge_sum", "refusals", "register_kernel", "select", "use_backend"]
+__all__ = [
+    "Backend",
+    "CurveLayer",
+    "EdgeSpec",
+    "design",
+    "edge_sum",
+    "network_refusals",
+    "network_sum",
+    "refusals",
+    "register_kernel",
+    "select",
+    "use_backend",
+]

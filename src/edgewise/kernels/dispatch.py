@@ -7,17 +7,27 @@ op; otherwise -> the `autograd.Function`s of `autograd`, which work under `torch
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from edgewise.kernels import autograd, reference
 from edgewise.kernels.autograd import Kernel
-from edgewise.kernels.reference import EdgeSpec
+from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 Refusal = str | None
+
+
+@runtime_checkable
+class NetworkKernel(Protocol):
+    """A whole network in one call; `apply` is differentiable to any order in x and every coef and bias."""
+
+    def refuses(self, network: Sequence[CurveLayer], x: Tensor) -> Refusal: ...
+    def apply(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -25,12 +35,14 @@ class Backend:
     """A named kernel, the same kernel as custom ops for `torch.compile` (or None), and what it can do.
 
     `refuses(spec, x)` returns None where the kernel serves the functions `spec` at inputs like x, else the reason.
+    `network` computes small networks whole, where the backend can.
     """
 
     name: str
     kernel: Kernel
     refuses: Callable[[EdgeSpec, Tensor], Refusal]
     compiled: Kernel | None = None
+    network: NetworkKernel | None = None
 
 
 _backends: dict[str, Backend] = {}
@@ -95,3 +107,28 @@ def _as_autocast(y: Tensor) -> Tensor:
     if y.dtype is torch.float32 and torch.is_autocast_enabled(y.device.type):
         return y.to(torch.get_autocast_dtype(y.device.type))
     return y
+
+
+def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
+    """The outputs of a whole network in one call; None where no backend does that, and layers must be called in turn.
+
+    A single node in the graph knows nothing of `torch.func`, forward mode or tracing: within those it is not used.
+    """
+    if _forced == "reference" or torch.compiler.is_compiling() or _transformed():
+        return None
+    for backend in reversed(_backends.values()):
+        kernel = backend.network
+        if kernel is not None and _forced in (None, backend.name) and kernel.refuses(network, x) is None:
+            return kernel.apply(network, x)
+    return None
+
+
+def network_refusals(network: Sequence[CurveLayer], x: Tensor) -> dict[str, Refusal]:
+    """For every backend that computes whole networks, newest first, why it would not be used; None where it would."""
+    return {b.name: b.network.refuses(network, x) for b in reversed(_backends.values()) if b.network is not None}
+
+
+def _transformed() -> bool:
+    """Inside a `torch.func` transform or forward-mode differentiation."""
+    stack = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
+    return stack is not None or forward_ad._current_level >= 0

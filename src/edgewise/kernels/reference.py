@@ -37,6 +37,15 @@ class EdgeSpec(NamedTuple):
         return self.basis.size + (self.residual is not None)
 
 
+class CurveLayer(NamedTuple):
+    """A layer of curves as plain tensors: coef (in, size, out), bias (out) or None, grid (in, points)."""
+
+    coef: Tensor
+    bias: Tensor | None
+    grid: Tensor
+    spec: EdgeSpec
+
+
 def design(x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Float[Tensor, "*b in size"]:
     r"""The functions at the inputs, $B_k^{(\nu)}(x_{bj})$, the residual function last."""
     values = spec.basis.derivative(x, grid, spec.order)

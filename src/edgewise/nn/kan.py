@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis
+from edgewise.kernels import CurveLayer, EdgeSpec, network_sum
 from edgewise.nn.affine import Affine
 from edgewise.nn.linear import KANLinear
 from edgewise.nn.products import ProductNodes
@@ -96,9 +97,12 @@ class KAN(nn.Module):
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         if self.input_affine is not None:
             x = self.input_affine(x)
-        for layer in self.layers:
-            x = layer(x)
-        return x if self.output_affine is None else self.output_affine(x)
+        y = self._whole(x)
+        if y is None:
+            y = x
+            for layer in self.layers:
+                y = layer(y)
+        return y if self.output_affine is None else self.output_affine(y)
 
     @property
     def widths(self) -> list[int | tuple[int, tuple[int, ...]]]:
@@ -119,6 +123,22 @@ class KAN(nn.Module):
     def out_features(self) -> int:
         return cast(KANLinear | ProductNodes, self.layers[-1]).out_features
 
+    def curve_layers(self) -> list[CurveLayer] | None:
+        """The network as plain tensors; None where its layers are more than curves with a bias."""
+        layers = []
+        for layer in self.layers:
+            if not isinstance(layer, KANLinear) or len(layer.symbolic) or layer.bias is None:
+                return None
+            layers.append(CurveLayer(layer.curves(), layer.bias, layer.grid, EdgeSpec(layer.basis, layer.residual)))
+        return layers
+
+    def _whole(self, x: Tensor) -> Tensor | None:
+        """All layers in one native call, where that is possible and nobody watches the layers."""
+        if x.ndim == 0 or x.shape[-1] != self.in_features or any(map(_watched, self.layers)):
+            return None
+        layers = self.curve_layers()
+        return None if layers is None else network_sum(layers, x)
+
     def _set(
         self,
         layers: list[nn.Module],
@@ -131,6 +151,17 @@ class KAN(nn.Module):
         self.input_affine, self.output_affine = input_affine, output_affine
         self.input_names = _names("input_names", input_names, self.in_features)
         self.output_names = _names("output_names", output_names, self.out_features)
+
+
+def _watched(layer: nn.Module) -> bool:
+    """A call of the layer has effects beside its result, or it is not the layer that this file put there."""
+    return bool(
+        type(layer).forward is not KANLinear.forward
+        or layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )
 
 
 def _nodes(n: int, width: Width) -> tuple[int, tuple[int, ...]]:

@@ -1,11 +1,11 @@
 """Native CPU kernels for B-splines: a plain C ABI without torch headers, loaded through ctypes.
 
 The arithmetic is in csrc: plan.h (a grid, once), sort.h and local.h (one input column), walk.h (the inner loops),
-layer.h (a layer over its threads).
+layer.h (a layer over its threads); curves.h and network.h (small networks whole, one sample per lane).
 """
 
-from edgewise.kernels.cpu import layer
+from edgewise.kernels.cpu import layer, network
 from edgewise.kernels.cpu.ops import CompiledOps
 from edgewise.kernels.dispatch import Backend, register_kernel
 
-register_kernel(Backend("cpu", layer, layer.refuses, CompiledOps))
+register_kernel(Backend("cpu", layer, layer.refuses, CompiledOps, network))

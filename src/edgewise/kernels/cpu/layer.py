@@ -164,4 +164,5 @@ def _dense(t: Tensor) -> Tensor:
 
 
 def pointer(t: Tensor | None) -> int | None:
+    """The address of the data; None (a null pointer) for None."""
     return None if t is None else t.data_ptr()

@@ -11,29 +11,21 @@ chunk of samples are computed in one call, one sample per vector lane (csrc/netw
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from edgewise.bases import BSpline
+from edgewise.kernels import autograd
 from edgewise.kernels.cpu import layer as single, load
-from edgewise.kernels.reference import EdgeSpec
+from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 # Above these a layer is better served by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
 MAX_FEATURES = 32
 MAX_SIZE = 64
-
-
-class CurveLayer(NamedTuple):
-    """One layer of curves: coef (in, size, out), bias (out) or None, grid (in, points)."""
-
-    coef: Tensor
-    bias: Tensor | None
-    grid: Tensor
-    spec: EdgeSpec
 
 
 Network = Sequence[CurveLayer]
@@ -62,18 +54,25 @@ class _NetworkStruct(ctypes.Structure):
 
 def refuses(network: Network, x: Tensor) -> str | None:
     """Why a network cannot run in one native call at inputs like x; None where it can."""
-    for n, part in enumerate(network):
-        reason = single.refuses(part.spec, x)
+    if x.device.type != "cpu":
+        return f"inputs are on {x.device}"
+    for n, (coef, bias, grid, spec) in enumerate(network):
+        if not x.dtype == coef.dtype == grid.dtype or (bias is not None and bias.dtype != x.dtype):
+            return f"layer {n} is not {x.dtype} as the inputs are"
+        reason = _layer_refuses(spec, coef.shape, x.dtype)
         if reason is not None:
             return f"layer {n}: {reason}"
-        features, size, out = part.coef.shape
-        if max(features, out) > MAX_FEATURES or size > MAX_SIZE:
-            return f"layer {n} is larger than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
-        if part.spec.order != 0:
-            return f"layer {n} is differentiated"
-        if any(t is not None and t.dtype != x.dtype for t in (part.coef, part.bias, part.grid)):
-            return f"layer {n} is not {x.dtype} as the inputs are"
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str | None:
+    features, size, out = shape
+    if max(features, out) > MAX_FEATURES or size > MAX_SIZE:
+        return f"it has more than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
+    if spec.order != 0:
+        return f"it is differentiated {spec.order} times"
+    return single.refuses(spec, torch.empty(0, dtype=dtype))
 
 
 def forward(network: Network, x: Tensor) -> Tensor:
@@ -229,7 +228,7 @@ class TrainingSteps:
 
 
 class NetworkFunction(torch.autograd.Function):
-    """The network as one node of the graph, differentiable once; `apply(x, specs, *tensors)`, see `_flat`."""
+    """The network as one node of the graph: `apply(x, specs, *tensors)` with coef, bias, grid of every layer."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, specs: tuple[EdgeSpec, ...], *tensors: Tensor | None) -> Tensor:
@@ -238,20 +237,37 @@ class NetworkFunction(torch.autograd.Function):
         return forward(_network(specs, tensors), x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors
-        dx, results = gradients(_network(ctx.specs, tensors), x, g, need_dx=ctx.needs_input_grad[0])
+        network = _network(ctx.specs, tensors)
+        if torch.is_grad_enabled():  # somebody will differentiate what this returns
+            return _differentiable_gradients(ctx, network, x, g)
+        dx, results = gradients(network, x, g, need_dx=ctx.needs_input_grad[0])
         return dx, None, *(t for dcoef, dbias in results for t in (dcoef, dbias, None))
 
 
 def apply(network: Network, x: Tensor) -> Tensor:
-    """The outputs of the network, differentiable once, in x and in every coef and bias."""
+    """The outputs of the network, differentiable to any order in x and in every coef and bias."""
+    if not torch.is_grad_enabled():
+        return forward(network, x)
     return NetworkFunction.apply(x, tuple(p.spec for p in network), *(t for p in network for t in p[:3]))
 
 
-def _network(specs: Sequence[EdgeSpec], tensors: Sequence[Tensor | None]) -> list[CurveLayer]:
-    return [CurveLayer(*tensors[3 * n : 3 * n + 3], spec) for n, spec in enumerate(specs)]  # pyright: ignore[reportArgumentType]
+def _differentiable_gradients(ctx: Any, network: Network, x: Tensor, g: Tensor) -> tuple[Any, ...]:
+    """The gradients by way of the layers one by one, whose rules are differentiable again."""
+    y = x
+    for part in network:
+        y = autograd.edge_sum(single, y, part.coef, part.grid, part.spec)
+        y = y if part.bias is None else y + part.bias
+    inputs = [x, None, *(t for part in network for t in part[:3])]
+    wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
+    found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
+    return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+
+
+def _network(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[CurveLayer]:
+    coefs, biases, grids = tensors[::3], tensors[1::3], tensors[2::3]
+    return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
 
 
 def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:

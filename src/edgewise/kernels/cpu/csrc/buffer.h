@@ -1,15 +1,51 @@
-// Aligned scratch memory that frees itself. Every call has its own, so the kernels are re-entrant.
+// Aligned scratch memory. Every call has its own, so the kernels are re-entrant; freed blocks are kept by the thread that
+// frees them, up to a limit, because fresh pages from the operating system cost more than a small network computes.
 #pragma once
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 namespace ew {
 
-struct Free { void operator()(void* p) const { std::free(p); } };
-template <class T> using Buffer = std::unique_ptr<T[], Free>;
+class BlockCache {
+ public:
+  void* take(size_t bytes) {
+    for (size_t i = kept.size(); i-- > 0;)
+      if (size_of(kept[i]) >= bytes && size_of(kept[i]) <= 2 * bytes + 4096) {
+        void* block = kept[i];
+        kept.erase(kept.begin() + i), total -= size_of(block);
+        return block;
+      }
+    char* block = (char*)std::aligned_alloc(64, header + bytes);
+    *(size_t*)block = bytes;
+    return block + header;
+  }
+  void give(void* block) {
+    if (total + size_of(block) > limit || kept.size() >= 256) return release(block);
+    kept.push_back(block), total += size_of(block);
+  }
+  ~BlockCache() {
+    for (void* block : kept) release(block);
+  }
+
+ private:
+  static constexpr size_t header = 64, limit = size_t(1) << 24;
+  static size_t size_of(void* block) { return *(size_t*)((char*)block - header); }
+  static void release(void* block) { std::free((char*)block - header); }
+  std::vector<void*> kept;
+  size_t total = 0;
+};
+
+inline BlockCache& block_cache() {
+  static thread_local BlockCache cache;
+  return cache;
+}
+
+struct GiveBack { void operator()(void* p) const { block_cache().give(p); } };
+template <class T> using Buffer = std::unique_ptr<T[], GiveBack>;
 template <class T> Buffer<T> buffer(size_t n) {
-  return Buffer<T>((T*)std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64 + 64));
+  return Buffer<T>((T*)block_cache().take((n * sizeof(T) + 127) / 64 * 64));
 }
 
 }  // namespace ew

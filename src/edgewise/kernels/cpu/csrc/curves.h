@@ -16,12 +16,25 @@ template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
   return s;
 }
 
+// rows[order][b] = the residual function at x_b, differentiated: a loop of its own, because the chain of an exponential
+// and a division is long and only many independent ones hide it.
+template <class T, int orders> void residual_rows(const T* x, int count, Residual kind, T* rows, int64_t stride) {
+  for (int b = 0; b < count; b += lanes<T>) {
+    const V<T> v = load(x + b);
+    if constexpr (orders > 0) store(rows + b, kind == none ? V<T>{} : residual_at<T, 0>(v, kind));
+    if constexpr (orders > 1) store(rows + stride + b, kind == none ? V<T>{} : residual_at<T, 1>(v, kind));
+    if constexpr (orders > 2) store(rows + 2 * stride + b, kind == none ? V<T>{} : residual_at<T, 2>(v, kind));
+    if constexpr (orders > 3) store(rows + 3 * stride + b, kind == none ? V<T>{} : residual_at<T, 3>(v, kind));
+  }
+}
+
 // The degree + 1 functions that do not vanish at x and the residual function, each with `orders` derivatives from 0 on.
 template <class T, int degree, int orders> struct LocalCurves {
   VI<T> interval;
   V<T> basis[orders][degree + 1], residual[orders];
 
-  EW_INLINE LocalCurves(V<T> x, const Plan<T>& plan, Residual kind) {
+  // `residuals` holds the derivatives of the residual function at x, one every `stride`; see residual_rows.
+  EW_INLINE LocalCurves(V<T> x, const Plan<T>& plan, const T* residuals, int64_t stride) {
     const int intervals = plan.intervals;
     interval = intervals_of<T>(x, plan);
     const V<T> inside = vmin<T>(vmax<T>(x, splat<T>(plan.low())), splat<T>(plan.high()));
@@ -52,10 +65,8 @@ template <class T, int degree, int orders> struct LocalCurves {
 #pragma GCC unroll 8
       for (int order = 2; order < orders; ++order) basis[order][m] = (within ? y[order] : V<T>{}) + bad;
     }
-    if constexpr (orders > 0) residual[0] = kind == none ? V<T>{} : residual_at<T, 0>(x, kind) + bad;
-    if constexpr (orders > 1) residual[1] = kind == none ? V<T>{} : residual_at<T, 1>(x, kind) + bad;
-    if constexpr (orders > 2) residual[2] = kind == none ? V<T>{} : residual_at<T, 2>(x, kind) + bad;
-    if constexpr (orders > 3) residual[3] = kind == none ? V<T>{} : residual_at<T, 3>(x, kind) + bad;
+#pragma GCC unroll 8
+    for (int order = 0; order < orders; ++order) residual[order] = load(residuals + order * stride) + bad;
   }
 
   // The derivatives of one edge, whose coefficients are contiguous and whose residual weight is the last of them.

@@ -51,6 +51,7 @@ template <class T> struct Network {
     }
   }
 
+  static int64_t padded_size(const NetworkLayer<T>& layer) { return (layer.size() + L) / L * L; }
   int64_t last() const { return a.layers[a.count - 1].out; }
 
   // What one chunk leaves behind for its backward pass.
@@ -59,8 +60,8 @@ template <class T> struct Network {
     Buffer<T> slope;  // [in][out][chunk]: derivative of every edge at its input
     Buffer<T> basis;  // [in][degree + 2][chunk]: local basis functions, then the residual function
     Buffer<typename IntegerOf<T>::type> interval;  // [in][chunk]
-    Buffer<T> sums;   // [in][out][size + 1][L]: gradients of the coefficients, summed over samples but not over lanes
-    Buffer<T> bias_sums;  // [out][L]
+    Buffer<T> sums;   // [in][out][size + 1, padded]: gradients of the coefficients
+    Buffer<T> bias_sums;  // [out]
   };
   struct State {
     std::vector<LayerState> layers;
@@ -80,9 +81,9 @@ template <class T> struct Network {
           s.slope = buffer<T>(edges * chunk);
           s.basis = buffer<T>(layer.in * (layer.degree + 2) * chunk);
           s.interval = buffer<typename IntegerOf<T>::type>(layer.in * chunk);
-          s.sums = buffer<T>(edges * (layer.size() + 1) * L), s.bias_sums = buffer<T>(layer.out * L);
-          std::fill_n(s.sums.get(), edges * (layer.size() + 1) * L, T(0));
-          std::fill_n(s.bias_sums.get(), layer.out * L, T(0));
+          s.sums = buffer<T>(edges * padded_size(layer)), s.bias_sums = buffer<T>(layer.out);
+          std::fill_n(s.sums.get(), edges * padded_size(layer), T(0));
+          std::fill_n(s.bias_sums.get(), layer.out, T(0));
         }
         layers.push_back(std::move(s));
       }
@@ -95,13 +96,17 @@ template <class T> struct Network {
 
   template <int degree, bool backward>
   void layer_forward(const NetworkLayer<T>& layer, const T* coef, LayerState& state, T* y) const {
+    constexpr int orders = backward ? 2 : 1;
     const int64_t size = layer.size();
     for (int64_t i = 0; i < layer.out; ++i)
       std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
     for (int64_t j = 0; j < layer.in; ++j) {
       const auto plan = Plan<T>::at(layer.plan, j, layer.intervals, degree);
+      const T* x = state.x.get() + j * chunk;
+      alignas(64) T residuals[orders * chunk];
+      residual_rows<T, orders>(x, chunk, Residual(layer.residual), residuals, chunk);
       for (int b = 0; b < chunk; b += L) {
-        const LocalCurves<T, degree, backward ? 2 : 1> local(load(state.x.get() + j * chunk + b), plan, Residual(layer.residual));
+        const LocalCurves<T, degree, orders> local(load(x + b), plan, residuals + b, chunk);
         if constexpr (backward) {
           *(VI<T>*)(state.interval.get() + j * chunk + b) = local.interval;
           T* rows = state.basis.get() + j * (degree + 2) * chunk + b;
@@ -109,7 +114,7 @@ template <class T> struct Network {
           store(rows + (degree + 1) * chunk, local.residual[0]);
         }
         for (int64_t i = 0; i < layer.out; ++i) {
-          V<T> phi[backward ? 2 : 1];
+          V<T> phi[orders];
           local.edge(coef + (j * layer.out + i) * (size + 1), int(size), phi);
           store(y + i * chunk + b, load(y + i * chunk + b) + phi[0]);
           if constexpr (backward) store(state.slope.get() + (j * layer.out + i) * chunk + b, phi[1]);
@@ -134,21 +139,23 @@ template <class T> struct Network {
   // ---- backward ------------------------------------------------------------------------------------------------------
 
   // dense[k][b] = B_k(x_b) from the local functions; row `size` is the residual function.
-  static void spread(const NetworkLayer<T>& layer, const LayerState& state, int64_t j, T* dense) {
-    const int degree = layer.degree, window = degree + 1;
+  template <int degree> static void spread(const NetworkLayer<T>& layer, const LayerState& state, int64_t j, T* dense) {
+    constexpr int window = degree + 1;
+    const int intervals = layer.intervals;
     const T* rows = state.basis.get() + j * (degree + 2) * chunk;
     for (int b = 0; b < chunk; b += L) {
       const VI<T> interval = *(const VI<T>*)(state.interval.get() + j * chunk + b);
-      V<T> w[max_degree + 1], sum[max_degree + 2] = {};
+      V<T> w[window], sum[window] = {};
       for (int m = 0; m < window; ++m) w[m] = load(rows + m * chunk + b);
-      for (int s = 0; s < layer.intervals; ++s) {
+      for (int s = 0; s < intervals; ++s) {
         const VI<T> here = interval == s;
         for (int m = 0; m < window; ++m) sum[m] = here ? w[m] : sum[m];
         store(dense + s * chunk + b, sum[0]);
-        for (int m = 0; m < window; ++m) sum[m] = sum[m + 1];
+        for (int m = 0; m < degree; ++m) sum[m] = sum[m + 1];
+        sum[degree] = V<T>{};
       }
-      for (int m = 0; m < degree; ++m) store(dense + (layer.intervals + m) * chunk + b, sum[m]);
-      store(dense + layer.size() * chunk + b, load(rows + (degree + 1) * chunk + b));
+      for (int m = 0; m < degree; ++m) store(dense + (intervals + m) * chunk + b, sum[m]);
+      store(dense + (intervals + degree) * chunk + b, load(rows + (degree + 1) * chunk + b));
     }
   }
 
@@ -158,27 +165,31 @@ template <class T> struct Network {
       const NetworkLayer<T>& layer = a.layers[l];
       LayerState& kept = state.layers[l];
       const T* g = state.g.get();
-      const int64_t size = layer.size(), used = layer.rows();
+      const int64_t used = layer.rows();
+      alignas(64) T partial[L * L] = {};
       for (int64_t i = 0; i < layer.out; ++i) {
-        V<T> total = load(kept.bias_sums.get() + i * L);
+        V<T> total{};
         for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
-        store(kept.bias_sums.get() + i * L, total);
+        kept.bias_sums[i] += sum_lanes<T>(total);
       }
       for (int64_t j = 0; j < layer.in; ++j) {
-        spread(layer, kept, j, state.dense.get());
+        with_degree(layer.degree, [&](auto degree) { spread<degree>(layer, kept, j, state.dense.get()); });
         for (int64_t i = 0; i < layer.out; ++i) {
           V<T> slopes[vectors];
           for (int v = 0; v < vectors; ++v) slopes[v] = load(g + i * chunk + v * L);
-          T* sums = kept.sums.get() + (j * layer.out + i) * (size + 1) * L;
-          for (int64_t k = 0; k < used; ++k) {
-            const T* row = state.dense.get() + k * chunk;
-            V<T> even = load(sums + k * L), odd{};
+          T* sums = kept.sums.get() + (j * layer.out + i) * padded_size(layer);
+          for (int64_t k0 = 0; k0 < used; k0 += L) {
+            for (int64_t k = k0; k < std::min(used, k0 + L); ++k) {
+              const T* row = state.dense.get() + k * chunk;
+              V<T> even{}, odd{};
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; v += 2) {
-              even += slopes[v] * load(row + v * L);
-              odd += slopes[v + 1] * load(row + (v + 1) * L);
+              for (int v = 0; v < vectors; v += 2) {
+                even += slopes[v] * load(row + v * L);
+                odd += slopes[v + 1] * load(row + (v + 1) * L);
+              }
+              store(partial + (k - k0) * L, even + odd);
             }
-            store(sums + k * L, even + odd);
+            store(sums + k0, load(sums + k0) + sums_of<T>(partial));
           }
         }
         if (l > 0 || need_dx)
@@ -221,24 +232,13 @@ template <class T> struct Network {
     const int64_t n = tasks(threads), out = last();
     const T scale = T(2) / T(std::max<int64_t>(1, a.batch * out));
     std::vector<std::unique_ptr<State>> states(n);
+    for (auto& state : states) state.reset(new State(*this, true));
     threads.run(n, [&](int64_t task) {
-      states[task].reset(new State(*this, true));
       State& state = *states[task];
       for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
         const int count = int(std::min<int64_t>(chunk, end - b0));
         forward<true>(state, b0, count);
-        for (int64_t i = 0; i < out; ++i) {
-          T* g = state.g.get() + i * chunk;
-          for (int b = 0; b < chunk; ++b) {
-            if (b >= count) g[b] = 0;
-            else if (!a.target) g[b] = a.g[(b0 + b) * out + i];
-            else {
-              const T error = state.y[i * chunk + b] - a.target[(b0 + b) * out + i];
-              g[b] = scale * error;
-              state.loss += double(error) * error;
-            }
-          }
-        }
+        outer_gradient(state, b0, count, scale);
         backward(state, a.dx != nullptr);
         if (a.dx)
           for (int b = 0; b < count; ++b)
@@ -253,24 +253,43 @@ template <class T> struct Network {
     for (int64_t l = 0; l < a.count; ++l) collect(states, l);
   }
 
-  // Adds the lanes and the threads, in a fixed order.
+  // state.g of the outputs: as given, or that of the mean squared error; zero past the last sample.
+  void outer_gradient(State& state, int64_t b0, int count, T scale) const {
+    const int64_t out = last();
+    const T* from = (a.target ? a.target : a.g) + b0 * out;
+    for (int64_t i = 0; i < out; ++i) {
+      T* g = state.g.get() + i * chunk;
+      const T* y = state.y.get() + i * chunk;
+      for (int b = 0; b < count; ++b) g[b] = from[b * out + i];
+      for (int b = count; b < chunk; ++b) g[b] = a.target ? y[b] : T(0);
+      if (!a.target) continue;
+      V<T> squares{};
+      for (int b = 0; b < chunk; b += L) {
+        const V<T> error = load(y + b) - load(g + b);
+        squares += error * error;
+        store(g + b, scale * error);
+      }
+      state.loss += sum_lanes<T>(squares);
+    }
+  }
+
+  // Adds the parts of the threads, in a fixed order.
   void collect(const std::vector<std::unique_ptr<State>>& states, int64_t l) const {
     const NetworkLayer<T>& layer = a.layers[l];
-    const int64_t size = layer.size(), rows = layer.rows(), edges = layer.in * layer.out;
+    const int64_t rows = layer.rows();
     if (layer.dcoef)
       for (int64_t j = 0; j < layer.in; ++j)
-        for (int64_t i = 0; i < layer.out; ++i)
-          for (int64_t k = 0; k < rows; ++k) {
-            V<T> total{};
-            for (const auto& state : states) total += load(state->layers[l].sums.get() + ((j * layer.out + i) * (size + 1) + k) * L);
-            layer.dcoef[(j * rows + k) * layer.out + i] = sum_lanes<T>(total);
+        for (int64_t k = 0; k < rows; ++k)
+          for (int64_t i = 0; i < layer.out; ++i) {
+            T total = 0;
+            for (const auto& state : states) total += state->layers[l].sums[(j * layer.out + i) * padded_size(layer) + k];
+            layer.dcoef[(j * rows + k) * layer.out + i] = total;
           }
-    (void)edges;
     if (layer.dbias)
       for (int64_t i = 0; i < layer.out; ++i) {
-        V<T> total{};
-        for (const auto& state : states) total += load(state->layers[l].bias_sums.get() + i * L);
-        layer.dbias[i] = sum_lanes<T>(total);
+        T total = 0;
+        for (const auto& state : states) total += state->layers[l].bias_sums[i];
+        layer.dbias[i] = total;
       }
   }
 

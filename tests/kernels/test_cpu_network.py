@@ -1,0 +1,139 @@
+"""Whole networks in one native call agree with the reference, layer by layer and step by step."""
+
+import pytest
+import torch
+from torch.func import functional_call, jacrev
+
+from edgewise import KAN, BSpline, use_backend
+from edgewise.kernels import CurveLayer, EdgeSpec
+from edgewise.kernels.cpu import load, network
+
+pytestmark = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
+
+CASES = [
+    ([2, 5, 1], BSpline(5, 3), "silu"),
+    ([3, 4, 2], BSpline(7, 2), None),
+    ([1, 3, 3], BSpline(40, 5, "uniform"), "identity"),
+    ([4, 8, 8, 1], BSpline(20, 3), "silu"),
+    ([2, 2], BSpline(1, 1), "silu"),
+    ([5, 20, 3], BSpline(12, 4), "silu"),
+]
+
+
+def problem(widths, basis, residual, batch=300):
+    generator = torch.Generator().manual_seed(0)
+    model = KAN(widths, basis, residual=residual, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.normal_(std=0.3, generator=generator)  # larger curves would leave the grid and amplify rounding
+    x = torch.randn(batch, widths[0], dtype=torch.float64, generator=generator)
+    x[:3, 0] = torch.tensor([-1.0, 1.0, 40.0])[:batch]
+    return model, x, torch.randn(batch, widths[-1], dtype=torch.float64, generator=generator)
+
+
+def layers_of(model):
+    return [CurveLayer(m.coef, m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in model.layers]
+
+
+def by_reference(model, x):
+    with use_backend("reference"):
+        return model(x)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("batch", [0, 1, 7, 300])
+def test_values_and_gradients(case, batch):
+    model, x, g = problem(*case, batch=batch)
+    x.requires_grad_()
+    y = network.apply(layers_of(model), x)
+    expected = by_reference(model, x)
+    torch.testing.assert_close(y, expected, rtol=1e-10, atol=1e-10)
+    inputs = [x, *model.parameters()]
+    for actual, wanted in zip(torch.autograd.grad(y, inputs, g), torch.autograd.grad(expected, inputs, g), strict=True):
+        torch.testing.assert_close(
+            actual, wanted, rtol=1e-9, atol=1e-9 * (1 + wanted.abs().amax() if wanted.numel() else 1)
+        )
+
+
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_jacobian_and_gauss_newton(case):
+    model, x, target = problem(*case, batch=40)
+    y, jacobian = network.jacobian(layers_of(model), x)
+    torch.testing.assert_close(y, by_reference(model, x), rtol=1e-10, atol=1e-10)
+
+    def f(parameters):
+        with use_backend("reference"):
+            return functional_call(model, parameters, (x,))
+
+    by_name = jacrev(f)(dict(model.named_parameters()))
+    names = [f"layers.{n}.{p}" for n in range(len(model.layers)) for p in ("coef", "bias")]
+    expected = torch.cat([by_name[name].flatten(2) for name in names], dim=2)
+    torch.testing.assert_close(jacobian, expected, rtol=1e-9, atol=1e-8)
+    weight = torch.rand_like(target)
+    rows, w, r = expected.flatten(0, 1), weight.flatten(), (y - target).flatten()
+    hessian, gradient, loss = network.gauss_newton(layers_of(model), x, target, weight, rows=16)
+    for actual, wanted in (
+        (hessian, rows.T @ (rows * w[:, None])),
+        (gradient, rows.T @ (r * w)),
+        (loss, (w * r * r).sum()),
+    ):
+        torch.testing.assert_close(actual / wanted.abs().amax(), wanted / wanted.abs().amax(), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_native_steps_are_adam(threads):
+    model, x, target = problem([2, 5, 1], BSpline(5, 3), "silu", batch=700)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        steps = network.TrainingSteps(layers_of(model), lr=1e-2, weight_decay=0.1)
+        losses = [steps.step(x, target).item() for _ in range(20)]
+    finally:
+        torch.set_num_threads(before)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+    for loss in losses:
+        optimizer.zero_grad()
+        expected = torch.nn.functional.mse_loss(by_reference(model, x), target)
+        expected.backward()
+        optimizer.step()
+        assert loss == pytest.approx(expected.item(), rel=1e-9)
+    trained = [p.clone() for p in model.parameters()]
+    steps.write_back()
+    for wanted, actual in zip(trained, model.parameters(), strict=True):
+        torch.testing.assert_close(actual.detach(), wanted.detach(), rtol=1e-8, atol=1e-8)
+
+
+def test_says_why_not():
+    model, x, _ = problem([2, 40, 1], BSpline(5, 3), "silu")
+    assert "more than" in network.refuses(layers_of(model), x)
+    assert "float32" in network.refuses(layers_of(model), x.float())
+    with pytest.raises(ValueError, match="cannot be trained"):
+        network.TrainingSteps(layers_of(model))
+
+
+def test_a_model_runs_whole_unless_its_layers_are_watched():
+    model, x, _ = problem([2, 5, 1], BSpline(5, 3), "silu")
+    x.requires_grad_()
+    y = model(x)
+    assert type(y.grad_fn).__name__ == "NetworkFunctionBackward"
+    seen = []
+    handle = model.layers[1].register_forward_hook(lambda *args: seen.append(args))
+    watched = model(x)
+    handle.remove()
+    assert len(seen) == 1
+    torch.testing.assert_close(watched, y)
+    with use_backend("reference"):
+        assert type(model(x).grad_fn).__name__ == "AddBackward0"
+
+
+def test_higher_derivatives_and_transforms():
+    model, x, _ = problem([2, 4, 1], BSpline(5, 4), "silu", batch=6)
+    x = (torch.rand_like(x) * 1.6 - 0.8).requires_grad_()
+    assert torch.autograd.gradgradcheck(model, x)
+    tangent = torch.randn_like(x)
+    _, actual = torch.func.jvp(model, (x,), (tangent,))
+    with use_backend("reference"):
+        _, expected = torch.func.jvp(model, (x,), (tangent,))
+        hessian = torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x), hessian)
