@@ -40,4 +40,10 @@ from edgewise.trace import (
     outside_grid as outside_grid,
     trace as trace,
 )
-from edgewise.viz import Diagram as Diagram, diagram as diagram
+from edgewise.viz import (
+    Diagram as Diagram,
+    diagram as diagram,
+    plot as plot,
+    plot_edge as plot_edge,
+    plot_history as plot_history,
+)

@@ -29,6 +29,11 @@ def diagram(
 ) -> Diagram:
     """The picture of a network as data.
 
+    >>> import edgewise as ew
+    >>> picture = ew.diagram(ew.KAN([2, 5, 1]))
+    >>> picture.widths, len(picture.edges), picture.edges[0].kind
+    ((2, 5, 1), 15, 'curve')
+
     Args:
         model: a `KAN`, a `KANLinear`, or an `nn.Sequential` of `KANLinear` and `ProductNodes`.
         x: inputs (samples, in), whose range the curves show; by default points spread over the grid.
