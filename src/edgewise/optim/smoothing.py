@@ -35,9 +35,9 @@ class Smoothing:
     """
 
     network: Network
-    strengths: tuple[Float[Tensor, "S edges"], ...]
-    entries: tuple[Int[Tensor, "edges kk"], ...]
-    numbers: tuple[Int[Tensor, "edges k"], ...]
+    strengths: tuple[Float[Tensor, "S _edges"], ...]
+    entries: tuple[Int[Tensor, "_edges _kk"], ...]
+    numbers: tuple[Int[Tensor, "_edges _k"], ...]
 
     @classmethod
     def weak(cls, network: Network, starts: int, samples: float) -> Smoothing:
