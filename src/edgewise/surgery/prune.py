@@ -26,8 +26,8 @@ def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: fl
         edge: an edge goes when its score is at most this.
         node: a hidden node goes, with all its edges, when the scores of its outgoing edges sum to at most this.
 
-    The shapes stay; `compact` removes the nodes that no edge reaches any more. What a removed edge contributed on average
-    is gone with it: fit again afterwards.
+    The shapes stay; `compact` removes the nodes that no edge reaches any more. What a removed edge contributed on
+    average is gone with it: fit again afterwards.
 
     >>> import torch, edgewise as ew
     >>> model = ew.KAN([2, 5, 1], generator=torch.Generator().manual_seed(0))
