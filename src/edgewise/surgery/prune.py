@@ -26,7 +26,15 @@ def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: fl
         edge: an edge goes when its score is at most this.
         node: a hidden node goes, with all its edges, when the scores of its outgoing edges sum to at most this.
 
-    The shapes stay; `compact` removes the nodes that no edge reaches any more.
+    The shapes stay; `compact` removes the nodes that no edge reaches any more. What a removed edge contributed on
+    average is gone with it: fit again afterwards.
+
+    >>> import torch, edgewise as ew
+    >>> model = ew.KAN([2, 5, 1], generator=torch.Generator().manual_seed(0))
+    >>> x = torch.linspace(-1, 1, 200).reshape(100, 2)
+    >>> small = ew.compact(ew.prune(model, ew.edge_scores(ew.trace(model, x)), node=0.3))
+    >>> small.widths
+    [2, 2, 1]
     """
     layers = kan_layers(model)
     keep: dict[str, Tensor] = {}

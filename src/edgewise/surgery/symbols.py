@@ -37,6 +37,10 @@ def fix(
         fn: a function, or its name in the library.
         affine: the four numbers $(\alpha, \beta, \gamma, \delta)$.
         library: where names are looked up.
+
+    >>> import edgewise as ew
+    >>> ew.fix(ew.KAN([2, 1]), 0, 1, 0, "sin", (2.0, 0.0, 1.0, 0.5)).layers[0].symbolic
+    SymbolicEdges(1->0: sin)
     """
     name, old = find_layer(model, layer)
     check_edge(name, old, source, target)
