@@ -320,9 +320,9 @@ def _symbolic(structure: Structure, y: Tensor, library: Library, seed: int) -> I
     fit = min(fits, key=lambda f: f.error)
     grids = [torch.linspace(low, high, 128, dtype=torch.float64) for low, high in zip(fit.low, fit.high, strict=True)]
     if structure.products == 1 and not structure.sums:
-        yield from _product(structure, fit, grids, library)
+        yield from _product(structure, fit, grids, library, z)
     elif structure.products == 0 and structure.outer.name == "exp":
-        yield from _exponential(structure, fit, grids, library)
+        yield from _exponential(structure, fit, grids, library, y)
         yield from _expanded(structure, fit, grids, z, library)
     elif structure.products == 0 and x.shape[1] == 1:
         yield from _single(structure, fit, grids[0], library)
@@ -332,21 +332,25 @@ def _symbolic(structure: Structure, y: Tensor, library: Library, seed: int) -> I
 
 def _single(structure: Structure, fit: Factors, t: Tensor, library: Library) -> Iterator[Any]:
     values = fit(t[:, None])
-    for term in search_curve(t, values, library, exact=max(1e-12, fit.error**2))[:3]:
+    for term in search_curve(t, values, library, resolution=max(1e-7, fit.error))[:3]:
         yield structure.outer.sympy(term.expression(structure.variables.expressions[0]))
 
 
-def _product(structure: Structure, fit: Factors, grids: list[Tensor], library: Library) -> Iterator[Any]:
+def _product(
+    structure: Structure, fit: Factors, grids: list[Tensor], library: Library, z: Tensor
+) -> Iterator[Any]:
     """A pure product: every factor is known up to its scale, so that compositions can be searched."""
     options = []
     for j, t in enumerate(grids):
         g = fit.curves(j, t)[:, 1]
         g = g / g.abs().amax() * g.mean().sign()
-        options.append(search_curve(t, g, library, exact=max(1e-12, (3 * fit.error) ** 2))[:3])
-    yield from _combined(structure, options, 1.0)
+        options.append(search_curve(t, g, library, resolution=max(1e-7, 2 * fit.error))[:3])
+    yield from _combined(structure, options, z)
 
 
-def _exponential(structure: Structure, fit: Factors, grids: list[Tensor], library: Library) -> Iterator[Any]:
+def _exponential(
+    structure: Structure, fit: Factors, grids: list[Tensor], library: Library, y: Tensor
+) -> Iterator[Any]:
     """exp of a sum is a product of factors exp(h_j)."""
     options = []
     for j, t in enumerate(grids):
@@ -354,16 +358,21 @@ def _exponential(structure: Structure, fit: Factors, grids: list[Tensor], librar
         if h.amax() - h.amin() > 50:
             return
         g = torch.exp(h - h.mean())
-        options.append(search_curve(t, g, library, exact=max(1e-12, (3 * fit.error) ** 2))[:3])
-    yield from _combined(structure, options, math.exp(fit.constant), outer=False)
+        options.append(search_curve(t, g, library, resolution=max(1e-7, 2 * fit.error))[:3])
+    yield from _combined(structure, options, y, outer=False)
 
 
-def _combined(structure: Structure, options: list[list[Any]], scale: float, outer: bool = True) -> Iterator[Any]:
+def _combined(structure: Structure, options: list[list[Any]], z: Tensor, outer: bool = True) -> Iterator[Any]:
+    """The best products of one function per variable, scaled to z."""
     combinations = sorted(itertools.product(*options), key=lambda c: sum(t.bits for t in c))
     for terms in combinations[:3]:
         factors = [t.expression(v) for t, v in zip(terms, structure.variables.expressions, strict=True)]
-        z = reduce(lambda p, q: p * q, factors, sympy.Float(scale, 17))
-        yield structure.outer.sympy(z) if outer else z
+        product = reduce(lambda p, q: p * q, factors)
+        values = [t.value(structure.variables.x[:, j]) for j, t in enumerate(terms)]
+        value = reduce(torch.mul, values)
+        scale = ((value @ z) / (value @ value)).item()
+        if math.isfinite(scale):
+            yield structure.outer.sympy(sympy.Float(scale, 17) * product) if outer else sympy.Float(scale, 17) * product
 
 
 def _expanded(
@@ -432,7 +441,7 @@ def _finish(rough: Any, structure: str, inputs: tuple[sympy.Symbol, ...], data: 
         return None
     (expression,) = snap((expression,), inputs, data.x[few], y[few])
     if expression.atoms(sympy.Float):
-        (expression,), cost = refit_constants((expression,), inputs, data.x, y, steps=10)
+        (expression,) = snap((expression,), inputs, data.x[:2000], y[:2000])
     expression = simplify(expression, inputs, {})
 
     def error(x: Tensor, y: Tensor) -> float:

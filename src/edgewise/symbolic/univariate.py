@@ -50,19 +50,20 @@ class Term:
     """A function of one variable as sympy, with rough numbers, and the bits that it takes to describe the curve."""
 
     expression: Callable[[Any], Any]
+    value: Callable[[Tensor], Tensor]
     bits: float
     missing: float
 
 
 def search_curve(
-    x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, exact: float = 1e-9
+    x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, resolution: float = 1e-7
 ) -> list[Term]:
     """Functions for a curve whose scale and zero are known: of the library, or one outside around one of it.
 
-    The compositions are tried only where no function of the library leaves less than `exact` of the variance.
+    The compositions are tried only where every function of the library leaves more than the resolution of the curve.
     """
-    terms = [_term(c, c.score) for c in search_edge(x, v, library=library)[:4]]
-    if terms and terms[0].missing <= exact:
+    terms = [_term(c, c.score) for c in search_edge(x, v, library=library, resolution=resolution)[:4]]
+    if terms and terms[0].missing <= (3 * resolution) ** 2:
         return terms
     variance = v.var(correction=0)
     for outside, power in itertools.product((None, *OUTSIDES), (0, *MONOMIALS)):
@@ -72,13 +73,13 @@ def search_curve(
         moved = moved if outside is None else outside.undo(moved)
         if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():
             continue
-        for c in search_edge(x, moved, library=library)[:2]:
+        for c in search_edge(x, moved, library=library, resolution=resolution)[:2]:
             back = _value(c, x)
             back = (back if outside is None else outside.redo_torch(back)) * x**-power
             missing = ((back - v).square().mean() / variance).item()
             if math.isfinite(missing):
                 extra = (outside is not None) + (abs(power) + 1) * (power != 0)
-                bits = 0.5 * 32 * math.log2(max(missing, 1e-14)) + BITS_PER_COMPLEXITY * (c.complexity + extra)
+                bits = 0.5 * 32 * math.log2(max(missing, resolution**2)) + BITS_PER_COMPLEXITY * (c.complexity + extra)
                 terms.append(_term(c, bits, outside, power, missing))
     return sorted(terms, key=lambda t: t.bits)
 
@@ -90,7 +91,11 @@ def _term(
         inside = edge_expression(c.fn, c.affine, x)
         return (inside if outside is None else outside.redo(inside)) * x**-power
 
-    return Term(expression, bits, 1 - c.r2 if missing is None else missing)
+    def value(x: Tensor) -> Tensor:
+        inside = _value(c, x)
+        return (inside if outside is None else outside.redo_torch(inside)) * x**-power
+
+    return Term(expression, value, bits, 1 - c.r2 if missing is None else missing)
 
 
 def _value(c: Candidate, x: Tensor) -> Tensor:
@@ -134,7 +139,9 @@ def search_space(
     weights = s[:rank]
     q = u[:, :rank]
     if rank == 1:
-        found = search_edge(x, q[:, 0] * math.sqrt(len(x)), library=library)
+        found = search_edge(
+            x, q[:, 0] * math.sqrt(len(x)), library=library, resolution=resolution / weights[0].item() * math.sqrt(len(x))
+        )
         return [(Member(c.fn, c.affine[0], c.affine[1]),) for c in found[:4]]
     members = _members(x, q, library)
     if len(members) < rank:
