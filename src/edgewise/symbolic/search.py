@@ -109,9 +109,13 @@ def search_edge(
     *,
     library: Library = DEFAULT_LIBRARY,
     margin: float = 0.0,
+    resolution: float = 1e-7,
 ) -> tuple[Candidate, ...]:
-    """The functions that explain the curve v(x), best first; only those defined on the whole range of x."""
-    return search_layer(x[:, None], v[:, None, None], library=library, margin=margin)[0, 0]
+    """The functions that explain the curve v(x), best first; only those defined on the whole range of x.
+
+    Below `resolution`, the relative error of the curve itself, a smaller residual is no argument for a function.
+    """
+    return search_layer(x[:, None], v[:, None, None], library=library, margin=margin, resolution=resolution)[0, 0]
 
 
 def search_layer(
@@ -120,6 +124,7 @@ def search_layer(
     *,
     library: Library = DEFAULT_LIBRARY,
     margin: float = 0.0,
+    resolution: float = 1e-7,
     edges: Tensor | None = None,
 ) -> Mapping[tuple[int, int], tuple[Candidate, ...]]:
     """`search_edge` for every edge (j, i) of a layer at once, or for those where `edges` is True."""
@@ -130,7 +135,7 @@ def search_layer(
     for j in range(x.shape[1]):
         targets = wanted[j].nonzero()[:, 0].tolist()
         if targets:
-            ranked = _search_input(x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin)
+            ranked = _search_input(x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution)
             found |= {(j, i): candidates for i, candidates in zip(targets, ranked, strict=True)}
     return found
 
@@ -196,7 +201,11 @@ def _check_curves(x: Tensor, v: Tensor) -> None:
 
 
 def _search_input(
-    x: Float[Tensor, " samples"], v: Float[Tensor, "edges samples"], functions: tuple[SymbolicFn, ...], margin: float
+    x: Float[Tensor, " samples"],
+    v: Float[Tensor, "edges samples"],
+    functions: tuple[SymbolicFn, ...],
+    margin: float,
+    resolution: float,
 ) -> list[tuple[Candidate, ...]]:
     """The ranked candidates of all edges that leave one input."""
     spread = v.std(-1, correction=0)
@@ -228,12 +237,12 @@ def _search_input(
             alpha, beta = inner[f, e].tolist()
             a = alpha / half.item()
             b = beta - a * middle.item()
-            candidates.append(_judge(fn, a, b, x, curve))
+            candidates.append(_judge(fn, a, b, x, curve, resolution))
         ranked.append(tuple(sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))))
     return ranked
 
 
-def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor) -> Candidate:
+def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution: float) -> Candidate:
     """The candidate with inner numbers (a, b): the outer ones by least squares, and its evidence."""
     f = fn(a * x + b)
     mean = f.mean()
@@ -251,18 +260,17 @@ def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor) -> Candidat
         rmse=residual.square().mean().sqrt().item(),
         max_error=residual.abs().amax().item(),
         complexity=fn.complexity,
-        score=_description_length(missing, fn.complexity, len(x), lost),
+        score=_description_length(max(missing, resolution**2), fn.complexity, len(x), lost),
     )
 
 
 def _description_length(missing: float, complexity: float, points: int, lost: float) -> float:
     r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
 
-    Neighbouring points of a curve repeat each other, so n counts at most 32 of them; below $10^{-14}$ the residual is
-    rounding and simplicity alone decides. The last term charges for cancellation: a huge function whose far end
+    Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for cancellation: a huge function whose far end
     imitates another one needs that many more digits in its numbers.
     """
-    accuracy = 0.5 * min(points, 32) * math.log2(max(missing, 1e-14))
+    accuracy = 0.5 * min(points, 32) * math.log2(missing)
     return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2
 
 

@@ -1,0 +1,173 @@
+r"""Sums of curves and of products of curves, fitted to data: the structure behind a law, before its functions are known.
+
+$$ z \approx c + \sum_j h_j(x_j) + \sum_{m=1}^{M} \prod_j g_{mj}(x_j) $$
+
+with every curve a combination of Chebyshev polynomials: a network of one layer of curves and one of multiplication
+nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few starts, with the linear part eliminated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A fitted sum of curves and products: coefficients of Chebyshev polynomials on [low, high] of each variable.
+
+    Attributes:
+        constant: the constant c.
+        sums: (variables, size) coefficients of h_j, zero for M = 0 without sums; the constant polynomial left out.
+        products: (products, variables, size) coefficients of g_mj.
+        error: root mean square of the residual on the samples held out, in units of the standard deviation of z.
+    """
+
+    low: Tensor
+    high: Tensor
+    constant: float
+    sums: Float[Tensor, "variables size"]
+    products: Float[Tensor, "products variables size"]
+    error: float
+
+    def __call__(self, x: Float[Tensor, "samples variables"]) -> Float[Tensor, " samples"]:
+        return _predict(chebyshev(x, self.low, self.high, self.sums.shape[1]), self.constant, self.sums, self.products)
+
+    def curves(self, j: int, t: Float[Tensor, " points"]) -> Float[Tensor, "points curves"]:
+        """The curves h_j and g_1j ... g_Mj of variable j at t, each scaled by what its term contributes."""
+        t = t[:, None].expand(-1, len(self.low))
+        basis = chebyshev(t, self.low, self.high, self.sums.shape[1])[:, j]
+        scale = self.products.norm(dim=-1).prod(-1) / self.products.norm(dim=-1)[:, j].clamp_min(1e-300)
+        return basis @ torch.cat([self.sums[j : j + 1], self.products[:, j] * scale[:, None]]).T
+
+
+def chebyshev(
+    x: Float[Tensor, "samples variables"], low: Tensor, high: Tensor, size: int
+) -> Float[Tensor, "samples variables size"]:
+    """The polynomials T_0 ... T_{size-1} of every variable, scaled from [low, high] to [-1, 1]."""
+    t = 2 * (x - low) / (high - low) - 1
+    values = [torch.ones_like(t), t]
+    while len(values) < size:
+        values.append(2 * t * values[-1] - values[-2])
+    return torch.stack(values[:size], -1)
+
+
+def fit_factors(
+    x: Float[Tensor, "samples variables"],
+    z: Float[Tensor, " samples"],
+    products: int,
+    *,
+    sums: bool = True,
+    size: int = 8,
+    starts: int = 3,
+    steps: int = 30,
+    seed: int = 0,
+) -> Factors:
+    """Fit the structure with so many products; the last fifth of the samples is held out to judge it.
+
+    Args:
+        x: samples; shuffled ones, since the last fifth is held out.
+        z: the target.
+        products: the number M.
+        sums: include the constant and the curves h_j; without them a single product is a pure one.
+        size: polynomials per curve.
+        starts: random starts where M > 0, of which the best is taken.
+        steps: Levenberg-Marquardt steps per start.
+        seed: of the starts.
+    """
+    low, high = x.amin(0), x.amax(0)
+    basis = chebyshev(x, low, high, size)
+    cut = len(x) - max(len(x) // 5, 1)
+    spread = z.std(correction=0)
+    w = z / spread
+    linear = _linear_design(basis, sums)
+    best: tuple[float, Tensor, Tensor] | None = None
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(starts if products else 1):
+        g = _start(products, x.shape[1], size, generator)
+        g, l = _minimise(basis[:cut], linear[:cut], w[:cut], g, steps)
+        r = w[cut:] - linear[cut:] @ l - _products(basis[cut:], g).sum(-1)
+        error = r.square().mean().sqrt().item()
+        if best is None or error < best[0]:
+            best = error, g, l
+        if error < 1e-7:
+            break
+    assert best is not None
+    error, g, l = best
+    if products:
+        g = g.clone()
+        g[:, 0] *= spread
+    constant = l[0].item() * spread.item() if sums else 0.0
+    h = torch.zeros(x.shape[1], size, dtype=x.dtype)
+    if sums:
+        h[:, 1:] = (l[1:] * spread).view(x.shape[1], size - 1)
+    return Factors(low, high, constant, h, g, error)
+
+
+def _start(products: int, variables: int, size: int, generator: torch.Generator) -> Tensor:
+    g = 0.3 * torch.randn(products, variables, size, generator=generator, dtype=torch.float64)
+    g *= 0.5 ** torch.arange(size)
+    g[..., 0] += 1.0 - 0.6 * torch.rand(products, variables, generator=generator, dtype=torch.float64)
+    g[..., 1] += torch.randn(products, variables, generator=generator, dtype=torch.float64)
+    return g
+
+
+def _linear_design(basis: Tensor, sums: bool) -> Tensor:
+    """The columns of the constant and of h_j, without the constant polynomial of each."""
+    n = len(basis)
+    return torch.cat([basis.new_ones(n, 1), basis[:, :, 1:].flatten(1)], 1) if sums else basis.new_zeros(n, 0)
+
+
+def _products(basis: Tensor, g: Tensor) -> Float[Tensor, "samples products"]:
+    return torch.einsum("njk,mjk->nmj", basis, g).prod(-1)
+
+
+def _predict(basis: Tensor, constant: float, sums: Tensor, products: Tensor) -> Tensor:
+    return constant + torch.einsum("njk,jk->n", basis, sums) + _products(basis, products).sum(-1)
+
+
+def _minimise(basis: Tensor, linear: Tensor, w: Tensor, g: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Variable projection: the linear part is eliminated by a QR factorisation, the products take damped steps."""
+    q = torch.linalg.qr(linear).Q if linear.shape[1] else linear
+
+    def across(v: Tensor) -> Tensor:
+        return v - q @ (q.T @ v)
+
+    target = across(w)
+    if g.numel():
+        cost, mu, grow = torch.inf, 1e-2, 2.0
+        r, J, trial = target, basis, g
+        for _ in range(steps):
+            values = torch.einsum("njk,mjk->nmj", basis, trial)
+            new_r = target - across(values.prod(-1).sum(-1))
+            new_cost = new_r.square().mean().item()
+            if new_cost < cost:
+                done = new_cost > cost * (1 - 1e-4) or new_cost < 1e-26
+                cost, r, g = new_cost, new_r, trial
+                if done:
+                    break
+                mu, grow = max(mu / 4, 1e-13), 2.0
+                J = across((_others(values)[..., None] * basis[:, None]).flatten(1))
+                gram, slope = J.T @ J, J.T @ r
+            else:
+                mu, grow = mu * grow, grow * 2
+                if mu > 1e6 or not cost < torch.inf:
+                    break
+            damped = gram + mu * torch.diag(gram.diagonal().clamp_min(1e-9 * gram.diagonal().amax()))
+            factor, failed = torch.linalg.cholesky_ex(damped)
+            if failed:
+                mu *= 10
+                continue
+            trial = g + torch.cholesky_solve(slope[:, None], factor).view(g.shape)
+    rest = w - _products(basis, g).sum(-1) if g.numel() else w
+    l = torch.linalg.lstsq(linear, rest[:, None]).solution[:, 0] if linear.shape[1] else linear.new_zeros(0)
+    return g, l
+
+
+def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
+    """For every variable the product of all the others, safe where one of them is zero."""
+    count = values.shape[-1]
+    return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
