@@ -53,7 +53,7 @@ def add_lotra(
         generator: source of randomness of the initial factors.
     """
     layers = select_layers(model, where)
-    _check_name(model, name)
+    check_name(model, name)
     patterns = dict(ranks) if isinstance(ranks, Mapping) else {"*": ranks}
     chosen = {layer: _ranks_of(layer, patterns, layers) for layer in layers}
     _check_ranks(layers, chosen, form)
@@ -159,18 +159,8 @@ def attach(
     return factors
 
 
-def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
-    """The names that match some pattern; every pattern must match one."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = {name for name in names if fnmatchcase(name, pattern)}
-        if not matches:
-            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
-        found |= matches
-    return found
-
-
-def _check_name(model: nn.Module, name: str) -> None:
+def check_name(model: nn.Module, name: str) -> None:
+    """Raise `ValueError` unless a new adapter can have that name."""
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(f"an adapter's name must be an identifier and no method of a dictionary, got {name!r}")
     if name in adapter_names(model):
@@ -180,6 +170,17 @@ def _check_name(model: nn.Module, name: str) -> None:
     for layer, module in model.named_modules():
         if isinstance(module, KANLinear) and not isinstance(module.adapter, Adapters | None):
             raise ValueError(f"layer {layer!r} has an adapter of another kind, {type(module.adapter).__name__}")
+
+
+def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
+    """The names that match some pattern; every pattern must match one."""
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = {name for name in names if fnmatchcase(name, pattern)}
+        if not matches:
+            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
+        found |= matches
+    return found
 
 
 def _ranks_of(name: str, patterns: Mapping[str, Ranks | None], layers: Iterable[str]) -> Ranks | None:

@@ -83,8 +83,9 @@ class Factors(nn.Module):
         self.multipliers = dict.fromkeys(self.form.factors, 1.0)
         for name, indices in self.form.factors.items():
             size = tuple(self.sizes[index] for index in indices)
-            spread = 1.0 if name == "target" else self.fan_in(name) ** -0.5
-            value = _draw(size, spread, generator).to(device=device, dtype=dtype or torch.get_default_dtype())
+            value = _draw(size, self.spread(name), generator).to(
+                device=device, dtype=dtype or torch.get_default_dtype()
+            )
             self.register_parameter(name, nn.Parameter(value))
         if zero is not None:
             nn.init.zeros_(getattr(self, self.form.core if zero == "core" else zero))
@@ -118,6 +119,10 @@ class Factors(nn.Module):
         later = {"i"}.union(*list(self.form.factors.values())[list(self.form.factors).index(name) + 1 :])
         summed = set(self.form.factors[name]) - later
         return math.prod(activity if index == "k" else self.sizes[index] for index in summed)
+
+    def spread(self, name: str) -> float:
+        """The RMS of the entries of a factor at the start."""
+        return 1.0 if name == "target" else self.fan_in(name) ** -0.5
 
     def numel(self) -> int:
         """The number of trained numbers."""
