@@ -47,7 +47,7 @@ def lotra_groups(
         lr: the base rate; 0.1 to 0.3 suits `mup` with Adam.
         rule: "mup"; "relative", the size of the factor's entries at the start; "calibrated", equal first-order decrease
             of `loss` for every factor of a layer; "identical".
-        optimizer: what the groups are for, "adam" or "sgd": a step of SGD grows with the gradient, so its rates are squared ratios.
+        optimizer: "adam" or "sgd"; a step of SGD grows with the gradient, so that its rates take the squared ratios.
         rest: the rate of everything else that learns (biases, other layers); 0.01 `lr` by default.
         loss: a function of the model, needed by "calibrated".
     """
