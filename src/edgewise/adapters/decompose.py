@@ -8,8 +8,9 @@ $$ \max_n t_n \le \|A - \hat A\|_F^2 \le \sum_n t_n $$
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -28,7 +29,7 @@ def tucker(
         tolerance: stop where a sweep gains less than this share of the norm.
     """
     if len(ranks) != tensor.ndim or any(not 1 <= r <= n for r, n in zip(ranks, tensor.shape, strict=False)):
-        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} needs a rank from 1 to its length per axis, got {ranks}")
+        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} needs a rank per axis, 1 to its length; got {ranks}")
     factors = [_leading(tensor, axis, rank) for axis, rank in enumerate(ranks)]
     core = project(tensor, factors)
     for _ in range(sweeps):
@@ -44,7 +45,7 @@ def tucker(
 def compose(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """The tensor of a core and one matrix per axis."""
     for axis, factor in enumerate(factors):
-        core = torch.tensordot(factor, core, dims=([1], [axis])).movedim(0, axis)
+        core = _times(factor, core, axis)
     return core
 
 
@@ -52,7 +53,7 @@ def project(tensor: Tensor, factors: Sequence[Tensor], *, but: int | None = None
     """The tensor in the coordinates of the matrices, on every axis but one."""
     for axis, factor in enumerate(factors):
         if axis != but:
-            tensor = torch.tensordot(factor.T, tensor, dims=([1], [axis])).movedim(0, axis)
+            tensor = _times(factor.T, tensor, axis)
     return tensor
 
 
@@ -74,17 +75,36 @@ def unfold(tensor: Tensor, axis: int) -> Float[Tensor, "length rest"]:
 def ranks_within(tensor: Tensor, tolerance: float) -> list[int]:
     r"""Small ranks whose truncation is sure to have $\|A - \hat A\|_F \le$ tolerance $\cdot \|A\|_F$."""
     budget = (tolerance * tensor.norm().item()) ** 2
-    return _shrunk(tensor, lambda ranks, error: error <= budget)
+    *_, (ranks, _) = itertools.takewhile(lambda step: step[1] <= budget, shrinking_ranks(tensor))
+    return ranks
 
 
 def ranks_of_size(tensor: Tensor, numel: int) -> list[int]:
-    """The ranks of a Tucker form of at most that many numbers, those of the least error bound found greedily."""
-    steps: list[list[int]] = []
-    _shrunk(tensor, lambda ranks, error: not steps.append(ranks))
-    for ranks in steps:
+    """The ranks of a Tucker form of at most that many numbers on the path of `shrinking_ranks`."""
+    for ranks, _ in shrinking_ranks(tensor):
         if tucker_numel(tensor.shape, ranks) <= numel:
             return ranks
     raise ValueError(f"no Tucker form of a tensor of shape {tuple(tensor.shape)} has as few as {numel} numbers")
+
+
+def shrinking_ranks(tensor: Tensor) -> Iterator[tuple[list[int], float]]:
+    """Ranks from the full ones down to 1, with the bound of the squared error of their truncation.
+
+    Every step takes one rank away, the one that saves most numbers per error.
+    """
+    left = [t.tolist() for t in tails(tensor)]
+    ranks = list(tensor.shape)
+    while True:
+        yield ranks, sum(t[r] for t, r in zip(left, ranks, strict=True))
+        options = []
+        for axis, rank in enumerate(ranks):
+            if rank > 1:
+                smaller = [*ranks[:axis], rank - 1, *ranks[axis + 1 :]]
+                saved = tucker_numel(tensor.shape, ranks) - tucker_numel(tensor.shape, smaller)
+                options.append(((left[axis][rank - 1] - left[axis][rank]) / saved, smaller))
+        if not options:
+            return
+        ranks = min(options)[1]
 
 
 def tucker_numel(shape: Sequence[int], ranks: Sequence[int]) -> int:
@@ -92,27 +112,9 @@ def tucker_numel(shape: Sequence[int], ranks: Sequence[int]) -> int:
     return math.prod(ranks) + sum(n * r for n, r in zip(shape, ranks, strict=True))
 
 
-def _shrunk(tensor: Tensor, allowed: Callable[[list[int], float], bool]) -> list[int]:
-    """Take away one rank at a time, the one that saves most numbers per error, while the outcome is allowed."""
-    left = [t.tolist() for t in tails(tensor)]
-    ranks = list(tensor.shape)
-    while True:
-        options = []
-        for axis, rank in enumerate(ranks):
-            smaller = [*ranks[:axis], rank - 1, *ranks[axis + 1 :]]
-            if rank == 1 or any(r * r > math.prod(smaller) for r in smaller):  # a rank above the product of the others
-                continue
-            added = left[axis][rank - 1] - left[axis][rank]
-            saved = tucker_numel(tensor.shape, ranks) - tucker_numel(tensor.shape, smaller)
-            options.append((added / saved, smaller))
-        options = [
-            (cost, smaller)
-            for cost, smaller in options
-            if allowed(smaller, sum(t[r] for t, r in zip(left, smaller, strict=True)))
-        ]
-        if not options:
-            return ranks
-        ranks = min(options)[1]
+def _times(matrix: Tensor, tensor: Tensor, axis: int) -> Tensor:
+    """The mode-n product: the matrix applied to every fibre along an axis."""
+    return (tensor.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
 
 
 def _leading(tensor: Tensor, axis: int, rank: int) -> Float[Tensor, "length rank"]:

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from edgewise.adapters._slot import Adapters, adapted_layers, adapter_names, require_adapter, slot
-from edgewise.nn import KANLinear
+from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.nn.factors import Factors, Ranks, largest_ranks, requested_ranks
+from edgewise.surgery._layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
 Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
@@ -77,7 +78,8 @@ def merge(model: M, names: Iterable[str] | None = None) -> M:
     require_adapter(model)
     for name in names or ():
         require_adapter(model, name)
-    new = copy.deepcopy(model)
+    slims = {name: layer for name, layer in adapted_layers(model).items() if isinstance(layer, SlimKANLinear)}
+    new = with_layers(model, {name: layer.dense() for name, layer in slims.items()})
     for layer in adapted_layers(new).values():
         adapters = slot(layer)
         if names is not None:

@@ -11,7 +11,7 @@ from edgewise.adapters.decompose import ranks_of_size, ranks_within, tucker
 from edgewise.adapters.lotra import Where, select_layers
 from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.nn.factors import Factors, Ranks, clamped_ranks
-from edgewise.surgery import with_layers
+from edgewise.surgery._layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -51,13 +51,15 @@ def slim(
         if layer.adapter is not None:
             raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then make it slim")
         chosen = _ranks(layer, ranks, tolerance, keep)
-        factors = Factors(_shape(layer), "tucker", chosen, zero=None, device=layer.coef.device, dtype=layer.coef.dtype)
+        like = {"device": layer.coef.device, "dtype": layer.coef.dtype}
+        factors = Factors(_shape(layer), "tucker", chosen, zero=None, generator=generator, **like)
         if factors.numel() >= layer.coef.numel():
             continue
-        _fit_(factors, layer)
-        new[name] = SlimKANLinear(layer, factors)
         if init == "random":
-            new[name].reset_parameters(generator)
+            factors.scale_to_(layer.coef.norm().item())
+        else:
+            _fit_(factors, layer)
+        new[name] = SlimKANLinear(layer, factors)
     return with_layers(model, new)
 
 
@@ -86,7 +88,7 @@ def _fit_(factors: Factors, layer: KANLinear) -> None:
         scale = factors.spread(name) * matrix.shape[0] ** 0.5
         getattr(factors, name).copy_(matrix * scale)
         core = core / scale
-    factors.core.copy_(core)
+    factors.get_parameter("core").copy_(core)
 
 
 def _shape(layer: KANLinear) -> tuple[int, int, int]:

@@ -77,7 +77,7 @@ class Factors(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.form, self.shape = find_form(form), tuple(shape)
+        self.form, self.shape = find_form(form), shape
         self.name = form
         self.ranks = clamped_ranks(shape, form, ranks)
         self.multipliers = dict.fromkeys(self.form.factors, 1.0)
@@ -134,6 +134,11 @@ class Factors(nn.Module):
         for name, multiplier in multipliers.items():
             getattr(self, name).mul_(self.multipliers[name] / multiplier)
             self.multipliers[name] = float(multiplier)
+
+    @torch.no_grad()
+    def scale_to_(self, norm: float) -> None:
+        """Scale the core so that the tensor has this norm."""
+        getattr(self, self.form.core).mul_(norm / self().norm())
 
     def extra_repr(self) -> str:
         ranks = ", ".join(f"{index}={size}" for index, size in self.ranks.items())

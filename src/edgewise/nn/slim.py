@@ -27,7 +27,7 @@ class SlimKANLinear(KANLinear):
     """
 
     def __init__(self, layer: KANLinear, factors: Factors) -> None:
-        if factors.shape != tuple(layer.coef.shape):
+        if factors.shape != layer.coef.shape:
             raise ValueError(f"the factors form {factors.shape}, the layer's coef is {tuple(layer.coef.shape)}")
         bare = KANLinear.assemble(
             layer.basis,
@@ -57,9 +57,10 @@ class SlimKANLinear(KANLinear):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Random factors whose product has the norm of the present coefficients."""
         norm, factors = self.coef.norm(), self.factors
-        fresh = Factors(factors.shape, factors.name, list(factors.ranks.values()), zero=None, generator=generator)
-        core = factors.form.core
-        getattr(fresh, core).mul_(norm.cpu() / fresh().norm())
+        fresh = Factors(
+            factors.shape, factors.name, list(factors.ranks.values()), zero=None, generator=generator, dtype=norm.dtype
+        )
+        fresh.scale_to_(norm.item())
         for part in factors.form.factors:
             getattr(factors, part).copy_(fresh.factor(part) / factors.multipliers[part])
 
@@ -75,6 +76,9 @@ class SlimKANLinear(KANLinear):
             symbolic=self.symbolic,
         )
         layer.adapter = copy.deepcopy(self.adapter)
+        learns = {name: p.requires_grad for name, p in self.named_parameters()}
+        for name, parameter in layer.named_parameters():
+            parameter.requires_grad_(learns.get(name, self.coef.requires_grad))
         return layer.train(self.training)
 
     def _factored(self, x: Tensor) -> Tensor | None:
