@@ -41,13 +41,7 @@ def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping
         extra: anything that JSON can hold, found again in `read_header(path)["extra"]`.
     """
     header, tensors = _described(model)
-    header["extra"] = dict(extra or {})
-    try:
-        digest = _digest(_canonical(header), tensors)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`extra` and the settings of the bases must be JSON, without NaN: {error}") from error
-    # One entry: the format keeps several in no certain order, and equal networks shall make equal files.
-    _write(Path(path), to_bytes(tensors, {"edgewise": _canonical(header | {"sha256": digest})}))
+    write_file(path, header | {"extra": dict(extra or {})}, tensors)
 
 
 def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) -> KAN | KANLinear:
@@ -59,21 +53,35 @@ def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) ->
         path: the file.
         library: where the functions of symbols are looked up by name.
     """
-    header, tensors = _read(path)
-    with _as_format_error(path):
+    header, tensors = read_file(path)
+    with as_format_error(path):
         return _built(header, tensors, library)
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header of a saved file: format, structure and `extra`."""
-    return _read(path)[0]
+    return read_file(path)[0]
+
+
+def write_file(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors by name and a JSON object that describes them: what every file of this project is."""
+    # clone: the format refuses tensors that share memory, as tied layers do.
+    tensors = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    shown = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
+    header = {"format": FORMAT, "version": __version__, **header, "tensors": shown}
+    try:
+        digest = _digest(_canonical(header), tensors)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`extra` and the settings of the bases must be JSON, without NaN: {error}") from error
+    # One entry: the format keeps several in no certain order, and equal networks shall make equal files.
+    _write(Path(path), to_bytes(tensors, {"edgewise": _canonical(header | {"sha256": digest})}))
 
 
 def _described(model: KAN | KANLinear) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The structure as JSON and the tensors by name."""
     if not isinstance(model, KAN | KANLinear):
         raise TypeError(f"save writes a KAN or a KANLinear, not a {type(model).__name__}; save its state_dict instead")
-    header: dict[str, Any] = {"format": FORMAT, "version": __version__, "kind": type(model).__name__}
+    header: dict[str, Any] = {"kind": type(model).__name__}
     tensors: dict[str, Tensor] = {}
     if isinstance(model, KAN):
         layers = list(model.layers)
@@ -90,10 +98,7 @@ def _described(model: KAN | KANLinear) -> tuple[dict[str, Any], dict[str, Tensor
         description, parts = _described_layer(n, layer)
         header["layers"].append(description)
         tensors |= {f"layers.{n}.{name}": tensor for name, tensor in parts.items()}
-    # clone: the format refuses tensors that share memory, as tied layers do.
-    tensors = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    header["tensors"] = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
-    return json.loads(json.dumps(header)), tensors
+    return header, tensors
 
 
 def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -123,6 +128,7 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
 
 
 def _built(header: dict[str, Any], tensors: dict[str, Tensor], library: Library) -> KAN | KANLinear:
+    _require(header["kind"] != "adapter", "it holds an adapter; read it with `load_adapter(model, path)`")
     left = dict(tensors)
     layers = []
     for n, description in enumerate(header["layers"]):
@@ -238,8 +244,8 @@ def _check_chain(layers: list[Any]) -> None:
         )
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors, checked against the digest."""
+def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors that `write_file` wrote, checked against their digest."""
     with Path(path).open("rb"):  # a missing file is an OSError that says so
         pass
     try:
@@ -248,7 +254,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except SafetensorError as error:
         raise FileFormatError(f"{os.fspath(path)} is not a safetensors file, or it is damaged: {error}") from error
-    with _as_format_error(path):
+    with as_format_error(path):
         _require("edgewise" in metadata, "it was not written by edgewise.save")
         header = json.loads(metadata["edgewise"])
         _require(metadata["edgewise"] == _canonical(header), "its header is damaged")
@@ -262,7 +268,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
 
 
 @contextlib.contextmanager
-def _as_format_error(path: str | os.PathLike[str]) -> Iterator[None]:
+def as_format_error(path: str | os.PathLike[str]) -> Iterator[None]:
     """Whatever a malformed header trips over is an error of the file, told with its name."""
     try:
         yield

@@ -7,5 +7,37 @@ from edgewise.adapters.lotra import (
     remove_adapter as remove_adapter,
     use_adapters_ as use_adapters_,
 )
+from edgewise.adapters.rates import (
+    lotra_groups as lotra_groups,
+    lotra_ratios as lotra_ratios,
+    reparametrised as reparametrised,
+)
+from edgewise.adapters.slim import expand as expand, slim as slim
+from edgewise.adapters.state import (
+    AdapterState as AdapterState,
+    adapter_state as adapter_state,
+    load_adapter as load_adapter,
+    read_adapter as read_adapter,
+    save_adapter as save_adapter,
+    unmerge as unmerge,
+)
 
-__all__ = ["Adapters", "adapter_names", "add_lotra", "merge", "remove_adapter", "use_adapters_"]
+__all__ = [
+    "AdapterState",
+    "Adapters",
+    "adapter_names",
+    "adapter_state",
+    "add_lotra",
+    "expand",
+    "load_adapter",
+    "lotra_groups",
+    "lotra_ratios",
+    "merge",
+    "read_adapter",
+    "remove_adapter",
+    "reparametrised",
+    "save_adapter",
+    "slim",
+    "unmerge",
+    "use_adapters_",
+]

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from edgewise.adapters._slot import Adapters, adapted_layers, adapter_names, require_adapter, slot
-from edgewise.nn import KANLinear
+from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.nn.factors import Factors, Ranks, largest_ranks, requested_ranks
+from edgewise.surgery._layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
 Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
@@ -53,7 +54,7 @@ def add_lotra(
         generator: source of randomness of the initial factors.
     """
     layers = select_layers(model, where)
-    _check_name(model, name)
+    check_name(model, name)
     patterns = dict(ranks) if isinstance(ranks, Mapping) else {"*": ranks}
     chosen = {layer: _ranks_of(layer, patterns, layers) for layer in layers}
     _check_ranks(layers, chosen, form)
@@ -77,7 +78,8 @@ def merge(model: M, names: Iterable[str] | None = None) -> M:
     require_adapter(model)
     for name in names or ():
         require_adapter(model, name)
-    new = copy.deepcopy(model)
+    slims = {name: layer for name, layer in adapted_layers(model).items() if isinstance(layer, SlimKANLinear)}
+    new = with_layers(model, {name: layer.dense() for name, layer in slims.items()})
     for layer in adapted_layers(new).values():
         adapters = slot(layer)
         if names is not None:
@@ -159,18 +161,8 @@ def attach(
     return factors
 
 
-def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
-    """The names that match some pattern; every pattern must match one."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = {name for name in names if fnmatchcase(name, pattern)}
-        if not matches:
-            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
-        found |= matches
-    return found
-
-
-def _check_name(model: nn.Module, name: str) -> None:
+def check_name(model: nn.Module, name: str) -> None:
+    """Raise `ValueError` unless a new adapter can have that name."""
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(f"an adapter's name must be an identifier and no method of a dictionary, got {name!r}")
     if name in adapter_names(model):
@@ -180,6 +172,17 @@ def _check_name(model: nn.Module, name: str) -> None:
     for layer, module in model.named_modules():
         if isinstance(module, KANLinear) and not isinstance(module.adapter, Adapters | None):
             raise ValueError(f"layer {layer!r} has an adapter of another kind, {type(module.adapter).__name__}")
+
+
+def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
+    """The names that match some pattern; every pattern must match one."""
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = {name for name in names if fnmatchcase(name, pattern)}
+        if not matches:
+            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
+        found |= matches
+    return found
 
 
 def _ranks_of(name: str, patterns: Mapping[str, Ranks | None], layers: Iterable[str]) -> Ranks | None:

@@ -5,6 +5,7 @@ from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
+from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "KANLinear",
     "Library",
     "ProductNodes",
+    "SlimKANLinear",
     "SymbolicEdges",
     "SymbolicFn",
 ]

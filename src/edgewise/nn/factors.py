@@ -77,14 +77,15 @@ class Factors(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.form, self.shape = find_form(form), tuple(shape)
+        self.form, self.shape = find_form(form), shape
         self.name = form
         self.ranks = clamped_ranks(shape, form, ranks)
         self.multipliers = dict.fromkeys(self.form.factors, 1.0)
         for name, indices in self.form.factors.items():
             size = tuple(self.sizes[index] for index in indices)
-            spread = 1.0 if name == "target" else self.fan_in(name) ** -0.5
-            value = _draw(size, spread, generator).to(device=device, dtype=dtype or torch.get_default_dtype())
+            value = _draw(size, self.spread(name), generator).to(
+                device=device, dtype=dtype or torch.get_default_dtype()
+            )
             self.register_parameter(name, nn.Parameter(value))
         if zero is not None:
             nn.init.zeros_(getattr(self, self.form.core if zero == "core" else zero))
@@ -119,6 +120,10 @@ class Factors(nn.Module):
         summed = set(self.form.factors[name]) - later
         return math.prod(activity if index == "k" else self.sizes[index] for index in summed)
 
+    def spread(self, name: str) -> float:
+        """The RMS of the entries of a factor at the start."""
+        return 1.0 if name == "target" else self.fan_in(name) ** -0.5
+
     def numel(self) -> int:
         """The number of trained numbers."""
         return sum(p.numel() for p in self.parameters())
@@ -129,6 +134,11 @@ class Factors(nn.Module):
         for name, multiplier in multipliers.items():
             getattr(self, name).mul_(self.multipliers[name] / multiplier)
             self.multipliers[name] = float(multiplier)
+
+    @torch.no_grad()
+    def scale_to_(self, norm: float) -> None:
+        """Scale the core so that the tensor has this norm."""
+        getattr(self, self.form.core).mul_(norm / self().norm())
 
     def extra_repr(self) -> str:
         ranks = ", ".join(f"{index}={size}" for index, size in self.ranks.items())

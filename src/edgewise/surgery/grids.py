@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis
-from edgewise.nn import KANLinear
+from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.surgery._layers import kan_layers, replaced, require_plain, with_layers
 from edgewise.trace import trace
 
@@ -64,6 +64,10 @@ def adapt_grid_(
         require_plain(name, part.layer)
         if len(part.inputs) == 0:
             raise ValueError(f"layer {name!r} saw no samples; a grid needs some")
+        if isinstance(part.layer, SlimKANLinear):
+            raise ValueError(
+                f"layer {name!r} is slim: its factors belong to its grid; `expand` the model, then adapt the grid"
+            )
         if not torch.isfinite(part.inputs).all():
             raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
     for part in seen.values():

@@ -1,0 +1,159 @@
+"""An adapter away from its model: as a value, and as a small file beside the one of the frozen network."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.adapters._slot import adapted_layers, require_adapter, slot
+from edgewise.adapters.lotra import attach, check_name
+from edgewise.io import FileFormatError, as_format_error, read_file, write_file
+from edgewise.nn import KANLinear
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class AdapterState:
+    """The numbers of one adapter, and what a layer must be to take them.
+
+    Attributes:
+        name: of the adapter.
+        layers: by layer name the settings: form, ranks, and shape, basis, residual and grid range of the layer.
+        tensors: the factors by "layer/factor".
+    """
+
+    name: str
+    layers: Mapping[str, Mapping[str, Any]]
+    tensors: Mapping[str, Tensor]
+
+    def numel(self) -> int:
+        """How many numbers the adapter has."""
+        return sum(t.numel() for t in self.tensors.values())
+
+
+def adapter_state(model: nn.Module, name: str = "default") -> AdapterState:
+    """A copy of the numbers of an adapter."""
+    require_adapter(model, name)
+    layers: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, Tensor] = {}
+    for layer_name, layer in adapted_layers(model).items():
+        if name not in slot(layer).updates:
+            continue
+        factors = slot(layer)[name]
+        layers[layer_name] = {"form": factors.name, "ranks": dict(factors.ranks), **_place(layer)}
+        tensors |= {f"{layer_name}/{part}": factors.factor(part).detach().clone() for part in factors.form.factors}
+    return AdapterState(name, layers, tensors)
+
+
+def save_adapter(
+    model: nn.Module, path: str | os.PathLike[str], name: str = "default", *, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write one adapter to a safetensors file, which is complete or not there at all; the frozen network is not in it.
+
+    Args:
+        model: the adapted model.
+        path: the file; an existing one is replaced.
+        name: of the adapter.
+        extra: anything that JSON can hold, found again in `read_header(path)["extra"]`.
+    """
+    state = adapter_state(model, name)
+    write_file(
+        path, {"kind": "adapter", "name": name, "layers": state.layers, "extra": dict(extra or {})}, state.tensors
+    )
+
+
+def read_adapter(path: str | os.PathLike[str]) -> AdapterState:
+    """The adapter that `save_adapter` wrote. Raises `FileFormatError` (a `ValueError`) for any other file."""
+    header, tensors = read_file(path)
+    with as_format_error(path):
+        if header["kind"] != "adapter":
+            raise FileFormatError(f"it holds a {header['kind']}, not an adapter; read it with `load(path)`")
+        return AdapterState(header["name"], header["layers"], tensors)
+
+
+def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: str | None = None) -> M:
+    """A copy of the model with a saved adapter, active beside those that it has; everything else is frozen.
+
+    Raises `ValueError` where a layer is missing or differs from the one that the adapter was trained in.
+
+    Args:
+        model: the network that the adapter was trained on, or one of the same layers.
+        source: the file, or a state.
+        name: under which the adapter is known; its saved name by default.
+    """
+    state = source if isinstance(source, AdapterState) else read_adapter(source)
+    name = state.name if name is None else name
+    check_name(model, name)
+    layers = dict(model.named_modules())
+    for layer_name, settings in state.layers.items():
+        _check_layer(layer_name, layers.get(layer_name), settings)
+    new = copy.deepcopy(model).requires_grad_(False)
+    for layer_name, settings in state.layers.items():
+        layer = new.get_submodule(layer_name)
+        assert isinstance(layer, KANLinear)
+        _attach(layer, layer_name, name, settings, state.tensors)
+    return new
+
+
+def unmerge(model: M, state: AdapterState) -> M:
+    """A copy of a merged model with the adapter taken out of its coefficients again and put into their slot.
+
+    The coefficients come back to rounding. `merge` leaves its input as it was; keep that where every bit counts.
+    """
+    new = load_adapter(model, state)
+    for layer in adapted_layers(new).values():
+        adapters = slot(layer)
+        if state.name in adapters.updates:
+            with torch.no_grad():
+                layer.coef.sub_(torch.where(layer.mask[:, None], adapters[state.name]().to(layer.coef), 0))
+    return new
+
+
+def _place(layer: KANLinear) -> dict[str, Any]:
+    """What an update of this layer is written in: a change of any of these would change its meaning."""
+    low, high = layer.basis.span(layer.grid.double())
+    return {
+        "shape": list(layer.coef.shape),
+        "basis": layer.basis.to_json(),
+        "residual": layer.residual,
+        "grid": [low.mean().item(), high.mean().item(), layer.grid.double().square().mean().item()],
+    }
+
+
+def _check_layer(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) -> None:
+    if not isinstance(layer, KANLinear):
+        raise ValueError(f"the adapter is for a KANLinear {name!r}, which the model does not have; nothing was loaded")
+    for key, value in _place(layer).items():
+        saved = settings[key]
+        if key == "grid":
+            same = all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(value, saved, strict=True))
+        else:
+            same = value == saved
+        if not same:
+            raise ValueError(
+                f"layer {name!r}: its {key} is {value}, the adapter was trained with {saved}; load it into the network "
+                "that it was trained on"
+            )
+
+
+def _attach(
+    layer: KANLinear, layer_name: str, name: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    factors = attach(layer, name, settings["form"], list(settings["ranks"].values()))
+    for part in factors.form.factors:
+        parameter, saved = getattr(factors, part), tensors.get(f"{layer_name}/{part}")
+        if saved is None or saved.shape != parameter.shape or not torch.isfinite(saved).all():
+            raise ValueError(
+                f"layer {layer_name!r}: the adapter's {part} should be {tuple(parameter.shape)} finite numbers, got "
+                f"{None if saved is None else tuple(saved.shape)}"
+            )
+        with torch.no_grad():
+            parameter.copy_(saved)
