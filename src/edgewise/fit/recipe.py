@@ -90,6 +90,7 @@ class Choice:
     candidate: Candidate
     basis: Basis | None
     value: float
+    error: float
 
 
 @dataclass
@@ -104,6 +105,7 @@ class _Run:
     loss: Loss
     callbacks: Sequence[Callback]
     progress: Progress
+    raw_held: Samples
     start: float = field(default_factory=time.monotonic)
     history: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
@@ -125,6 +127,12 @@ class _Run:
             return min(1.0, (time.monotonic() - self.start) / max(self.recipe.seconds, 1e-9))
         return min(0.99, len(self.history) / USUAL_STAGES)
 
+    @property
+    def final_basis(self) -> Basis | None:
+        """The basis that the result must have; None where it is free."""
+        given = _first_layer(self.model).basis
+        return None if (self.recipe.extend and isinstance(given, BSpline)) or self.recipe.starts == 0 else given
+
     def samples(self, count: int) -> Samples:
         """The first training samples; their order is random."""
         return self.train if count >= len(self.train) else self.train[:count]
@@ -141,16 +149,13 @@ def auto(
 ) -> FitResult:
     """Run the recipe on a float64 model and data; `held` None holds a part of `train` out and polishes on all."""
     warm = recipe.starts == 0
-    scale_outputs = loss.units and not warm
-    units = (
-        Units.of_model(model)
-        if warm
-        else Units.of_data(train.x, train.y, model.out_features, scale_outputs=scale_outputs)
-    )
-    whole = _scaled(train, units, loss)
-    chosen_by = _scaled(held, units, loss) if held is not None else None
-    part, chosen_by = _hold_out(whole, recipe.seed) if chosen_by is None else (whole, chosen_by)
-    run = _Run(recipe, model, units, part, chosen_by, loss, callbacks, progress)
+    if warm:
+        units = Units.of_model(model)
+    else:
+        units = Units.of_data(train.x, train.y, model.out_features, scale_outputs=loss.units)
+    part, chosen_by = _hold_out(train, recipe.seed) if held is None else (train, held)
+    scaled = [_scaled(samples, units, loss) for samples in (part, chosen_by, train)]
+    run = _Run(recipe, model, units, scaled[0], scaled[1], loss, callbacks, progress, chosen_by)
     try:
         if warm:
             at = _descend_from_given(run)
@@ -159,7 +164,7 @@ def auto(
         else:
             _extend(run, _search(run))
         if held is None and run.stopped == "finished":
-            _polish(run, whole)
+            _polish(run, scaled[2])
     except KeyboardInterrupt:
         run.stopped = "interrupted"
     if run.best is None:
@@ -232,8 +237,9 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
 def _rungs(run: _Run) -> list[Basis]:
     """The bases to try, in order: the degrees on ten intervals, then twice the intervals again and again."""
     given = _first_layer(run.model).basis
-    if not run.recipe.extend or not isinstance(given, BSpline):
-        return [given]
+    if run.final_basis is not None:
+        return [run.final_basis]
+    assert isinstance(given, BSpline)
     base = dataclasses.replace(given, knots="clamped")
     degrees = run.recipe.degrees
     first = [dataclasses.replace(base, intervals=10, degree=d) for d in degrees]
@@ -257,7 +263,7 @@ def _stage(
     count = (
         len(samples) if samples.weights is None else float(samples.weights.sum() ** 2 / samples.weights.square().sum())
     )
-    occupied = OCCUPIED if len(at.numbers) == 1 else 0
+    occupied = OCCUPIED if len(at.numbers) == 1 and run.recipe.extend else 0
     smoothing, prior, damping = at.prior is not None, at.prior, at.damping
     network, numbers, gram = at.network, at.numbers, at.gram
     method = LevenbergMarquardt()
@@ -291,9 +297,9 @@ def _stage(
 def _polish(run: _Run, whole: Samples) -> None:
     """The chosen network once more, on all samples."""
     assert run.best is not None
-    value = run.best.value
-    at = _stage(run, run.best.candidate, whole, run.best.basis, 20, every=20, name="polish on all samples")
-    run.best = Choice(at, run.best.basis, value)
+    chosen, run.best = run.best, None
+    at = _stage(run, chosen.candidate, whole, chosen.basis, 20, every=20, name="polish on all samples")
+    run.best = dataclasses.replace(chosen, candidate=at)
 
 
 def _halve(run: _Run, at: Candidate, count: int) -> Candidate:
@@ -311,8 +317,10 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
     held = _held_loss(run, at)
     n = int(torch.where(held.isfinite(), held, torch.inf).argmin())
     value = float(held[n])
-    if math.isfinite(value) and (run.best is None or value < run.best.value):
-        run.best = Choice(at.take(torch.tensor([n])), basis, value)
+    final = run.final_basis
+    if math.isfinite(value) and (run.best is None or value < run.best.value) and final in (None, basis):
+        candidate = at.take(torch.tensor([n]))
+        run.best = Choice(candidate, basis, value, _loss(_model(run, candidate), run.raw_held, run.loss))
     record = {
         "step": run.steps,
         "stage": name,
@@ -322,10 +330,10 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
     }
     run.history.append(record)
     _log.info("fit: %s: %s", name, record)
-    assert run.best is not None
-    run.progress.update(run.fraction, f"{name}, {record['parameters']} parameters", run.best.value**0.5)
+    best = value if run.best is None else run.best.value
+    run.progress.update(run.fraction, f"{name}, {record['parameters']} parameters", best)
     if run.callbacks:
-        seen = State(_model(run, run.best), run.steps, record)
+        seen = State(_model(run, at if run.best is None else run.best.candidate), run.steps, record)
         if any([callback(seen) for callback in run.callbacks]):
             run.stopped = "callback"
 
@@ -341,7 +349,7 @@ def _affordable(run: _Run, network: Network, basis: Basis, steps: int) -> bool:
 
 def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:
     assert run.best is not None
-    model = _model(run, run.best)
+    model = _model(run, run.best.candidate)
     report: dict[str, Any] = {
         "optimizer": "auto",
         "loss_name": run.loss.name,
@@ -350,7 +358,7 @@ def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:
         "seconds": time.monotonic() - run.start,
         "seed": run.recipe.seed,
         "loss": _loss(model, train, run.loss),
-        "validation": run.best.value if held is None else _loss(model, held, run.loss),
+        "validation": run.best.error if held is None else _loss(model, held, run.loss),
         "parameters": run.best.candidate.network.parameters,
         "basis": _first_layer(model).basis.to_json(),
         "smoothed": run.best.candidate.prior is not None,
@@ -359,11 +367,9 @@ def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:
     return FitResult(model, run.history, report)
 
 
-def _model(run: _Run, choice: Choice) -> KAN:
+def _model(run: _Run, at: Candidate) -> KAN:
     units = run.units
-    return choice.candidate.network.model(
-        choice.candidate.numbers, 0, run.model, units.input_affine(), units.output_affine()
-    )
+    return at.network.model(at.numbers, 0, run.model, units.input_affine(), units.output_affine())
 
 
 @torch.no_grad()

@@ -84,9 +84,10 @@ def fit(
     if optimizer in ("auto", "lm"):
         obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
         if obstacle is None:
+            given = optimizer == "lm"
             recipe = Recipe(
-                starts=_default_starts(model) if starts is None else starts,
-                extend=extend,
+                starts=0 if given else _default_starts(model) if starts is None else starts,
+                extend=extend and not given,
                 degrees=tuple(degrees),
                 smoothing=smoothing,
                 steps=40 if steps is None else steps,
