@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.nn import DEFAULT_LIBRARY, Library
@@ -284,7 +283,7 @@ def _structures(variables: Variables, y: Tensor, seed: int, extra: float = 0.0) 
         if not torch.isfinite(z).all() or z.abs().amax() > 1e8 * z.abs().median():
             continue
         for products, sums in ((0, True), (1, False), (1, True), (2, True), (3, True)):
-            if products and d == 1 or (products == 3 and d < 4) or (products == 2 and d == 2 and False):
+            if (products and d == 1) or (products == 3 and d < 4) or (products == 2 and d == 2 and False):
                 continue
             cut = len(x) - max(len(x) // 5, 1)
             best = math.inf
