@@ -1,0 +1,175 @@
+r"""Formulas $y = o + A\,B / C$, where A, B and C are sums of terms $a\,x_j$ and $a\,x_j^2$.
+
+This is a network with one product of three sums, whose edges are quadratics and whose last factor is inverted; many
+laws of nature have the form. Fitted with all terms, then thinned term by term: what is left when the error begins to
+rise is the formula. Zero stays zero (inputs are scaled, not shifted), because $x^2$ is shorter than $(x - 0.2)^2$.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+Array = np.ndarray
+OFFSET = 3
+TRIED = 14
+"""With no more terms than this every removal is tried; with more, the one that the curvature calls cheapest."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A formula in scaled inputs: of every term the factor (0, 1, denominator 2, offset 3), input, power and value."""
+
+    factors: tuple[int, ...]
+    inputs: tuple[int, ...]
+    powers: tuple[int, ...]
+    values: Float[Array, " terms"]
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def columns(self, x: Float[Array, "rows features"]) -> Float[Array, "rows terms"]:
+        """The power of an input that every term multiplies."""
+        return np.column_stack([x[:, j] ** k for j, k in zip(self.inputs, self.powers, strict=True)])
+
+    def sums(self, columns: Float[Array, "rows terms"]) -> list[Array]:
+        """The two factors, the denominator and the offset."""
+        kinds = np.array(self.factors)
+        return [columns[:, kinds == f] @ self.values[kinds == f] for f in range(4)]
+
+    def predict(self, columns: Float[Array, "rows terms"]) -> Float[Array, " rows"]:
+        """The value of the formula."""
+        a, b, c, offset = self.sums(columns)
+        with np.errstate(all="ignore"):
+            return offset + a * b / c
+
+    def jacobian(self, columns: Float[Array, "rows terms"]) -> Float[Array, "rows terms"]:
+        """The derivative by the value of every term."""
+        a, b, c, _ = self.sums(columns)
+        with np.errstate(all="ignore"):
+            slopes = np.stack([b / c, a / c, -a * b / c**2, np.ones_like(a)])
+        return columns * slopes[list(self.factors)].T
+
+    def without(self, n: int) -> Ratio:
+        """The formula without its n-th term."""
+        kept = [m for m in range(len(self)) if m != n]
+        return Ratio(*([part[m] for m in kept] for part in (self.factors, self.inputs, self.powers)), self.values[kept])
+
+    def removable(self) -> list[int]:
+        """The terms that may go: every factor keeps one, and the constant of a factor is its last resort."""
+        return [n for n, f in enumerate(self.factors) if f == OFFSET or self.factors.count(f) > 1]
+
+    def expression(self, symbols: Sequence[sympy.Expr]) -> sympy.Expr:
+        """The formula in these symbols for the scaled inputs, numbers gathered so that each stands once."""
+        values = self.values.copy()
+        kinds = np.array(self.factors)
+        gain = 1.0
+        for f in (0, 1, 2):
+            members = np.flatnonzero(kinds == f)
+            lead = values[members[np.abs(values[members]).argmax()]]
+            values[members] /= lead
+            gain = gain / lead if f == 2 else gain * lead
+        sums = [
+            sympy.Add(
+                *(_number(values[n]) * symbols[self.inputs[n]] ** self.powers[n] for n in np.flatnonzero(kinds == f))
+            )
+            for f in range(4)
+        ]
+        return sympy.Float(gain, 17) * sums[0] * sums[1] / sums[2] + sums[3]
+
+
+def fit_ratio(
+    x: Float[Array, "rows features"], y: Float[Array, " rows"], seed: int, *, starts: int = 10
+) -> list[tuple[Ratio, float]]:
+    """The form with all terms from several starts, on some of the rows; the best first, with its mean square error."""
+    rng = np.random.default_rng(seed)
+    full = _all_terms(x)
+    some = rng.permutation(len(x))[: max(1000, 15 * len(full))]
+    columns = full.columns(x[some])
+    denominator = np.array(full.factors) == 2
+    found = []
+    for _ in range(starts):
+        values = rng.normal(size=len(full))
+        values[denominator] = np.abs(values[denominator])
+        found.append(_fitted(replace(full, values=values), columns, y[some], 25))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def thinned(ratio: Ratio, x: Float[Array, "rows features"], y: Float[Array, " rows"]) -> Iterator[Ratio]:
+    """Remove term after term, each time the one that matters least, and refit; yields every formula on the way."""
+    some = slice(0, max(2000, 15 * len(ratio)))
+    columns = ratio.columns(x)
+    ratio, _ = _fitted(ratio, columns, y, 40)
+    yield ratio
+    while len(ratio) > 2 and ratio.removable():
+        candidates = ratio.removable()
+        if len(ratio) > TRIED:
+            candidates = _cheapest(ratio, columns[some], candidates)[:4]
+        trials = []
+        for n in candidates:
+            trial, error = _fitted(ratio.without(n), np.delete(columns[some], n, axis=1), y[some], 12)
+            trials.append((error, n, trial))
+        error, n, ratio = min(trials, key=lambda trial: trial[0])
+        if not np.isfinite(error):
+            return
+        columns = np.delete(columns, n, axis=1)
+        ratio, _ = _fitted(ratio, columns, y, 20)
+        yield ratio
+
+
+def _cheapest(ratio: Ratio, columns: Array, candidates: list[int]) -> list[int]:
+    r"""The terms by the cost of their removal in the quadratic model, $\theta_n^2 / (H^{-1})_{nn}$."""
+    J = ratio.jacobian(columns)
+    gram = J.T @ J
+    gram += 1e-9 * np.diag(gram).max() * np.eye(len(gram))
+    cost = ratio.values**2 / np.diag(np.linalg.inv(gram))
+    return sorted(candidates, key=lambda n: cost[n])
+
+
+def _all_terms(x: Array) -> Ratio:
+    """Every input and its square in every factor (an input of two values needs no square), and constants."""
+    two_valued = [len(np.unique(column[:1000])) <= 2 for column in x.T]
+    terms = [(j, k) for j in range(x.shape[1]) for k in (1, 2) if k == 1 or not two_valued[j]] + [(0, 0)]
+    every = [(f, *term) for f in range(3) for term in terms] + [(OFFSET, 0, 0)]
+    factors, inputs, powers = zip(*every, strict=True)
+    return Ratio(factors, inputs, powers, np.zeros(len(every)))
+
+
+def _fitted(ratio: Ratio, columns: Array, y: Array, steps: int) -> tuple[Ratio, float]:
+    """Levenberg-Marquardt with multiplicative damping; the mean square error, infinite where it is undefined."""
+
+    def loss(candidate: Ratio) -> float:
+        value = float(np.mean((candidate.predict(columns) - y) ** 2))
+        return value if np.isfinite(value) else np.inf
+
+    error, damping = loss(ratio), 1e-2
+    if not np.isfinite(error):
+        return ratio, error
+    for _ in range(steps):
+        J = ratio.jacobian(columns)
+        gram, slope = J.T @ J, J.T @ (ratio.predict(columns) - y)
+        scale = np.diag(gram) + 1e-12 * np.diag(gram).max()
+        before = error
+        for _ in range(6):
+            try:
+                step = np.linalg.solve(gram + damping * np.diag(scale), slope)
+            except np.linalg.LinAlgError:
+                damping *= 10
+                continue
+            trial = replace(ratio, values=ratio.values - step)
+            value = loss(trial)
+            if value < error:
+                ratio, error, damping = trial, value, max(damping / 10, 1e-12)
+                break
+            damping *= 10
+        if not error < before * (1 - 1e-6):
+            break
+    return ratio, error
+
+
+def _number(value: float) -> sympy.Expr:
+    return sympy.Integer(1) if value == 1 else sympy.Float(value, 17)
