@@ -1,5 +1,7 @@
 """Kolmogorov-Arnold networks: neural networks whose edges carry learnable functions."""
 
+from typing import TYPE_CHECKING, Any
+
 from edgewise._version import __version__ as __version__
 from edgewise.bases import Basis as Basis, BSpline as BSpline
 from edgewise.fit import FitResult as FitResult, fit as fit
@@ -47,3 +49,25 @@ from edgewise.viz import (
     plot_edge as plot_edge,
     plot_history as plot_history,
 )
+
+if TYPE_CHECKING:
+    from edgewise.estimators import (
+        KANAdditive as KANAdditive,
+        KANClassifier as KANClassifier,
+        KANRegressor as KANRegressor,
+    )
+
+_LAZY = {name: "edgewise.estimators" for name in ("KANAdditive", "KANClassifier", "KANRegressor")}
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators are imported when first asked for, because scikit-learn is optional."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LAZY]

@@ -259,19 +259,24 @@ def _encode_column(column: pd.Series, warnings: list[str]) -> list[Feature]:
     import pandas as pd
 
     name = str(column.name)
-    if name.startswith("Unnamed:") and (_is_numeric(column) and (column.diff().iloc[1:] == 1).all()):
+    if name.startswith("Unnamed:") and _is_numeric(column) and (column.diff().iloc[1:] == 1).all():
         warnings.append("the column without a name counts the rows: left out")
+        return []
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+        warnings.append(f"{name!r} holds dates: left out; turn it into numbers (year, hour, ...) to use it")
         return []
     if _is_numeric(column):
         return [Feature(name)]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(str).where(column.notna())
-    elif pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
-        warnings.append(f"{name!r} holds dates: left out; turn it into numbers (year, hour, ...) to use it")
-        return []
     elif _mostly_numeric(column):
         _numbers(column)  # raises and names the rows, unless every text is a number
         return [Feature(name)]
+    return _encode_texts(column, name, warnings)
+
+
+def _encode_texts(column: pd.Series, name: str, warnings: list[str]) -> list[Feature]:
+    """One indicator per common level; none for texts that only name the rows."""
     _refuse_rows(column.isna().to_numpy(), name, "is empty", "fill it, or leave such rows out with --missing drop")
     counts = column.astype(str).value_counts()
     if len(counts) > len(column) / 2 and len(counts) > MAX_LEVELS:

@@ -1,5 +1,10 @@
 """Comparisons: models of other kinds on the same rows, with the same number of parameters where they have any."""
 
+from collections.abc import Callable
+
 from edgewise.bench.baselines import Baseline as Baseline, fit_baselines as fit_baselines, mlp_widths as mlp_widths
 
-__all__ = ["Baseline", "fit_baselines", "mlp_widths"]
+COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {}}
+"""What `edgewise bench` and `edgewise reproduce` can run, by name."""
+
+__all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]

@@ -11,10 +11,10 @@ import sympy
 import torch
 from jaxtyping import Float
 
-from edgewise.discover.curves import SHAPES, formulas_of_networks
-from edgewise.discover.front import Discovery, Finding
-from edgewise.discover.inputs import forward_selection
-from edgewise.discover.ratio import fit_ratio, thinned
+from edgewise.formulas.curves import SHAPES, formulas_of_networks
+from edgewise.formulas.front import Finding, Front
+from edgewise.formulas.inputs import forward_selection
+from edgewise.formulas.ratio import fit_ratio, thinned
 from edgewise.nn.kan import Width
 from edgewise.symbolic import Formula
 from edgewise.symbolic.constants import refit_constants
@@ -29,7 +29,7 @@ LONGEST = 16
 Tell = Callable[[str], None]
 
 
-def discover(
+def search_formula(
     train: tuple[Float[Array, "rows features"], Float[Array, " rows"]],
     held: tuple[Float[Array, "held features"], Float[Array, " held"]],
     names: Sequence[str],
@@ -39,7 +39,7 @@ def discover(
     seconds: float = 60.0,
     seed: int = 0,
     tell: Tell = log.info,
-) -> Discovery:
+) -> Front:
     """Search a short formula for a number.
 
     Args:
@@ -69,9 +69,9 @@ def discover(
     findings += _networks(train, held, inputs, names, judge, seconds, seed)
     tell("numbers near whole ones")
     findings += _rounded(findings, train, judge)
-    discovery = Discovery.of(findings, names)
-    tell(f"{len(findings)} formulas, {len(discovery.front)} on the front")
-    return discovery
+    front = Front.of(findings, names)
+    tell(f"{len(findings)} formulas, {len(front.front)} on the front")
+    return front
 
 
 class _Judge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,20 @@ class Finding:
         return sum(int(sympy.count_ops(e)) + 2 * len(e.atoms(sympy.Float)) for e in self.formula.expressions)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "text": str(self.formula),
-            "origin": self.origin,
-            "error": self.error,
-            "complexity": self.complexity,
-            "formula": self.formula.to_json(),
-        }
+        """The finding as a JSON object with exact numbers."""
+        return {"origin": self.origin, "error": self.error, "formula": self.formula.to_json()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` described."""
+        inputs, outputs = fields["formula"]["inputs"], fields["formula"]["outputs"]
+        symbols = tuple(sympy.Symbol(name, real=True) for name in inputs)
+        expressions = tuple(sympy.sympify(text) for text in outputs.values())
+        return cls(Formula(expressions, symbols, tuple(outputs)), fields["origin"], fields["error"])
 
 
 @dataclass(frozen=True)
-class Discovery:
+class Front:
     """What was found: the front of error against length, the simplest first, and the one chosen."""
 
     front: tuple[Finding, ...]
@@ -55,7 +58,7 @@ class Discovery:
     inputs: tuple[str, ...]
 
     @classmethod
-    def of(cls, findings: Sequence[Finding], inputs: Sequence[str]) -> Discovery:
+    def of(cls, findings: Sequence[Finding], inputs: Sequence[str]) -> Front:
         """The front of these findings; chosen is the shortest within `TOLERANCE` of the least error."""
         front: list[Finding] = []
         for finding in sorted(findings, key=lambda f: (f.complexity, f.error)):
@@ -64,3 +67,14 @@ class Discovery:
         bound = (1 + TOLERANCE) * front[-1].error + FLOOR
         chosen = next(finding for finding in front if finding.error <= bound)
         return cls(tuple(front), chosen, tuple(inputs))
+
+    def to_json(self) -> dict[str, Any]:
+        """The front as a JSON object."""
+        front = [finding.to_json() for finding in self.front]
+        return {"front": front, "chosen": self.front.index(self.chosen), "inputs": list(self.inputs)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Front:
+        """The front that `to_json` described."""
+        front = tuple(Finding.from_json(finding) for finding in fields["front"])
+        return cls(front, front[fields["chosen"]], tuple(fields["inputs"]))

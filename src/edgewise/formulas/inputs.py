@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from edgewise.discover.ratio import fit_ratio
+from edgewise.formulas.ratio import fit_ratio
 
 Array = np.ndarray
 WORTH = 0.03

@@ -1,0 +1,282 @@
+"""The command line: `edgewise fit | explain | predict`, and the seats of `bench | reproduce`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+try:
+    import tyro
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Table
+except ImportError as error:
+    raise ImportError("the command line needs its extra: pip install edgewise[cli]") from error
+
+from tyro.conf import Positional
+
+STAGES = 6
+"""How many stages `edgewise.job.run` announces."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status: 0, 2 for a mistake in what was given, 130 for an interruption."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    commands: dict[str, Callable[..., Any]] = {
+        "fit": fit,
+        "explain": explain,
+        "predict": predict,
+        "bench": bench,
+        "reproduce": reproduce,
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="edgewise",
+            description="Networks whose edges are functions: from a table to a formula.",
+            args=None if arguments is None else list(arguments),
+        )
+    except _user_errors() as error:
+        _errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        _errors().print("[yellow]stopped.[/] What is complete is kept; the same command goes on from there.")
+        return 130
+    return 0
+
+
+def fit(
+    table: Positional[str],
+    /,
+    target: str,
+    task: Literal["auto", "regression", "classification"] = "auto",
+    names: tuple[str, ...] = (),
+    out: Path | None = None,
+    force: bool = False,
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    missing: Literal["error", "drop"] = "error",
+    hidden: int = 5,
+    rows: int = 20_000,
+    seconds: float = 120.0,
+    seed: int = 0,
+) -> None:
+    """From a table to a trained network, a report and a formula.
+
+    Writes model.safetensors, report.html, metrics.json and formula.txt. An interrupted run goes on where it was when
+    the same command is given again.
+
+    Args:
+        table: A CSV or Parquet file, or the name of a shipped table (knots).
+        target: The column to predict.
+        task: What the target is; auto takes texts, two values and codes 0..K-1 or 1..K for classes.
+        names: COLUMN=NAME pairs rename columns; plain names are the columns of a CSV without a header line.
+        out: The folder to make; by default the name of the table with -run.
+        force: Replace the folder of an earlier run.
+        inputs: The columns to use; all but the target by default.
+        exclude: Columns to leave out.
+        missing: Refuse rows with empty or infinite cells, or drop them.
+        hidden: Nodes of the hidden layer; 0 is an additive model.
+        rows: Train on at most this many rows, drawn at random.
+        seconds: About how long the network and the formula may take together.
+        seed: Seed of all randomness.
+    """
+    from edgewise.job import Settings, run
+
+    settings = Settings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
+    folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
+    with _Display() as display:
+        result = run(table, settings, folder, force=force, stage=display.stage, tell=display.tell)
+    _print_summary(result.metrics)
+    _output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def explain(run: Positional[Path], /) -> None:
+    """Print what a run found once more.
+
+    Args:
+        run: The folder of the run.
+    """
+    _print_summary(_metrics(run))
+
+
+def predict(run: Positional[Path], table: Positional[str], /, out: Path | None = None, formula: bool = False) -> None:
+    """Predict the target for a new table; writes CSV, the prediction in the last column.
+
+    Args:
+        run: The folder of the run.
+        table: A CSV or Parquet file with the columns that the network was trained on.
+        out: The file to write; standard output by default.
+        formula: Predict with the formula instead of the network.
+    """
+    from edgewise.job.prediction import predicted
+    from edgewise.job.rundir import write_text
+
+    frame, notes = predicted(run, _metrics(run), table, formula=formula)
+    for note in notes:
+        _errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    text = frame.to_csv(index=False)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)
+
+
+def bench(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", /) -> None:
+    """Measure speed on this machine.
+
+    Args:
+        name: Which measurement; all by default.
+    """
+    _seat("bench", name)
+
+
+def reproduce(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", /) -> None:
+    """Reproduce the numbers of the papers.
+
+    Args:
+        name: Which experiment; all by default.
+    """
+    _seat("reproduce", name)
+
+
+def _seat(kind: str, name: str) -> None:
+    """Run the named entries of `edgewise.bench.COMMANDS[kind]`, all of them where no name is given."""
+    from edgewise.bench import COMMANDS
+
+    known = COMMANDS.get(kind, {})
+    if not known or (name and name not in known):
+        raise _UsageError(
+            f"`edgewise {kind}` has {', '.join(known) or 'nothing to run yet'}" + (f", not {name!r}" * bool(name))
+        )
+    for entry in [name] if name else known:
+        known[entry]()
+
+
+class _UsageError(ValueError):
+    """A command that cannot be done as given."""
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    from edgewise.io import FileFormatError
+    from edgewise.job import RunDirectoryError
+    from edgewise.table import TableError
+
+    return TableError, RunDirectoryError, FileFormatError, _UsageError
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    from edgewise.job.main import FORMAT
+    from edgewise.job.rundir import RunDirectoryError
+
+    path = run / "metrics.json"
+    if not path.is_file():
+        partial = run.with_name(f"{run.name}.partial")
+        hint = "; its run was interrupted, give the same `edgewise fit` command to finish it" * partial.is_dir()
+        raise RunDirectoryError(f"{run} is not the folder of a run: it has no metrics.json{hint}")
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunDirectoryError(f"{path} is damaged ({error}); run `edgewise fit` again") from error
+    if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
+        raise RunDirectoryError(f"{path} was not written by this version of `edgewise fit`; run it again")
+    return metrics
+
+
+class _Display:
+    """A progress bar over the stages on a terminal, plain lines elsewhere; all of it on standard error."""
+
+    def __init__(self) -> None:
+        self.console = _errors()
+        self.bar: Progress | None = None
+        if self.console.is_terminal:
+            columns = (
+                SpinnerColumn(),
+                BarColumn(bar_width=24),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+            )
+            self.bar = Progress(*columns, console=self.console, transient=True)
+        self.begun = time.monotonic()
+        self.done = -1
+
+    def __enter__(self) -> _Display:
+        if self.bar is not None:
+            self.bar.start()
+            self.row = self.bar.add_task("", total=STAGES)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def stage(self, name: str) -> None:
+        """The next stage begins."""
+        self.done += 1
+        self.name = name
+        if self.bar is not None:
+            self.bar.update(self.row, completed=self.done, description=f"[bold]{escape(name)}[/]")
+        else:
+            self.console.print(f"{time.monotonic() - self.begun:6.1f} s  {name}", highlight=False, markup=False)
+
+    def tell(self, text: str) -> None:
+        """Something happens inside the stage."""
+        if self.bar is not None:
+            self.bar.update(self.row, description=f"[bold]{escape(self.name)}[/] [dim]{escape(text)}[/]")
+        else:
+            self.console.print(f"          {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_summary(metrics: dict[str, Any]) -> None:
+    """The scores, what matters, and the formula."""
+    console = _output()
+    measures = [m for m in ("accuracy", "r2", "rmse", "log_loss") if m in metrics["scores"][0]]
+    titles = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
+    rows = metrics["rows"]
+    console.print(
+        f"\n[bold]{escape(metrics['target'])}[/] from {escape(metrics['table'])}: {metrics['task']}, "
+        f"trained on {rows['train'] + rows['choose']} rows, scores on {rows['judge']} others\n",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for measure in measures:
+        table.add_column(titles[measure], justify="right")
+    table.add_column("parameters", justify="right")
+    for row in metrics["scores"]:
+        style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(row["kind"], "")
+        values = [f"{row[m]:.1%}" if m == "accuracy" else f"{row[m]:.4g}" for m in measures]
+        table.add_row(
+            escape(row["name"]), *values, "" if row["parameters"] is None else str(row["parameters"]), style=style
+        )
+    console.print(table)
+    ranked = sorted(metrics["importance"].items(), key=lambda item: -item[1])
+    needed = set() if metrics["formula"] is None else set(metrics["formula"]["inputs"])
+    shown = [f"{name} {value:.2f}" for name, value in ranked[:5] if value > 0]
+    console.print(f"\n[dim]error when shuffled:[/] {escape(', '.join(shown))}", highlight=False, soft_wrap=True)
+    if metrics["formula"] is None:
+        console.print("\nno formula: no function explains some of the curves; see the report")
+    else:
+        console.print(
+            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] "
+            f"{escape(', '.join(metrics['formula']['inputs']))}\n",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(escape(metrics["formula"]["text"]), highlight=False, soft_wrap=True, style="bold")
+    for warning in metrics["warnings"]:
+        console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+
+def _output() -> Console:
+    return Console(file=sys.stdout)
+
+
+def _errors() -> Console:
+    return Console(file=sys.stderr)

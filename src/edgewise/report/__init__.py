@@ -1,0 +1,2 @@
+def page(result, shipped):
+    return "<html></html>"
