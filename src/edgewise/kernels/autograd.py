@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
 from edgewise.kernels import reference
@@ -33,17 +33,23 @@ class Kernel(Protocol):
 
 def edge_sum(kernel: Kernel, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     """`reference.edge_sum` computed by `kernel`, differentiable to any order."""
-    return EdgeSum.apply(x, coef, h, grid, spec, kernel)
+    if not _recorded():
+        return kernel.edge_sum(x, coef, grid, spec, h)
+    return _apply(EdgeSum, x, coef, h, grid, spec, kernel)
 
 
 def edge_pull(kernel: Kernel, g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:
     """`reference.edge_pull` computed by `kernel`, differentiable to any order."""
-    return EdgePull.apply(g, x, coef, grid, spec, kernel)
+    if not _recorded():
+        return kernel.edge_pull(g, x, coef, grid, spec)
+    return _apply(EdgePull, g, x, coef, grid, spec, kernel)
 
 
 def edge_outer(kernel: Kernel, g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     """`reference.edge_outer` computed by `kernel`, differentiable to any order."""
-    return EdgeOuter.apply(g, x, h, grid, spec, kernel)
+    if not _recorded():
+        return kernel.edge_outer(g, x, grid, spec, h)
+    return _apply(EdgeOuter, g, x, h, grid, spec, kernel)
 
 
 def _forward_mode_inside(rule):
@@ -180,6 +186,39 @@ class EdgeOuter(_Contraction):
         # The result keeps the mapped axis while the batch axis is summed, so the samples cannot be folded together.
         mapped = torch.vmap(lambda *t: reference.edge_outer(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
         return mapped(g, x, h, grid), 0
+
+
+def transformed() -> bool:
+    """Inside a `torch.func` transform or forward-mode differentiation."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _recorded() -> bool:
+    """Somebody will differentiate what is computed now."""
+    return torch.is_grad_enabled() or transformed()
+
+
+def _apply(function: type[_Contraction], *args: Any) -> Tensor:
+    """`function.apply`, by way of a twin outside of `torch.func`.
+
+    A Function with `setup_context` inspects its own signature at every call (torch 2.13), which takes ten times as long
+    as a small contraction; one that sets up in `forward` does not, and serves where no transform is active.
+    """
+    if torch._C._are_functorch_transforms_active():
+        return function.apply(*args)
+    return _twin(function).apply(*args)
+
+
+@functools.cache
+def _twin(function: type[_Contraction]) -> type[Function]:
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        output = function.forward(*args)
+        function.setup_context(ctx, args, output)
+        return output
+
+    return type(
+        function.__name__, (function,), {"forward": staticmethod(forward), "setup_context": Function.setup_context}
+    )
 
 
 def _times(t: Tensor, h: Tensor | None) -> Tensor:

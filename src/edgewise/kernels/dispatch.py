@@ -13,7 +13,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from edgewise.kernels import autograd, reference
 from edgewise.kernels.autograd import Kernel
@@ -114,7 +113,7 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
 
     A single node in the graph knows nothing of `torch.func`, forward mode or tracing: within those it is not used.
     """
-    if _forced == "reference" or torch.compiler.is_compiling() or _transformed():
+    if _forced == "reference" or torch.compiler.is_compiling() or autograd.transformed():
         return None
     for backend in reversed(_backends.values()):
         kernel = backend.network
@@ -126,9 +125,3 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
 def network_refusals(network: Sequence[CurveLayer], x: Tensor) -> dict[str, Refusal]:
     """For every backend that computes whole networks, newest first, why it would not be used; None where it would."""
     return {b.name: b.network.refuses(network, x) for b in reversed(_backends.values()) if b.network is not None}
-
-
-def _transformed() -> bool:
-    """Inside a `torch.func` transform or forward-mode differentiation."""
-    stack = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
-    return stack is not None or forward_ad._current_level >= 0

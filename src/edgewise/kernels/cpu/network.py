@@ -34,7 +34,7 @@ Network = Sequence[CurveLayer]
 
 # The C structs NetworkLayer and NetworkArgs of csrc/network.h. Packing bytes takes a fifth of the time of ctypes.
 _LAYER = struct.Struct("@5P2q3i4x")
-_ARGS = struct.Struct("@P2q8P")
+_ARGS = struct.Struct("@P2q7P")
 
 
 def refuses(network: Network, x: Tensor) -> str | None:
@@ -64,7 +64,7 @@ def forward(network: Network, x: Tensor) -> Tensor:
     """The outputs of the network, (*batch, out); no gradients."""
     x = _dense(x)
     y = x.new_empty((*x.shape[:-1], network[-1].coef.shape[-1]))
-    _call("network_forward", network, x, y=y)
+    call("network_forward", network, x, y=y)
     return y
 
 
@@ -74,8 +74,8 @@ def gradients(
     """The gradients of sum(g * y) in x and, per layer, in (coef, bias)."""
     x, g = _dense(x), _dense(g)
     dx = torch.empty_like(x) if need_dx else None
-    results = _empty_gradients(network)
-    _call("network_gradients", network, x, results, g=g, dx=dx)
+    results = empty_gradients(network)
+    call("network_gradients", network, x, results, g=g, dx=dx)
     return dx, results
 
 
@@ -85,8 +85,8 @@ def mse_gradients(
     """The mean squared error and its gradients per layer in (coef, bias), into `results` where they are given."""
     x, target = _dense(x), _dense(target)
     loss = x.new_empty(())
-    results = _empty_gradients(network) if results is None else results
-    _call("network_gradients", network, x, results, target=target, loss=loss)
+    results = empty_gradients(network) if results is None else results
+    call("network_gradients", network, x, results, target=target, loss=loss)
     return loss, results
 
 
@@ -98,7 +98,7 @@ def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
     x = _dense(x)
     out = network[-1].coef.shape[-1]
     y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
-    _call("network_jacobian", network, x, y=y, jacobian=rows)
+    call("network_jacobian", network, x, y=y, jacobian=rows)
     return y, rows
 
 
@@ -214,12 +214,12 @@ class NetworkFunction(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, specs: tuple[EdgeSpec, ...], *tensors: Tensor | None) -> Tensor:
         ctx.specs = specs
         ctx.save_for_backward(x, *tensors)
-        return forward(_network(specs, tensors), x)
+        return forward(from_tensors(specs, tensors), x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors
-        network = _network(ctx.specs, tensors)
+        network = from_tensors(ctx.specs, tensors)
         if torch.is_grad_enabled():  # somebody will differentiate what this returns
             return _differentiable_gradients(ctx, network, x, g)
         dx, results = gradients(network, x, g, need_dx=ctx.needs_input_grad[0])
@@ -245,7 +245,8 @@ def _differentiable_gradients(ctx: Any, network: Network, x: Tensor, g: Tensor) 
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
 
 
-def _network(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[CurveLayer]:
+def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[CurveLayer]:
+    """The layers from their specs and, for each, coef, bias and grid."""
     coefs, biases, grids = tensors[::3], tensors[1::3], tensors[2::3]
     return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
 
@@ -258,7 +259,8 @@ def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:
     ]
 
 
-def _empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
+def empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
+    """Room for the gradients of every (coef, bias)."""
     return [
         (torch.empty(p.coef.shape, dtype=p.coef.dtype), None if p.bias is None else torch.empty_like(p.bias))
         for p in network
@@ -285,23 +287,26 @@ def _packed_layers(
 
 def _packed_args(
     layers: ctypes.Array, count: int, batch: int, *, x: int, g: int = 0, target: int = 0, y: int = 0, dx: int = 0,
-    loss: int = 0, jacobian: int = 0, jets: int = 0,
+    loss: int = 0, jacobian: int = 0,
 ) -> bytes:  # fmt: skip
-    return _ARGS.pack(ctypes.addressof(layers), count, batch, x, g, target, y, dx, loss, jacobian, jets)
+    return _ARGS.pack(ctypes.addressof(layers), count, batch, x, g, target, y, dx, loss, jacobian)
 
 
-def _call(
+def call(
     name: str,
     network: Network,
     x: Tensor,
     results: Sequence[tuple[Tensor, Tensor | None]] | None = None,
+    *more: bytes,
     **tensors: Tensor | None,
-) -> None:
+) -> int:
+    """Call a native function on a network; `more` are further packed structs."""
     layers, kept = _packed_layers(network, results)
     pointers = {key: t.data_ptr() for key, t in tensors.items() if t is not None}
     args = _packed_args(layers, len(network), x.numel() // x.shape[-1], x=x.data_ptr(), **pointers)
-    _function(name, x.dtype)(_pool(), torch.get_num_threads(), args)
+    status = _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *more)
     del kept
+    return status
 
 
 @functools.cache

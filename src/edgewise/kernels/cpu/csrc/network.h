@@ -27,7 +27,7 @@ template <class T> struct NetworkArgs {
   const NetworkLayer<T>* layers;
   int64_t count, batch;
   const T *x, *g, *target;  // (batch, first in), (batch, last out) twice
-  T *y, *dx, *loss, *jacobian, *jets;
+  T *y, *dx, *loss, *jacobian;
 };
 
 template <class T> struct Network {
@@ -250,7 +250,11 @@ template <class T> struct Network {
       for (const auto& state : states) total += state->loss;
       *a.loss = T(total / std::max<int64_t>(1, a.batch * out));
     }
-    for (int64_t l = 0; l < a.count; ++l) collect(states, l);
+    for (int64_t l = 0; l < a.count; ++l) {
+      std::vector<const T*> sums, bias_sums;
+      for (const auto& state : states) sums.push_back(state->layers[l].sums.get()), bias_sums.push_back(state->layers[l].bias_sums.get());
+      collect(a.layers[l], sums, bias_sums);
+    }
   }
 
   // state.g of the outputs: as given, or that of the mean squared error; zero past the last sample.
@@ -274,21 +278,20 @@ template <class T> struct Network {
   }
 
   // Adds the parts of the threads, in a fixed order.
-  void collect(const std::vector<std::unique_ptr<State>>& states, int64_t l) const {
-    const NetworkLayer<T>& layer = a.layers[l];
+  static void collect(const NetworkLayer<T>& layer, const std::vector<const T*>& sums, const std::vector<const T*>& bias_sums) {
     const int64_t rows = layer.rows();
     if (layer.dcoef)
       for (int64_t j = 0; j < layer.in; ++j)
         for (int64_t k = 0; k < rows; ++k)
           for (int64_t i = 0; i < layer.out; ++i) {
             T total = 0;
-            for (const auto& state : states) total += state->layers[l].sums[(j * layer.out + i) * padded_size(layer) + k];
+            for (const T* part : sums) total += part[(j * layer.out + i) * padded_size(layer) + k];
             layer.dcoef[(j * rows + k) * layer.out + i] = total;
           }
     if (layer.dbias)
       for (int64_t i = 0; i < layer.out; ++i) {
         T total = 0;
-        for (const auto& state : states) total += state->layers[l].bias_sums[i];
+        for (const T* part : bias_sums) total += part[i];
         layer.dbias[i] = total;
       }
   }
