@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
+from edgewise.kernels import EdgeSpec, edge_sums
 from edgewise.nn.symbolic import SymbolicEdges
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
-FACTORED_FROM = 64
+FACTORED_FROM = 128
 
 
 class Adapter(nn.Module, ABC):
@@ -181,8 +182,8 @@ class KANLinear(nn.Module):
         if pair is None:
             return functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
         inner, outer = (part.to(self.coef.dtype) for part in pair)
-        y = functional.edge_sum(x, self.coef, self.grid, self.basis, self.residual)
-        return y + functional.edge_sum(x, inner, self.grid, self.basis, self.residual) @ outer
+        y, z = edge_sums(x, [self.coef, inner], self.grid, EdgeSpec(self.basis, self.residual))
+        return y + z @ outer
 
     def _check(self, x: Tensor) -> None:
         if x.ndim == 0 or x.shape[-1] != self.in_features:

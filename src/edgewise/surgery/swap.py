@@ -50,10 +50,8 @@ def swap_linear(
     names = _chosen(linear, where, tied)
     for name in names:
         if name in tied:
-            raise ValueError(
-                f"layer {name!r} shares its weight with {', '.join(map(repr, tied[name]))}, from which a swap would part "
-                "it; leave it out of where="
-            )
+            others = ", ".join(map(repr, tied[name]))
+            raise ValueError(f"layer {name!r} shares its weight with {others}; a swap would part them, leave it out")
     if "" in names:
         return _swapped(linear[""], basis, init, grid_range, generator)  # pyright: ignore[reportReturnType]
     new = copy.deepcopy(model)
