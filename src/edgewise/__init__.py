@@ -3,6 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from edgewise._version import __version__ as __version__
+from edgewise.adapters import (
+    add_lotra as add_lotra,
+    expand as expand,
+    load_adapter as load_adapter,
+    lotra_groups as lotra_groups,
+    merge as merge,
+    save_adapter as save_adapter,
+    slim as slim,
+    unmerge as unmerge,
+    use_adapters_ as use_adapters_,
+)
 from edgewise.bases import Basis as Basis, BSpline as BSpline
 from edgewise.fit import FitResult as FitResult, fit as fit
 from edgewise.io import load as load, read_header as read_header, save as save
@@ -26,6 +37,7 @@ from edgewise.surgery import (
     release as release,
     remove_edge as remove_edge,
     select_inputs as select_inputs,
+    swap_linear as swap_linear,
     widen as widen,
 )
 from edgewise.symbolic import (

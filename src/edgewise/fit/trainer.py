@@ -21,7 +21,7 @@ from edgewise.fit.loop import Factory, Penalty, Run, named_optimizer, train
 from edgewise.fit.progress import Progress
 from edgewise.fit.recipe import Recipe, auto
 from edgewise.fit.result import FitResult
-from edgewise.nn import KAN, KANLinear
+from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.optim import Loss, get_loss
 
 _log = logging.getLogger(__name__)
@@ -183,6 +183,7 @@ def _obstacle(
         "the data come in batches": batch_size is not None or not isinstance(data, tuple | list | Mapping),
         "a checkpoint was asked for": checkpoint is not None,
         "a layer has an adapter": any(layer.adapter is not None for layer in layers),
+        "a layer is slim": any(isinstance(layer, SlimKANLinear) for layer in layers),
         "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
         "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
         f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,

@@ -4,6 +4,7 @@ from edgewise.kernels import cpu as cpu
 from edgewise.kernels.dispatch import (
     Backend as Backend,
     edge_sum as edge_sum,
+    edge_sums as edge_sums,
     network_refusals as network_refusals,
     network_sum as network_sum,
     refusals as refusals,
@@ -19,6 +20,7 @@ __all__ = [
     "EdgeSpec",
     "design",
     "edge_sum",
+    "edge_sums",
     "network_refusals",
     "network_sum",
     "refusals",

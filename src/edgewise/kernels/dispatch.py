@@ -101,6 +101,14 @@ def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | 
     return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h))
 
 
+def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) -> list[Tensor]:
+    """`edge_sum` of several coefficients at the same inputs; the reference evaluates the functions once for all."""
+    if select(spec, x) is not None:
+        return [edge_sum(x, coef, grid, spec) for coef in coefs]
+    phi = reference.design(x, grid, spec).flatten(-2)
+    return [phi @ coef.flatten(0, 1) for coef in coefs]
+
+
 def _as_autocast(y: Tensor) -> Tensor:
     """The result in the dtype that the matrix product of the reference would have under autocast."""
     if y.dtype is torch.float32 and torch.is_autocast_enabled(y.device.type):

@@ -127,7 +127,7 @@ class KAN(nn.Module):
         """The network as plain tensors; None where its layers are more than curves with a bias."""
         layers = []
         for layer in self.layers:
-            if not isinstance(layer, KANLinear) or len(layer.symbolic) or layer.bias is None:
+            if not isinstance(layer, KANLinear) or layer.factored or len(layer.symbolic) or layer.bias is None:
                 return None
             layers.append(CurveLayer(layer.curves(), layer.bias, layer.grid, EdgeSpec(layer.basis, layer.residual)))
         return layers

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
+from edgewise.kernels import EdgeSpec, edge_sums
 from edgewise.nn.symbolic import SymbolicEdges
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
-FACTORED_FROM = 64
+FACTORED_FROM = 128
 
 
 class Adapter(nn.Module, ABC):
@@ -151,9 +152,7 @@ class KANLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
-        y = self._factored(x)
-        if y is None:
-            y = functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
+        y = self._sum(x)
         if self.bias is not None:
             y = y + self.bias.to(y.dtype)  # autocast leaves y in its low precision
         return y if len(self.symbolic) == 0 else self.symbolic.add_to(y, x)
@@ -172,19 +171,19 @@ class KANLinear(nn.Module):
         bias = "" if self.bias is not None else ", bias=False"
         return f"{self.in_features}, {self.out_features}, {self.basis}, residual={self.residual!r}{bias}{edges}"
 
-    def _factored(self, x: Tensor) -> Tensor | None:
-        r"""The sum with the update left in factors, $A^0 + B W^T$: a second sum, of few outputs, and a matrix.
+    @property
+    def factored(self) -> bool:
+        """Whether the forward pass leaves an update in factors: not with masked edges, nor with few outputs."""
+        return self.adapter is not None and self._dense and self.out_features >= FACTORED_FROM
 
-        None where that is slower than forming the coefficients (few outputs), or impossible (masked edges).
-        """
-        if self.adapter is None or not self._dense or self.out_features < FACTORED_FROM:
-            return None
-        pair = self.adapter.pair()
+    def _sum(self, x: Tensor) -> Tensor:
+        r"""The sum of the curves; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
+        pair = self.adapter.pair() if self.adapter is not None and self.factored else None
         if pair is None:
-            return None
+            return functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
         inner, outer = (part.to(self.coef.dtype) for part in pair)
-        y = functional.edge_sum(x, self.coef, self.grid, self.basis, self.residual)
-        return y + functional.edge_sum(x, inner, self.grid, self.basis, self.residual) @ outer
+        y, z = edge_sums(x, [self.coef, inner], self.grid, EdgeSpec(self.basis, self.residual))
+        return y + z @ outer
 
     def _check(self, x: Tensor) -> None:
         if x.ndim == 0 or x.shape[-1] != self.in_features:

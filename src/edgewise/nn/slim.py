@@ -81,8 +81,12 @@ class SlimKANLinear(KANLinear):
             parameter.requires_grad_(learns.get(name, self.coef.requires_grad))
         return layer.train(self.training)
 
-    def _factored(self, x: Tensor) -> Tensor | None:
-        if not self._dense or self.adapter is not None:
-            return None
+    @property
+    def factored(self) -> bool:
+        return self._dense and self.adapter is None
+
+    def _sum(self, x: Tensor) -> Tensor:
+        if not self.factored:
+            return super()._sum(x)
         inner = functional.edge_sum(x, self.factors.inner(), self.grid, self.basis, self.residual)
         return inner @ self.factors.factor("target").T

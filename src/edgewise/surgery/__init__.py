@@ -8,6 +8,7 @@ from edgewise.surgery.compact import compact as compact, select_inputs as select
 from edgewise.surgery.freeze import freeze_ as freeze_
 from edgewise.surgery.grids import adapt_grid_ as adapt_grid_, change_basis as change_basis, refine as refine
 from edgewise.surgery.prune import prune as prune, remove_edge as remove_edge
+from edgewise.surgery.swap import swap_linear as swap_linear
 from edgewise.surgery.symbols import fix as fix, release as release
 from edgewise.surgery.widen import widen as widen
 
@@ -22,5 +23,6 @@ __all__ = [
     "release",
     "remove_edge",
     "select_inputs",
+    "swap_linear",
     "widen",
 ]
