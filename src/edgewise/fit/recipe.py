@@ -46,6 +46,7 @@ STARTS = 32
 FEW = 10
 KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
 USUAL_STAGES = 16
+WORTH_IT = 0.8  # a network without smoothing must have this share of the error of the smooth one
 EXACT = 1e-15  # relative error below which nothing is left to gain
 
 
@@ -106,6 +107,7 @@ class _Run:
     callbacks: Sequence[Callback]
     progress: Progress
     raw_held: Samples
+    box: Tensor
     start: float = field(default_factory=time.monotonic)
     history: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
@@ -155,7 +157,9 @@ def auto(
         units = Units.of_data(train.x, train.y, model.out_features, scale_outputs=loss.units)
     part, chosen_by = _hold_out(train, recipe.seed) if held is None else (train, held)
     scaled = [_scaled(samples, units, loss) for samples in (part, chosen_by, train)]
-    run = _Run(recipe, model, units, scaled[0], scaled[1], loss, callbacks, progress, chosen_by)
+    run = _Run(
+        recipe, model, units, scaled[0], scaled[1], loss, callbacks, progress, chosen_by, _box(scaled[2].x, recipe.seed)
+    )
     try:
         if warm:
             at = _descend_from_given(run)
@@ -229,8 +233,9 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
         ends.append(_stage(run, plain, run.train, basis, run.recipe.steps, every=10, name=name))
     values = [float(_held_loss(run, end)[0]) for end in ends]
-    best = min(range(len(ends)), key=lambda n: values[n] if math.isfinite(values[n]) else math.inf)
-    end = ends[best]
+    end = ends[-1]
+    if len(ends) == 2 and not values[1] < WORTH_IT * values[0]:
+        end = ends[0]
     return end if end.prior is not None else dataclasses.replace(end, prior=ends[0].prior)
 
 
@@ -270,7 +275,7 @@ def _stage(
     done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
     while done < steps:
         if basis is not None:
-            network, numbers = track(network, numbers, problem_x, basis, occupied=occupied)
+            network, numbers = track(network, numbers, problem_x, basis, box=run.box, occupied=occupied)
         prior = None if prior is None else prior.moved(network)
         problem = Problem(network, samples.x, samples.y, samples.weights, run.loss)
         took = min(every, steps - done)
@@ -318,7 +323,8 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
     n = int(torch.where(held.isfinite(), held, torch.inf).argmin())
     value = float(held[n])
     final = run.final_basis
-    if math.isfinite(value) and (run.best is None or value < run.best.value) and final in (None, basis):
+    better = run.best is None or value < (1 if at.prior is not None else WORTH_IT) * run.best.value
+    if math.isfinite(value) and better and final in (None, basis):
         candidate = at.take(torch.tensor([n]))
         run.best = Choice(candidate, basis, value, _loss(_model(run, candidate), run.raw_held, run.loss))
     record = {
@@ -381,13 +387,29 @@ def _scaled(samples: Samples, units: Units, loss: Loss) -> Samples:
     return Samples(units.inputs(samples.x), samples.y if loss.labels else units.targets(samples.y), samples.weights)
 
 
+def _box(x: Tensor, seed: int) -> Tensor:
+    """Points on corners, edges and faces of the box of the inputs, where a layer may see more; no labels are needed."""
+    generator = torch.Generator().manual_seed(seed)
+    low, high = x.amin(0), x.amax(0)
+    t = torch.rand(2000, x.shape[1], generator=generator, dtype=x.dtype)
+    side = torch.randint(0, 5, t.shape, generator=generator)
+    t = torch.where(side < 2, side.to(t.dtype), t)
+    return (low + (high - low) * t).T.contiguous()
+
+
 def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A fifth of the samples to choose by; all of them twice where there are too few to split."""
     if len(samples) < FEW:
         return samples, samples
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-    held = len(samples) // 5
-    return samples[order[held:]], samples[order[:held]]
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(samples), generator=generator)
+    center = (samples.x.amax(0) + samples.x.amin(0)) / 2
+    signs = 2.0 * torch.randint(2, (64, samples.x.shape[1]), generator=generator).to(samples.x.dtype) - 1
+    outer = torch.cat([signs, torch.eye(len(center)).to(signs), -torch.eye(len(center)).to(signs)])
+    extreme = ((samples.x - center) @ outer.T).argmax(0).unique()
+    inner = order[~torch.isin(order, extreme)]
+    held = inner[: len(samples) // 5]
+    return samples[order[~torch.isin(order, held)]], samples[held]
 
 
 def _first_layer(model: KAN) -> KANLinear:

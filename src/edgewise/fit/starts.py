@@ -12,6 +12,7 @@ from edgewise.optim.regrid import even_grid, regrid
 
 NOISE = 0.1
 MARGIN = 0.02  # a grid reaches beyond its samples by this share of their range, by half an interval at most
+REACH = 0.1  # how far a hidden grid may reach beyond its samples, as a share of their range
 OCCUPIED = 6  # samples in every interval of a hidden grid
 
 
@@ -35,20 +36,25 @@ def random_lines(network: Network, starts: int, generator: torch.Generator) -> N
 
 
 def track(
-    network: Network, numbers: Numbers, x: Float[Tensor, "in samples"], basis: Basis, *, occupied: int = 0
+    network: Network,
+    numbers: Numbers,
+    x: Float[Tensor, "in samples"],
+    basis: Basis,
+    *,
+    box: Float[Tensor, "in points"] | None = None,
+    occupied: int = 0,
 ) -> tuple[Network, Numbers]:
     """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
 
-    With `occupied`, a hidden grid gets as many intervals as hold that many samples each, up to those of the basis: an
-    interval without samples is a curve without data, and a new sample that falls there is answered at random.
+    A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
+    grid reaches as far, by a share of its range at most. With `occupied`, a hidden grid gets as many intervals as hold
+    that many samples each, up to those of the basis: on an interval without samples a curve does what it likes.
     """
-    steps = network.forward(numbers, x, None, slopes=False)
-    inputs = [step.inputs for step in steps if isinstance(step.layer, Edges)]
+    inputs = _inputs(network, numbers, x)
+    reached = inputs if box is None else _inputs(network, numbers, box)
     bases, grids = [], []
-    for n, values in enumerate(inputs):
-        low, high = values.amin(-1), values.amax(-1)
-        flat = ~(high - low > 1e-9)
-        low, high = torch.where(flat, low - 1, low), torch.where(flat, high + 1, high)
+    for n, (values, reach) in enumerate(zip(inputs, reached, strict=True)):
+        low, high = _range(values, reach)
         own = basis
         if occupied and n > 0 and isinstance(basis, BSpline):
             own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
@@ -56,6 +62,22 @@ def track(
         bases.append(own)
         grids.append(even_grid(own, low - extra, high + extra))
     return regrid(network, numbers, bases, grids)
+
+
+def _inputs(network: Network, numbers: Numbers, x: Tensor) -> list[Tensor]:
+    steps = network.forward(numbers, x, None, slopes=False)
+    return [step.inputs for step in steps if isinstance(step.layer, Edges)]
+
+
+def _range(values: Float[Tensor, "starts features samples"], reach: Tensor) -> tuple[Tensor, Tensor]:
+    """The range of the values, widened towards what can be reached."""
+    low, high = values.amin(-1), values.amax(-1)
+    flat = ~(high - low > 1e-9)
+    low, high = torch.where(flat, low - 1, low), torch.where(flat, high + 1, high)
+    far = REACH * (high - low)
+    wide_low = torch.maximum(torch.minimum(low, reach.amin(-1)), low - far)
+    wide_high = torch.minimum(torch.maximum(high, reach.amax(-1)), high + far)
+    return wide_low, wide_high
 
 
 def _occupied_intervals(

@@ -94,7 +94,9 @@ def fit(
                 seconds=math.inf if seconds is None else seconds,
                 seed=seed,
             )
-            return _second_order(model, data, criterion, validation, sample_weight, recipe, callbacks, progress)
+            return _second_order(
+                model, data, criterion, validation, sample_weight, recipe, callbacks, progress, str(optimizer)
+            )
         if optimizer == "lm":
             raise ValueError(f"Levenberg-Marquardt cannot do this: {obstacle}; use optimizer='lbfgs' or 'adam'")
         optimizer = "adam" if batch_size is not None or not isinstance(data, tuple | list | Mapping) else "lbfgs"
@@ -135,6 +137,7 @@ def _second_order(
     recipe: Recipe,
     callbacks: Sequence[Callback],
     progress: bool,
+    name: str,
 ) -> FitResult:
     """The recipe in float64; the result has the wider dtype of the model and the inputs."""
     assert isinstance(model, KAN)
@@ -144,12 +147,15 @@ def _second_order(
     generator = torch.Generator().manual_seed(recipe.seed)
     with torch.random.fork_rng(devices=[]):
         train_data, held = read(data, validation, sample_weight, double, loss, None, generator)
-    assert train_data.samples is not None
+    samples = train_data.samples
+    assert samples is not None
+    held_samples = None if held is None else held.samples
+    if name == "lm" and held_samples is None:
+        held_samples = samples
     with torch.no_grad(), Progress(progress) as display:
-        result = auto(
-            double, train_data.samples, None if held is None else held.samples, loss, recipe, callbacks, display
-        )
-    return dataclasses.replace(result, model=result.model.to(dtype))
+        result = auto(double, samples, held_samples, loss, recipe, callbacks, display)
+    report = {**result.report, "optimizer": name}
+    return dataclasses.replace(result, model=result.model.to(dtype), report=report)
 
 
 def _default_starts(model: nn.Module) -> int | None:
