@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
+else:
+    DataFrame = Any  # pandas is optional, and annotations are checked at run time in tests
 
 Task = Literal["regression", "classification"]
 
@@ -64,7 +66,7 @@ class Encoding:
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
-    def inputs(self, frame: pd.DataFrame) -> np.ndarray:
+    def inputs(self, frame: DataFrame) -> np.ndarray:
         """The features of every row, float64 of shape (rows, features); `TableError` where one cannot be had."""
         require_columns(frame, {feature.column for feature in self.features})
         columns: dict[str, np.ndarray] = {}
@@ -77,7 +79,7 @@ class Encoding:
                 columns[feature.name] = (texts.astype(str) == feature.level).to_numpy(float)
         return np.column_stack(list(columns.values()))
 
-    def outcome(self, frame: pd.DataFrame) -> np.ndarray:
+    def outcome(self, frame: DataFrame) -> np.ndarray:
         """The target of every row: floats for regression, class indices for classification."""
         require_columns(frame, {self.target})
         column = frame[self.target]
@@ -89,7 +91,7 @@ class Encoding:
         _refuse_rows(np.array(found) < 0, self.target, "is none of the known classes")
         return np.array(found)
 
-    def unknown_levels(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+    def unknown_levels(self, frame: DataFrame) -> dict[str, list[str]]:
         """Texts of a new table that the training table did not have; all their indicators are zero."""
         known: dict[str, set[str]] = {}
         for feature in self.features:
@@ -131,11 +133,11 @@ class Prepared:
     encoding: Encoding
     inputs: np.ndarray
     outcome: np.ndarray
-    frame: pd.DataFrame
+    frame: DataFrame
     warnings: tuple[str, ...]
 
 
-def read_table(path: Path | str, names: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(path: Path | str, names: Sequence[str] = ()) -> DataFrame:
     """The table in a CSV (also compressed, with comma, semicolon or tab) or Parquet file.
 
     Args:
@@ -169,7 +171,7 @@ def read_table(path: Path | str, names: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def prepare(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     target: str,
     task: Literal["auto", "regression", "classification"] = "auto",
     *,
@@ -215,7 +217,7 @@ def prepare(
     return Prepared(encoding.keep(kept), matrix[:, kept], encoding.outcome(frame), frame, tuple(warnings))
 
 
-def require_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:
+def require_columns(frame: DataFrame, names: Iterable[str]) -> None:
     """Raise `TableError` for the first of `names` that the table lacks, with the nearest name that it has."""
     for name in names:
         if name not in frame.columns:
@@ -223,7 +225,7 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:
             raise TableError(f"there is no column {name!r}{_near(name, have)}; the table has {_listed(have, 20)}")
 
 
-def _encode_target(frame: pd.DataFrame, target: str, task: str, warnings: list[str]) -> Encoding:
+def _encode_target(frame: DataFrame, target: str, task: str, warnings: list[str]) -> Encoding:
     column = frame[target]
     _refuse_rows(column.isna().to_numpy(), target, "is empty", "fill it, or leave such rows out with --missing drop")
     distinct = column.unique()
@@ -254,7 +256,7 @@ def _encode_target(frame: pd.DataFrame, target: str, task: str, warnings: list[s
     return Encoding((), target, "classification", classes=tuple(classes))
 
 
-def _encode_column(column: pd.Series, warnings: list[str]) -> list[Feature]:
+def _encode_column(column: Any, warnings: list[str]) -> list[Feature]:
     """The features of one column; none, with a warning, where it cannot be used."""
     import pandas as pd
 
@@ -275,7 +277,7 @@ def _encode_column(column: pd.Series, warnings: list[str]) -> list[Feature]:
     return _encode_texts(column, name, warnings)
 
 
-def _encode_texts(column: pd.Series, name: str, warnings: list[str]) -> list[Feature]:
+def _encode_texts(column: Any, name: str, warnings: list[str]) -> list[Feature]:
     """One indicator per common level; none for texts that only name the rows."""
     _refuse_rows(column.isna().to_numpy(), name, "is empty", "fill it, or leave such rows out with --missing drop")
     counts = column.astype(str).value_counts()
@@ -306,20 +308,20 @@ def _informative(matrix: np.ndarray, names: list[str], warnings: list[str]) -> l
     return kept
 
 
-def _without_gaps(frame: pd.DataFrame, columns: list[str], warnings: list[str]) -> pd.DataFrame:
+def _without_gaps(frame: DataFrame, columns: list[str], warnings: list[str]) -> DataFrame:
     whole = frame[columns].replace([np.inf, -np.inf], np.nan).notna().all(axis=1)
     if not whole.all():
         warnings.append(f"{int((~whole).sum())} of {len(frame)} rows have an empty or infinite cell: left out")
     return frame[whole].reset_index(drop=True)
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _is_numeric(column: Any) -> bool:
     import pandas as pd
 
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
 
 
-def _mostly_numeric(column: pd.Series) -> bool:
+def _mostly_numeric(column: Any) -> bool:
     """True where more than half of the different values are numbers: what is left are typing errors, not levels."""
     import pandas as pd
 
@@ -327,7 +329,7 @@ def _mostly_numeric(column: pd.Series) -> bool:
     return len(distinct) > 0 and pd.to_numeric(distinct, errors="coerce").notna().mean() > 0.5
 
 
-def _numbers(column: pd.Series) -> np.ndarray:
+def _numbers(column: Any) -> np.ndarray:
     """The column as float64, NaN where it is empty; texts that are no numbers are refused by row."""
     import pandas as pd
 
@@ -386,8 +388,8 @@ def _siblings(path: Path) -> list[str]:
 
 def _separator(path: Path) -> str:
     """The most frequent of comma, semicolon and tab in the header line."""
-    import pandas as pd
+    from pandas.io.common import get_handle
 
-    with pd.io.common.get_handle(path, "r", encoding="utf-8-sig", compression="infer") as handles:
+    with get_handle(path, "r", encoding="utf-8-sig", compression="infer") as handles:
         header = handles.handle.readline()
     return max(",;\t", key=header.count)

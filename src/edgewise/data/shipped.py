@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
+else:
+    DataFrame = Any
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class ShippedTable:
     def path(self) -> Path:
         return Path(__file__).with_name(self.file)
 
-    def load(self) -> pd.DataFrame:
+    def load(self) -> DataFrame:
         """The table as a pandas DataFrame."""
         try:
             import pandas as pd
@@ -87,6 +89,6 @@ def shipped_tables() -> dict[str, ShippedTable]:
     return {table.name: table for table in (KNOTS,)}
 
 
-def load_knots() -> pd.DataFrame:
+def load_knots() -> DataFrame:
     """9,996 hyperbolic knots: cusp geometry, volumes, symmetry and the signature (see `README.md` in this folder)."""
     return KNOTS.load()

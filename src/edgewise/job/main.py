@@ -32,6 +32,7 @@ from edgewise.job.network import (
 from edgewise.job.rundir import RunDirectory
 from edgewise.job.scores import scores
 from edgewise.nn import KAN
+from edgewise.report import Report, page
 from edgewise.table import Encoding, Prepared, TableError, prepare, read_table
 from edgewise.trace import outside_grid, trace
 
@@ -81,8 +82,6 @@ def run(table: str, settings: Settings, out: Path, *, force: bool = False, stage
         stage: called with the name of every stage when it begins.
         tell: called with what happens inside a stage.
     """
-    from edgewise.report import page
-
     stage("read the table")
     path, shipped = _source(table)
     frame = read_table(path, _headerless(settings.names))
@@ -108,7 +107,7 @@ def run(table: str, settings: Settings, out: Path, *, force: bool = False, stage
     )
     folder.write("metrics.json", json.dumps(result.metrics, indent=2) + "\n")
     folder.write("formula.txt", formula_text(result))
-    folder.write("report.html", page(result, shipped))
+    folder.write("report.html", page(_report(result, shipped)))
     folder.commit()
     return result
 
@@ -151,6 +150,18 @@ def formula_text(result: Result) -> str:
 def formula_scores(result: Mapping[str, Any]) -> dict[str, Any] | None:
     """The row of the formula in the metrics."""
     return next((row for row in result["scores"] if row["kind"] == "formula"), None)
+
+
+def _report(result: Result, shipped: ShippedTable | None) -> Report:
+    return Report(
+        metrics=result.metrics,
+        model=result.model,
+        formula=None if result.front is None else result.front.chosen.formula,
+        inputs=result.held_out.inputs,
+        outcome=result.held_out.outcome,
+        prediction=predict(result.model, result.encoding, result.held_out.inputs),
+        symbols={} if shipped is None else shipped.symbols,
+    )
 
 
 def _compute(

@@ -16,12 +16,14 @@ from edgewise.nn import KAN
 from edgewise.table import Encoding, TableError, read_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
+else:
+    DataFrame = Any
 
 
 def predicted(
     run: Path, metrics: Mapping[str, Any], table: str, *, formula: bool = False
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[DataFrame, list[str]]:
     """The new table with columns appended, the prediction last, and what the reader must know.
 
     Amounts on few whole numbers come with the estimate before rounding, classes with their probabilities.
