@@ -24,6 +24,7 @@ from edgewise.nn import (
     KANLinear as KANLinear,
     Library as Library,
     SymbolicFn as SymbolicFn,
+    explain as explain,
 )
 from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
 from edgewise.surgery import (

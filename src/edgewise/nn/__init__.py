@@ -1,6 +1,7 @@
 """Modules that own parameters."""
 
 from edgewise.nn.affine import Affine as Affine
+from edgewise.nn.explain import explain as explain
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
@@ -19,4 +20,5 @@ __all__ = [
     "SlimKANLinear",
     "SymbolicEdges",
     "SymbolicFn",
+    "explain",
 ]

@@ -335,9 +335,7 @@ def _single(structure: Structure, fit: Factors, t: Tensor, library: Library) -> 
         yield structure.outer.sympy(term.expression(structure.variables.expressions[0]))
 
 
-def _product(
-    structure: Structure, fit: Factors, grids: list[Tensor], library: Library, z: Tensor
-) -> Iterator[Any]:
+def _product(structure: Structure, fit: Factors, grids: list[Tensor], library: Library, z: Tensor) -> Iterator[Any]:
     """A pure product: every factor is known up to its scale, so that compositions can be searched."""
     options = []
     for j, t in enumerate(grids):
@@ -347,9 +345,7 @@ def _product(
     yield from _combined(structure, options, z)
 
 
-def _exponential(
-    structure: Structure, fit: Factors, grids: list[Tensor], library: Library, y: Tensor
-) -> Iterator[Any]:
+def _exponential(structure: Structure, fit: Factors, grids: list[Tensor], library: Library, y: Tensor) -> Iterator[Any]:
     """exp of a sum is a product of factors exp(h_j)."""
     options = []
     for j, t in enumerate(grids):
@@ -374,9 +370,7 @@ def _combined(structure: Structure, options: list[list[Any]], z: Tensor, outer: 
             yield structure.outer.sympy(sympy.Float(scale, 17) * product) if outer else sympy.Float(scale, 17) * product
 
 
-def _expanded(
-    structure: Structure, fit: Factors, grids: list[Tensor], z: Tensor, library: Library
-) -> Iterator[Any]:
+def _expanded(structure: Structure, fit: Factors, grids: list[Tensor], z: Tensor, library: Library) -> Iterator[Any]:
     """Sums and products of library functions: the functions of every variable first, then which products of them."""
     spread = z.std(correction=0).item()
     resolution = max(10 * fit.error * spread, 1e-7 * spread)
@@ -473,7 +467,9 @@ def _answer(laws: list[Law], curves_error: float, seconds: float) -> Discovery:
         return Discovery(None, False, reason, alternatives, curves_error, seconds)
     best = min(front, key=lambda law: 100 * math.log2(max(law.error, 1e-12)) + 4 * law.complexity)
     if _is_exact(best):
-        reason = f"exact: rounding alone is left, inside ({best.error:.1g}) and outside ({best.extrapolation_error:.1g})"
+        reason = (
+            f"exact: rounding alone is left, inside ({best.error:.1g}) and outside ({best.extrapolation_error:.1g})"
+        )
         return Discovery(best, True, reason, alternatives, curves_error, seconds)
     if best.error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
         reason = (

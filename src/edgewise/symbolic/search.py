@@ -135,7 +135,9 @@ def search_layer(
     for j in range(x.shape[1]):
         targets = wanted[j].nonzero()[:, 0].tolist()
         if targets:
-            ranked = _search_input(x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution)
+            ranked = _search_input(
+                x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution
+            )
             found |= {(j, i): candidates for i, candidates in zip(targets, ranked, strict=True)}
     return found
 

@@ -125,5 +125,3 @@ def _total_degree(d: int, degree: int) -> Tensor:
             for members in itertools.combinations_with_replacement(range(d), k):
                 exponents.append(tuple(members.count(j) for j in range(d)))
     return torch.tensor(exponents)
-
-

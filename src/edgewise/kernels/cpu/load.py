@@ -9,33 +9,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import platform
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
+from edgewise.kernels.cpu.build import VARIANTS, build, library_name
+
 log = logging.getLogger("edgewise")
 
-_HERE = Path(__file__).parent
-SOURCES = _HERE / "csrc"
-PREBUILT = _HERE / "lib"
-
-# Contraction to FMA is what makes the kernels fast; the two -fno flags only drop errno and floating-point traps.
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
-VARIANTS = {
-    "x86-64-v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
-    "x86-64-v3": ("-march=x86-64-v3",),
-    "portable": (),
-}
+PREBUILT = Path(__file__).parent / "lib"
 
 
 def library() -> ctypes.CDLL | None:
@@ -84,36 +71,6 @@ def find_or_build(variant: str) -> Path:
     return target
 
 
-def build(variant: str, target: Path, compiler: str | None = None, flags: tuple[str, ...] = ()) -> None:
-    """Compile the sources, one process per file, into `target`, which appears whole or not at all."""
-    compiler = compiler or find_compiler()
-    options = (*compiler.split(), *FLAGS, *VARIANTS[variant], *flags)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        sources = sorted(SOURCES.glob("*.cpp"))
-        objects = [os.path.join(folder, source.stem + ".o") for source in sources]
-        commands = [(*options, "-c", str(s), "-o", o) for s, o in zip(sources, objects, strict=True)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(_run, commands))
-        linked = os.path.join(folder, target.name)
-        _run((*options, "-shared", *objects, "-o", linked))
-        os.replace(linked, target)
-
-
-def library_name(variant: str) -> str:
-    """The file name for the sources as they are now."""
-    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-    return f"edgewise-{source_hash()}-{platform.machine().lower()}-{variant}{suffix}"
-
-
-@functools.cache
-def source_hash() -> str:
-    """Of every source file and the flags."""
-    digest = hashlib.sha256(repr((FLAGS, VARIANTS)).encode())
-    for path in sorted(SOURCES.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def cache_folder() -> Path:
     """Where built libraries live: EDGEWISE_CACHE, else the platform's place for caches."""
     if folder := os.environ.get("EDGEWISE_CACHE"):
@@ -125,21 +82,6 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return base / "edgewise"
-
-
-def find_compiler() -> str:
-    """$CXX, or the first C++ compiler on the path; raises `RuntimeError` where there is none."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    for name in names:
-        if shutil.which(name.split()[0]):
-            return name
-    raise RuntimeError(f"no prebuilt library for this platform and no C++ compiler ({', '.join(names)}) to build one")
-
-
-def _run(command: tuple[str, ...]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,29 @@
+"""`python -m edgewise.bench`: speed of layers and networks on this machine, into benchmarks/results/."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from edgewise.bench import layers
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m edgewise.bench", description=__doc__)
+    parser.add_argument("what", nargs="?", default="layers", choices=["layers"])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/layers.json"))
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="no growth curve and no memory")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    layers.run(args.out, with_peers=not args.no_peers, rounds=args.rounds, growth=not args.quick, memory=not args.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Compiling the native kernels: nothing here needs torch, so that the build of a wheel can use it too."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "csrc"
+
+# Contraction to FMA is what makes the kernels fast; the two -fno flags only drop errno and floating-point traps.
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+VARIANTS = {
+    "x86-64-v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "x86-64-v3": ("-march=x86-64-v3",),
+    "portable": (),
+}
+
+
+def variants_here() -> list[str]:
+    """The variants that this kind of machine can run, widest first."""
+    return list(VARIANTS) if platform.machine().lower() in ("x86_64", "amd64") else ["portable"]
+
+
+def build(variant: str, target: Path, compiler: str | None = None) -> None:
+    """Compile the sources, one process per file, into `target`, which appears whole or not at all."""
+    compiler = compiler or find_compiler()
+    options = (*compiler.split(), *FLAGS, *VARIANTS[variant], *extra_flags())
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        sources = sorted(SOURCES.glob("*.cpp"))
+        objects = [os.path.join(folder, source.stem + ".o") for source in sources]
+        commands = [(*options, "-c", str(s), "-o", o) for s, o in zip(sources, objects, strict=True)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_run, commands))
+        linked = os.path.join(folder, target.name)
+        _run((*options, "-shared", *objects, "-o", linked))
+        os.replace(linked, target)
+
+
+def library_name(variant: str) -> str:
+    """The file name for the sources as they are now."""
+    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+    return f"edgewise-{source_hash()}-{platform.machine().lower()}-{variant}{suffix}"
+
+
+@functools.cache
+def source_hash() -> str:
+    """Of every source file and all flags."""
+    digest = hashlib.sha256(repr((FLAGS, VARIANTS, extra_flags())).encode())
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def extra_flags() -> list[str]:
+    """What EDGEWISE_CXXFLAGS adds, such as sanitizers."""
+    return os.environ.get("EDGEWISE_CXXFLAGS", "").split()
+
+
+def find_compiler() -> str:
+    """$CXX, or the first C++ compiler on the path; raises `RuntimeError` where there is none."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for name in names:
+        if shutil.which(name.split()[0]):
+            return name
+    raise RuntimeError(f"no prebuilt library for this platform and no C++ compiler ({', '.join(names)}) to build one")
+
+
+def _run(command: tuple[str, ...]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
