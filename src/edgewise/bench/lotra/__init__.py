@@ -1,0 +1,72 @@
+"""What LoTRA and slim layers do on small problems: `python -m edgewise.bench.lotra`.
+
+Five seeds, medians and worst cases, equal numbers of tries per method; the rate of a method is chosen by its training
+loss, never by its test error. The problems are ours: those of arXiv 2502.06153 were not available to us, so nothing
+here reproduces its tables.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgewise._version import __version__
+from edgewise.bench.lotra import expressiveness, images, rates, sequential, step, transfer
+
+logger = logging.getLogger(__name__)
+
+STUDIES = {
+    "rates": rates.study,
+    "transfer": transfer.study,
+    "expressiveness": expressiveness.study,
+    "functions": images.functions,
+    "digits": images.digits,
+    "fashion": images.fashion,
+    "sequential": sequential.study,
+    "step": step.study,
+}
+
+
+def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 5) -> dict[str, Any]:
+    """Run these studies (all by default), log their tables and write one JSON file for each."""
+    done: dict[str, Any] = {}
+    for name in STUDIES if studies is None else studies:
+        start = time.process_time()
+        rows = STUDIES[name](range(seeds))
+        done[name] = {
+            "study": name,
+            "what": (STUDIES[name].__doc__ or "").split("\n")[0],
+            "edgewise": __version__,
+            "torch": torch.__version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+            "seeds": seeds,
+            "cpu_seconds": round(time.process_time() - start, 1),
+            "rows": rows,
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        aside = out / f".lotra-{name}.part"
+        aside.write_text(json.dumps(done[name], indent=1) + "\n")
+        aside.replace(out / f"lotra-{name}.json")
+        logger.info("%s, %.0f s\n%s\n", done[name]["what"], done[name]["cpu_seconds"], table(rows))
+    return done
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as aligned text."""
+    columns = list(rows[0])
+    cells = [[_shown(row.get(column, "")) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(row[n]) for row in cells)) for n, column in enumerate(columns)]
+    lines = [columns, ["-" * width for width in widths], *cells]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,28 @@
+"""`python -m edgewise.bench.lotra [STUDY ...]`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from edgewise.bench.lotra import STUDIES, run
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m edgewise.bench.lotra", description="LoTRA and slim layers")
+    parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; all by default")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    unknown = set(args.studies) - set(STUDIES)
+    if unknown:
+        parser.error(f"unknown study {', '.join(sorted(unknown))}; choose from {', '.join(STUDIES)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    run(args.studies or None, args.out, args.seeds)
+
+
+if __name__ == "__main__":
+    main()

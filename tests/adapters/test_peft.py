@@ -1,0 +1,96 @@
+"""The plug-in under PEFT's own functions. Runs where PEFT is installed: pip install edgewise[peft]."""
+
+import pytest
+import torch
+from lotra_zoo import shaken
+from torch import nn
+
+import edgewise as ew
+
+peft = pytest.importorskip("peft")
+
+from edgewise.adapters.peft import LotraConfig  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 6), ew.KANLinear(6, 6), nn.LayerNorm(6), ew.KANLinear(6, 2)).double()
+
+
+def x() -> torch.Tensor:
+    return torch.randn(9, 3, generator=torch.Generator().manual_seed(1)).double()
+
+
+def adapted(seed=2, **options) -> nn.Module:
+    return shaken(peft.get_peft_model(network(), LotraConfig(**options)), seed=seed)
+
+
+@pytest.mark.parametrize("form", ["tucker", "tucker2", "cp", "tt", "lora"])
+def test_a_new_adapter_changes_nothing_and_alone_learns(form):
+    model = peft.get_peft_model(network(), LotraConfig(form=form))
+    torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("lotra_updates.default" in name for name in trained)
+    assert {name.split(".lotra")[0] for name in trained} == {"base_model.model.1", "base_model.model.3"}
+
+
+def test_targets_can_be_named():
+    model = peft.get_peft_model(network(), LotraConfig(target_modules=["3"], ranks=(2, 2, 2)))
+    assert {name.split(".lotra")[0] for name, p in model.named_parameters() if p.requires_grad} == {
+        "base_model.model.3"
+    }
+    with pytest.raises(ValueError, match="LoTRA adapts KANLinear"):
+        peft.get_peft_model(network(), LotraConfig(target_modules=["0"]))
+
+
+def test_saved_is_loaded(tmp_path):
+    model = adapted()
+    model.save_pretrained(tmp_path)
+    loaded = peft.PeftModel.from_pretrained(network(), tmp_path)
+    torch.testing.assert_close(loaded(x()), model(x()), rtol=1e-12, atol=1e-12)
+    for name, p in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), p)
+    assert isinstance(peft.PeftConfig.from_pretrained(tmp_path), LotraConfig)
+
+
+def test_merged_is_adapted():
+    model = adapted()
+    expected = model(x()).detach()
+    model.merge_adapter()
+    torch.testing.assert_close(model(x()), expected, rtol=1e-10, atol=1e-10)
+    model.unmerge_adapter()
+    torch.testing.assert_close(model(x()), expected, rtol=1e-10, atol=1e-10)
+    plain = model.merge_and_unload()
+    assert type(plain[1]) is ew.KANLinear
+    torch.testing.assert_close(plain(x()), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_several_adapters():
+    model = adapted()
+    first = model(x()).detach()
+    model.add_adapter("second", LotraConfig(ranks=2))
+    torch.testing.assert_close(model(x()), first, rtol=0, atol=0)
+    model.set_adapter("second")
+    torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
+    shaken(model, seed=5)
+    assert (model(x()) - first).abs().max() > 1e-3
+    with model.disable_adapter():
+        torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
+    model.set_adapter("default")
+    torch.testing.assert_close(model(x()), first, rtol=0, atol=0)
+    model.delete_adapter("second")
+    torch.testing.assert_close(model(x()), first, rtol=0, atol=0)
+
+
+def test_injected_without_a_wrapper_into_a_kan():
+    base = ew.KAN([3, 6, 2], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = base(x())
+    model = peft.inject_adapter_in_model(LotraConfig(), base)
+    torch.testing.assert_close(model(x()), expected, rtol=1e-12, atol=1e-12)
+    shaken(model)
+    hessian = torch.func.hessian(lambda x: model(x).sum())(x()[0])
+    assert torch.isfinite(hessian).all()
+    assert hessian.abs().max() > 0
