@@ -100,6 +100,16 @@ def test_without_extension_the_basis_stays(basis):
     assert result.report["loss"] < 0.01 * float(target(x).var())
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_noise_is_averaged_not_fitted(seed):
+    x, fresh = samples(300, 2, 4 + seed), samples(2000, 2, 99)
+    noise = 0.1 * float(target(fresh).std())
+    y = target(x) + noise * torch.randn(300, generator=generator(6 + seed), dtype=torch.float64)
+    result = ew.fit(kan((2, 3, 1)), (x, y), seed=seed)
+    assert rmse(result.model, fresh, target(fresh)) < 0.6 * noise
+    assert result.report["loss"] > 0.5 * noise**2
+
+
 @pytest.mark.parametrize(
     ("loss", "y"),
     [

@@ -209,12 +209,9 @@ def _extend(run: _Run, at: Candidate) -> None:
     """Rung after rung from the searched network, smoothed and not, while the loss held out falls."""
     worse = 0
     for basis in _rungs(run):
-        if (
-            run.late
-            or run.stopped != "finished"
-            or worse >= 2
-            or not _affordable(run, at.network, basis, run.recipe.steps)
-        ):
+        if run.late or run.stopped != "finished" or worse >= 2:
+            break
+        if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps):
             break
         before = math.inf if run.best is None else run.best.value
         at = _rung(run, at, basis)
