@@ -135,7 +135,9 @@ def search_layer(
     for j in range(x.shape[1]):
         targets = wanted[j].nonzero()[:, 0].tolist()
         if targets:
-            ranked = _search_input(x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution)
+            ranked = _search_input(
+                x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution
+            )
             found |= {(j, i): candidates for i, candidates in zip(targets, ranked, strict=True)}
     return found
 
@@ -267,8 +269,8 @@ def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution:
 def _description_length(missing: float, complexity: float, points: int, lost: float) -> float:
     r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
 
-    Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for cancellation: a huge function whose far end
-    imitates another one needs that many more digits in its numbers.
+    Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for
+    cancellation: a huge function whose far end imitates another one needs that many more digits in its numbers.
     """
     accuracy = 0.5 * min(points, 32) * math.log2(missing)
     return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2

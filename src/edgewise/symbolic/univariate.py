@@ -140,7 +140,10 @@ def search_space(
     q = u[:, :rank]
     if rank == 1:
         found = search_edge(
-            x, q[:, 0] * math.sqrt(len(x)), library=library, resolution=resolution / weights[0].item() * math.sqrt(len(x))
+            x,
+            q[:, 0] * math.sqrt(len(x)),
+            library=library,
+            resolution=resolution / weights[0].item() * math.sqrt(len(x)),
         )
         return [(Member(c.fn, c.affine[0], c.affine[1]),) for c in found[:4]]
     members = _members(x, q, library)
@@ -191,8 +194,10 @@ def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library) -> l
                 scored.append((missing, Member(fn, affine[0], affine[1])))
     scored = [(m, member) for m, member in scored if m < 1e-3]
     scored.sort(
-        key=lambda p: 16 * math.log2(max(p[0], 1e-14))
-        + BITS_PER_COMPLEXITY * (p[1].fn.complexity + (p[1].a != 1) + (p[1].b != 0))
+        key=lambda p: (
+            16 * math.log2(max(p[0], 1e-14))
+            + BITS_PER_COMPLEXITY * (p[1].fn.complexity + (p[1].a != 1) + (p[1].b != 0))
+        )
     )
     different: list[Member] = []
     for _, member in scored:
