@@ -42,7 +42,10 @@ from edgewise.surgery import (
     widen as widen,
 )
 from edgewise.symbolic import (
+    Discovery as Discovery,
     Formula as Formula,
+    compile as compile,
+    discover as discover,
     formula as formula,
     suggest as suggest,
     symbolify as symbolify,

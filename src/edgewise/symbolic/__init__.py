@@ -1,5 +1,7 @@
 """From curves to formulas: search for functions, put them on edges, read the network as mathematics."""
 
+from edgewise.symbolic.compile import compile as compile
+from edgewise.symbolic.discover import Discovery as Discovery, Law as Law, discover as discover
 from edgewise.symbolic.formula import Check as Check, Formula as Formula, formula as formula
 from edgewise.symbolic.search import (
     Candidate as Candidate,
@@ -12,9 +14,13 @@ from edgewise.symbolic.symbolify import EdgeReport as EdgeReport, Report as Repo
 __all__ = [
     "Candidate",
     "Check",
+    "Discovery",
     "EdgeReport",
     "Formula",
+    "Law",
     "Report",
+    "compile",
+    "discover",
     "formula",
     "search_edge",
     "search_layer",

@@ -26,8 +26,8 @@ from edgewise.symbolic.refit import levenberg_marquardt
 WINDOW = 4.0
 """A snap may move a number by this many standard errors."""
 
-RELATIVE_FLOOR = 1e-11
-"""No number is known better than this, whatever the residual says."""
+RELATIVE_FLOOR = 1e-8
+"""No number is taken to be known better than this: a refit may stop short of what its residual promises."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-r"""Sums of curves and of products of curves, fitted to data: the structure behind a law, before its functions are known.
+r"""Sums of curves and of products of curves, fitted to data: the structure behind a law, its functions unknown.
 
 $$ z \approx c + \sum_j h_j(x_j) + \sum_{m=1}^{M} \prod_j g_{mj}(x_j) $$
 
 with every curve a combination of Chebyshev polynomials: a network of one layer of curves and one of multiplication
-nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few starts, with the linear part eliminated.
+nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few starts, the linear part eliminated.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def fit_factors(
     starts: int = 3,
     steps: int = 30,
     seed: int = 0,
+    weight: Float[Tensor, " samples"] | None = None,
 ) -> Factors:
     """Fit the structure with so many products; the last fifth of the samples is held out to judge it.
 
@@ -77,19 +78,21 @@ def fit_factors(
         starts: random starts where M > 0, of which the best is taken.
         steps: Levenberg-Marquardt steps per start.
         seed: of the starts.
+        weight: of the residual of every sample; even by default.
     """
     low, high = x.amin(0), x.amax(0)
     basis = chebyshev(x, low, high, size)
     cut = len(x) - max(len(x) // 5, 1)
-    spread = z.std(correction=0)
-    w = z / spread
-    linear = _linear_design(basis, sums)
+    weight = torch.ones_like(z) if weight is None else weight / weight.square().mean().sqrt()
+    spread = _spread(z, weight)
+    w = z / spread * weight
+    linear = _linear_design(basis, sums) * weight[:, None]
     best: tuple[float, Tensor, Tensor] | None = None
     generator = torch.Generator().manual_seed(seed)
     for _ in range(starts if products else 1):
         g = _start(products, x.shape[1], size, generator)
-        g, l = _minimise(basis[:cut], linear[:cut], w[:cut], g, steps)
-        r = w[cut:] - linear[cut:] @ l - _products(basis[cut:], g).sum(-1)
+        g, l = _minimise(basis[:cut], linear[:cut], w[:cut], weight[:cut], g, steps)
+        r = w[cut:] - linear[cut:] @ l - _products(basis[cut:], g).sum(-1) * weight[cut:]
         error = r.square().mean().sqrt().item()
         if best is None or error < best[0]:
             best = error, g, l
@@ -129,7 +132,13 @@ def _predict(basis: Tensor, constant: float, sums: Tensor, products: Tensor) -> 
     return constant + torch.einsum("njk,jk->n", basis, sums) + _products(basis, products).sum(-1)
 
 
-def _minimise(basis: Tensor, linear: Tensor, w: Tensor, g: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _spread(z: Tensor, weight: Tensor) -> Tensor:
+    """The weighted standard deviation."""
+    share = weight.square() / weight.square().sum()
+    return ((z - (share @ z)).square() @ share).sqrt()
+
+
+def _minimise(basis: Tensor, linear: Tensor, w: Tensor, weight: Tensor, g: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Variable projection: the linear part is eliminated by a QR factorisation, the products take damped steps."""
     q = torch.linalg.qr(linear).Q if linear.shape[1] else linear
 
@@ -139,10 +148,11 @@ def _minimise(basis: Tensor, linear: Tensor, w: Tensor, g: Tensor, steps: int) -
     target = across(w)
     if g.numel():
         cost, mu, grow = torch.inf, 1e-2, 2.0
-        r, J, trial = target, basis, g
+        r, trial = target, g
+        gram, slope = g.new_zeros(0, 0), g.new_zeros(0)
         for _ in range(steps):
             values = torch.einsum("njk,mjk->nmj", basis, trial)
-            new_r = target - across(values.prod(-1).sum(-1))
+            new_r = target - across(values.prod(-1).sum(-1) * weight)
             new_cost = new_r.square().mean().item()
             if new_cost < cost:
                 done = new_cost > cost * (1 - 1e-4) or new_cost < 1e-26
@@ -150,7 +160,7 @@ def _minimise(basis: Tensor, linear: Tensor, w: Tensor, g: Tensor, steps: int) -
                 if done:
                     break
                 mu, grow = max(mu / 4, 1e-13), 2.0
-                J = across((_others(values)[..., None] * basis[:, None]).flatten(1))
+                J = across((_others(values)[..., None] * basis[:, None]).flatten(1) * weight[:, None])
                 gram, slope = J.T @ J, J.T @ r
             else:
                 mu, grow = mu * grow, grow * 2
@@ -162,7 +172,7 @@ def _minimise(basis: Tensor, linear: Tensor, w: Tensor, g: Tensor, steps: int) -
                 mu *= 10
                 continue
             trial = g + torch.cholesky_solve(slope[:, None], factor).view(g.shape)
-    rest = w - _products(basis, g).sum(-1) if g.numel() else w
+    rest = w - _products(basis, g).sum(-1) * weight if g.numel() else w
     l = torch.linalg.lstsq(linear, rest[:, None]).solution[:, 0] if linear.shape[1] else linear.new_zeros(0)
     return g, l
 

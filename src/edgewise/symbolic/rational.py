@@ -45,8 +45,8 @@ def _ratio(columns: Tensor, size: Tensor, y: Tensor, terms: list[Any]) -> list[A
         null = _sparsest(null)
         p, q = null[: len(terms)] / size * scale, null[len(terms) :] / size
         if (q.abs() * size > 1e-9).any():
-            top, bottom = _sum(p, terms, size * scale, 1e-7), _sum(q, terms, size, 1e-7)
-            laws.append(top / bottom)
+            unit = q[(q.abs() * size).argmax()]  # the common factor of both is free: the largest term below gets one
+            laws.append(_sum(p / unit, terms, size, 1e-7) / _sum(q / unit, terms, size, 1e-7))
     return laws
 
 
@@ -57,7 +57,7 @@ def _sparsest(null: Float[Tensor, "vectors terms"]) -> Tensor:
     for column in range(rows.shape[1]):
         if done == len(rows) - 1:
             break
-        pivot = rows[done:, column].abs().argmax().item() + done
+        pivot = int(rows[done:, column].abs().argmax()) + done
         if rows[pivot, column].abs() < 1e-8:
             continue
         rows[[done, pivot]] = rows[[pivot, done]]
@@ -70,7 +70,8 @@ def _sparsest(null: Float[Tensor, "vectors terms"]) -> Tensor:
 def _sum(c: Tensor, terms: list[Any], size: Tensor, smallest: float) -> Any:
     weight = c.abs() * size
     keep = (weight > smallest * weight.amax()).tolist()
-    return sympy.Add(*(sympy.Float(v, 17) * t for v, t, k in zip(c.tolist(), terms, keep, strict=True) if k))
+    numbers = [sympy.Integer(1) if v == 1 else sympy.Float(v, 17) for v in c.tolist()]
+    return sympy.Add(*(v * t for v, t, k in zip(numbers, terms, keep, strict=True) if k))
 
 
 def _powers(d: int, degree: int) -> list[tuple[int, ...]]:

@@ -269,8 +269,8 @@ def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution:
 def _description_length(missing: float, complexity: float, points: int, lost: float) -> float:
     r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
 
-    Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for cancellation: a huge function whose far end
-    imitates another one needs that many more digits in its numbers.
+    Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for
+    cancellation: a huge function whose far end imitates another one needs that many more digits in its numbers.
     """
     accuracy = 0.5 * min(points, 32) * math.log2(missing)
     return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2

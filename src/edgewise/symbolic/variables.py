@@ -1,6 +1,6 @@
 r"""Variables that act only together: $x_i - x_j$, $x_i + x_j$, $x_i x_j$, $x_i / x_j$, $x_i^2 + x_j^2$.
 
-A function of $x_i - x_j$ has $\partial_i f + \partial_j f = 0$; each of the others has an equation of the same kind. The
+A function of $x_i - x_j$ has $\partial_i f + \partial_j f = 0$; each of the others has an equation of its own. The
 gradient comes from a polynomial of total degree fitted to the samples, which is accurate enough to propose; the
 proposal is then tested by a fit in the new variables.
 """
