@@ -153,8 +153,10 @@ class _DeepEstimator(_KANEstimator):
         if held == "auto":
             held = HELD_OUT_SHARE if len(data[0]) >= HELD_OUT_FROM else None
         # Too few rows to hold some out: one start, smoothing by evidence, and few steps where the loss has no minimum.
-        alone = {"starts": 0, "extend": False, "smoothing": True, "validation": data} if held is None else {}
-        few = bool(alone) and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
+        few = held is None and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
+        options: dict[str, Any] = {"validation": held}
+        if few:
+            options = {"validation": data, "starts": 0, "extend": False, "smoothing": True}
         result = fit(
             model,
             data,
@@ -165,9 +167,10 @@ class _DeepEstimator(_KANEstimator):
             penalties=self.penalties,
             seed=seed,
             progress=self.progress,
-            **(alone if few else {"validation": held}),
+            **options,
         )
         self.history_ = result.history
+        assert isinstance(result.model, KAN)
         self._set_model(list(result.model.layers), units, scale, names)
         self._keep_samples(x, weights)
 
@@ -334,7 +337,8 @@ class KANAdditive(RegressorMixin, _KANEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANAdditive:
         """Solve for the curves from rows X, numbers y and weights of the rows."""
-        if self.smoothness != "auto" and not (isinstance(self.smoothness, Real) and self.smoothness >= 0):
+        strength: Any = self.smoothness
+        if strength != "auto" and not (isinstance(strength, Real) and float(strength) >= 0):
             raise ValueError(f"smoothness must be 'auto' or a number >= 0, got {self.smoothness!r}")
         if not isinstance(self.intervals, Integral):
             raise ValueError(f"intervals must be a positive integer, got {self.intervals!r}")
@@ -364,9 +368,9 @@ class KANAdditive(RegressorMixin, _KANEstimator):
         r"""The curve $\phi_j$ of one feature over the range of the training data: its arguments and its values."""
         check_is_fitted(self)
         names = list(self._more_names())
-        if feature not in names and not (isinstance(feature, Integral) and 0 <= feature < len(names)):
+        j = names.index(feature) if feature in names else feature
+        if not isinstance(j, int | np.integer) or not 0 <= j < len(names):
             raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
-        j = names.index(feature) if isinstance(feature, str) else int(feature)
         assert self.model_.input_affine is not None
         inner = torch.linspace(-1, 1, points, dtype=torch.float64)
         x = torch.zeros(points, len(names), dtype=torch.float64)

@@ -11,14 +11,11 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-else:
-    DataFrame = Any  # pandas is optional, and annotations are checked at run time in tests
+DataFrame = Any  # of pandas, which is optional and whose stubs cannot follow a column
 
 Task = Literal["regression", "classification"]
 
@@ -151,6 +148,7 @@ def read_table(path: Path | str, names: Sequence[str] = ()) -> DataFrame:
         import pandas as pd
     except ImportError as error:
         raise ImportError("tables need pandas: pip install edgewise[cli]") from error
+    frame: DataFrame
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(path)
@@ -163,8 +161,9 @@ def read_table(path: Path | str, names: Sequence[str] = ()) -> DataFrame:
         raise TableError(f"{path} is empty; a table needs a header line and rows") from error
     except (pd.errors.ParserError, OSError, ValueError) as error:
         raise TableError(f"{path} cannot be read as a table: {error}") from error
-    frame.columns = [str(name).strip() for name in frame.columns]
-    twice = frame.columns[frame.columns.duplicated()].tolist()
+    columns = [str(name).strip() for name in frame.columns]
+    frame.columns = columns
+    twice = [name for n, name in enumerate(columns) if name in columns[:n]]
     if twice:
         raise TableError(f"{path} has two columns named {twice[0]!r}; give every column its own name")
     return frame
@@ -325,15 +324,17 @@ def _mostly_numeric(column: Any) -> bool:
     """True where more than half of the different values are numbers: what is left are typing errors, not levels."""
     import pandas as pd
 
-    distinct = pd.Series(column.dropna().unique())
-    return len(distinct) > 0 and pd.to_numeric(distinct, errors="coerce").notna().mean() > 0.5
+    distinct = column.dropna().drop_duplicates()
+    parsed: Any = pd.to_numeric(distinct, errors="coerce")
+    return len(distinct) > 0 and bool(parsed.notna().mean() > 0.5)
 
 
 def _numbers(column: Any) -> np.ndarray:
     """The column as float64, NaN where it is empty; texts that are no numbers are refused by row."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce").astype(float).to_numpy(float, na_value=np.nan)
+    parsed: Any = pd.to_numeric(column, errors="coerce")
+    numbers = parsed.astype(float).to_numpy(float, na_value=np.nan)
     bad = np.isnan(numbers) & column.notna().to_numpy()
     if bad.any():
         texts = _listed(dict.fromkeys(repr(text) for text in column[bad]), _SHOWN)

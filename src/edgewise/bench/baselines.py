@@ -136,7 +136,8 @@ def _train(
 def _network(widths: list[int], generator: torch.Generator) -> nn.Sequential:
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # the usual initialisation draws from the global state
+        assert isinstance(linear, nn.Linear)
         nn.init.kaiming_uniform_(linear.weight, a=5**0.5, generator=generator)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.SiLU()]

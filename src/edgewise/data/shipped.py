@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-else:
-    DataFrame = Any
+DataFrame = Any  # of pandas, which is optional and whose stubs cannot follow a column
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class Ratio:
     def without(self, n: int) -> Ratio:
         """The formula without its n-th term."""
         kept = [m for m in range(len(self)) if m != n]
-        return Ratio(*([part[m] for m in kept] for part in (self.factors, self.inputs, self.powers)), self.values[kept])
+        factors, inputs, powers = (tuple(part[m] for m in kept) for part in (self.factors, self.inputs, self.powers))
+        return Ratio(factors, inputs, powers, self.values[kept])
 
     def removable(self) -> list[int]:
         """The terms that may go: every factor keeps one, and the constant of a factor is its last resort."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import sympy
@@ -64,7 +65,8 @@ def search_formula(
     for inputs in sets:
         tell(f"ratios of {', '.join(names[j] for j in inputs)}")
         findings += _ratios(x, y, size, spread, inputs, names, judge, seed)
-    inputs = sets[-1] if sets else _important(weight, ranked)
+    largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
+    inputs = largest[0] if largest else _important(weight, ranked)
     tell(f"small networks on {', '.join(names[j] for j in inputs)}")
     findings += _networks(train, held, inputs, names, judge, seconds, seed)
     tell("numbers near whole ones")
@@ -140,8 +142,8 @@ def _rounded(
     for finding in good[:most]:
         formula, error, refused = finding.formula, finding.error, set[float]()
         while numbers := [n for n in formula.expressions[0].atoms(sympy.Float) if float(n) not in refused]:
-            number = min(numbers, key=lambda n: abs(n - round(n)))
-            whole = sympy.Integer(round(number))
+            number = min(numbers, key=_from_whole)
+            whole = sympy.Integer(round(float(number)))
             refused.add(float(number))
             if whole == 0 or abs(number - whole) > 0.2 * abs(whole):
                 continue
@@ -151,6 +153,10 @@ def _rounded(
             if trial.error <= 1.02 * error:
                 formula, error = trial.formula, trial.error
                 yield trial
+
+
+def _from_whole(number: Any) -> float:
+    return abs(float(number) - round(float(number)))
 
 
 def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array, float]:

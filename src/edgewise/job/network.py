@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def importance(model: KAN, encoding: Encoding, held: Rows, seed: int) -> list[fl
 def named(model: KAN, encoding: Encoding) -> KAN:
     """The same network with the table's names at its ends."""
     return KAN.assemble(
-        list(model.layers),
+        cast(list[Any], list(model.layers)),
         input_affine=model.input_affine,
         output_affine=model.output_affine,
         input_names=encoding.names,

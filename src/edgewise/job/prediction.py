@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +15,7 @@ from edgewise.job.network import predict
 from edgewise.nn import KAN
 from edgewise.table import Encoding, TableError, read_table
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-else:
-    DataFrame = Any
+DataFrame = Any  # of pandas, which is optional and whose stubs cannot follow a column
 
 
 def predicted(
