@@ -60,6 +60,16 @@ class BSpline(Basis):
         return uniform_points(features, self.intervals + 1, low, high, dtype)
 
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
+        index, local = self.local_derivative(x, grid, order)
+        columns = index[..., None] + torch.arange(self.degree + 1, device=x.device)
+        dense = torch.zeros((*x.shape, self.size), dtype=local.dtype, device=x.device)
+        return dense.scatter(-1, columns, local)
+
+    def local_derivative(self, x: Tensor, grid: Tensor, order: int) -> tuple[Tensor, Tensor]:
+        """The interval of every x, and there the derivatives of the `degree + 1` functions that do not vanish.
+
+        These are the functions number interval, ..., interval + degree; shapes (*b, features) and (..., degree + 1).
+        """
         low, high = grid[:, 0], grid[:, -1]
         inside = torch.minimum(torch.maximum(x, low), high)
         index = (inside.detach()[..., None] >= grid[:, 1:-1]).sum(-1)
@@ -73,9 +83,7 @@ class BSpline(Basis):
             local = local + nan_of(x)[..., None] if order == 0 else zero_outside(local, x, low, high)
         else:
             local = zero_outside(_local_values(inside, t, self.degree, order), x, low, high)
-        columns = index[..., None] + torch.arange(self.degree + 1, device=x.device)
-        dense = torch.zeros((*x.shape, self.size), dtype=local.dtype, device=x.device)
-        return dense.scatter(-1, columns, local)
+        return index, local
 
     def full_knots(self, grid: Float[Tensor, "features points"]) -> Tensor:
         """All knots, `degree` more at either end than the grid: shape (features, intervals + 1 + 2 degree)."""

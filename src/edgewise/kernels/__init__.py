@@ -1,6 +1,6 @@
 """How a sum over edges is computed; the only place that knows about devices."""
 
-from edgewise.kernels import cpu as cpu
+from edgewise.kernels import cpu as cpu, triton as triton
 from edgewise.kernels.dispatch import (
     Backend as Backend,
     edge_sum as edge_sum,
