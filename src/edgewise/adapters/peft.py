@@ -1,11 +1,11 @@
-"""LoTRA inside Hugging Face's PEFT: `get_peft_model(model, LotraConfig(...))`, on networks with KAN layers among others.
+"""LoTRA inside PEFT: `get_peft_model(model, LotraConfig(...))`, on networks with KAN layers among others.
 
 Importing this module registers the method, so a saved adapter loads with `PeftModel.from_pretrained` after the import.
 The adapters of `edgewise` itself need none of this.
 """
 
-# PEFT is not installed where types are checked.
-# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+# PEFT is not installed where types are checked, and this file is taken for it.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 from __future__ import annotations
 
 import zlib

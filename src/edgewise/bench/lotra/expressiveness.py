@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgewise.adapters import add_lotra, lotra_groups
 from edgewise.adapters.decompose import compose, tails, tucker
 from edgewise.bench.lotra.common import TASKS, everything, mse, pretrained, rng, summary, train, uniform
+from edgewise.nn import KAN
 
 RANKS = ((2, 2, 2), (4, 3, 4), (8, 4, 8), (16, 6, 16), (32, 9, 32))
 
@@ -24,14 +26,14 @@ def study(seeds: Iterable[int]) -> list[dict[str, Any]]:
         loss = mse(x, target(x))
         full = copy.deepcopy(base)
         train(full, everything(full, 0.01), loss, 300)
-        update = (full.layers[1].coef - base.layers[1].coef).detach().double()
+        update = (_hidden(full) - _hidden(base)).double()
         energy, left = update.square().sum(), tails(update)
         for ranks in RANKS:
             approximation = compose(*tucker(update, ranks))
             bounds = torch.stack([t[r] for t, r in zip(left, ranks, strict=True)]) / energy
             cut = copy.deepcopy(full)
             with torch.no_grad():
-                cut.layers[1].coef.copy_(base.layers[1].coef + approximation)
+                cut.get_parameter("layers.1.coef").copy_(_hidden(base) + approximation)
             tuned = add_lotra(base, {"layers.1": ranks, "*": None}, generator=rng(seed))
             train(tuned, lotra_groups(tuned, 0.3), loss, 300)
             found.setdefault(ranks, []).append(
@@ -48,3 +50,7 @@ def study(seeds: Iterable[int]) -> list[dict[str, Any]]:
         {"ranks": str(ranks)} | {k: summary(k, [row[k] for row in rows])[f"{k} median"] for k in rows[0]}
         for ranks, rows in found.items()
     ]
+
+
+def _hidden(model: KAN) -> Tensor:
+    return model.get_parameter("layers.1.coef").detach()
