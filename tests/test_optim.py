@@ -9,7 +9,7 @@ from torch.func import functional_call, hessian, jacrev
 
 import edgewise as ew
 from edgewise.nn import KANLinear, ProductNodes, SymbolicEdges
-from edgewise.optim import LevenbergMarquardt, Network, Numbers, Problem, Smoothing, get_loss, jacobian
+from edgewise.optim import LevenbergMarquardt, Network, Numbers, Problem, Smoothing, edge_bands, get_loss, jacobian
 from edgewise.optim.regrid import even_grid, regrid
 from edgewise.optim.smoothing import roughness
 from edgewise.optim.splines import values_and_slopes
@@ -270,3 +270,26 @@ def test_evidence_finds_the_strength_and_forgets_it_without_noise():
     plain = LevenbergMarquardt().minimize(Problem(network, x, noisy, None, get_loss("mse")), numbers, 40).numbers
     assert error < 0.7 * float((network.values(plain, x.T)[0].T - clean).square().mean().sqrt())
     assert exact < 1e-5
+
+
+def test_bands_are_those_of_linear_regression():
+    x = samples(400, 2)
+    basis = ew.BSpline(5, 3)
+    model = ew.KAN([2, 1], basis, residual=None, bias=False, dtype=torch.float64, generator=generator(1))
+    y = samples(400, 1, seed=4)
+    network, numbers = Network.of(model)
+    end = LevenbergMarquardt(damping=0.0).minimize(Problem(network, x, y, None, get_loss("mse")), numbers, 2)
+    fitted = network.model(end.numbers, 0, model, None, None)
+    bands = edge_bands(fitted, x, y)["layers.0"]
+    # The oracle: ordinary least squares on the centred columns of each input and an intercept.
+    grid = basis.init_grid(2, dtype=torch.float64)
+    phi = basis.evaluate(x, grid)
+    mean = phi.mean(0)
+    a = torch.cat([torch.ones(400, 1).double(), (phi - mean).flatten(1)], 1)
+    rss = (fitted(x).detach() - y).square().sum()
+    covariance = rss / (400 - torch.linalg.matrix_rank(a)) * torch.linalg.pinv(a.T @ a, rtol=1e-10)
+    for j in range(2):
+        block = covariance[1 + 8 * j : 9 + 8 * j, 1 + 8 * j : 9 + 8 * j]
+        at = basis.evaluate(bands.points, grid)[:, j] - mean[j]
+        torch.testing.assert_close(bands.std[:, j, 0], ((at @ block) * at).sum(-1).sqrt(), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(bands.values[:, j, 0], at @ fitted.layers[0].coef[j, :, 0].detach())

@@ -2,7 +2,7 @@
 
 from edgewise.fit.callbacks import EarlyStopping as EarlyStopping, State as State
 from edgewise.fit.checkpoint import Checkpoint as Checkpoint
-from edgewise.fit.result import FitResult as FitResult
+from edgewise.fit.result import FitResult as FitResult, Shape as Shape
 from edgewise.fit.trainer import fit as fit
 
-__all__ = ["Checkpoint", "EarlyStopping", "FitResult", "State", "fit"]
+__all__ = ["Checkpoint", "EarlyStopping", "FitResult", "Shape", "State", "fit"]

@@ -58,6 +58,7 @@ class Recipe:
     extend: bool = True
     degrees: tuple[int, ...] = (3, 5, 7)
     smoothing: bool | None = None
+    rungs: int | None = None
     steps: int = 40
     seconds: float = math.inf
     seed: int = 0
@@ -167,7 +168,7 @@ def auto(
                 _extend(run, at)
         else:
             _extend(run, _search(run))
-        if held is None and run.stopped == "finished":
+        if held is None and run.stopped == "finished" and recipe.rungs is None:
             _polish(run, scaled[2])
     except KeyboardInterrupt:
         run.stopped = "interrupted"
@@ -208,7 +209,7 @@ def _search(run: _Run) -> Candidate:
 def _extend(run: _Run, at: Candidate) -> None:
     """Rung after rung from the searched network, smoothed and not, while the loss held out falls."""
     worse = 0
-    for basis in _rungs(run):
+    for basis in _rungs(run)[: run.recipe.rungs]:
         if run.late or run.stopped != "finished" or worse >= 2:
             break
         if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps):
@@ -242,10 +243,11 @@ def _rungs(run: _Run) -> list[Basis]:
     if run.final_basis is not None:
         return [run.final_basis]
     assert isinstance(given, BSpline)
-    base = dataclasses.replace(given, knots="clamped")
-    degrees = run.recipe.degrees
-    first = [dataclasses.replace(base, intervals=10, degree=d) for d in degrees]
-    return [*first, *(dataclasses.replace(base, intervals=10 * 2**n, degree=degrees[-1]) for n in range(1, 8))]
+    top = max(run.recipe.degrees)
+    base = dataclasses.replace(given, knots="clamped", degree=top)
+    middle = [d for d in run.recipe.degrees if run.recipe.degrees[0] < d < top]
+    first = [dataclasses.replace(base, intervals=10, degree=d) for d in middle]
+    return [*first, *(dataclasses.replace(base, intervals=10 * 2**n) for n in range(8))]
 
 
 def _descend_from_given(run: _Run) -> Candidate:

@@ -9,6 +9,17 @@ from torch import nn
 
 
 @dataclass(frozen=True)
+class Shape:
+    """A network of the front that `widths="auto"` walks along; `error` is its loss held out."""
+
+    widths: tuple[int, ...]
+    edges: int
+    parameters: int
+    error: float
+    model: nn.Module
+
+
+@dataclass(frozen=True)
 class FitResult:
     """The trained model, one plain record per evaluation, and a report.
 
@@ -17,12 +28,17 @@ class FitResult:
         history: dicts with "step" and "loss", and "penalty", "validation", "stage" where there are any.
         report: what was done and how it ended: "optimizer", "steps", "seconds", "stopped" ("finished", "early",
             "callback", "diverged", "interrupted", "time"), "loss", "validation", "parameters", "notes".
+        front: the shapes tried with `widths="auto"` that no other beats in both edges and error, small ones first.
     """
 
     model: nn.Module
     history: list[dict[str, Any]]
     report: dict[str, Any]
+    front: tuple[Shape, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """History and report as a JSON object."""
-        return {"history": self.history, "report": self.report}
+        """History, report and front as a JSON object."""
+        front = [
+            {"widths": s.widths, "edges": s.edges, "parameters": s.parameters, "error": s.error} for s in self.front
+        ]
+        return {"history": self.history, "report": self.report, "front": front}

@@ -21,6 +21,7 @@ from edgewise.fit.loop import Factory, Penalty, Run, named_optimizer, train
 from edgewise.fit.progress import Progress
 from edgewise.fit.recipe import Recipe, auto
 from edgewise.fit.result import FitResult
+from edgewise.fit.shapes import walk
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.optim import Loss, get_loss
 
@@ -49,6 +50,7 @@ def fit(
     starts: int | None = None,
     extend: bool = True,
     degrees: Sequence[int] = (3, 5, 7),
+    widths: str | None = None,
     smoothing: bool | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -73,6 +75,13 @@ def fit(
         checkpoint: a file that stores the state of the run; where it exists, the run goes on from there, and ends in
             the same numbers as one that was never interrupted.
         seconds: time after which no further step is begun.
+        starts: random starts of the search of "auto"; 0 starts from the model's own numbers, which is the default for a
+            model with a past: scaled, pruned or partly symbolic.
+        extend: let "auto" raise the degree and refine the grids; the shape stays.
+        degrees: the degrees of the splines that "auto" goes through.
+        widths: "auto" searches over shapes as well, of which the model gives inputs, outputs and basis; see
+            `FitResult.front`.
+        smoothing: True or False to force it; by default "auto" lets the error held out decide.
         seed: seeds all randomness of the run.
         progress: show a progress display on standard error.
 
@@ -80,6 +89,8 @@ def fit(
         A `FitResult`; Ctrl-C returns the best model so far.
     """
     criterion = get_loss(loss)
+    if widths not in (None, "auto"):
+        raise ValueError(f"widths must be None or 'auto', got {widths!r}; give other widths to the model")
     notes: list[str] = []
     if optimizer in ("auto", "lm"):
         obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
@@ -94,9 +105,19 @@ def fit(
                 seconds=math.inf if seconds is None else seconds,
                 seed=seed,
             )
-            return _second_order(
-                model, data, criterion, validation, sample_weight, recipe, callbacks, progress, str(optimizer)
-            )
+            with Progress(progress) as display:
+                return _second_order(
+                    model,
+                    data,
+                    criterion,
+                    validation,
+                    sample_weight,
+                    recipe,
+                    callbacks,
+                    display,
+                    str(optimizer),
+                    widths,
+                )
         if optimizer == "lm":
             raise ValueError(f"Levenberg-Marquardt cannot do this: {obstacle}; use optimizer='lbfgs' or 'adam'")
         optimizer = "adam" if batch_size is not None or not isinstance(data, tuple | list | Mapping) else "lbfgs"
@@ -136,8 +157,9 @@ def _second_order(
     sample_weight: Any,
     recipe: Recipe,
     callbacks: Sequence[Callback],
-    progress: bool,
+    display: Progress,
     name: str,
+    widths: str | None,
 ) -> FitResult:
     """The recipe in float64; the result has the wider dtype of the model and the inputs."""
     assert isinstance(model, KAN)
@@ -146,16 +168,21 @@ def _second_order(
     double = copy.deepcopy(model).double()
     generator = torch.Generator().manual_seed(recipe.seed)
     with torch.random.fork_rng(devices=[]):
-        train_data, held = read(data, validation, sample_weight, double, loss, None, generator)
-    samples = train_data.samples
+        source, held_source = read(data, validation, sample_weight, double, loss, None, generator)
+    samples, held = source.samples, None if held_source is None else held_source.samples
     assert samples is not None
-    held_samples = None if held is None else held.samples
-    if name == "lm" and held_samples is None:
-        held_samples = samples
-    with torch.no_grad(), Progress(progress) as display:
-        result = auto(double, samples, held_samples, loss, recipe, callbacks, display)
-    report = {**result.report, "optimizer": name}
-    return dataclasses.replace(result, model=result.model.to(dtype), report=report)
+    if name == "lm" and held is None:
+        held = samples
+
+    def run(network: KAN, settings: Recipe) -> FitResult:
+        result = auto(network, samples, held, loss, settings, callbacks, display)
+        return dataclasses.replace(result, model=result.model.to(dtype), report={**result.report, "optimizer": name})
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        if widths is None:
+            return run(double, recipe)
+        variance = float(samples.y.var(0, correction=0).mean()) if loss.units else 0.0
+        return walk(double, dataclasses.replace(recipe, starts=recipe.starts or None), run, variance)
 
 
 def _default_starts(model: nn.Module) -> int | None:

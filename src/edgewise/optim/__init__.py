@@ -1,5 +1,6 @@
 """Second-order training: losses with their curvature, analytic Jacobians, Levenberg-Marquardt, smoothing."""
 
+from edgewise.optim.bands import Band as Band, edge_bands as edge_bands
 from edgewise.optim.jacobian import (
     NormalEquations as NormalEquations,
     Problem as Problem,
@@ -12,6 +13,7 @@ from edgewise.optim.network import Network as Network, Numbers as Numbers
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
 __all__ = [
+    "Band",
     "LevenbergMarquardt",
     "Loss",
     "Minimum",
@@ -20,6 +22,7 @@ __all__ = [
     "Numbers",
     "Problem",
     "Smoothing",
+    "edge_bands",
     "get_loss",
     "jacobian",
     "normal_equations",
