@@ -41,6 +41,7 @@ def fit_baselines(
     task: Task,
     *,
     parameters: int,
+    steps: int = 2000,
     seed: int = 0,
 ) -> Iterator[Baseline]:
     """Train the rivals one by one: boosting, the perceptron with about `parameters` parameters, the line, the constant.
@@ -50,10 +51,11 @@ def fit_baselines(
         validation: rows that choose the number of training steps.
         task: what the outcome is.
         parameters: the size that the perceptron must match.
+        steps: of the perceptron's training.
         seed: source of the randomness of all of them.
     """
     yield _boosting(train, validation, task, seed)
-    yield _perceptron(train, validation, task, parameters, seed)
+    yield _perceptron(train, validation, task, parameters, steps, seed)
     yield _linear(train, task)
     yield _constant(train, task)
 
@@ -72,7 +74,12 @@ def mlp_widths(inputs: int, outputs: int, parameters: int) -> list[int]:
 
 
 def _perceptron(
-    train: tuple[Array, Array], validation: tuple[Array, Array], task: Task, parameters: int, seed: int
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array],
+    task: Task,
+    parameters: int,
+    steps: int,
+    seed: int,
 ) -> Baseline:
     """SiLU network; Adam with a cosine schedule, the better of two learning rates and the best step by validation."""
     outputs = 1 if task == "regression" else int(train[1].max()) + 1
@@ -89,7 +96,7 @@ def _perceptron(
     loss = nn.functional.mse_loss if task == "regression" else nn.functional.cross_entropy
     widths = mlp_widths(train[0].shape[1], outputs, parameters)
     data, held = tensors(*train), tensors(*validation)
-    trained = [_train(widths, data, held, loss, rate, seed) for rate in (3e-3, 1e-2)]
+    trained = [_train(widths, data, held, loss, rate, steps, seed) for rate in (3e-3, 1e-2)]
     _, net = min(trained, key=lambda pair: pair[0])
 
     def predict(x: Array) -> Array:
@@ -108,8 +115,8 @@ def _train(
     held: tuple[Tensor, Tensor],
     loss: Callable[..., Tensor],
     rate: float,
+    steps: int,
     seed: int,
-    steps: int = 2000,
 ) -> tuple[float, nn.Module]:
     """The network with the least loss on the rows held out, and that loss."""
     generator = torch.Generator().manual_seed(seed)
@@ -124,7 +131,7 @@ def _train(
         loss(net(data[0][pick]), data[1][pick]).backward()
         optimiser.step()
         schedule.step()
-        if step % 100 == 99:
+        if step % 100 == 99 or step == steps - 1:
             with torch.no_grad():
                 value = float(loss(net(held[0]), held[1]))
             if value < best:
@@ -148,10 +155,10 @@ def _boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task:
     """Histogram gradient boosting, which stops by the validation rows."""
     ensemble = _sklearn("ensemble")
     kind = ensemble.HistGradientBoostingRegressor if task == "regression" else ensemble.HistGradientBoostingClassifier
-    model = kind(random_state=seed, early_stopping=True, max_iter=500)
-    seen = set(np.unique(train[1])) if task == "classification" else None
-    held = [n for n, label in enumerate(validation[1]) if seen is None or label in seen]
-    model.fit(*train, X_val=validation[0][held], y_val=validation[1][held])
+    known = np.isin(validation[1], train[1]) | (task == "regression")  # the classifier refuses classes it has not seen
+    model = kind(random_state=seed, early_stopping=bool(known.any()), max_iter=500)
+    held = {"X_val": validation[0][known], "y_val": validation[1][known]} if known.any() else {}
+    model.fit(*train, **held)
     return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
 
 
