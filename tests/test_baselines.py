@@ -1,5 +1,7 @@
 """The rivals: of the right size, and trained well enough to be rivals."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from edgewise.bench import fit_baselines, mlp_widths
 
 
 def count(widths: list[int]) -> int:
-    return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 @pytest.mark.parametrize("inputs", [1, 3, 20])
@@ -66,6 +68,7 @@ def test_a_class_missing_from_training_has_probability_zero():
 def test_rivals_are_repeatable():
     train, held = rows("regression", 200, 0), rows("regression", 60, 1)
     first, second = (
-        [r.predict(held[0]) for r in fit_baselines(train, held, "regression", parameters=60, steps=40, seed=3)] for _ in range(2)
+        [r.predict(held[0]) for r in fit_baselines(train, held, "regression", parameters=60, steps=40, seed=3)]
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)

@@ -24,7 +24,9 @@ def refuse(table: pd.DataFrame, *patterns: str, **options) -> None:
         assert re.search(pattern, str(caught.value)), f"{pattern!r} not in {caught.value}"
 
 
-@pytest.mark.parametrize(("suffix", "options"), [(".csv", {}), (".csv.gz", {}), (".tsv", {"sep": "\t"}), (".txt", {"sep": ";"})])
+@pytest.mark.parametrize(
+    ("suffix", "options"), [(".csv", {}), (".csv.gz", {}), (".tsv", {"sep": "\t"}), (".txt", {"sep": ";"})]
+)
 def test_csv_is_read_with_any_usual_separator(tmp_path, suffix, options):
     path = tmp_path / f"table{suffix}"
     frame().to_csv(path, index=False, **options)

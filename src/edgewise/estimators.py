@@ -98,7 +98,7 @@ class _KANEstimator(BaseEstimator):
         check_is_fitted(self)
         x = validate_data(self, x, reset=False, dtype=np.float64)
         with torch.no_grad():
-            return torch.cat([self.model_(part) for part in torch.as_tensor(x).split(65_536)])
+            return torch.cat([self.model_(part) for part in torch.tensor(x).split(65_536)])
 
 
 class _DeepEstimator(_KANEstimator):
@@ -285,12 +285,12 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
                 "a classifier needs at least two classes"
             )
         weights = weights * compute_sample_weight(self.class_weight, y)
-        target = torch.as_tensor(labels)
+        target = torch.tensor(labels)
         binary = len(self.classes_) == 2
         self._train(
-            torch.as_tensor(X),
+            torch.tensor(X),
             target.double()[:, None] if binary else target,
-            torch.as_tensor(weights),
+            torch.tensor(weights),
             loss="bce" if binary else "cross_entropy",
             outputs=1 if binary else len(self.classes_),
             scale=None,
@@ -453,8 +453,8 @@ def _checked(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> tu
     y = column_or_1d(y, warn=True)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.sum() > 0:
-        raise ValueError("sample_weight is zero in every row; at least one row must count")
-    return torch.as_tensor(X), torch.as_tensor(np.asarray(y, float)), torch.as_tensor(weights)
+        raise ValueError("sample_weight is zero in every row; at least one row needs a non-zero weight")
+    return torch.tensor(X), torch.tensor(np.asarray(y, float)), torch.tensor(weights)
 
 
 def _units(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -> Affine:

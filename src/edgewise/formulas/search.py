@@ -135,9 +135,9 @@ def _networks(
 def _rounded(
     findings: Sequence[Finding], train: tuple[Array, Array], judge: _Judge, most: int = 8
 ) -> Iterator[Finding]:
-    """The best formulas once more with numbers near an integer made that integer, and the others refitted."""
-    best = min(finding.error for finding in findings)
-    good = sorted((f for f in findings if f.error <= 1.5 * best), key=lambda f: f.complexity)
+    """The shortest good formulas once more, numbers near an integer made that integer and the others refitted."""
+    front = Front.of(findings, ()).front
+    good = [finding for finding in front if finding.error <= 1.5 * front[-1].error]
     x, y = (torch.as_tensor(part[:4096], dtype=torch.float64) for part in train)
     for finding in good[:most]:
         formula, error, refused = finding.formula, finding.error, set[float]()
