@@ -80,7 +80,7 @@ wheel: venv  ## a wheel in dist/
 # gcc and clang agree on these flags. Leaks are python's own; a thread's kept scratch memory is no leak either.
 sanitize: venv  ## the kernel tests once with the native code under ASan and UBSan
 	EDGEWISE_CACHE=$(CURDIR)/build/sanitized \
-	EDGEWISE_CXXFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+	EDGEWISE_CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 	$(PYTEST) -m "not compile and not slow" tests/kernels
 

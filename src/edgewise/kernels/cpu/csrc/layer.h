@@ -56,7 +56,7 @@ template <class T, int degree, bool residual> struct Layer {
       values = buffer<T>(inputs * rows * row_sets * stride);
       x = buffer<T>(inputs * stride), pulled = buffer<T>(inputs * stride);
       if (layer.a.h) h = buffer<T>(inputs * stride);
-      edges = buffer<T>(layer.a.intervals <= few_intervals ? inputs * starts : 1);
+      edges = buffer<T>(inputs * IntervalFinder<T>::rows(layer.a.intervals));
       start = buffer<int32_t>(inputs * starts), offset = buffer<int32_t>(inputs * stride);
       interval = buffer<int32_t>(inputs * chunk), outside = buffer<int32_t>(inputs);
       for (int64_t j = 0; j < inputs; ++j)

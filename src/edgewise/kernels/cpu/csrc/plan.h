@@ -50,11 +50,12 @@ template <class T> struct Plan {
     return int32_t(c < T(cells - 1) ? c : T(cells - 1));
   }
 
-  // The interval with t_s <= x < t_{s+1}; the first and the last reach to infinity. The cell is a guess that rounding may
-  // put one interval off, so the break points decide. The first step either way is taken without a branch: on a uniform
-  // grid no other is needed, and a mispredicted one costs more than all the rest of the sort.
-  int interval(T x, int32_t cell) const {
-    int s = first[cell];
+  int interval(T x, int32_t cell) const { return refined(x, first[cell], edge); }
+
+  // The interval with t_s <= x < t_{s+1}; the first and the last reach to infinity. The guess s may be off, by rounding or
+  // because the grid is not uniform, so the break points decide. The first step either way is taken without a branch: on a
+  // uniform grid no other is needed, and a mispredicted one costs more than all the rest of the sort.
+  static int refined(T x, int s, const T* edge) {
     s += x >= edge[s + 1];
     s -= x < edge[s];
     while (x >= edge[s + 1]) ++s;

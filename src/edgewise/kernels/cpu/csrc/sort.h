@@ -12,43 +12,57 @@ constexpr int few_intervals = 32;
 template <class T> struct IntervalFinder {
   const char* plan;
   int intervals, degree;
-  int64_t j0, n;         // the block of inputs
-  T* edges;              // [intervals + 1][n]: break points by input, when they are few
-  int32_t* outside;      // [n]
+  int64_t j0, n;     // the block of inputs
+  T* edges;          // [rows(intervals)][n]: ends of the grid and cells per unit of x, or all break points where they are few
+  int32_t* outside;  // [n]
+
+  static int64_t rows(int intervals) { return intervals <= few_intervals ? intervals + 1 : 3; }
 
   void begin() const {
     for (int64_t j = 0; j < n; ++j) {
       const auto p = Plan<T>::at(plan, j0 + j, intervals, degree);
       if (intervals <= few_intervals)
         for (int s = 0; s <= intervals; ++s) edges[s * n + j] = p.t[s];
+      else
+        edges[j] = p.low(), edges[n + j] = p.cell_scale, edges[2 * n + j] = p.high();
       outside[j] = 0;
     }
   }
 
   // The interval of every input of one sample; 0 for a NaN.
   void find(const T* x, int32_t* interval) const {
-    if (intervals > few_intervals) {
-      for (int64_t j = 0; j < n; ++j) {
-        const auto p = Plan<T>::at(plan, j0 + j, intervals, degree);
-        interval[j] = p.interval(x[j], p.cell(x[j]));
-        outside[j] |= !(x[j] >= p.low() && x[j] <= p.high());
-      }
-      return;
-    }
-    const T *low = edges, *high = edges + intervals * n;
+    const bool few = intervals <= few_intervals;
+    const T *low = edges, *scale = edges + n, *high = edges + (rows(intervals) - 1) * n;
+    const T last_cell = T(Plan<T>::cells_for(intervals) - 1);
     int64_t j = 0;
     for (; j + lanes<T> <= n; j += lanes<T>) {
       const V<T> y = load(x + j);
-      VI<T> s{};
-      for (int e = 1; e < intervals; ++e) s -= y >= load(edges + e * n + j);
       const VI<T> in_range = (y >= load(low + j)) & (y <= load(high + j));
+      VI<T> s{};
+      if (few)
+        for (int e = 1; e < intervals; ++e) s -= y >= load(edges + e * n + j);
+      else {
+        V<T> cell = (y - load(low + j)) * load(scale + j);
+        cell = cell > 0 ? cell : V<T>{};  // a NaN becomes 0 too
+        s = __builtin_convertvector(vmin<T>(cell, splat<T>(last_cell)), VI<T>);
+      }
       for (int l = 0; l < lanes<T>; ++l) interval[j + l] = int32_t(s[l]), outside[j + l] |= int32_t(in_range[l]) + 1;
     }
     for (; j < n; ++j) {
-      int32_t s = 0;
-      for (int e = 1; e < intervals; ++e) s += x[j] >= edges[e * n + j];
-      interval[j] = s;
       outside[j] |= !(x[j] >= low[j] && x[j] <= high[j]);
+      int32_t s = 0;
+      if (few)
+        for (int e = 1; e < intervals; ++e) s += x[j] >= edges[e * n + j];
+      else
+        s = Plan<T>::at(plan, j0 + j, intervals, degree).cell(x[j]);
+      interval[j] = s;
+    }
+    if (!few) {
+      const auto p = Plan<T>::at(plan, j0, intervals, degree);
+      const size_t step = Plan<T>::bytes(intervals, degree);
+      const char *first = (const char*)p.first, *edge = (const char*)p.edge;
+      for (j = 0; j < n; ++j, first += step, edge += step)
+        interval[j] = Plan<T>::refined(x[j], ((const int32_t*)first)[interval[j]], (const T*)edge);
     }
   }
 };
