@@ -23,7 +23,8 @@ from torch import Tensor
 
 from edgewise._version import __version__
 from edgewise.bases import basis_from_json, check_residual
-from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library, ProductNodes, SymbolicEdges
+from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library, ProductNodes, SlimKANLinear, SymbolicEdges
+from edgewise.nn.factors import Factors, find_form
 
 FORMAT = 1
 
@@ -112,7 +113,9 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
     known = {fn.name: fn for fn in symbolic.functions}
     if any(known[fn.name] != fn for fn in symbolic.functions):
         raise ValueError(f"layer {n} has two different functions of one name; a saved file knows functions by name")
-    parameters = {"coef": layer.coef, "bias": layer.bias, "affine": symbolic.affine}
+    factors = layer.factors if isinstance(layer, SlimKANLinear) else None
+    curves = {"coef": layer.coef} if factors is None else {part: factors.factor(part) for part in factors.form.factors}
+    parameters = {**curves, "bias": layer.bias, "affine": symbolic.affine}
     tensors = {name: p for name, p in parameters.items() if p is not None} | {"grid": layer.grid, "mask": layer.mask}
     if symbolic.affine is not None:
         tensors |= {"sources": symbolic.sources, "targets": symbolic.targets}
@@ -120,6 +123,7 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
         "kind": "curves",
         "basis": layer.basis.to_json(),
         "residual": layer.residual,
+        "slim": None if factors is None else factors.name,
         "bias": layer.bias is not None,
         "functions": [fn.name for fn in symbolic.functions],
         "frozen": [name for name, p in parameters.items() if p is not None and not p.requires_grad],
@@ -163,6 +167,7 @@ def _built_layer(n: int, description: dict[str, Any], parts: dict[str, Tensor], 
         description["functions"],
     )
     check_residual(residual)
+    factors = _factors(n, description.get("slim"), parts, basis.size + (residual is not None))
     expected = {"coef", "grid", "mask"} | ({"bias"} if description["bias"] else set())
     expected |= {"affine", "sources", "targets"} if functions else set()
     _require(parts.keys() == expected, f"layer {n} needs the tensors {sorted(expected)}, has {sorted(parts)}")
@@ -179,11 +184,30 @@ def _built_layer(n: int, description: dict[str, Any], parts: dict[str, Tensor], 
         bias=parts.get("bias"),
         symbolic=_symbols(n, functions, parts, library),
     )
-    parameters = {"coef": layer.coef, "bias": layer.bias, "affine": layer.symbolic.affine}
+    parameters: dict[str, Any] = {"bias": layer.bias, "affine": layer.symbolic.affine}
+    if factors is None:
+        parameters["coef"] = layer.coef
+    else:
+        layer = SlimKANLinear(layer, factors)
+        parameters |= dict(factors.named_parameters())
     for name in description["frozen"]:
         _require(parameters.get(name) is not None, f"layer {n}: there is no {name!r} to freeze")
         parameters[name].requires_grad_(False)
     return layer
+
+
+def _factors(n: int, form: str | None, parts: dict[str, Tensor], size: int) -> Factors | None:
+    """The factors of a slim layer, whose product takes their place among the parts."""
+    if form is None:
+        return None
+    values = {name: parts.pop(name) for name in find_form(form).factors if name in parts}
+    mask = parts.get("mask")
+    _require(mask is not None and mask.ndim == 2, f"layer {n}: the mask must be a matrix of booleans")
+    assert mask is not None
+    factors = Factors.assemble((mask.shape[0], size, mask.shape[1]), form, values)
+    _require("coef" not in parts, f"layer {n}: a slim layer has no coef")
+    parts["coef"] = factors().detach()
+    return factors
 
 
 def _check_tensors(n: int, parts: dict[str, Tensor], size: int, symbols: int) -> None:

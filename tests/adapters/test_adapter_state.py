@@ -114,7 +114,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 
 def test_wrong_numbers_are_refused():
     good = adapter_state(adapted())
-    for value, message in ((None, "None"), (torch.zeros(2, 2), "2, 2"), (torch.full((3, 3), torch.nan), "finite")):
+    wrong = {
+        "got the shape None": None,
+        "entries along 'j'": torch.zeros(2, 2),
+        "finite": torch.full((3, 3), torch.nan),
+    }
+    for message, value in wrong.items():
         tensors = dict(good.tensors)
         tensors.pop("layers.0/source")
         if value is not None:

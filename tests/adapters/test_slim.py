@@ -98,6 +98,19 @@ def test_copies_are_whole():
     assert torch.equal(other(x), small(x))
 
 
+def test_saved_is_loaded_and_small(tmp_path):
+    model, x = wide(), inputs(features=12)
+    small = slim(model, (4, 3, 4))
+    small.layers[0].factors.core.requires_grad_(False)
+    ew.save(small, tmp_path / "slim")
+    ew.save(model, tmp_path / "dense")
+    loaded = ew.load(tmp_path / "slim")
+    assert same(state(loaded), state(small))
+    assert torch.equal(loaded(x), small(x))
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in small.parameters()]
+    assert (tmp_path / "slim").stat().st_size < 0.5 * (tmp_path / "dense").stat().st_size
+
+
 def test_absent_edges_stay_absent():
     model, x = wide(), inputs(features=12)
     scores = {"layers.0": torch.ones(12, 14).double(), "layers.1": torch.ones(14, 16).double()}

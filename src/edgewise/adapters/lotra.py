@@ -26,7 +26,7 @@ Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
 
 def add_lotra(
     model: M,
-    ranks: Ranks | Mapping[str, Ranks] | None = None,
+    ranks: Ranks | Mapping[str, Ranks | None] | None = None,
     *,
     where: Where = None,
     form: str = "tucker",
@@ -65,7 +65,17 @@ def add_lotra(
     for layer_name in layers:
         layer = new.get_submodule(layer_name)
         assert isinstance(layer, KANLinear)
-        attach(layer, name, form, chosen[layer_name], zero=zero, generator=generator)
+        ins, size, outs = layer.coef.shape
+        factors = Factors(
+            (ins, size, outs),
+            form,
+            chosen[layer_name],
+            zero=zero,
+            generator=generator,
+            device=layer.coef.device,
+            dtype=torch.promote_types(layer.coef.dtype, torch.float32),  # half precision rounds small updates away
+        )
+        attach(layer, name, factors)
     return new
 
 
@@ -136,29 +146,11 @@ def select_layers(model: nn.Module, where: Where) -> dict[str, KANLinear]:
     return {name: layer for name, layer in layers.items() if name in names}
 
 
-def attach(
-    layer: KANLinear,
-    name: str,
-    form: str,
-    ranks: Ranks | None,
-    *,
-    zero: Literal["core", "target"] = "core",
-    generator: torch.Generator | None = None,
-) -> Factors:
+def attach(layer: KANLinear, name: str, factors: Factors) -> None:
     """Put a new adapter into the slot of this layer."""
     if layer.adapter is None:
         layer.adapter = Adapters()
-    factors = Factors(
-        (layer.in_features, layer.coef.shape[1], layer.out_features),
-        form,
-        ranks,
-        zero=zero,
-        generator=generator,
-        device=layer.coef.device,
-        dtype=torch.promote_types(layer.coef.dtype, torch.float32),  # half precision is too coarse for small updates
-    )
     slot(layer).add(name, factors)
-    return factors
 
 
 def check_name(model: nn.Module, name: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
-from edgewise.adapters.decompose import ranks_of_size, ranks_within, tucker
+from edgewise.adapters.decompose import ranks_of_size, ranks_within, tucker, tucker_numel
 from edgewise.adapters.lotra import Where, select_layers
 from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.nn.factors import Factors, Ranks, clamped_ranks
@@ -51,15 +52,10 @@ def slim(
         if layer.adapter is not None:
             raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then make it slim")
         chosen = _ranks(layer, ranks, tolerance, keep)
-        like = {"device": layer.coef.device, "dtype": layer.coef.dtype}
-        factors = Factors(_shape(layer), "tucker", chosen, zero=None, generator=generator, **like)
-        if factors.numel() >= layer.coef.numel():
+        if tucker_numel(layer.coef.shape, chosen) >= layer.coef.numel():
             continue
-        if init == "random":
-            factors.scale_to_(layer.coef.norm().item())
-        else:
-            _fit_(factors, layer)
-        new[name] = SlimKANLinear(layer, factors)
+        factors = _random(layer, chosen, generator) if init == "random" else _fitted(layer, chosen)
+        new[name] = SlimKANLinear(layer, factors.to(layer.coef))
     return with_layers(model, new)
 
 
@@ -80,15 +76,22 @@ def _ranks(layer: KANLinear, ranks: Ranks | None, tolerance: float | None, keep:
     return ranks_of_size(coef, int(keep * coef.numel()))
 
 
+def _random(layer: KANLinear, ranks: list[int], generator: torch.Generator | None) -> Factors:
+    """New factors whose product has the norm of the coefficients."""
+    factors = Factors(_shape(layer), "tucker", ranks, zero=None, generator=generator, dtype=torch.float64)
+    factors.scale_to_(layer.coef.norm().item())
+    return factors
+
+
 @torch.no_grad()
-def _fit_(factors: Factors, layer: KANLinear) -> None:
+def _fitted(layer: KANLinear, ranks: list[int]) -> Factors:
     """The best factors for the curves of the layer, scaled as new ones are, so that learning rates mean the same."""
-    core, (source, basis, target) = tucker(layer.curves().double().cpu(), list(factors.ranks.values()))
-    for name, matrix in (("source", source), ("basis", basis), ("target", target)):
-        scale = factors.spread(name) * matrix.shape[0] ** 0.5
-        getattr(factors, name).copy_(matrix * scale)
-        core = core / scale
-    factors.get_parameter("core").copy_(core)
+    core, matrices = tucker(layer.curves().double().cpu(), ranks)
+    shape = _shape(layer)
+    scales = [1.0, shape[1] ** 0.5, shape[2] ** 0.5]  # entries of RMS n^-1/2, 1 and 1
+    names = ("source", "basis", "target")
+    values = {name: scale * matrix for name, scale, matrix in zip(names, scales, matrices, strict=True)}
+    return Factors.assemble(shape, "tucker", values | {"core": core / math.prod(scales)})
 
 
 def _shape(layer: KANLinear) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from edgewise.adapters._slot import adapted_layers, require_adapter, slot
 from edgewise.adapters.lotra import attach, check_name
 from edgewise.io import FileFormatError, as_format_error, read_file, write_file
 from edgewise.nn import KANLinear
+from edgewise.nn.factors import Factors
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -26,7 +27,7 @@ class AdapterState:
 
     Attributes:
         name: of the adapter.
-        layers: by layer name the settings: form, ranks, and shape, basis, residual and grid range of the layer.
+        layers: by layer name the settings: form, and shape, basis, residual and grid range of the layer.
         tensors: the factors by "layer/factor".
     """
 
@@ -48,7 +49,7 @@ def adapter_state(model: nn.Module, name: str = "default") -> AdapterState:
         if name not in slot(layer).updates:
             continue
         factors = slot(layer)[name]
-        layers[layer_name] = {"form": factors.name, "ranks": dict(factors.ranks), **_place(layer)}
+        layers[layer_name] = {"form": factors.name, **_place(layer)}
         tensors |= {f"{layer_name}/{part}": factors.factor(part).detach().clone() for part in factors.form.factors}
     return AdapterState(name, layers, tensors)
 
@@ -92,14 +93,24 @@ def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: 
     state = source if isinstance(source, AdapterState) else read_adapter(source)
     name = state.name if name is None else name
     check_name(model, name)
-    layers = dict(model.named_modules())
+    modules = dict(model.named_modules())
+    updates: dict[str, Factors] = {}
     for layer_name, settings in state.layers.items():
-        _check_layer(layer_name, layers.get(layer_name), settings)
+        layer = _checked(layer_name, modules.get(layer_name), settings)
+        prefix = f"{layer_name}/"
+        values = {key.removeprefix(prefix): t for key, t in state.tensors.items() if key.startswith(prefix)}
+        try:
+            factors = Factors.assemble(tuple(settings["shape"]), settings["form"], values)
+        except ValueError as error:
+            raise ValueError(f"layer {layer_name!r}: {error}; nothing was loaded") from error
+        updates[layer_name] = factors.to(
+            device=layer.coef.device, dtype=torch.promote_types(layer.coef.dtype, torch.float32)
+        )
     new = copy.deepcopy(model).requires_grad_(False)
-    for layer_name, settings in state.layers.items():
+    for layer_name, factors in updates.items():
         layer = new.get_submodule(layer_name)
         assert isinstance(layer, KANLinear)
-        _attach(layer, layer_name, name, settings, state.tensors)
+        attach(layer, name, factors)
     return new
 
 
@@ -128,7 +139,8 @@ def _place(layer: KANLinear) -> dict[str, Any]:
     }
 
 
-def _check_layer(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) -> None:
+def _checked(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) -> KANLinear:
+    """The layer, if it is the one that the adapter was trained in."""
     if not isinstance(layer, KANLinear):
         raise ValueError(f"the adapter is for a KANLinear {name!r}, which the model does not have; nothing was loaded")
     for key, value in _place(layer).items():
@@ -142,18 +154,4 @@ def _check_layer(name: str, layer: nn.Module | None, settings: Mapping[str, Any]
                 f"layer {name!r}: its {key} is {value}, the adapter was trained with {saved}; load it into the network "
                 "that it was trained on"
             )
-
-
-def _attach(
-    layer: KANLinear, layer_name: str, name: str, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> None:
-    factors = attach(layer, name, settings["form"], list(settings["ranks"].values()))
-    for part in factors.form.factors:
-        parameter, saved = getattr(factors, part), tensors.get(f"{layer_name}/{part}")
-        if saved is None or saved.shape != parameter.shape or not torch.isfinite(saved).all():
-            raise ValueError(
-                f"layer {layer_name!r}: the adapter's {part} should be {tuple(parameter.shape)} finite numbers, got "
-                f"{None if saved is None else tuple(saved.shape)}"
-            )
-        with torch.no_grad():
-            parameter.copy_(saved)
+    return layer

@@ -77,10 +77,7 @@ class Factors(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.form, self.shape = find_form(form), shape
-        self.name = form
-        self.ranks = clamped_ranks(shape, form, ranks)
-        self.multipliers = dict.fromkeys(self.form.factors, 1.0)
+        self._set(shape, form, clamped_ranks(shape, form, ranks))
         for name, indices in self.form.factors.items():
             size = tuple(self.sizes[index] for index in indices)
             value = _draw(size, self.spread(name), generator).to(
@@ -89,6 +86,31 @@ class Factors(nn.Module):
             self.register_parameter(name, nn.Parameter(value))
         if zero is not None:
             nn.init.zeros_(getattr(self, self.form.core if zero == "core" else zero))
+
+    @classmethod
+    def assemble(cls, shape: tuple[int, int, int], form: str, values: Mapping[str, Tensor]) -> Factors:
+        """Factors of these values, which are copied. Raises `ValueError` where they do not fit together."""
+        sizes = dict(zip(MODES, shape, strict=True))
+        for name, indices in find_form(form).factors.items():
+            value = values.get(name)
+            if value is None or value.ndim != len(indices) or 0 in value.shape:
+                shown = None if value is None else tuple(value.shape)
+                raise ValueError(f"the factor {name!r} of {form!r} needs {len(indices)} axes, got the shape {shown}")
+            for index, size in zip(indices, value.shape, strict=True):
+                if sizes.setdefault(index, size) != size:
+                    raise ValueError(
+                        f"the factor {name!r} of {form!r} has {size} entries along {index!r}, others have "
+                        f"{sizes[index]}"
+                    )
+            if not torch.isfinite(value).all():
+                raise ValueError(f"the factor {name!r} of {form!r} has numbers that are not finite")
+        factors = cls.__new__(cls)
+        nn.Module.__init__(factors)
+        factors._set(shape, form, {index: sizes[index] for index in find_form(form).ranks})
+        for name in factors.form.factors:
+            value = values[name].detach().clone(memory_format=torch.contiguous_format)
+            factors.register_parameter(name, nn.Parameter(value))
+        return factors
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -139,6 +161,10 @@ class Factors(nn.Module):
     def scale_to_(self, norm: float) -> None:
         """Scale the core so that the tensor has this norm."""
         getattr(self, self.form.core).mul_(norm / self().norm())
+
+    def _set(self, shape: tuple[int, int, int], form: str, ranks: dict[str, int]) -> None:
+        self.form, self.name, self.shape, self.ranks = find_form(form), form, shape, ranks
+        self.multipliers = dict.fromkeys(self.form.factors, 1.0)
 
     def extra_repr(self) -> str:
         ranks = ", ".join(f"{index}={size}" for index, size in self.ranks.items())

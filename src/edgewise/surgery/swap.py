@@ -75,8 +75,10 @@ def _swapped(
 ) -> KANLinear:
     weight, bias = _weight(linear), linear.bias
     assert weight is not None
+    ins, outs = weight.shape
     layer = KANLinear(
-        *weight.shape,
+        ins,
+        outs,
         basis,
         residual="identity",
         bias=bias is not None,

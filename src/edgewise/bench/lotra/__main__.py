@@ -1,7 +1,8 @@
-"""`python -m edgewise.bench.lotra [STUDY ...]`."""
+"""`python -m edgewise.bench.lotra [STUDY ...]`, and all of it as `edgewise reproduce lotra`."""
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,13 +10,13 @@ import torch
 from edgewise.bench.lotra import STUDIES, run
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m edgewise.bench.lotra", description="LoTRA and slim layers")
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; all by default")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--seeds", type=int, default=5)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     unknown = set(args.studies) - set(STUDIES)
     if unknown:
         parser.error(f"unknown study {', '.join(sorted(unknown))}; choose from {', '.join(STUDIES)}")

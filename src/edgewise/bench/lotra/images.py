@@ -51,8 +51,8 @@ def digits(seeds: Iterable[int]) -> list[dict[str, Any]]:
     def split(seed: int) -> Split:
         from sklearn.datasets import load_digits
 
-        data = load_digits()
-        x, y = torch.tensor(data.data).float() / 8 - 1, torch.tensor(data.target)
+        images, labels = load_digits(return_X_y=True)
+        x, y = torch.tensor(images).float() / 8 - 1, torch.tensor(labels)
         order = torch.randperm(len(x), generator=rng(seed + 100))
         x, y = x[order], y[order]
         return x[:1300], y[:1300], x[1300:], y[1300:]

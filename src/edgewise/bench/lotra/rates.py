@@ -8,12 +8,12 @@ from typing import Any
 from edgewise.adapters import add_lotra, lotra_groups
 from edgewise.bench.lotra.common import TASKS, mse, pretrained, rng, summary, train, uniform
 
-WIDTHS = (16, 64, 256)
+WIDTHS = (16, 64, 192)
 LRS = {
-    "mup": (0.03, 0.1, 0.3, 1.0),
-    "calibrated": (0.03, 0.1, 0.3, 1.0),
-    "relative": (0.01, 0.03, 0.1, 0.3),
-    "identical": (0.003, 0.01, 0.03, 0.1),
+    "mup": (0.1, 0.3, 1.0),
+    "calibrated": (0.1, 0.3, 1.0),
+    "relative": (0.03, 0.1, 0.3),
+    "identical": (0.01, 0.03, 0.1),
 }
 
 

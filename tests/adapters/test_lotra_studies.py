@@ -1,0 +1,80 @@
+"""The studies measure what they say: exact fields, Laplacians by Taylor mode, and a run of the small ones."""
+
+import json
+import logging
+import math
+
+import pytest
+import torch
+
+import edgewise as ew
+from edgewise.bench.lotra import common, expressiveness, images, rates, run, sequential, step, table, transfer
+from edgewise.bench.lotra.__main__ import main
+
+
+def test_the_laplacian_is_the_trace_of_the_hessian():
+    model = ew.KAN([2, 4, 3, 1], generator=common.rng(0))
+    x = common.uniform(6, 2, common.rng(1)) * 0.9
+    u, laplacian = transfer.laplacian_of(model, x)
+    torch.testing.assert_close(u, model(x))
+    for point, value in zip(x, laplacian, strict=True):
+        hessian = torch.func.hessian(lambda p: model(p)[0])(point)
+        torch.testing.assert_close(value, hessian.trace()[None], rtol=1e-3, atol=1e-4)
+
+
+def test_the_exact_field_solves_its_equation():
+    modes = {(1, 1): 1.0, (2, 1): 0.5}
+    x = common.uniform(5, 2, common.rng(0)).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        source = transfer.field(x, modes)[1]
+        for point, f in zip(x, source, strict=True):
+            hessian = torch.func.hessian(lambda p: transfer.field(p[None], modes)[0][0, 0])(point)
+            torch.testing.assert_close(f, -hessian.trace()[None], rtol=1e-10, atol=1e-10)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(rates, "WIDTHS", (8,))
+    monkeypatch.setattr(rates, "LRS", {"mup": (0.1,), "calibrated": (0.1,)})
+    monkeypatch.setattr(transfer, "STEPS", 2)
+    monkeypatch.setattr(transfer, "TARGETS", {"near": transfer.TARGETS["near"]})
+    monkeypatch.setattr(expressiveness, "RANKS", ((4, 3, 4),))
+    monkeypatch.setattr(step, "SIZES", ((8, 16),))
+    quick = common.train
+    for module in (common, rates, transfer, expressiveness, sequential, images):
+        monkeypatch.setattr(module, "train", lambda m, g, loss, n: quick(m, g, loss, min(n, 2)))
+    with caplog.at_level(logging.INFO):
+        done = run(
+            ["rates", "transfer", "expressiveness", "sequential", "digits", "functions", "step"], tmp_path, seeds=1
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {f"lotra-{name}.json" for name in done}
+    for name in done:
+        saved = json.loads((tmp_path / f"lotra-{name}.json").read_text())
+        assert saved["rows"] == json.loads(json.dumps(done[name]["rows"]))
+        numbers = [v for row in saved["rows"] for v in row.values() if isinstance(v, float)]
+        assert all(math.isfinite(v) for v in numbers)
+        assert table(done[name]["rows"]).splitlines()[2] in caplog.text
+
+
+def test_the_perceptrons_have_the_size_asked_for():
+    for make in (images._perceptron, images._low_rank_perceptron):
+        numel = common.trained_numel(make([64, 64, 10], 4000, common.rng(0)))
+        assert 3500 < numel <= 4000
+
+
+def test_images_are_read(tmp_path):
+    import gzip
+
+    with gzip.open(tmp_path / "a.gz", "wb") as file:
+        file.write(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6]))
+    assert images._idx(tmp_path / "a.gz").tolist() == [[1, 2, 3], [4, 5, 6]]
+    with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist"):
+        images._idx(tmp_path / "b.gz")
+
+
+def test_an_unknown_study_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["tables"])
+    assert "choose from rates" in capsys.readouterr().err
