@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 from edgewise.bench.baselines import Baseline as Baseline, fit_baselines as fit_baselines, mlp_widths as mlp_widths
 
-COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {}}
+
+def _symbolic() -> None:
+    from edgewise.bench.symbolic import main
+
+    main()
+
+
+COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {"symbolic": _symbolic}}
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
 
 __all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]
