@@ -11,7 +11,13 @@ def _lotra() -> None:
     main([])
 
 
-COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {"lotra": _lotra}}
+def _pde() -> None:
+    from edgewise.bench.pde import main
+
+    main()
+
+
+COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {"lotra": _lotra, "pde": _pde}}
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
 
 __all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]
