@@ -299,7 +299,10 @@ def _native(model: nn.Module, x: Tensor, algebra: Algebra) -> Jet | None:
         return None
     network = [CurveLayer(m.curves(), m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in layers]
     backends = [select(part.spec, x) for part in network]
-    if torch.compiler.is_compiling() or any(b is None or b.name != "cpu" for b in backends):
+    # The native sweep has one reverse pass, and no rules for the transforms of torch.func.
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return None
+    if any(b is None or b.name != "cpu" for b in backends):
         return None
     first = algebra.first(2)
     weights = x.new_zeros(algebra.size - first, x.shape[1])
