@@ -277,8 +277,8 @@ def allen_cahn_spectral(x: Tensor) -> Tensor:
     modes = torch.arange(-len(coefficients[0]) // 2, len(coefficients[0]) // 2)
     wave_numbers = torch.fft.ifftshift(modes).double() * PI
     # Cubic Lagrange between four stored times: their distance is 1/1000.
-    at = (x[:, 1] * (len(times) - 1)).clamp(1, len(times) - 2 - 1e-9)
-    first = at.floor().long() - 1
+    at = x[:, 1] * (len(times) - 1)
+    first = (at.floor().long() - 1).clamp(0, len(times) - 4)
     s = at - first
     cubic = [functools.reduce(torch.mul, [(s - m) / (n - m) for m in range(4) if m != n]) for n in range(4)]
     result = []
@@ -290,7 +290,7 @@ def allen_cahn_spectral(x: Tensor) -> Tensor:
 
 
 @functools.cache
-def _allen_cahn_table(modes: int = 512, steps: int = 2000, stored: int = 1000) -> tuple[Tensor, Tensor]:
+def _allen_cahn_table(modes: int = 1024, steps: int = 2000, stored: int = 1000) -> tuple[Tensor, Tensor]:
     """The Fourier coefficients at stored times: the fourth-order scheme of Cox & Matthews, after Kassam & Trefethen."""
     k = np.fft.fftfreq(modes, 1 / modes) * PI
     x = np.arange(modes) * 2 / modes - 1
