@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numpy.polynomial import Polynomial
+from collections.abc import Sequence
+
 from torch import Tensor
 
 RESIDUALS = ("silu", "identity")
@@ -21,19 +22,29 @@ def residual_derivative(name: str, x: Tensor, order: int) -> Tensor:
     s = x.sigmoid()
     if order == 0:
         return x * s
-    return x * _horner(_sigmoid_polynomial(order), s) + order * _horner(_sigmoid_polynomial(order - 1), s)
+    *_, before, last = autonomous_derivatives((0.0, 1.0, -1.0), order)
+    return x * horner(last, s) + order * horner(before, s)
 
 
-def _sigmoid_polynomial(order: int) -> tuple[float, ...]:
-    r"""The coefficients of $\sigma^{(\nu)}$ as a polynomial in $s = \sigma(x)$, from $s' = s - s^2$."""
-    p = Polynomial([0.0, 1.0])
+def autonomous_derivatives(slope: Sequence[float], order: int) -> list[tuple[float, ...]]:
+    r"""The derivatives of a function with $s' = q(s)$, orders 0 to `order`, as polynomials in s, lowest power first.
+
+    `slope` holds the coefficients of q: (0, 1, -1) for the sigmoid, (1, 0, -1) for tanh.
+    """
+    polynomials: list[tuple[float, ...]] = [(0.0, 1.0)]
     for _ in range(order):
-        p = p.deriv() * Polynomial([0.0, 1.0, -1.0])
-    return tuple(float(c) for c in p.coef)
+        derivative = [n * c for n, c in enumerate(polynomials[-1])][1:]
+        product = [0.0] * (len(derivative) + len(slope) - 1)
+        for m, a in enumerate(derivative):
+            for n, b in enumerate(slope):
+                product[m + n] += a * b
+        polynomials.append(tuple(product))
+    return polynomials
 
 
-def _horner(coefficients: tuple[float, ...], s: Tensor) -> Tensor:
+def horner(coefficients: Sequence[float], s: Tensor) -> Tensor:
+    """The polynomial with these coefficients, lowest power first."""
     value = s * 0 + coefficients[-1]
-    for c in reversed(coefficients[:-1]):
+    for c in coefficients[-2::-1]:
         value = value * s + c
     return value

@@ -1,25 +1,25 @@
 """Comparisons: models of other kinds on the same rows, with the same number of parameters where they have any."""
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 from edgewise.bench.baselines import Baseline as Baseline, fit_baselines as fit_baselines, mlp_widths as mlp_widths
 
 
-def _lotra() -> None:
-    from edgewise.bench.lotra.__main__ import main
-
-    main([])
-
-
-def _symbolic() -> None:
-    from edgewise.bench.symbolic import main
-
-    main()
+def _study(module: str, *arguments: Any) -> Callable[[], None]:
+    """`main` of a module of this package, imported when it is run."""
+    return lambda: import_module(f"edgewise.bench.{module}").main(*arguments)
 
 
 COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
-    "bench": {},
-    "reproduce": {"lotra": _lotra, "symbolic": _symbolic},
+    "bench": {"layers": _study("__main__", [])},
+    "reproduce": {
+        "kan-functions": _study("functions"),
+        "lotra": _study("lotra.__main__", []),
+        "pde": _study("pde"),
+        "symbolic": _study("symbolic"),
+    },
 }
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
 

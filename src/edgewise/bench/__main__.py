@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from edgewise.bench import layers
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m edgewise.bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="layers", choices=["layers"])
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--quick", action="store_true", help="no growth curve and no memory")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     layers.run(args.out, with_peers=not args.no_peers, rounds=args.rounds, growth=not args.quick, memory=not args.quick)

@@ -146,7 +146,7 @@ class SymbolicEdges(nn.Module):
             return x[..., :0]
         a, b, c, d = self.affine.unbind(-1)
         inner = a * x[..., self.sources] + b
-        groups = self._groups()
+        groups = self.groups()
         order = torch.tensor([n for members in groups.values() for n in members], device=inner.device)
         values = torch.cat([fn(inner[..., members]) for fn, members in groups.items()], dim=-1)
         return c * values[..., order.argsort()] + d
@@ -173,7 +173,8 @@ class SymbolicEdges(nn.Module):
     def _edges(self) -> list[tuple[int, int]]:
         return list(zip(self.sources.tolist(), self.targets.tolist(), strict=True))
 
-    def _groups(self) -> dict[SymbolicFn, list[int]]:
+    def groups(self) -> dict[SymbolicFn, list[int]]:
+        """The edges of every function, by their place."""
         groups: dict[SymbolicFn, list[int]] = {}
         for n, fn in enumerate(self.functions):
             groups.setdefault(fn, []).append(n)

@@ -10,17 +10,26 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.optim.jacobian import NormalEquations, Problem
+from edgewise.optim.jacobian import NormalEquations
 from edgewise.optim.network import Numbers
 from edgewise.optim.smoothing import Smoothing
 
 EPS = torch.finfo(torch.float64).eps
 SHRINK = 1 / 3
+
+
+@runtime_checkable
+class LeastSquares(Protocol):
+    """What can be minimised: a loss of numbers with its Gauss-Newton matrix and gradient, for S starts at once."""
+
+    def losses(self, numbers: Numbers) -> Float[Tensor, " S"]: ...
+    def normal_equations(self, numbers: Numbers) -> NormalEquations: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class LevenbergMarquardt:
 
     def minimize(
         self,
-        problem: Problem,
+        problem: LeastSquares,
         numbers: Numbers,
         steps: int,
         *,
@@ -83,7 +92,9 @@ class LevenbergMarquardt:
 class _State:
     """Numbers, normal equations and damping of S starts."""
 
-    def __init__(self, problem: Problem, numbers: Numbers, prior: Smoothing | None, damping: float | Tensor) -> None:
+    def __init__(
+        self, problem: LeastSquares, numbers: Numbers, prior: Smoothing | None, damping: float | Tensor
+    ) -> None:
         self.problem, self.numbers, self.prior = problem, numbers, prior
         self._linearize()
         self.mu = self.top * damping

@@ -1,0 +1,210 @@
+"""`edgewise reproduce pde`: differential equations solved by KANs and by perceptrons of equal size, the same way.
+
+Every case is solved from several seeds by a KAN and by a tanh perceptron with the same number of parameters, the same
+solver, points, conditions and number of steps. Errors are relative L2 distances to an exact or a spectral solution at
+5000 points that no solver saw; the table gives the median and the worst of the seeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgewise._version import __version__
+from edgewise.bases import BSpline
+from edgewise.bench.pde_problems import CASES, Case
+from edgewise.nn import KAN
+from edgewise.pde import Problem, Solution, laplacian, solve
+from edgewise.pde.solver import default_model
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    names: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 3, *, rival: bool = True
+) -> dict[str, Any]:
+    """Solve these cases (all by default), log the table, and write one JSON file, and a figure of every case.
+
+    Args:
+        names: of `CASES`.
+        out: the folder to write to.
+        seeds: how many seeds.
+        rival: solve with the perceptron too.
+    """
+    known = {case.name: case for case in CASES}
+    chosen = list(known) if names is None else list(names)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise ValueError(f"unknown case {unknown[0]!r}; choose of {', '.join(known)}")
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name in chosen:
+        for kind in ("kan", "tanh perceptron")[: 1 + rival]:
+            results = [attempt(known[name], seed, kind) for seed in range(seeds)]
+            rows.append(_summary(known[name], kind, [numbers for _, numbers in results]))
+            logger.info("%s", _line(rows[-1]))
+            if kind == "kan":
+                _draw(known[name], results[0][0], out / f"pde-{name}.png")
+    report = {
+        "study": "pde",
+        "edgewise": __version__,
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "seeds": seeds,
+        "rows": rows,
+    }
+    _write(out / "pde.json", json.dumps(report, indent=1) + "\n")
+    logger.info("%s", table(rows))
+    return report
+
+
+def main() -> None:
+    """`edgewise reproduce pde`: all cases, into `benchmarks/results`."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    run()
+
+
+def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution, dict[str, Any]]:
+    """Solve one case once; the solution and its numbers."""
+    problem = case.problem(seed)
+    model = network(case, problem, seed)
+    if kind != "kan":
+        model = perceptron(problem, final_size(case, model), seed)
+    start = time.process_time()
+    solution = solve(problem, model, seed=seed, **case.settings)
+    seconds = time.process_time() - start
+    x = problem.domain.sample(5000, torch.Generator().manual_seed(10**6))
+    expected = case.reference(x).reshape(len(x), -1)
+    got = solution(x)
+    numbers = {
+        "error": float((got - expected).norm() / expected.norm()),
+        "mean_square_error": float((got - expected).square().mean()),
+        "parameters": solution.history[-1].parameters,
+        "cpu_seconds": round(seconds, 2),
+        "estimate": solution.error_estimate,
+        "unknowns": {name: abs(solution.unknowns[name] / true - 1) for name, true in case.unknowns.items()},
+    }
+    return solution, numbers
+
+
+def network(case: Case, problem: Problem, seed: int) -> KAN:
+    """The KAN of a case before its grids are refined."""
+    generator = torch.Generator().manual_seed(seed)
+    return default_model(problem, case.hidden, case.degree, case.intervals, generator=generator)
+
+
+def final_size(case: Case, model: KAN) -> int:
+    """The number of parameters of the network at its finest resolution."""
+    finest = max([case.intervals, *case.settings.get("intervals", ())])
+    widths = [model.in_features, *case.hidden, model.out_features]
+    edges = sum(a * b for a, b in itertools.pairwise(widths))
+    return edges * (finest + case.degree) + sum(widths[1:])
+
+
+def perceptron(problem: Problem, parameters: int, seed: int) -> nn.Sequential:
+    """The tanh perceptron with two hidden layers of equal width whose size is nearest to `parameters`."""
+    inputs, outputs = problem.inputs, len(problem.fields)
+    half = (inputs + outputs + 2) / 2
+    width = max(2, round((half**2 + parameters - outputs) ** 0.5 - half))
+    model = nn.Sequential(
+        nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs)
+    ).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight, generator=generator)
+                layer.bias.zero_()
+    return model
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table in Markdown."""
+    head = (
+        "| case | network | parameters | median error | worst error | CPU s | target |\n|---|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *(_line(row) for row in rows)])
+
+
+def laplacian_speed(repeats: int = 15) -> dict[str, float]:
+    """Seconds of a Laplacian residual and its gradient, [2, 16, 16, 1] with 10 intervals, 2048 points, medians.
+
+    The perceptron of equal size goes by nested autograd and by our jets; runs are interleaved.
+    """
+    generator = torch.Generator().manual_seed(0)
+    kan = KAN([2, 16, 16, 1], BSpline(10, 3), residual=None, generator=generator)
+    width = round((sum(p.numel() for p in kan.parameters()) + 4) ** 0.5) - 2
+    rival = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+    x = torch.rand(2048, 2, generator=generator) * 2 - 1
+
+    def nested() -> torch.Tensor:
+        t = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(rival(t).sum(), t, create_graph=True)
+        second = [torch.autograd.grad(slope[:, j].sum(), t, create_graph=True)[0][:, j] for j in range(2)]
+        return second[0] + second[1]
+
+    ways: dict[str, tuple[nn.Module, Callable[[], torch.Tensor]]] = {
+        "kan": (kan, lambda: laplacian(kan, x)[:, 0]),
+        "perceptron, nested autograd": (rival, nested),
+        "perceptron, jets": (rival, lambda: laplacian(rival, x)[:, 0]),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, (model, operator) in ways.items():
+            model.zero_grad()
+            start = time.perf_counter()
+            (operator() - 1).square().mean().backward()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _summary(case: Case, kind: str, numbers: list[dict[str, Any]]) -> dict[str, Any]:
+    errors = [n["error"] for n in numbers]
+    return {
+        "case": case.name,
+        "network": kind,
+        "parameters": numbers[0]["parameters"],
+        "target": case.target,
+        "median_error": statistics.median(errors),
+        "worst_error": max(errors),
+        "cpu_seconds": statistics.median(n["cpu_seconds"] for n in numbers),
+        "runs": numbers,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = [row["case"], row["network"], row["parameters"], f"{row['median_error']:.1e}", f"{row['worst_error']:.1e}"]
+    return "| " + " | ".join(str(c) for c in [*cells, f"{row['cpu_seconds']:.1f}", f"{row['target']:.0e}"]) + " |"
+
+
+def _draw(case: Case, solution: Solution, path: Path) -> None:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("the figures need matplotlib: pip install edgewise[viz]") from error
+    whats = ("field", "error", "residual")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
+    for what, ax in zip(whats, axes, strict=True):
+        solution.plot(what, reference=case.reference, points=101, ax=ax)
+    figure.suptitle(case.name)
+    aside = path.with_name(f".{path.name}.part.png")
+    figure.savefig(aside, dpi=120)
+    plt.close(figure)
+    aside.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

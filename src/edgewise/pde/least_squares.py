@@ -1,0 +1,180 @@
+r"""The residuals of a problem as a least-squares problem in the numbers of its model, with an analytic Jacobian.
+
+The loss is $L(\theta) = \sum_t w_t\, \frac{1}{n_t} \sum_b r_{tb}(\theta)^2$ over the terms t. A layer computes
+$y_{abi} = \sum_p W_{abp}\, c_{pi}$ for every coefficient a of its jets, and no sample sees another, so that one reverse
+sweep from $\sum_b r_b$ leaves the derivatives $G_{abi} = \partial r_b / \partial y_{abi}$ of all samples at once and
+
+$$ \frac{\partial r_b}{\partial c_{pi}} = \sum_a W_{abp}\, G_{abi}. $$
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from edgewise.optim.jacobian import NormalEquations
+from edgewise.optim.network import Numbers
+from edgewise.pde.jets import Record, Tape
+from edgewise.pde.problem import Problem, Term
+
+BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
+
+
+class Collocation:
+    r"""Problem, model and terms as a function of $\theta$: the free parameters of the model, then the unknowns.
+
+    The model is written to: its parameters are those of the last evaluation.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, terms: Sequence[Term]) -> None:
+        self.problem, self.model, self.terms = problem, model, list(terms)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def numbers(self, unknowns: dict[str, float]) -> Numbers:
+        """The numbers of the model as it is."""
+        values = torch.tensor([unknowns[name] for name in self.problem.unknowns], dtype=torch.float64)
+        theta = torch.cat([parameters_to_vector(self.parameters).detach().double(), values])
+        return Numbers(theta[None], ())
+
+    def write(self, numbers: Numbers) -> dict[str, float]:
+        """Put the numbers into the model; returns the unknowns."""
+        theta = numbers.theta[0].detach()
+        count = len(theta) - len(self.problem.unknowns)
+        vector_to_parameters(theta[:count], self.parameters)
+        return dict(zip(self.problem.unknowns, theta[count:].tolist(), strict=True))
+
+    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+        """The loss."""
+        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        with torch.no_grad():
+            means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
+        return sum(means[1:], means[0])[None]
+
+    def mean_squares(self, numbers: Numbers) -> dict[str, float]:
+        """The mean square of the residuals of every term, without its weight."""
+        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        with torch.no_grad():
+            return {term.name: float(self._mean_square(term, unknowns)) for term in self.terms}
+
+    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+        """Gauss-Newton matrix, gradient and loss, summed over blocks of points."""
+        values = self.write(numbers)
+        p = numbers.theta.shape[1]
+        gram, gradient, loss = numbers.theta.new_zeros(p, p), numbers.theta.new_zeros(p), numbers.theta.new_zeros(1)
+        for term in self.terms:
+            n = term.points.shape[1]
+            for rows in _blocks(n, p * term.points.shape[0]):
+                for r, J in self._rows(term, rows, values):
+                    w = _weight(term) / n
+                    gram.addmm_(J.T, J, alpha=2 * w)
+                    gradient.addmv_(J.T, r, alpha=2 * w)
+                    loss += w * r.square().sum()
+        return NormalEquations(gram[None], gradient[None], loss)
+
+    def jacobian(self, numbers: Numbers, term: Term) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
+        """The residuals of a term and their Jacobian, whole."""
+        parts = self._rows(term, slice(None), self.write(numbers))
+        return torch.stack([r for r, _ in parts]), torch.stack([J for _, J in parts])
+
+    def first_order(self, numbers: Numbers, steps: int, method: str, *, rate: float = 1e-3) -> Numbers:
+        """Steps of L-BFGS or Adam on the loss, by reverse mode through the jets."""
+        known = list(self.write(numbers).items())
+        unknowns = {name: nn.Parameter(torch.tensor(v, dtype=torch.float64)) for name, v in known}
+        free = [*self.parameters, *unknowns.values()]
+        if method == "lbfgs":
+            optimizer = torch.optim.LBFGS(free, max_iter=steps, history_size=50, line_search_fn="strong_wolfe")
+        else:
+            optimizer = torch.optim.Adam(free, lr=rate)
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
+            loss = sum(means[1:], means[0])
+            loss.backward()
+            return loss
+
+        for _ in range(1 if method == "lbfgs" else steps):
+            optimizer.step(closure)
+        return self.numbers({name: float(v) for name, v in unknowns.items()})
+
+    def balance(self, numbers: Numbers, *, most: float) -> None:
+        r"""Weigh every term without a weight so that its squared Jacobian is as large as that of the equation.
+
+        $w_t = \operatorname{tr} J_0^T J_0 / \operatorname{tr} J_t^T J_t$ per point, between 1 and `most`, as the neural
+        tangent kernel suggests (Wang, Yu & Perdikaris, arXiv 2007.14527, section 6).
+        """
+        values = self.write(numbers)
+        sizes = []
+        for term in self.terms:
+            step = max(1, term.points.shape[1] // 128)
+            sizes.append(
+                sum(float(J.square().mean(0).sum()) for _, J in self._rows(term, slice(None, None, step), values))
+            )
+        self.terms = [
+            dataclasses.replace(term, weight=min(most, max(1.0, sizes[0] / max(size, 1e-300))))
+            if term.weight is None
+            else term
+            for term, size in zip(self.terms, sizes, strict=True)
+        ]
+
+    def _mean_square(self, term: Term, unknowns: Mapping[str, Tensor]) -> Tensor:
+        n = term.points.shape[1]
+        parts = [
+            self.problem.residuals(self.model, term, unknowns, rows).square().sum()
+            for rows in _blocks(n, 64 * term.algebra.size)
+        ]
+        return torch.stack(parts).sum() / n
+
+    def _rows(self, term: Term, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:
+        """The residuals of every equation of a term at some points, and the rows of their Jacobian."""
+        copies, n = term.points[:, rows].shape[:2]
+        unknowns = {
+            name: torch.full((copies * n,), value, dtype=torch.float64, requires_grad=True)
+            for name, value in values.items()
+        }
+        tape: Tape = []
+        with torch.enable_grad():
+            residuals = self.problem.residuals(self.model, term, unknowns, rows, tape)
+        leaves = [*(record.output for record in tape), *unknowns.values()]
+        result = []
+        for e, r in enumerate(residuals):
+            last = e == len(residuals) - 1
+            with torch.enable_grad():
+                slopes = torch.autograd.grad(r.sum(), leaves, retain_graph=not last, allow_unused=True)
+            by_parameter = {
+                record.parameter: _record_rows(record, slope)
+                for record, slope in zip(tape, slopes, strict=False)
+                if slope is not None
+            }
+            blocks = [
+                by_parameter[p] if p in by_parameter else p.new_zeros(copies * n, p.numel()) for p in self.parameters
+            ]
+            J = torch.cat(blocks, dim=1).unflatten(0, (copies, n)).sum(0) if copies > 1 else torch.cat(blocks, dim=1)
+            for slope in slopes[len(tape) :]:
+                column = r.new_zeros(n) if slope is None else slope.unflatten(0, (-1, n)).sum(0)
+                J = torch.cat([J, column[:, None]], dim=1)
+            result.append((r.detach(), J.detach()))
+        return result
+
+
+def _record_rows(record: Record, slope: Tensor) -> Float[Tensor, "b p"]:
+    """The derivative of one residual per sample in one parameter."""
+    if record.design is None:
+        return slope.flatten(1) if record.output.shape[1:] == record.parameter.shape else slope[0]
+    order = "abp,abi->bip" if record.transposed else "abp,abi->bpi"
+    rows = torch.einsum(order, record.design.detach(), slope)
+    return (rows if record.mask is None else rows * record.mask).flatten(1)
+
+
+def _weight(term: Term) -> float:
+    return 1.0 if term.weight is None else term.weight
+
+
+def _blocks(n: int, width: int) -> list[slice]:
+    step = max(1, BLOCK // max(1, width))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]

@@ -1,0 +1,168 @@
+"""What `solve` returns: the field as a function, what it cost, how far to trust it, and its pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise.pde.problem import Problem, Term
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of the solver.
+
+    Attributes:
+        name: what was done.
+        parameters: free numbers of the model.
+        steps: iterations of the optimiser.
+        loss: the weighted sum of mean squares at the points that were trained on.
+        validation: the same at fresh points.
+        residuals: the root mean square of every term at fresh points, without weights.
+        seconds: since the start.
+    """
+
+    name: str
+    parameters: int
+    steps: int
+    loss: float
+    validation: float
+    residuals: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The solution of a problem.
+
+    Attributes:
+        problem: what was solved.
+        models: the network of every window of time, one where time was not cut.
+        ends: the end of every window but the last.
+        unknowns: the coefficients that were found.
+        history: the rounds of the solver.
+        converged: False where it diverged; then the best state is what you have.
+        message: how it ended.
+        error_estimate: the relative L2 distance between the last two resolutions, an estimate of the error of the
+            coarser one; None where there was one resolution.
+    """
+
+    problem: Problem
+    models: tuple[nn.Module, ...]
+    ends: tuple[float, ...]
+    unknowns: dict[str, float]
+    history: tuple[Stage, ...]
+    converged: bool
+    message: str
+    error_estimate: float | None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network; the last one where time was cut into windows."""
+        return self.models[-1]
+
+    @torch.no_grad()
+    def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n fields"]:
+        """The fields at points."""
+        return self._by_window(x, self.problem.evaluate)
+
+    @torch.no_grad()
+    def residual(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n equations"]:
+        """The residual of every equation at points: zero for an exact solution."""
+        problem, unknowns = self.problem, {k: torch.tensor(v) for k, v in self.unknowns.items()}
+        algebra = problem.algebra(problem.equation_of)
+
+        def at(model: nn.Module, part: Tensor) -> Tensor:
+            term = Term("equation", problem.equation_of, algebra, part[None])
+            return problem.residuals(model, term, unknowns).T
+
+        return self._by_window(x, at)
+
+    def error(self, reference: Callable[[Tensor], Tensor], points: Float[Tensor, "n d"]) -> float:
+        """The relative L2 distance to a reference, a function of points (n, d) with values (n, fields) or (n)."""
+        expected = reference(points).reshape(len(points), -1)
+        return float((self(points) - expected).norm() / expected.norm())
+
+    def plot(
+        self,
+        what: str = "field",
+        *,
+        reference: Callable[[Tensor], Tensor] | None = None,
+        field: int = 0,
+        points: int = 201,
+        ax: Any = None,
+    ) -> Figure:
+        """Draw the "field", its "residual" or its "error" against a reference, in one or two dimensions.
+
+        The first two coordinates are drawn, the others stay at the middle of the domain.
+        """
+        plt = _pyplot()
+        x, inside, axes = self._grid(points)
+        values = {"field": lambda: self(x), "residual": lambda: self.residual(x)}
+        if reference is not None:
+            values["error"] = lambda: self(x) - reference(x).reshape(len(x), -1)
+        if what not in values:
+            choices = "'field' or 'residual'" if what != "error" else "a reference"
+            raise ValueError(f"cannot draw {what!r}: give {choices}")
+        shown = torch.where(inside, values[what]()[:, field], torch.nan).reshape([len(a) for a in axes]).numpy()
+        names = self.problem.domain.coordinates
+        if ax is None:
+            ax = plt.subplots(figsize=(5, 3.6), layout="constrained")[1]
+        if len(axes) == 1:
+            ax.plot(axes[0].numpy(), shown)
+        else:
+            ends = [axes[0][0], axes[0][-1], axes[1][0], axes[1][-1]]
+            limit = float(np.nanmax(abs(shown))) if what != "field" else None
+            colours = {"cmap": "viridis"} if limit is None else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+            image = ax.imshow(shown.T, origin="lower", aspect="auto", extent=[float(e) for e in ends], **colours)
+            ax.figure.colorbar(image, ax=ax)
+            ax.set_ylabel(names[1])
+        ax.set_xlabel(names[0])
+        ax.set_title(f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}")
+        return ax.figure
+
+    def to_json(self) -> dict[str, Any]:
+        """How it ended and every round, as plain values."""
+        return {
+            "converged": self.converged,
+            "message": self.message,
+            "error_estimate": self.error_estimate,
+            "unknowns": self.unknowns,
+            "history": [dataclasses.asdict(stage) for stage in self.history],
+        }
+
+    def _by_window(self, x: Tensor, function: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        x = x.double()
+        if len(self.models) == 1:
+            return function(self.models[0], x)
+        window = torch.bucketize(x[:, self.problem.domain.coordinates.index("t")].contiguous(), torch.tensor(self.ends))
+        parts = [(window == n).nonzero()[:, 0] for n in range(len(self.models))]
+        values = torch.cat([function(model, x[part]) for model, part in zip(self.models, parts, strict=True)])
+        return values[torch.cat(parts).argsort()]
+
+    def _grid(self, points: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The points of a grid over the first two coordinates, whether they lie inside, and the axes."""
+        bounds = self.problem.domain.bounds
+        axes = [torch.linspace(low, high, points, dtype=torch.float64) for low, high in bounds[:2]]
+        columns = torch.meshgrid(*axes, indexing="ij")
+        rest = [torch.full_like(columns[0], (low + high) / 2) for low, high in bounds[2:]]
+        x = torch.stack([*columns, *rest], -1).flatten(0, -2)
+        return x, self.problem.domain.distance(x) <= 1e-9, axes
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install edgewise[viz]") from error
+    return plt

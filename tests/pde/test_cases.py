@@ -1,0 +1,114 @@
+"""The study: every reference satisfies its equation and its conditions; files with problems are solved."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from edgewise import load
+from edgewise.bench.pde import final_size, network, perceptron
+from edgewise.bench.pde_problems import CASES, allen_cahn_spectral
+from edgewise.pde import run_problem_file
+
+TABULATED = {"allen-cahn", "eigenvalue"}  # no formula to differentiate
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def derivatives_of(reference, x):
+    x = x.clone().requires_grad_()
+    values = reference(x).reshape(len(x), -1)
+
+    def derivative(field, index):
+        u = values[:, field]
+        if index == ():
+            return sum(derivative(field, tuple(2 * (j == k) for j in range(x.shape[1]))) for k in space)
+        for j, n in enumerate(index):
+            for _ in range(n):
+                u = torch.autograd.grad(u.sum(), x, create_graph=True)[0][:, j]
+        return u
+
+    space = range(x.shape[1])
+    return derivative, space
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name not in TABULATED], ids=lambda c: c.name)
+def test_every_reference_solves_its_problem(case):
+    problem = case.problem(0)
+    terms = problem.terms(40, 10, generator())
+    start = problem.domain.coordinates.index("t") if "t" in problem.domain.coordinates else None
+    for term in terms:
+        if "observed" in term.name:
+            continue
+        x = term.points.flatten(0, 1)
+        # Burgers' integral is singular at the start, the corner of the L at the corner.
+        inside = x[:, start] > 0 if case.name.endswith("burgers") else torch.ones(len(x), dtype=torch.bool)
+        inside &= x.norm(dim=-1) > 1e-3 if case.name == "l-shape" else inside
+        x = x[inside]
+        if len(x) == 0:
+            continue
+        derivative, _ = derivatives_of(case.reference, x)
+        if start is not None:
+            derivative = _over_space(derivative, x.shape[1], start)
+        names = list(problem.fields)
+        scope = problem._scope(x, None, lambda f, a, d=derivative, n=names: d(n.index(f), a), case.unknowns, {})
+        residual = term.residual(scope)
+        for part in residual if isinstance(residual, tuple) else (residual,):
+            assert part.abs().max() < 1e-6 * _scale(case)
+
+
+def _over_space(derivative, d, time):
+    def over(field, index):
+        if index != ():
+            return derivative(field, index)
+        return sum(derivative(field, tuple(2 * (j == k) for j in range(d))) for k in range(d) if k != time)
+
+    return over
+
+
+def _scale(case):
+    """Steep solutions have large terms that cancel."""
+    return {"burgers": 1e4, "inverse-burgers": 1e4, "helmholtz": 1e2, "wave": 1e3}.get(case.name, 1.0)
+
+
+def test_the_spectral_reference_starts_as_given_and_stays_even():
+    # The start has a corner at the ends of the period, where its Fourier series converges slowly.
+    x = torch.linspace(-0.9, 0.9, 101, dtype=torch.float64)
+    start = torch.stack([x, torch.zeros_like(x)], -1)
+    torch.testing.assert_close(allen_cahn_spectral(start), x**2 * torch.cos(math.pi * x), rtol=0, atol=5e-5)
+    later = torch.stack([x, torch.full_like(x, 0.7)], -1)
+    torch.testing.assert_close(allen_cahn_spectral(later), allen_cahn_spectral(later * torch.tensor([-1.0, 1.0])))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_the_perceptron_has_the_size_of_the_network(case):
+    problem = case.problem(0)
+    parameters = final_size(case, network(case, problem, 0))
+    rival = sum(p.numel() for p in perceptron(problem, parameters, 0).parameters())
+    assert abs(rival / parameters - 1) < 0.1
+
+
+def test_a_problem_file_is_solved_into_a_folder(tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    file = tmp_path / "string.py"
+    file.write_text(
+        "import math, torch\n"
+        "from edgewise.pde import Box, Problem, dirichlet\n"
+        "problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(math.pi * x), [dirichlet(0.0)])\n"
+        "model = [3]\n"
+        "settings = {'starts': 2, 'steps': 4, 'points': 40, 'intervals': ()}\n"
+    )
+    solution = run_problem_file(file, out=tmp_path / "out", starts=1)
+    written = json.loads((tmp_path / "out" / "solution.json").read_text())
+    assert len(written["history"]) == len(solution.history) == 2
+    assert (tmp_path / "out" / "field.png").is_file()
+    x = torch.tensor([[0.3]], dtype=torch.float64)
+    torch.testing.assert_close(load(tmp_path / "out" / "model.safetensors")(x), solution(x))
+    file.write_text("problem = 3\n")
+    with pytest.raises(ValueError, match="must define `problem`"):
+        run_problem_file(file)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        run_problem_file(tmp_path / "nothing.py")
