@@ -106,8 +106,13 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     os.replace(aside, path)
 
 
-if __name__ == "__main__":
+def main(groups: Sequence[str] = ()) -> None:
+    """`edgewise reproduce kan-functions`: the named groups of functions, all of them by default."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
     torch.set_num_threads(1)
-    run(sys.argv[1:] or ("toy", "special", "feynman"))
+    run(groups or ("toy", "special", "feynman"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
