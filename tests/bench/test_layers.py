@@ -1,0 +1,37 @@
+"""The harness compares what it says it compares."""
+
+import json
+
+import pytest
+import torch
+
+from edgewise.bench import layers, peers, timing
+
+
+@pytest.mark.parametrize("case", layers.CASES, ids=lambda case: case.name)
+def test_the_perceptron_has_as_many_parameters(case):
+    count = lambda model: sum(p.numel() for p in model.parameters())
+    assert count(layers.mlp_of_equal_size(case)) == pytest.approx(count(layers.kan(case)), rel=0.03)
+
+
+def test_a_run_is_a_json_file(tmp_path):
+    case = layers.Case((2, 3, 1), 5, 20, whole_step=True)
+    jet = layers.Case((2, 3, 1), 5, 20, torch.float64, laplacian=True)
+    path = tmp_path / "results" / "layers.json"
+    layers.run(path, cases=(case, jet), rounds=2, growth=False, memory=False, with_peers=False, report=lambda _: None)
+    stored = json.loads(path.read_text())
+    assert stored["cases"][case.name][layers.YARDSTICK]["speed"] == 1
+    assert set(stored["cases"]) == {case.name, jet.name}
+    assert stored["environment"]["torch"] == torch.__version__
+    assert max(stored["exactness"]["edgewise reference"].values()) < 1e-5
+
+
+def test_the_rewritten_peer_is_a_partition_of_unity():
+    x = torch.rand(50, 2) * 2 - 1
+    torch.testing.assert_close(peers.EfficientKANLinear(2, 3, 7).basis(x).sum(-1), torch.ones(50, 2))
+
+
+def test_speed_is_relative_to_the_yardstick():
+    timings = timing.compare({"a": lambda: sum(range(50_000)), "b": lambda: sum(range(500))}, "a", rounds=5)
+    assert timings["a"].speed == 1
+    assert timings["b"].best_speed > 5
