@@ -37,6 +37,7 @@ def test_the_exact_field_solves_its_equation():
 
 def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(rates, "WIDTHS", (8,))
+    monkeypatch.setattr(rates, "STEPS", 2)
     monkeypatch.setattr(rates, "LRS", {"mup": (0.1,), "calibrated": (0.1,)})
     monkeypatch.setattr(transfer, "STEPS", 2)
     monkeypatch.setattr(transfer, "TARGETS", {"near": transfer.TARGETS["near"]})

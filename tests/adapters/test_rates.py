@@ -144,3 +144,19 @@ def test_bad_requests():
         lotra_groups(network())
     with pytest.raises(ValueError, match="all frozen"):
         lotra_groups(model.requires_grad_(False))
+
+
+@pytest.mark.parametrize("width", [16, 64, 192])
+def test_one_rate_serves_narrow_and_wide_networks(width):
+    base = ew.KAN([3, width, width, 2], generator=torch.Generator().manual_seed(width))
+    model = add_lotra(base, generator=torch.Generator().manual_seed(0))
+    x, y = inputs(64).float(), inputs(64, 2, seed=5).float().sin()
+    optimizer = torch.optim.Adam(lotra_groups(model))
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        value = (model(x) - y).square().mean()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[-1] < 0.5 * losses[0]
