@@ -1,8 +1,9 @@
 """`fit` on the functions of the KAN paper: `python -m edgewise.bench.functions toy special feynman`.
 
 2000 samples to train on and 5000 fresh ones to test on, from the boxes of `edgewise.data.functions`; default settings,
-one thread. The toys keep the paper's shapes; the others get one hidden layer of five nodes, which the paper does not
-use, on sampling ranges that the paper does not state: compare orders of magnitude. Every seed draws its own samples.
+one thread. The toys keep the paper's shapes; every special function gets [2, 3, 2, 1] and every Feynman equation
+[n, 5, 1], on sampling ranges of ours, for the paper does not state its own: compare orders of magnitude. Every seed
+draws its own samples.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgewise.nn import KAN
 _log = logging.getLogger(__name__)
 
 TRAIN, TEST = 2000, 5000
-HIDDEN = 5
+HIDDEN = {"special": (3, 2), "feynman": (5,)}
 RESULTS = Path("benchmarks/results")
 
 
@@ -51,7 +52,8 @@ def run(
 
 def row(function: TargetFunction, seeds: Sequence[int]) -> dict[str, Any]:
     """One function over the seeds: test RMSE, CPU seconds, parameters."""
-    shape = function.shape if function.group == "toy" else (function.variables, HIDDEN, 1)
+    hidden = HIDDEN.get(function.group)
+    shape = function.shape if hidden is None else (function.variables, *hidden, 1)
     runs = [trial(function, shape, seed) for seed in seeds]
     errors = [r["rmse"] for r in runs]
     median = statistics.median(errors)

@@ -41,8 +41,11 @@ _log = logging.getLogger(__name__)
 
 SEARCH_SAMPLES = 600
 SEARCH_WORK = 1e10  # multiplications of the first round of the search: about a second
-RUNG_WORK = 1.5e11  # of one rung of the extension
+RUNG_WORK = 1e11  # of one rung of the extension
 STARTS = 32
+SPARE = 1 / 3  # parameters per sample, without smoothing
+SPARE_SMOOTH = 0.9  # parameters per sample, with smoothing
+CLEAN = 1e-3  # relative error held out below which there is no noise to fit
 FEW = 10
 KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
 USUAL_STAGES = 16
@@ -199,7 +202,7 @@ def _search(run: _Run) -> Candidate:
     at = _halve(run, at, math.ceil(starts / 8))
     for intervals, steps in ((5, 60), (10, 40)):
         finer = basis.resized(intervals)
-        if not _affordable(run, at.network, finer, steps) or run.late:
+        if not _affordable(run, at.network, finer, steps, SPARE) or run.late:
             break
         at = _stage(run, at, run.train, finer, steps, every=15, name=f"search, {len(at.numbers)} starts")
         at = _halve(run, at, max(1, len(at.numbers) // 2))
@@ -209,10 +212,11 @@ def _search(run: _Run) -> Candidate:
 def _extend(run: _Run, at: Candidate) -> None:
     """Rung after rung from the searched network, smoothed and not, while the loss held out falls."""
     worse = 0
-    for basis in _rungs(run)[: run.recipe.rungs]:
+    spare = SPARE if run.recipe.smoothing is False else SPARE_SMOOTH
+    for basis in _rungs(run, at)[: run.recipe.rungs]:
         if run.late or run.stopped != "finished" or worse >= 2:
             break
-        if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps):
+        if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps, spare):
             break
         before = math.inf if run.best is None else run.best.value
         at = _rung(run, at, basis)
@@ -227,7 +231,8 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     ends: list[Candidate] = []
     if run.recipe.smoothing is not False:
         ends.append(_stage(run, at, run.train, basis, run.recipe.steps, every=10, name=f"{name}, smoothed"))
-    if run.recipe.smoothing is not True:
+    clean = run.best is not None and run.best.value < CLEAN**2
+    if run.recipe.smoothing is not True and (not ends or clean or _affordable(run, at.network, basis, 1, SPARE)):
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
         ends.append(_stage(run, plain, run.train, basis, run.recipe.steps, every=10, name=name))
     values = [float(_held_loss(run, end)[0]) for end in ends]
@@ -237,17 +242,19 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     return end if end.prior is not None else dataclasses.replace(end, prior=ends[0].prior)
 
 
-def _rungs(run: _Run) -> list[Basis]:
-    """The bases to try, in order: the degrees on ten intervals, then twice the intervals again and again."""
+def _rungs(run: _Run, at: Candidate) -> list[Basis]:
+    """The bases to try, in order: higher degrees on the intervals reached, then twice the intervals again and again."""
     given = _first_layer(run.model).basis
     if run.final_basis is not None:
         return [run.final_basis]
     assert isinstance(given, BSpline)
     top = max(run.recipe.degrees)
-    base = dataclasses.replace(given, knots="clamped", degree=top)
+    reached = at.network.edges[0].basis
+    intervals = reached.intervals if isinstance(reached, BSpline) else 10
+    base = dataclasses.replace(given, knots="clamped", degree=top, intervals=intervals)
     middle = [d for d in run.recipe.degrees if run.recipe.degrees[0] < d < top]
-    first = [dataclasses.replace(base, intervals=10, degree=d) for d in middle]
-    return [*first, *(dataclasses.replace(base, intervals=10 * 2**n) for n in range(8))]
+    first = [dataclasses.replace(base, degree=d) for d in middle]
+    return [*first, *(dataclasses.replace(base, intervals=intervals * 2**n) for n in range(8))]
 
 
 def _descend_from_given(run: _Run) -> Candidate:
@@ -343,13 +350,13 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
             run.stopped = "callback"
 
 
-def _affordable(run: _Run, network: Network, basis: Basis, steps: int) -> bool:
-    """Parameters are at most a third of the samples, and the work is bounded."""
+def _affordable(run: _Run, network: Network, basis: Basis, steps: int, spare: float) -> bool:
+    """There are at most `spare` parameters per sample, and the work is bounded."""
     parameters = network.with_bases([basis] * len(network.edges), None).parameters
     outputs = run.model.out_features
     count = len(run.train) * (1 if run.loss.labels else outputs)
     work = steps * parameters**2 * (len(run.train) * outputs + parameters / 3)
-    return parameters <= count / 3 and work <= RUNG_WORK
+    return parameters <= spare * count and work <= RUNG_WORK
 
 
 def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:
