@@ -8,7 +8,7 @@ import sympy
 import torch
 
 import edgewise as ew
-from edgewise.symbolic import compile as compile_formula, discover, formula
+from edgewise.symbolic import anatomy, compile as compile_formula, discover, formula
 from edgewise.symbolic.factors import fit_factors
 from edgewise.symbolic.variables import Variables, join_variables
 
@@ -162,3 +162,54 @@ def test_factors_tell_the_number_of_products(products):
     errors = [fit_factors(x, z, m, size=12, steps=100, starts=6).error for m in range(products + 1)]
     assert errors[-1] < 1e-6
     assert all(e > 1e-3 for e in errors[:-1])
+
+
+def test_the_study_of_recovery_counts_only_identities(tmp_path):
+    from edgewise.bench.symbolic import EQUATIONS, study
+    from edgewise.data.functions import FUNCTIONS
+
+    for name, text in EQUATIONS.items():
+        x, y = FUNCTIONS[name].sample(20, torch.Generator().manual_seed(0))
+        inputs = [sympy.Symbol(f"x{j + 1}", real=True) for j in range(x.shape[1])]
+        equation = sympy.sympify(text, locals={str(s): s for s in inputs})
+        np.testing.assert_allclose(values(equation, inputs, x.numpy()), y.numpy(), rtol=1e-9, atol=1e-12)
+    out = tmp_path / "symbolic.json"
+    result = study([0], [0.0], names=["II.38.3"], samples=300, out=out)
+    assert result["summary"][0]["recovered_per_seed"] == [1]
+    assert json.loads(out.read_text()) == result
+
+
+@pytest.mark.parametrize(
+    ("f", "additive", "multiplicative", "together"),
+    [
+        (lambda x: x[:, 0] * x[:, 1] + torch.sin(x[:, 2]), ((0, 1), (2,)), ((0, 1, 2),), {(0, 1, "product")}),
+        (lambda x: x[:, 0] * torch.exp(x[:, 1]) * x[:, 2], ((0, 1, 2),), ((0,), (1,), (2,)), {(0, 2, "product")}),
+        (lambda x: torch.sin(x[:, 0] - x[:, 1]) * x[:, 2], ((0, 1, 2),), ((0, 1), (2,)), {(0, 1, "difference")}),
+        (lambda x: torch.exp(x[:, 0] / x[:, 2]), ((0, 2),), ((0, 2),), {(0, 2, "ratio")}),
+        (
+            lambda x: (x[:, 0] ** 2 + x[:, 1] ** 2).sqrt() + x[:, 2] ** 2,
+            ((0, 1), (2,)),
+            ((0, 1, 2),),
+            {(0, 1, "squares")},
+        ),
+    ],
+)
+def test_anatomy_of_known_functions(f, additive, multiplicative, together):
+    x = torch.tensor(samples(100, (1, 2), (1.5, 3), (1, 3)))
+    found = anatomy(f, x, names=["a", "b", "c"])
+    assert found.additive == additive
+    assert found.multiplicative == multiplicative
+    assert set(found.together) == together
+    json.dumps(found.to_json())
+
+
+def test_anatomy_of_a_network_and_its_errors():
+    model = compile_formula(a * sympy.sin(b) + c**2, [a, b, c])
+    x = torch.tensor(samples(50, (1, 2), (1, 2), (1, 2)))
+    found = anatomy(model, x, names=model.input_names)
+    assert found.additive == ((0, 1), (2,))
+    assert "additive: (a, b) + (c)" in str(found)
+    with pytest.raises(ValueError, match="one output"):
+        anatomy(lambda t: t, x)
+    with pytest.raises(ValueError, match="constant"):
+        anatomy(lambda t: t.sum(-1) * 0, x)

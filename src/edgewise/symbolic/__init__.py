@@ -1,5 +1,6 @@
 """From curves to formulas: search for functions, put them on edges, read the network as mathematics."""
 
+from edgewise.symbolic.anatomy import Anatomy as Anatomy, anatomy as anatomy
 from edgewise.symbolic.compile import compile as compile
 from edgewise.symbolic.discover import Discovery as Discovery, Law as Law, discover as discover
 from edgewise.symbolic.formula import Check as Check, Formula as Formula, formula as formula
@@ -12,6 +13,7 @@ from edgewise.symbolic.search import (
 from edgewise.symbolic.symbolify import EdgeReport as EdgeReport, Report as Report, symbolify as symbolify
 
 __all__ = [
+    "Anatomy",
     "Candidate",
     "Check",
     "Discovery",
@@ -19,6 +21,7 @@ __all__ = [
     "Formula",
     "Law",
     "Report",
+    "anatomy",
     "compile",
     "discover",
     "formula",

@@ -45,20 +45,34 @@ def _merged(e: Any) -> Any:
 
 def _power(base: Any, p: Any) -> Any:
     """Small powers of sums without a constant are multiplied out: (x - 1)^2 says more than x^2 - 2x + 1."""
-    if p.is_Integer and 0 < p <= 3 and base.is_Add and len(base.args) <= 3 and base.as_coeff_Add()[0] == 0:
+    if (
+        p.is_Integer
+        and 0 < p <= 3
+        and base.is_Add
+        and len(base.args) <= 3
+        and base.as_coeff_Add()[0] == 0
+        and _rough(base)
+    ):
         return sympy.expand(base**p)
     content, rest = _content(base)
     return content**p * rest**p if content != 1 else base**p
 
 
+def _rough(e: Any) -> bool:
+    return bool(e.atoms(sympy.Float))
+
+
 def _content(e: Any) -> tuple[Any, Any]:
-    """A positive factor c and e / c, where the smallest coefficient of a term that varies becomes one."""
+    """A positive factor c and e / c, where the largest coefficient of a term that varies becomes one.
+
+    Nothing is taken out where an exact number already sets the scale.
+    """
     constant, rest = e.as_coeff_Add()
     sizes = [abs(term.as_coeff_Mul()[0]) for term in sympy.Add.make_args(rest)]
     floats = [s for s in sizes if s.is_Float and s != 0]
-    if not floats or len(floats) < len(sizes):
+    if not floats or len(floats) < len(sizes) or (constant != 0 and not constant.is_Float):
         return sympy.Integer(1), e
-    c = min(floats)
+    c = max(floats)  # the smallest could be a spurious term, and could then no longer be dropped
     terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(rest)]
     scaled = [_unit(k / c) * body for k, body in terms]
     return c, sympy.Add(_unit(constant / c), *scaled)

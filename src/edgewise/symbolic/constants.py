@@ -48,22 +48,22 @@ class Parametric:
 
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
-    """Every floating point number of the expressions, each occurrence by itself, as a parameter."""
-    parameters: list[sympy.Symbol] = []
-    values: list[float] = []
+    """The floating point numbers of the expressions as parameters.
+
+    Numbers equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
+    """
+    known: dict[float, sympy.Symbol] = {}
 
     def walk(e: Any) -> Any:
         if e.is_Float:
-            symbol = sympy.Dummy(f"p{len(values)}", real=True)
-            parameters.append(symbol)
-            values.append(float(e))
-            return symbol
+            symbol = known.setdefault(abs(float(e)), sympy.Dummy(f"p{len(known)}", real=True))
+            return symbol if e >= 0 else -symbol
         if not e.args:
             return e
         return e.func(*(walk(a) for a in e.args), evaluate=False) if _opaque(e) else e.func(*map(walk, e.args))
 
     done = tuple(walk(e) for e in expressions)
-    return Parametric(done, tuple(parameters), tuple(values))
+    return Parametric(done, tuple(known.values()), tuple(known))
 
 
 def _opaque(e: Any) -> bool:

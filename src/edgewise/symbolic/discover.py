@@ -38,6 +38,10 @@ MAX_NUMBERS = 40
 """An expression with more numbers than this is a table, not a law."""
 
 
+MAX_UNNAMED = 8
+"""A law with more numbers that have no name is not announced."""
+
+
 @dataclass(frozen=True)
 class Law:
     """A formula with its evidence: errors relative to the standard deviation of y."""
@@ -136,11 +140,13 @@ def discover(
     def late() -> bool:
         return time.monotonic() - began > max_seconds
 
-    for rough, structure, error in _rough_laws(data, inputs, library, seed, late):
+    for rough, error in _rough_laws(data, inputs, library, seed, late):
         errors.append(error)
-        law = _finish(rough, structure, inputs, data)
+        law = _finish(rough, inputs, data)
         if law is not None:
-            log.info("%s: %s, error %.3g, outside %.3g", structure, law.formula, law.error, law.extrapolation_error)
+            log.info(
+                "%s: %s, error %.3g, outside %.3g", rough.structure, law.formula, law.error, law.extrapolation_error
+            )
             laws.append(law)
             if _is_exact(law) or _is_settled(law, error):
                 break
@@ -190,34 +196,47 @@ def _split(x: Tensor, y: Tensor, seed: int) -> _Data:
     return _Data(x_in[cut:], y_in[cut:], x_in[:cut], y_in[:cut], x_out, y_out)
 
 
+@dataclass(frozen=True)
+class _Rough:
+    """A law with rough numbers in variables of its own, what these are in the inputs, and where it comes from."""
+
+    expression: Any
+    variables: tuple[sympy.Symbol, ...]
+    meaning: tuple[Any, ...]
+    structure: str
+
+
 def _rough_laws(
     data: _Data, inputs: tuple[sympy.Symbol, ...], library: Library, seed: int, late: Callable[[], bool]
-) -> Iterator[tuple[Any, str, float]]:
-    """Laws with rough numbers, the most promising first, with the structure they come from and its error."""
+) -> Iterator[tuple[_Rough, float]]:
+    """Laws with rough numbers, the most promising first, and the error of the best structure so far."""
     x, y = data.x[:2000], data.y[:2000]
     varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
+    if not varying:
+        return
     start = Variables(x[:, varying], tuple(inputs[j] for j in varying))
     chain = join_variables(start, smoothest(start.x, y))
     spread = y.std(correction=0)
-    ratios = []
+    ratios: list[tuple[float, _Rough]] = []
     for variables in reversed(chain):
-        for law in rational_laws(variables.x, y, variables.expressions):
-            value = evaluate((law,), inputs, x)[:, 0]
+        symbols = _symbols(variables)
+        for law in rational_laws(variables.x, y, symbols):
+            rough = _Rough(law, symbols, variables.expressions, "ratio of polynomials")
+            value = evaluate((law,), symbols, variables.x)[:, 0]
             error = ((value - y).square().mean().sqrt() / spread).item()
             if error < 1e-7:
-                yield law, "ratio of polynomials", error
+                yield rough, error
             elif error < 0.3 and len(law.atoms(sympy.Float)) <= 12:
-                ratios.append((error, law))
+                ratios.append((error, rough))
     structures = [s for v in chain for s in find_structures(v, y, seed)]
     structures.sort(key=lambda s: s.bits)
     best = min((s.error for s in structures), default=math.inf)
-    for error, law in sorted(ratios, key=lambda r: r[0])[:2]:
+    for error, rough in sorted(ratios, key=lambda r: r[0])[:2]:
         if error < 1.1 * best:
-            yield law, "ratio of polynomials", best
+            yield rough, best
     promising = best < 1e-3 or len(varying) == 1
     for structure in structures[: 6 if promising else 3]:
-        for law in rough_expressions(structure, y, library, seed):
-            yield law, str(structure), best
+        yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
     others: list[Structure] = []
     for variables in exchanged(chain[-1]):
         if late():
@@ -225,23 +244,38 @@ def _rough_laws(
         others += find_structures(variables, y, seed, extra=6.0)
     best = min((s.error for s in others), default=best)
     for structure in sorted(others, key=lambda s: s.bits)[:6]:
-        for law in rough_expressions(structure, y, library, seed):
-            yield law, str(structure), best
+        yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
 
 
-def _finish(rough: Any, structure: str, inputs: tuple[sympy.Symbol, ...], data: _Data) -> Law | None:
+def _from_structure(structure: Structure, y: Tensor, library: Library, seed: int) -> Iterator[_Rough]:
+    symbols = _symbols(structure.variables)
+    for law in rough_expressions(structure, symbols, y, library, seed):
+        yield _Rough(law, symbols, structure.variables.expressions, str(structure))
+
+
+def _symbols(variables: Variables) -> tuple[sympy.Symbol, ...]:
+    """A symbol per variable, so that no refit takes a joined variable apart."""
+    return tuple(sympy.Dummy(f"u{j}", real=True) for j in range(len(variables.expressions)))
+
+
+def _finish(rough: _Rough, inputs: tuple[sympy.Symbol, ...], data: _Data) -> Law | None:
     """Refit in the units of y, snap the numbers, simplify, and measure on what was held out."""
     spread = data.y.std(correction=0).item()
-    y = data.y[:, None]
+    u, y = evaluate(rough.meaning, inputs, data.x[:2000]), data.y[:2000, None]
     few = slice(0, 600)
-    if len(canonical(rough).atoms(sympy.Float)) > MAX_NUMBERS:
+    expression = canonical(rough.expression)
+    if len(expression.atoms(sympy.Float)) > MAX_NUMBERS:
         return None
-    (expression,), cost = refit_constants((canonical(rough),), inputs, data.x[few], y[few], steps=25)
+    (expression,), cost = refit_constants((expression,), rough.variables, u[few], y[few], steps=25)
     if not math.sqrt(cost) < 0.5 * spread:
         return None
-    (expression,) = snap((expression,), inputs, data.x[few], y[few])
+    (expression,) = snap((expression,), rough.variables, u[few], y[few])
     if expression.atoms(sympy.Float):
-        (expression,) = snap((expression,), inputs, data.x[:2000], y[:2000])
+        expanded = sympy.expand(expression)
+        if len(expanded.atoms(sympy.Float)) <= len(expression.atoms(sympy.Float)):
+            expression = expanded
+        (expression,) = snap((expression,), rough.variables, u, y)
+    expression = expression.xreplace(dict(zip(rough.variables, rough.meaning, strict=True)))
     expression = simplify(_without_abs(expression, inputs, data.x), inputs, {})
     if _cancels(expression, inputs, data.x[few]):
         return None
@@ -256,7 +290,7 @@ def _finish(rough: Any, structure: str, inputs: tuple[sympy.Symbol, ...], data: 
         error(data.x_held_out, data.y_held_out),
         error(data.x_outside, data.y_outside),
         int(sympy.count_ops(expression)) + len(expression.atoms(sympy.Float)),
-        structure,
+        rough.structure,
     )
 
 
@@ -315,6 +349,10 @@ def _answer(laws: list[Law], curves_error: float, seconds: float) -> Discovery:
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
             "the functions are not in the library or the structure is another"
         )
+        return Discovery(None, False, reason, alternatives, curves_error, seconds)
+    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
+    if numbers > MAX_UNNAMED:
+        reason = f"the best formula needs {numbers} numbers without a name: a table of the data rather than a law"
         return Discovery(None, False, reason, alternatives, curves_error, seconds)
     if best.extrapolation_error > 2 * best.error + 1e-6:
         reason = (

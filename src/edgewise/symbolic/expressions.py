@@ -17,9 +17,11 @@ from edgewise.symbolic.factors import Factors, fit_factors
 from edgewise.symbolic.structure import Structure
 from edgewise.symbolic.univariate import Member, search_curve, search_space
 
+Symbols = tuple[sympy.Symbol, ...]
 
-def rough_expressions(structure: Structure, y: Tensor, library: Library, seed: int) -> Iterator[Any]:
-    """Expressions with rough numbers for the curves of a structure."""
+
+def rough_expressions(structure: Structure, symbols: Symbols, y: Tensor, library: Library, seed: int) -> Iterator[Any]:
+    """Expressions with rough numbers for the curves of a structure, in one symbol per variable."""
     x = structure.variables.x
     z = structure.outer.inverse(y)
     sizes = (9, 13, 18, 28) if len(x) > 300 else (6, 9)
@@ -32,33 +34,37 @@ def rough_expressions(structure: Structure, y: Tensor, library: Library, seed: i
     fit = min(fits, key=lambda f: f.error)
     grids = [torch.linspace(low, high, 128, dtype=torch.float64) for low, high in zip(fit.low, fit.high, strict=True)]
     if structure.products == 1 and not structure.sums:
-        yield from _product(structure, fit, grids, library, z)
+        yield from _product(structure, symbols, fit, grids, library, z)
     elif structure.products == 0 and structure.outer.name == "exp":
-        yield from _exponential(structure, fit, grids, library, y)
-        yield from _expanded(structure, fit, grids, z, library)
+        yield from _exponential(structure, symbols, fit, grids, library, y)
+        yield from _expanded(structure, symbols, fit, grids, z, library)
     elif structure.products == 0 and x.shape[1] == 1:
-        yield from _single(structure, fit, grids[0], library)
+        yield from _single(structure, symbols, fit, grids[0], library)
     else:
-        yield from _expanded(structure, fit, grids, z, library)
+        yield from _expanded(structure, symbols, fit, grids, z, library)
 
 
-def _single(structure: Structure, fit: Factors, t: Tensor, library: Library) -> Iterator[Any]:
+def _single(structure: Structure, symbols: Symbols, fit: Factors, t: Tensor, library: Library) -> Iterator[Any]:
     values = fit(t[:, None])
     for term in search_curve(t, values, library, resolution=max(1e-7, _curve_error(fit, 1000)))[:3]:
-        yield structure.outer.sympy(term.expression(structure.variables.expressions[0]))
+        yield structure.outer.sympy(term.expression(symbols[0]))
 
 
-def _product(structure: Structure, fit: Factors, grids: list[Tensor], library: Library, z: Tensor) -> Iterator[Any]:
+def _product(
+    structure: Structure, symbols: Symbols, fit: Factors, grids: list[Tensor], library: Library, z: Tensor
+) -> Iterator[Any]:
     """A pure product: every factor is known up to its scale, so that compositions can be searched."""
     options = []
     for j, t in enumerate(grids):
         g = fit.curves(j, t)[:, 1]
         g = g / g.abs().amax() * g.mean().sign()
         options.append(search_curve(t, g, library, resolution=max(1e-7, 2 * _curve_error(fit, len(z))))[:3])
-    yield from _combined(structure, options, z)
+    yield from _combined(structure, symbols, options, z)
 
 
-def _exponential(structure: Structure, fit: Factors, grids: list[Tensor], library: Library, y: Tensor) -> Iterator[Any]:
+def _exponential(
+    structure: Structure, symbols: Symbols, fit: Factors, grids: list[Tensor], library: Library, y: Tensor
+) -> Iterator[Any]:
     """exp of a sum is a product of factors exp(h_j)."""
     options = []
     for j, t in enumerate(grids):
@@ -67,14 +73,16 @@ def _exponential(structure: Structure, fit: Factors, grids: list[Tensor], librar
             return
         g = torch.exp(h - h.mean())
         options.append(search_curve(t, g, library, resolution=max(1e-7, 2 * _curve_error(fit, len(y))))[:3])
-    yield from _combined(structure, options, y, outer=False)
+    yield from _combined(structure, symbols, options, y, outer=False)
 
 
-def _combined(structure: Structure, options: list[list[Any]], z: Tensor, outer: bool = True) -> Iterator[Any]:
+def _combined(
+    structure: Structure, symbols: Symbols, options: list[list[Any]], z: Tensor, outer: bool = True
+) -> Iterator[Any]:
     """The best products of one function per variable, scaled to z."""
     combinations = sorted(itertools.product(*options), key=lambda c: sum(t.bits for t in c))
     for terms in combinations[:3]:
-        factors = [t.expression(v) for t, v in zip(terms, structure.variables.expressions, strict=True)]
+        factors = [t.expression(v) for t, v in zip(terms, symbols, strict=True)]
         product = reduce(lambda p, q: p * q, factors)
         values = [t.value(structure.variables.x[:, j]) for j, t in enumerate(terms)]
         value = reduce(torch.mul, values)
@@ -83,7 +91,9 @@ def _combined(structure: Structure, options: list[list[Any]], z: Tensor, outer: 
             yield structure.outer.sympy(sympy.Float(scale, 17) * product) if outer else sympy.Float(scale, 17) * product
 
 
-def _expanded(structure: Structure, fit: Factors, grids: list[Tensor], z: Tensor, library: Library) -> Iterator[Any]:
+def _expanded(
+    structure: Structure, symbols: Symbols, fit: Factors, grids: list[Tensor], z: Tensor, library: Library
+) -> Iterator[Any]:
     """Sums and products of library functions: the functions of every variable first, then which products of them."""
     spread = z.std(correction=0).item()
     seen = set()
@@ -94,7 +104,7 @@ def _expanded(structure: Structure, fit: Factors, grids: list[Tensor], z: Tensor
         if not all(bases) or str(bases) in seen:
             continue
         seen.add(str(bases))
-        yield from _choices(structure, bases, x, z)
+        yield from _choices(structure, symbols, bases, x, z)
 
 
 def _curve_error(fit: Factors, samples: int) -> float:
@@ -103,24 +113,25 @@ def _curve_error(fit: Factors, samples: int) -> float:
     return fit.error if fit.error < 1e-4 else 1.5 * fit.error * math.sqrt(min(1.0, numbers / samples))
 
 
-def _choices(structure: Structure, bases: list[list[tuple[Member, ...]]], x: Tensor, z: Tensor) -> Iterator[Any]:
+def _choices(
+    structure: Structure, symbols: Symbols, bases: list[list[tuple[Member, ...]]], x: Tensor, z: Tensor
+) -> Iterator[Any]:
     choices = sorted(itertools.product(*(range(len(b)) for b in bases)), key=sum)[:3]
     for choice in choices:
         picked = [basis[k] for basis, k in zip(bases, choice, strict=True)]
         if math.prod(len(p) + 1 for p in picked) > 300:
             continue
-        expression = _tensor_fit(structure, picked, x, z)
+        expression = _tensor_fit(structure, symbols, picked, x, z)
         if expression is not None:
             yield structure.outer.sympy(expression)
 
 
-def _tensor_fit(structure: Structure, picked: list[tuple[Member, ...]], x: Tensor, z: Tensor) -> Any:
+def _tensor_fit(structure: Structure, symbols: Symbols, picked: list[tuple[Member, ...]], x: Tensor, z: Tensor) -> Any:
     """Least squares on products of the functions of different variables; useless ones are dropped one by one."""
-    variables = structure.variables.expressions
     values = [[torch.ones(len(x), dtype=x.dtype), *(m.value(x[:, j]) for m in p)] for j, p in enumerate(picked)]
-    symbols = [[sympy.Integer(1), *(m.expression(v) for m in p)] for p, v in zip(picked, variables, strict=True)]
+    functions = [[sympy.Integer(1), *(m.expression(v) for m in p)] for p, v in zip(picked, symbols, strict=True)]
     columns = torch.stack([reduce(torch.mul, c) for c in itertools.product(*values)], -1)
-    terms = [sympy.Mul(*c) for c in itertools.product(*symbols)]
+    terms = [sympy.Mul(*c) for c in itertools.product(*functions)]
     if not torch.isfinite(columns).all():
         return None
     weight = structure.weight(z)

@@ -239,12 +239,12 @@ def _search_input(
             alpha, beta = inner[f, e].tolist()
             a = alpha / half.item()
             b = beta - a * middle.item()
-            candidates.append(_judge(fn, a, b, x, curve, resolution))
+            candidates.append(judge(fn, a, b, x, curve, resolution))
         ranked.append(tuple(sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))))
     return ranked
 
 
-def _judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution: float) -> Candidate:
+def judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution: float) -> Candidate:
     """The candidate with inner numbers (a, b): the outer ones by least squares, and its evidence."""
     f = fn(a * x + b)
     mean = f.mean()
@@ -292,7 +292,7 @@ def _scan(
     t, unit = t[pick], unit[:, pick]
     unit = unit - unit.mean(-1, keepdim=True)
     energy = unit.square().sum(-1).clamp_min(1e-300)
-    grids = _grids()
+    grids = coarse_grids()
     starts, kept = [], []
     for fn in functions:
         best = []
@@ -301,7 +301,7 @@ def _scan(
             f = f - f.mean(-1, keepdim=True)
             norm = f.square().sum(-1)
             share = (f @ unit.T).square() / (norm[:, None] * energy)
-            usable = _defined(fn, grid, reach) & torch.isfinite(norm) & (norm > 1e-20)
+            usable = defined(fn, grid, reach) & torch.isfinite(norm) & (norm > 1e-20)
             share = torch.where(usable[:, None], share, -1.0)
             top = share.max(0)
             best.append(torch.where(top.values[:, None] > -1, grid[top.indices], torch.nan))
@@ -312,7 +312,7 @@ def _scan(
     return torch.stack(starts), kept
 
 
-def _grids() -> list[Float[Tensor, "points 2"]]:
+def coarse_grids() -> list[Float[Tensor, "points 2"]]:
     r"""Coarse grids of $(\alpha, \beta)$ for inputs in [-1, 1]: centres and widths, either way round; frequencies."""
     inside = torch.linspace(0, 0.9, 7, dtype=torch.float64)
     outside = torch.tensor([1.0, 1.02, 1.1, 1.25, 1.5, 2, 3, 5, 8, 20], dtype=torch.float64)
@@ -327,7 +327,7 @@ def _grids() -> list[Float[Tensor, "points 2"]]:
     return [forward, backward, torch.stack([alpha, beta], -1)]
 
 
-def _defined(fn: SymbolicFn, inner: Float[Tensor, "*n 2"], reach: float) -> Tensor:
+def defined(fn: SymbolicFn, inner: Float[Tensor, "*n 2"], reach: float) -> Tensor:
     r"""True where f is finite for all $\alpha t + \beta$ with $|t| \le$ reach, to rounding at the closed ends."""
     alpha, beta = inner.unbind(-1)
     low, high = beta - alpha.abs() * reach, beta + alpha.abs() * reach
@@ -425,8 +425,8 @@ def _residuals(
         column = column - column.mean(-1, keepdim=True)
         return c * (column - (f * column).sum(-1, keepdim=True) * f)
 
-    defined = torch.stack([_defined(fn, p, reach) for fn, p in zip(functions, inner, strict=True)])
-    cost = torch.where(defined, r.square().mean(-1), torch.inf)
+    usable = torch.stack([defined(fn, p, reach) for fn, p in zip(functions, inner, strict=True)])
+    cost = torch.where(usable, r.square().mean(-1), torch.inf)
     cost = torch.where(torch.isfinite(cost), cost, torch.inf)
     return cost, r, torch.stack([across(slope * t), across(slope)])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -20,7 +20,7 @@ from torch import Tensor
 from edgewise.nn import Library, SymbolicFn
 from edgewise.symbolic.formula import edge_expression
 from edgewise.symbolic.gauge import tidy
-from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate, _defined, _grids, search_edge
+from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate, coarse_grids, defined, judge, search_edge
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def search_curve(
 
     The compositions are tried only where every function of the library leaves more than the resolution of the curve.
     """
-    terms = [_term(c, c.score) for c in search_edge(x, v, library=library, resolution=resolution)[:4]]
+    terms = [_term(c, c.score) for c in _ranked(x, v, library, resolution)[:4]]
     if terms and terms[0].missing <= (3 * resolution) ** 2:
         return terms
     variance = v.var(correction=0)
@@ -73,7 +73,7 @@ def search_curve(
         moved = moved if outside is None else outside.undo(moved)
         if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():
             continue
-        for c in search_edge(x, moved, library=library, resolution=resolution)[:2]:
+        for c in _ranked(x, moved, library, resolution)[:2]:
             back = _value(c, x)
             back = (back if outside is None else outside.redo_torch(back)) * x**-power
             missing = ((back - v).square().mean() / variance).item()
@@ -82,6 +82,21 @@ def search_curve(
                 bits = 0.5 * 32 * math.log2(max(missing, resolution**2)) + BITS_PER_COMPLEXITY * (c.complexity + extra)
                 terms.append(_term(c, bits, outside, power, missing))
     return sorted(terms, key=lambda t: t.bits)
+
+
+def _ranked(x: Tensor, v: Tensor, library: Library, resolution: float) -> list[Candidate]:
+    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; their inner numbers cost less."""
+    candidates = []
+    for c in search_edge(x, v, library=library, resolution=resolution):
+        a, b, _, _ = c.affine
+        candidates.append(replace(c, score=c.score + BITS_PER_COMPLEXITY * ((abs(a) != 1) + (b != 0))))
+    for fn in library.values():
+        for a in (1.0, 2.0, 0.5, -1.0):
+            f = fn(a * x)
+            if torch.isfinite(f).all() and f.std() > 1e-9:
+                c = judge(fn, a, 0.0, x, v, resolution)
+                candidates.append(replace(c, score=c.score + BITS_PER_COMPLEXITY * 0.5 * (abs(c.affine[0]) != 1)))
+    return sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))
 
 
 def _term(
@@ -139,14 +154,11 @@ def search_space(
     weights = s[:rank]
     q = u[:, :rank]
     if rank == 1:
-        found = search_edge(
-            x,
-            q[:, 0] * math.sqrt(len(x)),
-            library=library,
-            resolution=resolution / weights[0].item() * math.sqrt(len(x)),
-        )
+        level = resolution / weights[0].item() * math.sqrt(len(x))
+        found = _ranked(x, q[:, 0] * math.sqrt(len(x)), library, level)
         return [(Member(c.fn, c.affine[0], c.affine[1]),) for c in found[:4]]
-    members = _members(x, q, library)
+    level = min(resolution * math.sqrt(len(x)) / weights[-1].item(), 0.07)
+    members = _members(x, q, library, level)
     if len(members) < rank:
         return []
     bases = []
@@ -165,8 +177,8 @@ def _outside_span(x: Tensor, target: Tensor, values: list[Tensor]) -> Tensor:
     return target - columns @ torch.linalg.lstsq(columns, target).solution
 
 
-def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library) -> list[Member]:
-    """Functions in the span of q: the plain ones f(x), f(-x), f(2x) first, then the best (a, b) of every function."""
+def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library, level: float) -> list[Member]:
+    """Functions in the span of q, known to `level`: plain f(x), f(-x), f(2x), and the best (a, b) of every function."""
     middle, half = (x.amax() + x.amin()) / 2, (x.amax() - x.amin()) / 2
     t = (x - middle) / half
     scored: list[tuple[float, Member]] = []
@@ -176,7 +188,7 @@ def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library) -> l
             if torch.isfinite(value).all() and value.std() > 1e-9:
                 member = Member(fn, *tidy(fn.name, (a, 0.0, 1.0, 0.0))[:2])
                 scored.append((_missing(value, q), member))
-    grid = torch.cat(_grids())
+    grid = torch.cat(coarse_grids())
     for fn in library.values():
         if fn.name in ("0", "x"):
             continue
@@ -184,7 +196,7 @@ def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library) -> l
         f = f - f.mean(-1, keepdim=True)
         norm = f.square().sum(-1)
         share = (f @ q).square().sum(-1) / norm
-        usable = _defined(fn, grid, 1.0) & torch.isfinite(norm) & (norm > 1e-20)
+        usable = defined(fn, grid, 1.0) & torch.isfinite(norm) & (norm > 1e-20)
         share = torch.where(usable, share, -1.0)
         for k in share.topk(2).indices.tolist():
             if share[k] > 0.9:
@@ -192,10 +204,10 @@ def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library) -> l
                 a = alpha / half.item()
                 affine = tidy(fn.name, (a, beta - a * middle.item(), 1.0, 0.0))
                 scored.append((missing, Member(fn, affine[0], affine[1])))
-    scored = [(m, member) for m, member in scored if m < 1e-3]
+    scored = [(m, member) for m, member in scored if m < max(1e-3, (3 * level) ** 2)]
     scored.sort(
         key=lambda p: (
-            16 * math.log2(max(p[0], 1e-14))
+            16 * math.log2(max(p[0], level**2, 1e-14))
             + BITS_PER_COMPLEXITY * (p[1].fn.complexity + (p[1].a != 1) + (p[1].b != 0))
         )
     )
