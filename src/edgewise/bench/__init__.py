@@ -11,7 +11,16 @@ def _lotra() -> None:
     main([])
 
 
-COMMANDS: dict[str, dict[str, Callable[[], None]]] = {"bench": {}, "reproduce": {"lotra": _lotra}}
+def _symbolic() -> None:
+    from edgewise.bench.symbolic import main
+
+    main()
+
+
+COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
+    "bench": {},
+    "reproduce": {"lotra": _lotra, "symbolic": _symbolic},
+}
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
 
 __all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]

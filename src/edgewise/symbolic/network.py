@@ -7,7 +7,6 @@ $\tfrac n2 \log_2(\mathrm{MSE} / \mathrm{var}) + \lambda \sum \text{complexity}$
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.nn import KANLinear, SymbolicEdges
+from edgewise.surgery._layers import kan_layers, replaced, with_layers
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate
 
@@ -111,25 +111,16 @@ def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) 
             torch.tensor([edge[1] for edge, _, _ in parts], device=mask.device),
             torch.tensor([affine for _, _, affine in parts], dtype=torch.float64).to(layer.coef),
         )
-    new = KANLinear.assemble(
-        layer.basis, layer.residual, coef=layer.coef, grid=layer.grid, mask=mask, bias=layer.bias, symbolic=symbols
-    )
-    new.adapter = copy.deepcopy(layer.adapter)
-    return new.train(layer.training)
+    return replaced(layer, mask=mask, symbolic=symbols)
 
 
 def put_symbols(model: nn.Module, choice: Choice) -> nn.Module:
     """A copy of the model with the chosen functions on its edges."""
-    result = copy.deepcopy(model)
     layers: dict[str, dict[tuple[int, int], Candidate]] = {}
     for (name, j, i), candidate in choice.items():
         layers.setdefault(name, {})[j, i] = candidate
-    for name, chosen in layers.items():
-        layer = result.get_submodule(name)
-        assert isinstance(layer, KANLinear)
-        owner, _, last = name.rpartition(".")
-        setattr(result.get_submodule(owner), last, with_symbols(layer, chosen))
-    return result
+    old = kan_layers(model)
+    return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
 
 def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
