@@ -365,7 +365,7 @@ CASES = (
         "burgers", burgers, burgers_exact, (6, 6), 1e-3, 5, 5, {"starts": 3, "intervals": (5, 10, 20), "points": 2000}
     ),
     Case("allen-cahn", allen_cahn, allen_cahn_spectral, (6, 6), 1e-3, 5, 5, {"starts": 3, "intervals": (10, 20)}),
-    Case("reaction-diffusion", reaction_diffusion, fisher_wave, (5,), 1e-5, 7, settings=SHORT),
+    Case("reaction-diffusion", reaction_diffusion, fisher_wave, (8,), 1e-5, 7, settings=SHORT | {"rounds": 2}),
     Case("kdv", korteweg_de_vries, two_solitons, (6, 6), 1e-3, 6, 5, SHORT),
     Case("kovasznay", kovasznay, kovasznay_exact, (8,), 1e-5, 7, settings={"starts": 2, "intervals": (5, 10)}),
     Case("taylor-green", taylor_green, taylor_green_exact, (8,), 1e-3, settings={"starts": 2, "intervals": (5,)}),
