@@ -214,8 +214,8 @@ def _extend(run: _Run, at: Candidate) -> None:
     worse = 0
     spare = SPARE if run.recipe.smoothing is False else SPARE_SMOOTH
     for basis in _rungs(run, at)[: run.recipe.rungs]:
-        if run.late or run.stopped != "finished" or worse >= 2:
-            break
+        if run.best is not None and (run.late or run.stopped != "finished" or worse >= 2):
+            break  # a given basis is reached even when the time is up: without it there is nothing to return
         if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps, spare):
             break
         before = math.inf if run.best is None else run.best.value

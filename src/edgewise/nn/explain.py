@@ -15,6 +15,7 @@ def explain(model: nn.Module, x: Tensor) -> str:
     >>> import torch, edgewise as ew
     >>> print(ew.explain(ew.KANLinear(2, 3, ew.BSpline(5, 7)), torch.zeros(1, 2)))
     KANLinear: reference
+      ...
       cpu: degree 7 is not between 1 and 5
     """
     lines = []

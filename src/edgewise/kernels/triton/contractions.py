@@ -8,6 +8,8 @@ atomics, so that results repeat.
 Checked in Triton's interpreter; not measured on a GPU (`benchmarks/gpu.py` does that).
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 import triton
 import triton.language as tl
 
