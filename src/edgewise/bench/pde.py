@@ -78,11 +78,14 @@ def main() -> None:
 def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution, dict[str, Any]]:
     """Solve one case once; the solution and its numbers."""
     problem = case.problem(seed)
-    model = network(case, problem, seed)
+    model, settings = network(case, problem, seed), dict(case.settings)
     if kind != "kan":
+        # A perceptron has no grid to refine: it continues instead, for as many rounds.
+        rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
+        settings |= {"intervals": (), "rounds": rounds}
         model = perceptron(problem, final_size(case, model), seed)
     start = time.process_time()
-    solution = solve(problem, model, seed=seed, **case.settings)
+    solution = solve(problem, model, seed=seed, **settings)
     seconds = time.process_time() - start
     x = problem.domain.sample(5000, torch.Generator().manual_seed(10**6))
     expected = case.reference(x).reshape(len(x), -1)
