@@ -51,9 +51,8 @@ def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name):
 
 
 def test_the_package_offers_them_lazily():
-    code = (
-        "import sys, edgewise as ew; print('sklearn' in sys.modules); ew.KANRegressor; print('sklearn' in sys.modules)"
-    )
+    loaded = "print('sklearn' in sys.modules)"
+    code = f"import sys, edgewise as ew; {loaded}; ew.KANRegressor; {loaded}"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "True"]
     assert "KANAdditive" in dir(ew)
@@ -62,7 +61,8 @@ def test_the_package_offers_them_lazily():
 
 
 def test_without_scikit_learn_the_error_names_the_extra():
-    code = "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None; import edgewise; edgewise.KANAdditive"
+    absent = "sys.modules['sklearn'] = sys.modules['sklearn.base'] = None"
+    code = f"import sys; {absent}; import edgewise; edgewise.KANAdditive"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode != 0
     assert "pip install edgewise[sklearn]" in answer.stderr

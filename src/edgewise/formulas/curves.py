@@ -27,6 +27,7 @@ SHAPES: tuple[tuple[Width, ...], ...] = ((), ((0, 1),), (1,), (2,))
 
 SYMBOL_ROWS = 1000
 MIN_R2 = 0.5
+LEAST = 10.0
 
 
 def formulas_of_networks(
@@ -47,7 +48,7 @@ def formulas_of_networks(
         if left <= 0:
             log.info("no time left for the shape %s", hidden)
             return
-        model = trained([len(names), *hidden, outputs], data, held, loss=loss, seconds=max(left / 2, 5.0), seed=seed)
+        model = trained([len(names), *hidden, outputs], data, held, loss=loss, seconds=max(left / 2, LEAST), seed=seed)
         model = pruned(model, data, held, loss=loss, seed=seed)
         found = _formula(model, data, names, loss)
         if found is not None:

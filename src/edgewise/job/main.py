@@ -39,6 +39,8 @@ from edgewise.trace import outside_grid, trace
 Array = np.ndarray
 TRAIN_SHARE, HELD_SHARE = 0.7, 0.15
 FORMAT = "edgewise-run-1"
+LEAST = 20.0
+"""Seconds that a network always gets: a training cut off too early is worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,13 @@ def _compute(
     )
     seed, seconds = settings.seed, settings.seconds
     stage("train the network")
-    full = folder.model("network", lambda: train(encoding, rows, held, settings.hidden, 0.4 * seconds, seed))
+    full = folder.model(
+        "network", lambda: train(encoding, rows, held, settings.hidden, max(0.4 * seconds, LEAST), seed)
+    )
     stage("prune")
-    model = folder.model("pruned", lambda: prune_while_good(full, encoding, rows, held, 0.2 * seconds, seed))
+    model = folder.model(
+        "pruned", lambda: prune_while_good(full, encoding, rows, held, max(0.2 * seconds, LEAST), seed)
+    )
     weights = folder.json("importance", lambda: importance(model, encoding, held, seed))
     stage("search the formula")
     front = _formulas(folder, encoding, rows, held, weights, 0.4 * seconds, seed, tell)

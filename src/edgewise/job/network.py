@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from edgewise.formulas import pruned, trained
@@ -27,7 +27,7 @@ class Rows:
     """Rows of a table as numbers."""
 
     inputs: Float[Array, "rows features"]
-    outcome: Float[Array, " rows"]
+    outcome: Num[Array, " rows"]
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Num
 
 from edgewise.table import Encoding
 
 Array = np.ndarray
 
 
-def scores(encoding: Encoding, outcome: Float[Array, " rows"], prediction: Array) -> dict[str, float]:
+def scores(encoding: Encoding, outcome: Num[Array, " rows"], prediction: Array) -> dict[str, float]:
     """R2, RMSE, MAE and, where the amounts are few, accuracy; or accuracy and log loss of class probabilities."""
     if encoding.task == "classification":
         chosen = prediction[np.arange(len(outcome)), outcome.astype(int)]
@@ -32,7 +32,7 @@ def scores(encoding: Encoding, outcome: Float[Array, " rows"], prediction: Array
     return found
 
 
-def loss(encoding: Encoding, outcome: Float[Array, " rows"], prediction: Array) -> float:
+def loss(encoding: Encoding, outcome: Num[Array, " rows"], prediction: Array) -> float:
     """What importance and pruning are judged by: mean square error, or log loss."""
     found: Mapping[str, float] = scores(encoding, outcome, prediction)
     return found["rmse"] ** 2 if encoding.task == "regression" else found["log_loss"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 Array = np.ndarray
 
@@ -35,7 +35,7 @@ def curve(x: Sequence[float], y: Sequence[float | None], *, symbol: bool, title:
     )
 
 
-def scatter(outcome: Float[Array, " rows"], prediction: Float[Array, " rows"], *, most: int = 800) -> str:
+def scatter(outcome: Num[Array, " rows"], prediction: Float[Array, " rows"], *, most: int = 800) -> str:
     """Predictions over outcomes; the broken line is where they agree."""
     step = max(1, -(-len(outcome) // most))
     outcome, prediction = outcome[::step], prediction[::step]

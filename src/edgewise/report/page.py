@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from edgewise.nn import KAN
 from edgewise.report.charts import confusion, curve, scatter
@@ -44,7 +44,7 @@ class Report:
     model: KAN
     formula: Formula | None
     inputs: Float[Array, "rows features"]
-    outcome: Float[Array, " rows"]
+    outcome: Num[Array, " rows"]
     prediction: Array
     symbols: Mapping[str, str]
 
