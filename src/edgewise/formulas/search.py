@@ -16,7 +16,6 @@ from edgewise.formulas.curves import SHAPES, formulas_of_networks
 from edgewise.formulas.front import Finding, Front
 from edgewise.formulas.inputs import forward_selection
 from edgewise.formulas.ratio import fit_ratio, thinned
-from edgewise.nn.kan import Width
 from edgewise.symbolic import Formula
 from edgewise.symbolic.constants import refit_constants
 
@@ -120,14 +119,13 @@ def _networks(
     judge: _Judge,
     seconds: float,
     seed: int,
-    shapes: Sequence[Sequence[Width]] = SHAPES,
 ) -> Iterator[Finding]:
     chosen = list(inputs)
     data, kept = (
         (torch.as_tensor(x[:, chosen]), torch.as_tensor(y, dtype=torch.float64)[:, None]) for x, y in (train, held)
     )
     some = [names[j] for j in chosen]
-    for network, formula in formulas_of_networks(data, kept, some, seconds=seconds, seed=seed, shapes=shapes):
+    for network, formula in formulas_of_networks(data, kept, some, seconds=seconds, seed=seed, shapes=SHAPES):
         whole = replace(formula, inputs=_symbols(names), names=(judge.output,))
         yield judge(whole, f"network {network.widths}")
 

@@ -82,7 +82,7 @@ def mathml(formula: Formula, symbols: Mapping[str, str]) -> list[str]:
     return [
         '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow>'
         f"<mtext>{escape(name)}</mtext><mo>=</mo>"
-        f"{sympy.printing.mathml(e.xreplace(table), printer='presentation')}</mrow></math>"
+        f"{_presentation(e.xreplace(table))}</mrow></math>"
         for name, e in zip(formula.names, formula.rounded(), strict=True)
     ]
 
@@ -311,4 +311,9 @@ def _value(measure: str, value: float) -> str:
 
 def _small_math(latex: str) -> str:
     symbol = sympy.Symbol(latex.replace("\\", ""))
-    return f"<math>{sympy.printing.mathml(symbol, printer='presentation')}</math>"
+    return f"<math>{_presentation(symbol)}</math>"
+
+
+def _presentation(expression: sympy.Expr) -> str:
+    """MathML with real minus signs: browsers show sympy's hyphens too short."""
+    return sympy.printing.mathml(expression, printer="presentation").replace("<mo>-</mo>", "<mo>−</mo>")
