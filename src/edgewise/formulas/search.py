@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Array = np.ndarray
 CANDIDATES = 16
+LEAST = 10.0
 LONGEST = 16
 """Ratios with more terms are not formulas that one reads."""
 
@@ -49,7 +51,7 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time for the search with networks.
+        seconds: time for the search; what is under way then is finished, and small networks get at least ten seconds.
         seed: source of all randomness.
         tell: called with a line on every stage.
     """
@@ -61,13 +63,17 @@ def search_formula(
     x, y, size, spread = _scaled(*train)
     sets = forward_selection(x, y, candidates, seed=seed)
     findings: list[Finding] = [judge.constant(float(train[1].mean()), names)]
-    for inputs in sets:
+    end = time.monotonic() + seconds
+    for n, inputs in enumerate(sets):
+        if time.monotonic() > end:
+            tell(f"no time for the other {len(sets) - n} sets of inputs")
+            break
         tell(f"ratios of {', '.join(names[j] for j in inputs)}")
         findings += _ratios(x, y, size, spread, inputs, names, judge, seed)
     largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
     inputs = largest[0] if largest else _important(weight, ranked)
     tell(f"small networks on {', '.join(names[j] for j in inputs)}")
-    findings += _networks(train, held, inputs, names, judge, seconds, seed)
+    findings += _networks(train, held, inputs, names, judge, max(end - time.monotonic(), LEAST), seed)
     tell("numbers near whole ones")
     findings += _rounded(findings, train, judge)
     front = Front.of(findings, names)
