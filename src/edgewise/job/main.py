@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -147,11 +147,6 @@ def formula_text(result: Result) -> str:
         return "No formula: no function explains some of the curves. See report.html for the curves.\n"
     formula = result.front.chosen.formula
     return f"{formula}\n\nLaTeX:\n{formula.latex()}\n\nPython:\n{formula.python()}"
-
-
-def formula_scores(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The row of the formula in the metrics."""
-    return next((row for row in result["scores"] if row["kind"] == "formula"), None)
 
 
 def _report(result: Result, shipped: ShippedTable | None) -> Report:
