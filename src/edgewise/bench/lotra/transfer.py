@@ -25,7 +25,6 @@ SOURCE: Modes = {(1, 1): 1.0}
 TARGETS: Mapping[str, tuple[Modes, float]] = {
     "near": ({(1, 1): 1.0, (2, 1): 0.1}, 0.0),
     "near, cubic": ({(1, 1): 1.0, (2, 1): 0.1}, 1.0),
-    "middle": ({(1, 1): 1.0, (2, 1): 0.5, (1, 2): 0.3}, 0.0),
     "far": ({(2, 2): 1.0}, 0.0),
 }
 
@@ -101,15 +100,12 @@ def _methods(base: KAN, seed: int) -> dict[str, list[Try]]:
         return model
 
     ranks = {"layers.0": (2, 4, 6), "layers.1": (6, 4, 6), "layers.2": (4, 4, 1)}
-    thin = {"layers.0": (2, 2, 3), "layers.1": (3, 2, 3), "layers.2": (2, 2, 1)}
     return {
         "full": _dense(lambda: copy.deepcopy(base)),
         "from scratch": _dense(lambda: KAN(WIDTHS, generator=rng(seed + 9))),
         "last layer": _dense(last),
         "LoTRA mup": _low(base, ranks, "tucker", "mup", (0.03, 0.1, 0.3), seed),
         "LoTRA relative": _low(base, ranks, "tucker", "relative", (0.01, 0.03, 0.1), seed),
-        "LoTRA identical": _low(base, ranks, "tucker", "identical", (0.003, 0.01, 0.03), seed),
-        "LoTRA thin relative": _low(base, thin, "tucker", "relative", (0.01, 0.03, 0.1), seed),
         "LoRA 2 relative": _low(base, {"layers.2": 1, "*": 2}, "lora", "relative", (0.01, 0.03, 0.1), seed),
     }
 
