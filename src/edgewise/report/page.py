@@ -314,6 +314,6 @@ def _small_math(latex: str) -> str:
     return f"<math>{_presentation(symbol)}</math>"
 
 
-def _presentation(expression: sympy.Expr) -> str:
+def _presentation(expression: sympy.Basic) -> str:
     """MathML with real minus signs: browsers show sympy's hyphens too short."""
     return sympy.printing.mathml(expression, printer="presentation").replace("<mo>-</mo>", "<mo>−</mo>")
