@@ -5,15 +5,24 @@
 
 namespace ew {
 
-template <class T>
-void adam(T* p, const T* g, T* m, T* v, int64_t n, double lr, double beta1, double beta2, double eps, double decay, int64_t step) {
+template <class T> struct AdamArgs {
+  T* p;
+  const T* g;
+  T *m, *v;
+  int64_t n;
+  double lr, beta1, beta2, eps, decay;
+};
+
+template <class T> void adam(const AdamArgs<T>& a, int64_t step) {
   // p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
-  const T rate = T(lr / (1 - std::pow(beta1, double(step)))), root = T(1 / std::sqrt(1 - std::pow(beta2, double(step))));
-  const T b1 = T(beta1), b2 = T(beta2), e = T(eps), shrink = T(1 - lr * decay), keep1 = T(1 - beta1), keep2 = T(1 - beta2);
-  for (int64_t i = 0; i < n; ++i) {
-    m[i] = b1 * m[i] + keep1 * g[i];
-    v[i] = b2 * v[i] + keep2 * g[i] * g[i];
-    p[i] = p[i] * shrink - rate * m[i] / (std::sqrt(v[i]) * root + e);
+  const T rate = T(a.lr / (1 - std::pow(a.beta1, double(step)))), root = T(1 / std::sqrt(1 - std::pow(a.beta2, double(step))));
+  const T b1 = T(a.beta1), b2 = T(a.beta2), eps = T(a.eps), shrink = T(1 - a.lr * a.decay);
+  const T keep1 = T(1 - a.beta1), keep2 = T(1 - a.beta2);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T m = b1 * a.m[i] + keep1 * a.g[i], v = b2 * a.v[i] + keep2 * a.g[i] * a.g[i];
+    a.m[i] = m, a.v[i] = v;
+    a.p[i] = a.p[i] * shrink - rate * m / (std::sqrt(v) * root + eps);
   }
 }
 
