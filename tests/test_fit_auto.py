@@ -13,7 +13,7 @@ from edgewise.nn import KANLinear
 from edgewise.optim import get_loss
 
 
-def generator():
+def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
