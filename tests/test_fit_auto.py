@@ -29,22 +29,26 @@ def kan(widths=(2, 1, 1), **options):
     return ew.KAN(widths, generator=generator(1), **options)
 
 
+def quick(model, data, **options):
+    """A short search that stays cubic: what is under test here does not need the last digits."""
+    return ew.fit(model, data, **{"starts": 6, "degrees": (3,), "steps": 15, **options})
+
+
 def rmse(model, x, y):
     with torch.no_grad():
         return float((model(x)[:, 0] - y).square().mean().sqrt())
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_it_reaches_far_below_what_first_order_methods_reach(seed):
-    x, fresh = samples(600, 2, seed), samples(2000, 2, 99)
-    result = ew.fit(kan(), (x, target(x)), seed=seed)
+def test_it_reaches_far_below_what_first_order_methods_reach():
+    x, fresh = samples(600, 2), samples(2000, 2, 99)
+    result = ew.fit(kan(), (x, target(x)), seed=0)
     assert rmse(result.model, fresh, target(fresh)) < 1e-9
 
 
 def test_units_stay_outside():
     x = samples(150, 2)
-    result = ew.fit(kan(), (x, target(x)), seed=3, degrees=(3,))
-    moved = ew.fit(kan(), (300 + 50 * x, 1e6 * target(x) - 7e5), seed=3, degrees=(3,))
+    result = quick(kan(), (x, target(x)), seed=3)
+    moved = quick(kan(), (300 + 50 * x, 1e6 * target(x) - 7e5), seed=3)
     fresh = 0.9 * samples(300, 2, 5)
     a = 1e6 * result.model(fresh) - 7e5
     torch.testing.assert_close(moved.model(300 + 50 * fresh), a, rtol=0, atol=1e3)  # of 1.3e6
@@ -57,7 +61,7 @@ def test_nothing_else_changes(capfd, tmp_path, monkeypatch):
     before = copy.deepcopy(model.state_dict())
     x = samples(80, 2)
     data = x.clone(), target(x)
-    result = ew.fit(model, data)
+    result = quick(model, data)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before.values(), strict=True))
     assert torch.equal(data[0], x)
     assert torch.equal(torch.get_rng_state(), state)
@@ -69,7 +73,7 @@ def test_nothing_else_changes(capfd, tmp_path, monkeypatch):
 
 def test_same_seed_same_numbers():
     x = samples(60, 2)
-    a, b, c = (ew.fit(kan(), (x, target(x)), seed=s) for s in (1, 1, 2))
+    a, b, c = (quick(kan(), (x, target(x)), seed=s) for s in (1, 1, 2))
     assert a.history == b.history
     assert all(
         torch.equal(p, q) for p, q in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
@@ -87,7 +91,7 @@ def test_same_seed_same_numbers():
 )
 def test_the_result_has_the_wider_dtype(model_dtype, data_dtype, expected):
     x = samples(60, 2).to(data_dtype)
-    model = ew.fit(kan(dtype=model_dtype), (x, target(x))).model
+    model = quick(kan(dtype=model_dtype), (x, target(x))).model
     assert {t.dtype for t in model.state_dict().values() if t.is_floating_point()} == {expected}
     assert model(x).dtype == expected
 
@@ -95,7 +99,7 @@ def test_the_result_has_the_wider_dtype(model_dtype, data_dtype, expected):
 @pytest.mark.parametrize("basis", [ew.BSpline(6, 2), ew.BSpline(4, 3, "uniform"), Chebyshev(8), Gaussian(9)])
 def test_without_extension_the_basis_stays(basis):
     x = samples(150, 2)
-    result = ew.fit(kan(basis=basis), (x, target(x)), extend=False)
+    result = quick(kan(basis=basis), (x, target(x)), extend=False)
     assert all(layer.basis == basis for layer in result.model.layers)
     assert result.report["loss"] < 0.01 * float(target(x).var())
 
@@ -105,7 +109,7 @@ def test_noise_is_averaged_not_fitted(seed):
     x, fresh = samples(300, 2, 4 + seed), samples(2000, 2, 99)
     noise = 0.1 * float(target(fresh).std())
     y = target(x) + noise * torch.randn(300, generator=generator(6 + seed), dtype=torch.float64)
-    result = ew.fit(kan((2, 3, 1)), (x, y), seed=seed)
+    result = quick(kan((2, 3, 1)), (x, y), seed=seed)
     assert rmse(result.model, fresh, target(fresh)) < 0.6 * noise
     assert result.report["loss"] > 0.5 * noise**2
 
@@ -122,7 +126,7 @@ def test_noise_is_averaged_not_fitted(seed):
 def test_other_losses(loss, y):
     x, fresh = samples(200, 2), samples(2000, 2, 9)
     model = kan((2, 3, 3 if loss == "cross_entropy" else 1))
-    result = ew.fit(model, (x, y(x)), loss=loss)
+    result = quick(model, (x, y(x)), loss=loss)
     assert result.report["optimizer"] == "auto"
     plain = ew.fit(model, (x, y(x)), loss=loss, optimizer="lbfgs", steps=5).model.double()
     criterion = get_loss(loss)
@@ -134,15 +138,15 @@ def test_other_losses(loss, y):
 def test_several_outputs_of_different_units():
     x = samples(150, 2)
     y = torch.stack([1e-3 * x[:, 0] * x[:, 1], 1e3 * torch.sin(x[:, 0])], 1)
-    model = ew.fit(kan((2, 3, 2)), (x, y)).model
+    model = quick(kan((2, 3, 2)), (x, y)).model
     error = (model(x).detach() - y).square().mean(0).sqrt() / y.std(0)
     assert float(error.max()) < 1e-3
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 12, 30])
+@pytest.mark.parametrize("n", [1, 5, 30])
 def test_few_rows(n):
     x = samples(n, 2)
-    result = ew.fit(kan((2, 3, 1)), (x, target(x)))
+    result = quick(kan((2, 3, 1)), (x, target(x)))
     assert math.isfinite(result.report["loss"])
     assert bool(result.model(samples(100, 2, 3)).isfinite().all())
 
@@ -151,16 +155,16 @@ def test_odd_columns():
     x = samples(100, 3)
     x[:, 1] = 4.0  # constant
     x[:, 2] = x[:, 0]  # a copy
-    result = ew.fit(kan((3, 2, 1)), (x, torch.sin(2 * x[:, 0])))
+    result = quick(kan((3, 2, 1)), (x, torch.sin(2 * x[:, 0])))
     assert result.report["loss"] < 1e-10
-    constant = ew.fit(kan((3, 2, 1)), (x, torch.full((100,), 2.5)))
+    constant = quick(kan((3, 2, 1)), (x, torch.full((100,), 2.5)))
     torch.testing.assert_close(constant.model(x), torch.full((100, 1), 2.5, dtype=torch.float64))
 
 
 def test_a_pruned_model_keeps_its_structure_and_starts_from_its_numbers():
     x = samples(120, 2)
     y = torch.sin(2 * x[:, 0])
-    first = ew.fit(kan((2, 2, 1)), (x, y))
+    first = quick(kan((2, 2, 1)), (x, y))
     pruned = ew.remove_edge(first.model, "layers.0", 1, 0)
     again = ew.fit(pruned, (x, y))
     assert again.history[0]["stage"] == "given numbers"
@@ -179,7 +183,7 @@ def test_symbols_are_trained_too():
 
 def test_products_are_found():
     x = samples(300, 2)
-    result = ew.fit(kan((2, (0, 1), 1)), (x, x[:, 0] * x[:, 1]))
+    result = quick(kan((2, (0, 1), 1)), (x, x[:, 0] * x[:, 1]))
     assert result.report["loss"] < 1e-24
 
 
@@ -215,11 +219,11 @@ def test_the_rule_of_falling_back_is_told():
 
 def test_the_clock_a_callback_and_ctrl_c_end_it():
     x = samples(300, 2)
-    late = ew.fit(kan((2, 4, 4, 1)), (x, target(x)), seconds=0.0)
+    late = quick(kan((2, 4, 4, 1)), (x, target(x)), seconds=0.0)
     assert late.report["stopped"] == "time"
     assert len(late.history) <= 3
     seen = []
-    ended = ew.fit(kan((2, 2, 1)), (x, target(x)), callbacks=[lambda s: seen.append(s) or len(seen) == 3])
+    ended = quick(kan((2, 2, 1)), (x, target(x)), callbacks=[lambda s: seen.append(s) or len(seen) == 3])
     assert ended.report["stopped"] == "callback"
     assert len(ended.history) == 3
     assert seen[0].model(x).shape == (300, 1)
@@ -228,7 +232,7 @@ def test_the_clock_a_callback_and_ctrl_c_end_it():
         if state.step > 40:
             raise KeyboardInterrupt
 
-    broken = ew.fit(kan((2, 2, 1)), (x, target(x)), callbacks=[interrupt])
+    broken = quick(kan((2, 2, 1)), (x, target(x)), callbacks=[interrupt])
     assert broken.report["stopped"] == "interrupted"
     assert math.isfinite(broken.report["loss"])
 
@@ -236,7 +240,7 @@ def test_the_clock_a_callback_and_ctrl_c_end_it():
 def test_progress_names_the_stage(capfd, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "rich.progress", None)
     x = samples(60, 2)
-    ew.fit(kan(), (x, target(x)), progress=True)
+    quick(kan(), (x, target(x)), progress=True)
     out, err = capfd.readouterr()
     assert out == ""
     assert "search" in err
