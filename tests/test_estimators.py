@@ -107,7 +107,7 @@ def test_formula_and_plot_describe_the_model(model):
     model = clone(model).set_params(**({"hidden": ()} if hasattr(model, "hidden") else {})).fit(x, target(model, y))
     found = model.formula_()
     assert {str(s) for s in found.inputs} == {"width", "height"}
-    assert found.check(model.model_, torch.as_tensor(x.to_numpy())).relative < 0.2
+    assert found.check(model.model_, torch.tensor(x.to_numpy())).relative < 0.2
     figure = model.plot()
     assert figure.axes
     matplotlib.pyplot.close(figure)
