@@ -51,7 +51,7 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time for the search, at least ten; what is under way then is finished, and networks get at least ten.
+        seconds: time for the search, at least thirty; what is under way then is finished, and networks get at least ten.
         seed: source of all randomness.
         tell: called with a line on every stage.
     """
@@ -63,7 +63,7 @@ def search_formula(
     x, y, size, spread = _scaled(*train)
     sets = forward_selection(x, y, candidates, seed=seed)
     findings: list[Finding] = [judge.constant(float(train[1].mean()), names)]
-    end = time.monotonic() + max(seconds, LEAST)
+    end = time.monotonic() + max(seconds, 3 * LEAST)
     for n, inputs in enumerate(sets):
         if time.monotonic() > end:
             tell(f"no time for the other {len(sets) - n} sets of inputs")
