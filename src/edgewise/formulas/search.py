@@ -51,7 +51,7 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time for the search, at least thirty; what is under way then is finished, and networks get at least ten.
+        seconds: time for the search, at least thirty; what runs then ends, and networks get at least ten.
         seed: source of all randomness.
         tell: called with a line on every stage.
     """
