@@ -1,0 +1,180 @@
+"""A race: models of equal size, several seeds, the same budget of steps and, separately, of time.
+
+A study supplies `Entry`s (how to build and what to tune), a `Task` (one batch's loss, and the score at the end), and
+gets rows of numbers that a table and a JSON file can show.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.bench import timing
+
+RESULTS = Path("benchmarks/results")
+"""Where the studies write, seen from where the command is given."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that takes part.
+
+    Args:
+        name: its name in the table.
+        build: seed to a fresh model.
+        lr: peak learning rate of AdamW, tuned with as many tries as the others had.
+        weight_decay: of AdamW.
+    """
+
+    name: str
+    build: Callable[[int], nn.Module]
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt.
+
+    Args:
+        loss: (model, generator) to the loss of one fresh batch.
+        score: a trained model to its held-out measure.
+        measure: the name and unit of that measure, for the table.
+        higher_is_better: the direction of the measure.
+    """
+
+    loss: Callable[[nn.Module, torch.Generator], Tensor]
+    score: Callable[[nn.Module], float]
+    measure: str
+    higher_is_better: bool
+
+
+def race(
+    entries: Sequence[Entry], task: Task, *, steps: int, seeds: int = 3, yardstick: str | None = None
+) -> list[dict[str, Any]]:
+    """Train every entry with every seed; one row per entry and budget.
+
+    With a `yardstick` (an entry's name), the others run once more, stopped when the time is over that the yardstick's
+    training took with the same seed: the budget "time" beside the budget "steps". The yardstick must come first.
+    """
+    if yardstick is not None and entries[0].name != yardstick:
+        raise ValueError(f"the yardstick {yardstick!r} must be the first entry, not {entries[0].name!r}")
+    rows, clock = [], list[float]()
+    for entry in entries:
+        runs = [train(entry, task, seed, steps=steps) for seed in range(seeds)]
+        rows.append(_row(entry, task, "steps", runs))
+        if entry.name == yardstick:
+            clock = [run["seconds"] for run in runs]
+        elif clock:
+            paced = [_paced(entry, task, seed, steps, runs[seed], clock[seed]) for seed in range(seeds)]
+            rows.append(_row(entry, task, "time", paced))
+    return rows
+
+
+def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
+    """AdamW with a short warm-up and a cosine to zero; the numbers of one run. Scoring is not timed.
+
+    torch's own layers draw from the global generator: it is seeded here and put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _train(entry, task, seed, steps)
+
+
+def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: int = 20) -> dict[str, timing.Timing]:
+    """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; ratios to the yardstick."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return timing.compare({entry.name: _step(entry, task) for entry in entries}, yardstick, rounds=rounds)
+
+
+def numel(model: nn.Module) -> int:
+    """How many numbers the model learns."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:
+    """The results of one study as JSON beside where it was measured; returns the file."""
+    path = RESULTS / f"{name}.json"
+    timing.write({"environment": timing.environment(), "measure": measure, "rows": list(rows), **more}, path)
+    return path
+
+
+def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
+    """The rows as lines of text, for the terminal."""
+    width = max(len(str(row["name"])) for row in rows)
+    lines = [f"{'':{width}}  budget  parameters  {measure:>22}  {'(worst)':>9}  seconds  MiB"]
+    lines += [
+        f"{row['name']:{width}}  {row['budget']:6}  {row['parameters']:10,}  {row['mean']:13.4f} ± {row['sd']:.4f}"
+        f"  {row['worst']:9.4f}  {row['seconds']:7.1f}  {row['memory_mib']:3.0f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
+    model = entry.build(seed)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, weight_decay=entry.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, entry.lr, total_steps=max(steps, 2), pct_start=0.1)
+    resident = timing.reset_peak()
+    begun = time.perf_counter()
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        task.loss(model, generator).backward()
+        optimizer.step()
+        schedule.step()
+    seconds = time.perf_counter() - begun
+    memory = timing.memory("VmHWM") - resident
+    model.eval()
+    with torch.no_grad():
+        value = task.score(model)
+    log.info("%s, seed %d: %s %.4g, %.1f s", entry.name, seed, task.measure, value, seconds)
+    return {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
+
+
+def _paced(entry: Entry, task: Task, seed: int, steps: int, run: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """A run with as many steps as fit into `seconds` at the pace of `run`: the schedule ends at zero in time."""
+    return train(entry, task, seed, steps=max(1, round(steps * seconds / run["seconds"])))
+
+
+def _row(entry: Entry, task: Task, budget: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    scores = [run["score"] for run in runs]
+    return {
+        "name": entry.name,
+        "budget": budget,
+        "parameters": runs[0]["parameters"],
+        "mean": statistics.fmean(scores),
+        "sd": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+        "median": statistics.median(scores),
+        "worst": min(scores) if task.higher_is_better else max(scores),
+        "scores": scores,
+        "seconds": statistics.median(run["seconds"] for run in runs),
+        "steps": [run["steps"] for run in runs],
+        "memory_mib": max(run["memory_mib"] for run in runs),
+        "lr": entry.lr,
+    }
+
+
+def _step(entry: Entry, task: Task) -> Callable[[], None]:
+    model, generator = entry.build(0), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, fused=True)
+    model.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        task.loss(model, generator).backward()
+        optimizer.step()
+
+    return step

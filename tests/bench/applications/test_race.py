@@ -1,0 +1,47 @@
+"""A race is fair: same rows, same steps, and less work for the slower one where the budget is time."""
+
+import pytest
+import torch
+from torch import nn
+
+from edgewise.bench.applications import race
+
+X = torch.linspace(-1, 1, 64)[:, None]
+
+
+def build(width: int, delay: int = 1):
+    def model(_: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(1, width), nn.Tanh(), *[nn.Linear(width, width)] * delay, nn.Linear(width, 1))
+
+    return model
+
+
+@pytest.fixture
+def task() -> race.Task:
+    def loss(model: nn.Module, generator: torch.Generator) -> torch.Tensor:
+        x = X[torch.randint(64, (32,), generator=generator)]
+        return (model(x) - x.sin()).square().mean()
+
+    return race.Task(loss, lambda model: (model(X) - X.sin()).square().mean().item(), "MSE", higher_is_better=False)
+
+
+def test_a_slower_entry_gets_fewer_steps_for_the_same_time(task: race.Task) -> None:
+    entries = [race.Entry("small", build(4)), race.Entry("large", build(64, 200))]
+    rows = race.race(entries, task, steps=30, seeds=2, yardstick="small")
+    assert [(row["name"], row["budget"]) for row in rows] == [("small", "steps"), ("large", "steps"), ("large", "time")]
+    assert rows[1]["steps"] == [30, 30]
+    assert max(rows[2]["steps"]) < 30
+    assert rows[0]["parameters"] == 4 * 2 + 4 * 5 + 5
+    assert rows[0]["worst"] == max(rows[0]["scores"])
+    assert "large" in race.table(rows, task.measure)
+
+
+def test_training_learns_and_repeats(task: race.Task) -> None:
+    entry = race.Entry("net", build(8), lr=1e-2)
+    first, again, longer = (race.train(entry, task, 0, steps=n) for n in (100, 100, 1))
+    assert first["score"] == again["score"] < longer["score"]
+
+
+def test_the_yardstick_comes_first(task: race.Task) -> None:
+    with pytest.raises(ValueError, match="must be the first entry"):
+        race.race([race.Entry("a", build(2)), race.Entry("b", build(2))], task, steps=1, yardstick="b")
