@@ -8,6 +8,7 @@ JOBS     ?= 2
 EXTRAS   := dev,viz,sklearn,cli
 BIN      := .venv/bin
 READY    := .venv/.ready
+TESTS    := .venv/.ready-tests
 DOCS     := .venv/.ready-docs
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 # One thread in every test process: JOBS processes run side by side.
@@ -36,6 +37,10 @@ $(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	@$(PIP) -e '.[$(EXTRAS)]'
 	@touch $@
 
+$(TESTS): $(READY)
+	@$(PIP) -e '.[$(EXTRAS),peft,triton]'
+	@touch $@
+
 $(DOCS): $(READY)
 	@$(PIP) -e '.[$(EXTRAS),docs]'
 	@touch $@
@@ -43,14 +48,14 @@ $(DOCS): $(READY)
 demo: venv  ## from a table to a formula: the signature of 9,996 hyperbolic knots
 	$(BIN)/edgewise fit knots --target signature --out demo-run --force
 
-test: lint  ## lint, then the whole suite (compile tests in a run of their own)
+test: lint $(TESTS)  ## lint, then the whole suite (compile tests in a run of their own)
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
 	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
 
-test-slow: venv  ## the tests that take minutes
+test-slow: $(TESTS)  ## the tests that take minutes
 	$(PYTEST) -n $(JOBS) -m "slow and not compile"
 
-cover: venv  ## the suite with coverage of src/, at least 90 %
+cover: $(TESTS)  ## the suite with coverage of src/, at least 90 %
 	@rm -f .coverage .coverage.*
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report= --cov-fail-under=0
 	$(PYTEST) -n $(JOBS) -m "compile and not slow" --cov --cov-append --cov-report=term tests

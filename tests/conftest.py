@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, by whichever test comes first
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 

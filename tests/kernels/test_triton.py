@@ -1,11 +1,8 @@
 """The Triton kernels in Triton's interpreter, on the CPU, are equal to the reference. No GPU is needed."""
 
-import os
-
 import pytest
 import torch
 
-os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton")
 
 from edgewise import BSpline
