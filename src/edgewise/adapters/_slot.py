@@ -44,6 +44,14 @@ class Adapters(Adapter):
         """Make these the active adapters; names that the layer does not have are of no concern to it."""
         self.weights = {name: weight for name, weight in weights.items() if name in self.updates}
 
+    def moved(self, maps: Float[Tensor, "in new_size size"]) -> Adapters:
+        """The same adapters, active as they are, on another grid or basis."""
+        new = Adapters()
+        for name in self.updates:
+            new.add(name, self[name].moved(maps))
+        new.activate(self.weights)
+        return new.train(self.training)
+
     def forward(self) -> Tensor:
         """The update of the coefficients, (in, size, out); a zero without axes where no adapter is active."""
         updates = [weight * self[name]() for name, weight in self.weights.items()]

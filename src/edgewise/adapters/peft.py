@@ -137,13 +137,15 @@ class LotraModel(BaseTuner):
     tuner_layer_cls = LotraLayer
     target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012  (as PEFT declares it)
 
-    def _prepare_adapter_config(self, peft_config: LotraConfig, model_config: dict[str, Any]) -> LotraConfig:
+    def _prepare_adapter_config(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, peft_config: LotraConfig, model_config: dict[str, Any]
+    ) -> LotraConfig:
         if peft_config.target_modules is None:
             modules = ((name.replace(".base_layer", ""), module) for name, module in self.model.named_modules())
             peft_config.target_modules = sorted({name for name, module in modules if isinstance(module, KANLinear)})
         return peft_config
 
-    def _create_and_replace(
+    def _create_and_replace(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         config: LotraConfig,
         adapter_name: str,
@@ -173,9 +175,13 @@ class LotraModel(BaseTuner):
 
 def _register() -> None:
     """PEFT's `register_peft_method` refuses names that are not in its enum, so the tables are filled here."""
-    mapping.PEFT_TYPE_TO_CONFIG_MAPPING[LotraType.LOTRA.value] = LotraConfig
-    mapping.PEFT_TYPE_TO_TUNER_MAPPING[LotraType.LOTRA.value] = LotraModel
-    mapping.PEFT_TYPE_TO_PREFIX_MAPPING[LotraType.LOTRA.value] = LotraModel.prefix
+    tables: list[tuple[Any, Any]] = [
+        (mapping.PEFT_TYPE_TO_CONFIG_MAPPING, LotraConfig),
+        (mapping.PEFT_TYPE_TO_TUNER_MAPPING, LotraModel),
+        (mapping.PEFT_TYPE_TO_PREFIX_MAPPING, LotraModel.prefix),
+    ]
+    for table, entry in tables:
+        table[LotraType.LOTRA.value] = entry
 
 
 _register()

@@ -18,6 +18,7 @@ from edgewise.fit.callbacks import Callback, EarlyStopping
 from edgewise.fit.checkpoint import Checkpoint
 from edgewise.fit.data import read
 from edgewise.fit.loop import Factory, Penalty, Run, named_optimizer, train
+from edgewise.fit.module import MOST_TRAINED, descend, trained_numel
 from edgewise.fit.progress import Progress
 from edgewise.fit.recipe import Recipe, auto
 from edgewise.fit.result import FitResult
@@ -61,7 +62,8 @@ def fit(
         model: any module; the operations on grids concern the `KANLinear` layers inside.
         data: (x, y), (x, y, weights), a mapping with "x" and "y", or a DataLoader of such tuples. y must have the shape
             of the model's output, where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
-        optimizer: "auto", "lm", "lbfgs", "adam", "adamw", "sgd", or a factory: parameters -> torch optimiser.
+        optimizer: "auto", "lm", "lbfgs", "adam", "adamw", "sgd", or a factory: parameters -> torch optimiser. "lm"
+            trains up to 2,000 numbers of any module whose samples do not meet inside (as they do in a batch norm).
         steps: number of optimiser steps (L-BFGS does up to 20 iterations in one).
         lr: learning rate of a named optimiser.
         loss: "mse", "huber", "bce", "poisson", "cross_entropy", or a callable (prediction, target) -> tensor.
@@ -118,8 +120,24 @@ def fit(
                     str(optimizer),
                     widths,
                 )
+        reason = _module_obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
+        if reason is None and (optimizer == "lm" or _determined(model, data)):
+            with Progress(progress) as display, torch.random.fork_rng(devices=[]):
+                generator = torch.Generator().manual_seed(seed)
+                source, held = read(data, validation, sample_weight, model, criterion, None, generator)
+                assert source.samples is not None
+                return descend(
+                    model,
+                    source.samples,
+                    None if held is None else held.samples,
+                    criterion,
+                    steps=40 if steps is None else steps,
+                    seconds=math.inf if seconds is None else seconds,
+                    callbacks=callbacks,
+                    progress=display,
+                )
         if optimizer == "lm":
-            raise ValueError(f"Levenberg-Marquardt cannot do this: {obstacle}; use optimizer='lbfgs' or 'adam'")
+            raise ValueError(f"Levenberg-Marquardt cannot do this: {reason}; use optimizer='lbfgs' or 'adam'")
         optimizer = "adam" if batch_size is not None or not isinstance(data, tuple | list | Mapping) else "lbfgs"
         notes.append(f"trained with {optimizer} instead of Levenberg-Marquardt: {obstacle}")
         _log.info("fit: %s", notes[-1])
@@ -204,24 +222,65 @@ def _obstacle(
     batch_size: int | None,
     checkpoint: Any,
 ) -> str | None:
-    """Why Levenberg-Marquardt does not serve; None where it does."""
+    """Why the recipe of a KAN does not serve; None where it does."""
     if not isinstance(model, KAN):
         return f"{type(model).__name__} is not a KAN"
     layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
     least = sum(6 * int(layer.mask.sum()) for layer in layers)
-    reasons = {
+    reasons = _common_obstacles(model, data, loss, penalties, refine, batch_size, checkpoint) | {
+        "a layer has an adapter": any(layer.adapter is not None for layer in layers),
+        "a layer is slim": any(isinstance(layer, SlimKANLinear) for layer in layers),
+        "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
+        f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _module_obstacle(
+    model: nn.Module,
+    data: Any,
+    loss: Loss,
+    penalties: Sequence[Penalty],
+    refine: Mapping[int, int] | None,
+    batch_size: int | None,
+    checkpoint: Any,
+) -> str | None:
+    """Why Levenberg-Marquardt on the parameters that learn does not serve either; None where it does."""
+    numel = trained_numel(model)
+    reasons = _common_obstacles(model, data, loss, penalties, refine, batch_size, checkpoint) | {
+        "no parameter learns": numel == 0,
+        f"{numel} trained parameters are more than {MOST_TRAINED}": numel > MOST_TRAINED,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _common_obstacles(
+    model: nn.Module,
+    data: Any,
+    loss: Loss,
+    penalties: Sequence[Penalty],
+    refine: Mapping[int, int] | None,
+    batch_size: int | None,
+    checkpoint: Any,
+) -> dict[str, bool]:
+    """What Levenberg-Marquardt cannot do for any model, and whether it is asked for."""
+    return {
         f"the curvature of the loss {loss.name!r} is not known": loss.slope is None or loss.factor is None,
         "penalties are functions of any kind": bool(penalties),
         "a schedule of refinements was given": bool(refine),
         "the data come in batches": batch_size is not None or not isinstance(data, tuple | list | Mapping),
         "a checkpoint was asked for": checkpoint is not None,
-        "a layer has an adapter": any(layer.adapter is not None for layer in layers),
-        "a layer is slim": any(isinstance(layer, SlimKANLinear) for layer in layers),
-        "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
         "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
-        f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,
     }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _determined(model: nn.Module, data: Any) -> bool:
+    """True for a KAN with an adapter, factors or frozen parts whose samples outnumber what learns.
+
+    With fewer samples Levenberg-Marquardt interpolates them, noise included, within a few steps.
+    """
+    x = data[0] if isinstance(data, tuple | list) else data.get("x", data.get("train_input"))
+    return isinstance(model, KAN) and x is not None and trained_numel(model) < len(x)
 
 
 def _factory(optimizer: str | Factory, lr: float | None) -> tuple[Factory, str, int]:

@@ -151,6 +151,30 @@ class Factors(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     @torch.no_grad()
+    def moved(self, maps: Float[Tensor, "in new_size size"]) -> Factors:
+        r"""The factors of $\sum_k M_{jmk} \Delta_{jki}$: the maps act on the one factor that has the basis mode.
+
+        Exact where that factor has the input mode too (`lora`) or the maps of all inputs agree, as on one uniform grid;
+        else `ValueError`.
+        """
+        part = next(name for name, indices in self.form.factors.items() if "k" in indices)
+        indices = self.form.factors[part]
+        values = {name: self.factor(name) for name in self.form.factors}
+        each = maps.to(values[part])
+        if "j" in indices:
+            values[part] = torch.einsum(f"jmk,{indices}->{indices.replace('k', 'm')}", each, values[part])
+        else:
+            if not torch.allclose(each, each[:1].expand_as(each), rtol=0, atol=1e-6 * each.abs().max().item()):
+                raise ValueError(
+                    f"the inputs of the layer have grids of different shape, and the factor {part!r} of {self.name!r} "
+                    "is shared by all of them; use form='lora', or merge the adapter first"
+                )
+            values[part] = torch.einsum(f"mk,{indices}->{indices.replace('k', 'm')}", each[0], values[part])
+        new = Factors.assemble((self.shape[0], maps.shape[1], self.shape[2]), self.name, values)
+        new.reparametrise_(self.multipliers)
+        return new.requires_grad_(all(p.requires_grad for p in self.parameters()))
+
+    @torch.no_grad()
     def reparametrise_(self, multipliers: Mapping[str, float]) -> None:
         """Store every factor divided by its multiplier: the value stays, a step on the parameter counts for more."""
         for name, multiplier in multipliers.items():

@@ -30,6 +30,13 @@ class Adapter(nn.Module, ABC):
         """The update as a product of (in, size, rank) and (rank, out), or None where it is none."""
         return None
 
+    def moved(self, maps: Float[Tensor, "in new_size size"]) -> Adapter:
+        r"""The same update on another grid or basis, $\Delta'_{jmi} = \sum_k M_{jmk} \Delta_{jki}$.
+
+        Raises `ValueError`, with the reason, where the form of the update cannot hold it.
+        """
+        raise ValueError(f"a {type(self).__name__} belongs to the coefficients that it was made for")
+
 
 class KANLinear(nn.Module):
     r"""A sum over edges, $y_i = \sum_j \phi_{ij}(x_j) + b_i$, shapes (*batch, in) -> (*batch, out).

@@ -9,6 +9,7 @@ from edgewise.optim.jacobian import (
 )
 from edgewise.optim.levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt, Minimum as Minimum
 from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
+from edgewise.optim.module import ModuleProblem as ModuleProblem
 from edgewise.optim.network import Network as Network, Numbers as Numbers
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
@@ -17,6 +18,7 @@ __all__ = [
     "LevenbergMarquardt",
     "Loss",
     "Minimum",
+    "ModuleProblem",
     "Network",
     "NormalEquations",
     "Numbers",

@@ -63,10 +63,11 @@ def owned(layer: KANLinear) -> Tensor:
 def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
     """A copy of the layer with some of its parts exchanged; all other settings are carried along.
 
-    `parts` are arguments of `KANLinear.assemble`. An adapter is copied where it still fits; one that lives in the
-    coordinates of a basis or a shape that change raises `ValueError`.
+    `parts` are arguments of `KANLinear.assemble`, and `adapter`. Without it an adapter is copied where it still fits;
+    one that lives in the coordinates of a basis or a shape that change raises `ValueError`.
     """
-    if layer.adapter is not None and parts.keys() & {"basis", "coef", "grid", "residual"}:
+    adapter = parts.pop("adapter", None)
+    if adapter is None and layer.adapter is not None and parts.keys() & {"basis", "coef", "grid", "residual"}:
         raise ValueError(
             "a layer has an adapter, whose update belongs to the old coefficients; "
             "call `edgewise.adapters.merge(model)` first, then change its grid, basis or shape"
@@ -81,7 +82,7 @@ def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
         "symbolic": layer.symbolic,
     }
     new = KANLinear.assemble(**(old | parts))
-    new.adapter = copy.deepcopy(layer.adapter)
+    new.adapter = copy.deepcopy(layer.adapter) if adapter is None else adapter
     new.train(layer.training)
     new.coef.requires_grad_(layer.coef.requires_grad)
     if new.bias is not None and layer.bias is not None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from edgewise.nn import SlimKANLinear
 from edgewise.surgery._layers import kan_layers
 
 M = TypeVar("M", bound=nn.Module)
@@ -26,8 +27,10 @@ def freeze_(model: M, what: str | Iterable[str]) -> M:
         raise ValueError(f"cannot freeze {', '.join(map(repr, sorted(unknown)))}; choose from {KINDS}, 'all', 'none'")
     frozen = set(KINDS) if "all" in kinds else kinds
     for layer in kan_layers(model).values():
-        parameters = {"curves": layer.coef, "symbols": layer.symbolic.affine, "bias": layer.bias}
-        for kind, parameter in parameters.items():
-            if parameter is not None:
-                parameter.requires_grad_(kind not in frozen)
+        curves = layer.factors.parameters() if isinstance(layer, SlimKANLinear) else [layer.coef]
+        parameters = {"curves": [*curves], "symbols": [layer.symbolic.affine], "bias": [layer.bias]}
+        for kind, group in parameters.items():
+            for parameter in group:
+                if parameter is not None:
+                    parameter.requires_grad_(kind not in frozen)
     return model

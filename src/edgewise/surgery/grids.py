@@ -74,20 +74,32 @@ def adapt_grid_(
         layer = part.layer
         grid = layer.basis.fit_grid(part.inputs.double(), layer.grid.double(), adaptive=adaptive, margin=margin)
         grid = grid.to(layer.grid)
-        layer.coef.copy_(_refitted(layer, layer.basis, grid))
+        layer.coef.copy_(_refitted(layer, layer.basis, grid, layer.curves()))
         layer.grid.copy_(grid)
 
 
 def _moved(name: str, layer: KANLinear, basis: Basis) -> KANLinear:
-    require_plain(name, layer)
     grid = _carried_grid(layer, basis)
-    return replaced(layer, basis=basis, grid=grid, coef=_refitted(layer, basis, grid))
+    own = torch.where(layer.mask[:, None], layer.coef, 0)  # without what an adapter adds
+    parts = {"basis": basis, "grid": grid, "coef": _refitted(layer, basis, grid, own)}
+    if layer.adapter is None:
+        return replaced(layer, **parts)
+    ins, size, _ = layer.coef.shape
+    unit = torch.eye(size, dtype=torch.float64, device=grid.device).expand(ins, -1, -1)
+    try:
+        adapter = layer.adapter.moved(_refitted(layer, basis, grid, unit))
+    except ValueError as error:
+        raise ValueError(
+            f"layer {name!r} has an adapter, which cannot follow it to another grid: {error}; "
+            "`edgewise.adapters.merge(model)` takes it into the coefficients"
+        ) from error
+    return replaced(layer, **parts, adapter=adapter)
 
 
 @torch.no_grad()
-def _refitted(layer: KANLinear, basis: Basis, grid: Tensor) -> Float[Tensor, "in size out"]:
-    """The coefficients of the layer's curves on another basis and grid; the weight of the residual stays."""
-    coef, size = layer.curves(), layer.basis.size
+def _refitted(layer: KANLinear, basis: Basis, grid: Tensor, coef: Tensor) -> Float[Tensor, "in size out"]:
+    """The coefficients of the same curves on another basis and grid; the weight of the residual stays."""
+    size = layer.basis.size
     curves = functional.refine_coefficients(coef[:, :size], layer.grid, layer.basis, grid, basis)
     return torch.cat([curves, coef[:, size:]], dim=1)
 

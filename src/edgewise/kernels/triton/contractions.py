@@ -27,7 +27,7 @@ def sum_kernel(
     total = tl.zeros((BLOCK_B, BLOCK_O), dtype=coef.dtype.element_ty)
     for j in range(features):
         first = tl.load(s + b * features + j, mask=in_batch, other=0)
-        for m in tl.static_range(LOCAL + RESIDUAL):
+        for m in tl.static_range(LOCAL + RESIDUAL):  # pyright: ignore[reportGeneralTypeIssues]
             row = first + m if m < LOCAL else first * 0 + rows - 1
             value = tl.load(w + (b * features + j) * (LOCAL + RESIDUAL) + m, mask=in_batch, other=0.0)
             c = tl.load(coef + (j * rows + row)[:, None] * out + o[None, :], mask=inside, other=0.0)
@@ -50,7 +50,7 @@ def pull_kernel(
         o = start + tl.arange(0, BLOCK_O)
         inside = in_batch[:, None] & (o < out)[None, :]
         slope = tl.load(g + b[:, None] * out + o[None, :], mask=inside, other=0.0)
-        for m in tl.static_range(LOCAL + RESIDUAL):
+        for m in tl.static_range(LOCAL + RESIDUAL):  # pyright: ignore[reportGeneralTypeIssues]
             row = first + m if m < LOCAL else first * 0 + rows - 1
             value = tl.load(w + (b * features + j) * (LOCAL + RESIDUAL) + m, mask=in_batch, other=0.0)
             c = tl.load(coef + (j * rows + row)[:, None] * out + o[None, :], mask=inside, other=0.0)
@@ -73,7 +73,7 @@ def outer_kernel(
         in_batch = b < batch
         first = tl.load(s + b * features + j, mask=in_batch, other=0)
         phi = tl.zeros((BLOCK_K, BLOCK_B), dtype=outer.dtype.element_ty)
-        for m in tl.static_range(LOCAL + RESIDUAL):
+        for m in tl.static_range(LOCAL + RESIDUAL):  # pyright: ignore[reportGeneralTypeIssues]
             row = first + m if m < LOCAL else first * 0 + rows - 1
             value = tl.load(w + (b * features + j) * (LOCAL + RESIDUAL) + m, mask=in_batch, other=0.0)
             phi += tl.where(k[:, None] == row[None, :], value[None, :], 0.0)

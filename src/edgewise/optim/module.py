@@ -1,0 +1,103 @@
+r"""The least-squares problem of any module of few trained numbers: adapters, slim layers, networks that mix layers.
+
+A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`); here `torch.func` finds them, one
+backward pass per output, all samples of a block at once.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+from edgewise.optim.jacobian import BLOCK, NormalEquations
+from edgewise.optim.losses import Loss
+from edgewise.optim.network import Numbers
+
+
+class ModuleProblem:
+    """A module, samples, weights and a loss, as a function of the parameters that require gradients.
+
+    Args:
+        model: copied in float64; a sample's output must not depend on the other samples of its batch.
+        x: inputs.
+        y: what the loss compares with.
+        weights: one per sample; None for equal ones.
+        loss: with slope and factor.
+    """
+
+    def __init__(
+        self, model: nn.Module, x: Float[Tensor, "samples *in"], y: Tensor, weights: Tensor | None, loss: Loss
+    ) -> None:
+        self.model = copy.deepcopy(model).double().eval()
+        self._trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        if not self._trained:
+            raise ValueError(f"{type(model).__name__} has no parameter that learns; nothing to train")
+        if loss.slope is None or loss.factor is None:
+            raise ValueError(f"the curvature of the loss {loss.name!r} is not known")
+        self.x, self.y, self.loss = x.double(), y, loss
+        total = len(x) if weights is None else float(weights.sum())
+        self.weights = self.x.new_full((len(x),), 1 / total) if weights is None else weights.double() / total
+
+    @property
+    def numbers(self) -> Numbers:
+        """Where the model stands: one start."""
+        return Numbers(torch.cat([p.detach().flatten() for p in self._trained.values()])[None], ())
+
+    def write_(self, model: nn.Module, numbers: Numbers) -> None:
+        """Put the numbers into a model of the same structure, in its own dtype."""
+        values = self._split(numbers.theta[0])
+        with torch.no_grad():
+            for name, value in values.items():
+                model.get_parameter(name).copy_(value)
+
+    def losses(self, numbers: Numbers) -> Float[Tensor, " S"]:
+        """The loss of every start."""
+        with torch.no_grad():
+            return torch.stack([self._loss(self._split(theta)) for theta in numbers.theta])
+
+    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+        """Gram matrix, gradient and loss of every start, summed over blocks of samples."""
+        each = [self._equations(theta) for theta in numbers.theta]
+        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+    def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.loss.slope is not None
+        assert self.loss.factor is not None
+        values, p = self._split(theta), len(theta)
+        gram, gradient, loss = theta.new_zeros(p, p), theta.new_zeros(p), theta.new_zeros(())
+        for rows in self._blocks():
+            jacobian, f = vmap(jacrev(self._one, has_aux=True), in_dims=(None, 0))(values, self.x[rows])
+            jt = torch.cat([j.flatten(2) for j in jacobian.values()], dim=2)
+            y, w = self.y[rows], self.weights[rows]
+            scaled = (self.loss.factor(f, y) @ jt * w.sqrt()[:, None, None]).flatten(0, 1)
+            gram += scaled.T @ scaled
+            gradient += ((self.loss.slope(f, y) * w[:, None])[:, None] @ jt).sum((0, 1))
+            loss += self.loss.values(f, y) @ w
+        return gram, gradient, loss
+
+    def _one(self, values: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        f = functional_call(self.model, values, (x[None],))[0]
+        return f, f
+
+    def _loss(self, values: dict[str, Tensor]) -> Tensor:
+        total = self.x.new_zeros(())
+        for rows in self._blocks():
+            f = functional_call(self.model, values, (self.x[rows],))
+            total += self.loss.values(f, self.y[rows]) @ self.weights[rows]
+        return total
+
+    def _split(self, theta: Float[Tensor, " P"]) -> dict[str, Tensor]:
+        sizes = [p.numel() for p in self._trained.values()]
+        return {
+            name: part.view(p.shape) for (name, p), part in zip(self._trained.items(), theta.split(sizes), strict=True)
+        }
+
+    def _blocks(self) -> list[slice]:
+        """Blocks of samples whose gradients of the largest tensors inside, frozen ones included, fit into memory."""
+        width = sum(p.numel() for p in self.model.parameters())
+        step = max(1, BLOCK // max(1, width))
+        return [slice(b, b + step) for b in range(0, len(self.x), step)]
