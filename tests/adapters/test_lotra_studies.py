@@ -8,31 +8,41 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.bench.lotra import common, expressiveness, images, rates, run, sequential, step, table, transfer
+from edgewise.bench.lotra import (
+    common,
+    equations,
+    expressiveness,
+    images,
+    rates,
+    run,
+    sequential,
+    step,
+    table,
+    transfer,
+)
 from edgewise.bench.lotra.__main__ import main
 
 
-def test_the_laplacian_is_the_trace_of_the_hessian():
+def test_the_jet_of_a_network_is_that_of_nested_autograd():
     model = ew.KAN([2, 4, 3, 1], generator=common.rng(0))
     x = common.uniform(6, 2, common.rng(1)) * 0.9
-    u, laplacian = transfer.laplacian_of(model, x)
+    u, *derivatives = equations.jet_of(model, x)
     torch.testing.assert_close(u, model(x))
-    for point, value in zip(x, laplacian, strict=True):
+    for n, point in enumerate(x):
+        slope = torch.func.jacrev(lambda p: model(p)[0])(point)
         hessian = torch.func.hessian(lambda p: model(p)[0])(point)
-        torch.testing.assert_close(value, hessian.trace()[None], rtol=1e-3, atol=1e-4)
+        found = torch.cat([d[n] for d in derivatives])
+        torch.testing.assert_close(found, torch.cat([slope, hessian.diagonal()]), rtol=1e-3, atol=1e-4)
 
 
-def test_the_exact_field_solves_its_equation():
-    modes = {(1, 1): 1.0, (2, 1): 0.5}
+def test_the_exact_fields_have_the_jets_that_they_say():
+    case = equations.Case(equations.poisson, {(1, 1): 1.0, (2, 1): 0.5}, 0.3)
     x = common.uniform(5, 2, common.rng(0)).double()
-    torch.set_default_dtype(torch.float64)
-    try:
-        source = transfer.field(x, modes)[1]
-        for point, f in zip(x, source, strict=True):
-            hessian = torch.func.hessian(lambda p: transfer.field(p[None], modes)[0][0, 0])(point)
-            torch.testing.assert_close(f, -hessian.trace()[None], rtol=1e-10, atol=1e-10)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    at = lambda p: equations.field(p[None], case)[0][0, 0]
+    for n, point in enumerate(x):
+        found = torch.cat([part[n] for part in equations.field(x, case)])
+        slope, hessian = torch.func.jacrev(at)(point), torch.func.hessian(at)(point)
+        torch.testing.assert_close(found, torch.cat([at(point)[None], slope, hessian.diagonal()]))
 
 
 def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
@@ -40,7 +50,8 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(rates, "STEPS", 2)
     monkeypatch.setattr(rates, "LRS", {"mup": (0.1,), "calibrated": (0.1,)})
     monkeypatch.setattr(transfer, "STEPS", 2)
-    monkeypatch.setattr(transfer, "TARGETS", {"near": transfer.TARGETS["near"]})
+    monkeypatch.setattr(transfer, "LM_STEPS", 2)
+    monkeypatch.setattr(transfer, "SOURCES", {"Burgers": transfer.SOURCES["Burgers"]})
     monkeypatch.setattr(expressiveness, "RANKS", ((4, 3, 4),))
     monkeypatch.setattr(step, "SIZES", ((8, 16),))
     quick = common.train

@@ -1,0 +1,168 @@
+r"""Differential equations on the square [-1, 1]^2 with a known solution: the source is what makes the solution exact.
+
+The second coordinate is the time of the evolution equations; their data are the values on the three sides t = -1 and
+x = -1, 1, those of the others the values on all four.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgewise import functional
+from edgewise.bench.lotra.common import Loss, rng, uniform
+from edgewise.nn import KAN, KANLinear
+
+Jet = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""$u, u_x, u_t, u_{xx}, u_{tt}$."""
+Operator = Callable[[Jet], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    r"""An equation $L u = f$ whose solution is $\sum a \sin(m \pi x) \sin(n \pi t) + b\, x t$.
+
+    Args:
+        operator: $L$, of the jet of u.
+        modes: the amplitudes a by (m, n).
+        slope: b, which changes the boundary values alone.
+        evolution: the side t = 1 has no data.
+    """
+
+    operator: Operator
+    modes: Mapping[tuple[int, int], float]
+    slope: float = 0.0
+    evolution: bool = False
+
+
+def poisson(u: Jet) -> Tensor:
+    r"""$-\Delta u$."""
+    return -(u[3] + u[4])
+
+
+def helmholtz(k: float) -> Operator:
+    r"""$-\Delta u - k^2 u$."""
+    return lambda u: -(u[3] + u[4]) - k * k * u[0]
+
+
+def allen_cahn(d: float) -> Operator:
+    r"""$-d\,\Delta u + u^3 - u$."""
+    return lambda u: -d * (u[3] + u[4]) + u[0] ** 3 - u[0]
+
+
+def reaction_diffusion(r: float) -> Operator:
+    r"""$u_t - u_{xx} / 5 - r\,u (1 - u)$."""
+    return lambda u: u[2] - 0.2 * u[3] - r * u[0] * (1 - u[0])
+
+
+def burgers(nu: float) -> Operator:
+    r"""$u_t + u u_x - \nu u_{xx}$."""
+    return lambda u: u[2] + u[0] * u[1] - nu * u[3]
+
+
+ONE = {(1, 1): 1.0}
+CHANGED = {(1, 1): 1.0, (2, 1): 0.1}
+SOURCES: Mapping[str, Case] = {
+    "Poisson": Case(poisson, ONE),
+    "Helmholtz": Case(helmholtz(2.0), ONE),
+    "Allen-Cahn": Case(allen_cahn(0.1), ONE),
+    "reaction-diffusion": Case(reaction_diffusion(1.0), ONE, evolution=True),
+    "Burgers": Case(burgers(0.1), ONE, evolution=True),
+}
+TARGETS: Mapping[str, Mapping[str, Case]] = {
+    "Poisson": {
+        "near, source": Case(poisson, CHANGED),
+        "near, boundary": Case(poisson, ONE, 0.1),
+        "middle, source": Case(poisson, {(1, 1): 1.0, (2, 1): 0.5}),
+        "far, source": Case(poisson, {(2, 2): 1.0}),
+    },
+    "Helmholtz": {
+        "near, coefficient": Case(helmholtz(2.2), CHANGED),
+        "middle, coefficient": Case(helmholtz(3.0), {(1, 1): 1.0, (2, 1): 0.5}),
+    },
+    "Allen-Cahn": {
+        "near, coefficient": Case(allen_cahn(0.08), CHANGED),
+        "middle, coefficient": Case(allen_cahn(0.05), {(1, 1): 1.0, (2, 1): 0.5}),
+    },
+    "reaction-diffusion": {"near, coefficient": Case(reaction_diffusion(1.2), CHANGED, evolution=True)},
+    "Burgers": {"near, coefficient": Case(burgers(0.08), CHANGED, evolution=True)},
+}
+
+
+def residual(case: Case, seed: int) -> Loss:
+    """The mean squared residual at fresh points of every call, and the boundary values with weight 100."""
+    generator = rng(seed + 50)
+
+    def loss(model: nn.Module) -> Tensor:
+        x, edge = uniform(256, 2, generator), _sides(case, 128, generator)
+        inside = case.operator(jet_of(model, x)) - case.operator(field(x, case))
+        return inside.square().mean() + 100 * (model(edge) - field(edge, case)[0]).square().mean()
+
+    return loss
+
+
+class Residual(nn.Module):
+    """The residuals of a network as the outputs of a module, for least squares: inside, or on the sides times 10.
+
+    Its inputs are those of `points`: x, t and a mark that is positive on the sides.
+    """
+
+    def __init__(self, model: nn.Module, case: Case) -> None:
+        super().__init__()
+        self.model, self.case = model, case
+
+    def forward(self, x: Tensor) -> Tensor:
+        place = x[:, :2]
+        u, exact = jet_of(self.model, place), field(place, self.case)
+        inside = self.case.operator(u) - self.case.operator(exact)
+        return torch.where(x[:, 2:] > 0, 10 * (u[0] - exact[0]), inside)
+
+
+def points(case: Case, seed: int, inside: int = 512, sides: int = 256) -> tuple[Tensor, Tensor]:
+    """Points with their mark, and weights that count both kinds as `residual` does."""
+    generator = rng(seed + 50)
+    x, edge = uniform(inside, 2, generator), _sides(case, sides, generator)
+    marked = torch.cat([torch.cat([x, torch.zeros(inside, 1)], 1), torch.cat([edge, torch.ones(sides, 1)], 1)])
+    return marked, torch.cat([torch.ones(inside), torch.full((sides,), inside / sides)])
+
+
+def field(x: Tensor, case: Case) -> Jet:
+    """The solution and its derivatives."""
+    px, pt = math.pi * x[:, :1], math.pi * x[:, 1:]
+    total = [case.slope * x[:, :1] * x[:, 1:], case.slope * x[:, 1:], case.slope * x[:, :1]]
+    total += [torch.zeros_like(px), torch.zeros_like(px)]
+    for (m, n), a in case.modes.items():
+        sx, st, cx, ct = torch.sin(m * px), torch.sin(n * pt), torch.cos(m * px), torch.cos(n * pt)
+        p, q = math.pi * m, math.pi * n
+        terms = (sx * st, p * cx * st, q * sx * ct, -p * p * sx * st, -q * q * sx * st)
+        total = [value + a * term for value, term in zip(total, terms, strict=True)]
+    return total[0], total[1], total[2], total[3], total[4]
+
+
+def jet_of(model: nn.Module, x: Tensor) -> Jet:
+    r"""The output and its derivatives by Taylor mode: a sweep per direction, $y'' = \sum B'' x'^2 + B' x''$."""
+    assert isinstance(model, KAN)
+    y, slopes = x, list(torch.eye(2, dtype=x.dtype).expand(len(x), 2, 2).unbind(1))
+    bends = [torch.zeros_like(x), torch.zeros_like(x)]
+    for layer in model.layers:
+        assert isinstance(layer, KANLinear)
+        shared = (layer.curves(), layer.grid, layer.basis, layer.residual)
+        value = functional.edge_sum(y, *shared)
+        for n, (slope, bend) in enumerate(zip(slopes, bends, strict=True)):
+            second = functional.edge_sum(y, *shared, h=slope * slope, order=2)
+            bends[n] = second + functional.edge_sum(y, *shared, h=bend, order=1)
+            slopes[n] = functional.edge_sum(y, *shared, h=slope, order=1)
+        y = value if layer.bias is None else value + layer.bias
+    return y, slopes[0], slopes[1], bends[0], bends[1]
+
+
+def _sides(case: Case, n: int, generator: torch.Generator) -> Tensor:
+    edge, axis = uniform(n, 2, generator), torch.arange(n) % 2
+    edge[torch.arange(n), axis] = edge[torch.arange(n), axis].sign()
+    if case.evolution:
+        edge[axis == 1, 1] = -1.0
+    return edge
