@@ -1,11 +1,14 @@
 """Modules that own parameters."""
 
 from edgewise.nn.affine import Affine as Affine
+from edgewise.nn.attention import KANAttention as KANAttention
 from edgewise.nn.explain import explain as explain
+from edgewise.nn.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
+from edgewise.nn.rational import GroupRational as GroupRational
 from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 
@@ -14,6 +17,9 @@ __all__ = [
     "KAN",
     "Adapter",
     "Affine",
+    "GroupRational",
+    "KANAttention",
+    "KANFeedForward",
     "KANLinear",
     "Library",
     "ProductNodes",

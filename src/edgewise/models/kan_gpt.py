@@ -1,0 +1,177 @@
+"""A small GPT whose feed-forward blocks, and projections where asked, are layers of curves.
+
+The layout is that of GPT-2 (Radford et al., 2019): normalisation before every branch, learnt positions, one matrix for
+the embedding and the output, branches that start small by 1 / sqrt(2 · layers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from edgewise.bases import Basis, basis_from_json
+from edgewise.nn import KANAttention, KANFeedForward
+from edgewise.nn.attention import Past
+from edgewise.nn.projection import projection
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """What a `KANGPT` is built from.
+
+    Args:
+        symbols: size of the alphabet.
+        context: the longest sequence.
+        layers: number of blocks.
+        heads: of the attention.
+        features: width of the stream.
+        feed_forward: "rational" (grouped rational units), "mlp" (the perceptron, for comparison), or a basis.
+        hidden: width inside a feed-forward block; by default as many parameters as the perceptron of width 4 features.
+        attention: basis of the attention's projections; None is linear.
+        dropout: share of the numbers of a branch that training drops.
+    """
+
+    symbols: int
+    context: int = 64
+    layers: int = 2
+    heads: int = 4
+    features: int = 64
+    feed_forward: str | Basis = "rational"
+    hidden: int | None = None
+    attention: Basis | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.feed_forward, Basis) and self.feed_forward not in ("mlp", "rational"):
+            raise ValueError(f"feed_forward must be 'rational', 'mlp' or a basis, got {self.feed_forward!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        bases = {
+            name: b.to_json() for name in ("feed_forward", "attention") if isinstance(b := getattr(self, name), Basis)
+        }
+        return {**asdict(self), **bases}
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> GPTConfig:
+        """The settings that `to_json` wrote."""
+        read: dict[str, Any] = {k: basis_from_json(v) if isinstance(v, dict) else v for k, v in settings.items()}
+        return cls(**read)
+
+
+class KANGPT(nn.Module):
+    """Indices (*batch, time) -> logits of the next index (*batch, time, symbols).
+
+    Args:
+        config: the sizes and kinds.
+        generator: source of randomness of the initial values.
+    """
+
+    def __init__(self, config: GPTConfig, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        d = config.features
+        self.embedding = nn.Parameter(0.02 * torch.randn(config.symbols, d, generator=generator))
+        self.position = nn.Parameter(0.02 * torch.randn(config.context, d, generator=generator))
+        self.blocks = nn.ModuleList(_Block(config, generator) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(d)
+
+    def forward(self, indices: Int[Tensor, "*b time"]) -> Float[Tensor, "*b time symbols"]:
+        return self.extend(indices, None)[0]
+
+    def extend(
+        self, indices: Int[Tensor, "*b time"], past: list[Past] | None
+    ) -> tuple[Float[Tensor, "*b time symbols"], list[Past]]:
+        """The logits at positions that follow those of `past`, and the past with them."""
+        begin = 0 if past is None else past[0].keys.shape[-2]
+        end = begin + indices.shape[-1]
+        if end > self.config.context:
+            raise ValueError(
+                f"a sequence of {end} does not fit the context of {self.config.context}; cut its beginning"
+            )
+        x = self.embedding[indices] + self.position[begin:end]
+        seen = []
+        for n, block in enumerate(self.blocks):
+            x, kept = cast(_Block, block)(x, None if past is None else past[n])
+            seen.append(kept)
+        return self.norm(x) @ self.embedding.T, seen
+
+    @torch.no_grad()
+    def generate(
+        self,
+        indices: Int[Tensor, "*b time"],
+        count: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        cache: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "*b longer"]:
+        """The indices with `count` more, one after the other, each seeing the last `context` before it.
+
+        Args:
+            indices: the beginning, at least one.
+            count: how many to add.
+            temperature: 0 takes the likeliest, 1 draws from the model's distribution.
+            top_k: draw among the k likeliest only.
+            cache: keep keys and values between the steps while the context lasts; the results are the same without.
+            generator: source of the draws.
+        """
+        if indices.shape[-1] == 0 or temperature < 0:
+            raise ValueError(
+                f"generate needs a beginning and temperature >= 0, got {tuple(indices.shape)}, {temperature}"
+            )
+        training = self.training
+        self.eval()
+        past, new = None, indices[..., -self.config.context :]
+        for _ in range(count):
+            logits, past = self.extend(new, past)
+            chosen = _draw(logits[..., -1, :], temperature, top_k, generator)[..., None]
+            indices = torch.cat([indices, chosen], -1)
+            if cache and past[0].keys.shape[-2] < self.config.context:
+                new = chosen
+            else:  # the window moves, and every position in it changes
+                past, new = None, indices[..., -self.config.context :]
+        self.train(training)
+        return indices
+
+
+class _Block(nn.Module):
+    """Attention and feed-forward, each normalised before and added to the stream."""
+
+    def __init__(self, config: GPTConfig, generator: torch.Generator | None) -> None:
+        super().__init__()
+        gain = (2 * config.layers) ** -0.5
+        self.norm_attention, self.norm_feed = nn.LayerNorm(config.features), nn.LayerNorm(config.features)
+        self.attention = KANAttention(config.features, config.heads, config.attention, gain=gain, generator=generator)
+        self.feed_forward = _feed_forward(config, gain, generator)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        y, seen = self.attention.extend(self.norm_attention(x), past)
+        x = x + self.dropout(y)
+        return x + self.dropout(self.feed_forward(self.norm_feed(x))), seen
+
+
+def _feed_forward(config: GPTConfig, gain: float, generator: torch.Generator | None) -> nn.Module:
+    d, hidden = config.features, config.hidden
+    if config.feed_forward == "mlp":
+        hidden = 4 * d if hidden is None else hidden
+        up = projection(d, hidden, generator=generator)
+        return nn.Sequential(up, nn.GELU(), projection(hidden, d, gain=gain, generator=generator))
+    basis = config.feed_forward if isinstance(config.feed_forward, Basis) else None
+    return KANFeedForward(d, hidden, basis, gain=gain, generator=generator)
+
+
+def _draw(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(-1)
+    if top_k is not None:
+        least = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    p = (logits / temperature).softmax(-1)
+    return torch.multinomial(p.view(-1, p.shape[-1]), 1, generator=generator).view(p.shape[:-1])

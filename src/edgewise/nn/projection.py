@@ -1,0 +1,60 @@
+"""A linear layer, or a layer of curves in its place: the same call, the same scale at the start, the same generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgewise.bases import Basis
+from edgewise.nn.linear import KANLinear
+
+
+@torch.no_grad()
+def projection(
+    in_features: int,
+    out_features: int,
+    basis: Basis | None = None,
+    *,
+    gain: float = 1.0,
+    bias: bool = True,
+    residual: str | None = None,
+    grid_range: Sequence[float] = (-3.0, 3.0),
+    generator: torch.Generator | None = None,
+    **placement: Any,
+) -> nn.Linear | KANLinear:
+    """A layer whose outputs have about `gain` times the scale of its inputs at the start.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        basis: of the curves; None is a linear layer.
+        gain: 1 / sqrt(2 n) for the last layer of a residual branch in a transformer of n blocks, as GPT-2 has it.
+        bias: learn a bias.
+        residual: see `KANLinear`.
+        grid_range: of the curves; the default suits inputs behind a normalisation.
+        generator: source of randomness of the initial values.
+        **placement: device and dtype.
+    """
+    if basis is not None:
+        layer = KANLinear(
+            in_features,
+            out_features,
+            basis,
+            residual=residual,
+            bias=bias,
+            grid_range=grid_range,
+            generator=generator,
+            **placement,
+        )
+        layer.coef.mul_(gain)
+        return layer
+    # skip_init: the layer's own initialisation draws from the global generator
+    linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=bias, **placement)
+    assert isinstance(linear, nn.Linear)
+    linear.weight.normal_(0, gain * in_features**-0.5, generator=generator)
+    if bias:
+        linear.bias.zero_()
+    return linear
