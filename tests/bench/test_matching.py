@@ -34,7 +34,9 @@ def test_a_comparison_trains_both_and_leaves_the_model_alone() -> None:
     x = torch.rand(300, 1, generator=generator) * 2 - 1
     model = KAN([1, 1], BSpline(8, 3))
     before = {name: t.clone() for name, t in model.state_dict().items()}
-    found = compare(model, (x[:200], (2 * x[:200]).sin()), (x[200:], (2 * x[200:]).sin()), steps=60, seeds=1, rates=(1e-2, 1e-1))
+    found = compare(
+        model, (x[:200], (2 * x[:200]).sin()), (x[200:], (2 * x[200:]).sin()), steps=60, seeds=1, rates=(1e-2, 1e-1)
+    )
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert [(row["name"], row["budget"]) for row in found.rows] == [("MLP", "steps"), ("KAN", "steps"), ("KAN", "time")]
     assert found.rows[1]["worst"] < 0.2

@@ -21,10 +21,13 @@ def _study(module: str, *arguments: Any) -> Callable[[], None]:
 COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
+        "continual": _study("applications.continual"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
+        "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
         "symbolic": _study("symbolic"),
+        "tabular": _study("applications.tabular"),
     },
 }
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
