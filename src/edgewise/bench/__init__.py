@@ -5,6 +5,12 @@ from importlib import import_module
 from typing import Any
 
 from edgewise.bench.baselines import Baseline as Baseline, fit_baselines as fit_baselines, mlp_widths as mlp_widths
+from edgewise.bench.matching import (
+    Comparison as Comparison,
+    compare as compare,
+    count_parameters as count_parameters,
+    matched_mlp as matched_mlp,
+)
 
 
 def _study(module: str, *arguments: Any) -> Callable[[], None]:
@@ -15,12 +21,24 @@ def _study(module: str, *arguments: Any) -> Callable[[], None]:
 COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
+        "continual": _study("applications.continual"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
+        "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
         "symbolic": _study("symbolic"),
+        "tabular": _study("applications.tabular"),
     },
 }
 """What `edgewise bench` and `edgewise reproduce` can run, by name."""
 
-__all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]
+__all__ = [
+    "COMMANDS",
+    "Baseline",
+    "Comparison",
+    "compare",
+    "count_parameters",
+    "fit_baselines",
+    "matched_mlp",
+    "mlp_widths",
+]

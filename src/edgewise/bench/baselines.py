@@ -6,7 +6,7 @@ rival says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -73,6 +73,18 @@ def mlp_widths(inputs: int, outputs: int, parameters: int) -> list[int]:
     return [inputs, max(1, round((parameters - outputs) / (inputs + outputs + 1))), outputs]
 
 
+def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Linear layers of these widths with SiLU between them, drawn from the generator alone."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(widths):
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # the usual initialisation draws from the global state
+        assert isinstance(linear, nn.Linear)
+        nn.init.kaiming_uniform_(linear.weight, a=5**0.5, generator=generator)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
+
+
 def _perceptron(
     train: tuple[Array, Array],
     validation: tuple[Array, Array],
@@ -120,7 +132,7 @@ def _train(
 ) -> tuple[float, nn.Module]:
     """The network with the least loss on the rows held out, and that loss."""
     generator = torch.Generator().manual_seed(seed)
-    net = _network(widths, generator)
+    net = perceptron(widths, generator)
     optimiser = torch.optim.Adam(net.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rows, batch = len(data[0]), min(256, len(data[0]))
@@ -138,17 +150,6 @@ def _train(
                 best, state = value, {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.load_state_dict(state)
     return best, net
-
-
-def _network(widths: list[int], generator: torch.Generator) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(widths):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # the usual initialisation draws from the global state
-        assert isinstance(linear, nn.Linear)
-        nn.init.kaiming_uniform_(linear.weight, a=5**0.5, generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def _boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task: Task, seed: int) -> Baseline:

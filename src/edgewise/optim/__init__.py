@@ -8,6 +8,7 @@ from edgewise.optim.jacobian import (
     normal_equations as normal_equations,
 )
 from edgewise.optim.levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt, Minimum as Minimum
+from edgewise.optim.local import absorb_ as absorb_
 from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
 from edgewise.optim.module import ModuleProblem as ModuleProblem
 from edgewise.optim.network import Network as Network, Numbers as Numbers
@@ -24,6 +25,7 @@ __all__ = [
     "Numbers",
     "Problem",
     "Smoothing",
+    "absorb_",
     "edge_bands",
     "get_loss",
     "jacobian",
