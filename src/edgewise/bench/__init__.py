@@ -12,15 +12,20 @@ def _study(module: str, *arguments: Any) -> Callable[[], None]:
     return lambda: import_module(f"edgewise.bench.{module}").main(*arguments)
 
 
-COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
+def _study_with_options(module: str) -> Callable[..., None]:
+    """The same for a `main` that parses options of its own."""
+    return lambda options=(): import_module(f"edgewise.bench.{module}").main(options)
+
+
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "pde": _study("pde"),
-        "symbolic": _study("symbolic"),
+        "symbolic": _study_with_options("symbolic"),
     },
 }
-"""What `edgewise bench` and `edgewise reproduce` can run, by name."""
+"""What `edgewise bench` and `edgewise reproduce` can run, by name; some studies take options, as words."""
 
 __all__ = ["COMMANDS", "Baseline", "fit_baselines", "mlp_widths"]
