@@ -164,19 +164,50 @@ def test_factors_tell_the_number_of_products(products):
     assert all(e > 1e-3 for e in errors[:-1])
 
 
-def test_the_study_of_recovery_counts_only_identities(tmp_path):
-    from edgewise.bench.symbolic import EQUATIONS, study
+def test_the_equations_of_the_kan_paper_are_its_functions():
+    from edgewise.data.feynman import KAN_PAPER
     from edgewise.data.functions import FUNCTIONS
 
-    for name, text in EQUATIONS.items():
+    for name, equation in KAN_PAPER.items():
         x, y = FUNCTIONS[name].sample(20, torch.Generator().manual_seed(0))
-        inputs = [sympy.Symbol(f"x{j + 1}", real=True) for j in range(x.shape[1])]
-        equation = sympy.sympify(text, locals={str(s): s for s in inputs})
-        np.testing.assert_allclose(values(equation, inputs, x.numpy()), y.numpy(), rtol=1e-9, atol=1e-12)
-    out = tmp_path / "symbolic.json"
-    result = study([0], [0.0], names=["II.38.3"], samples=300, out=out)
-    assert result["summary"][0]["recovered_per_seed"] == [1]
-    assert json.loads(out.read_text()) == result
+        np.testing.assert_allclose(
+            values(equation.expression, equation.variables, x.numpy()), y.numpy(), rtol=1e-9, atol=1e-12
+        )
+
+
+def test_equations_can_be_sampled():
+    from edgewise.data.feynman import EQUATIONS
+
+    assert len(EQUATIONS) == 120
+    for equation in EQUATIONS.values():
+        assert equation.expression.free_symbols == set(equation.variables), equation
+        x, y = equation.sample(200, torch.Generator().manual_seed(0))
+        low, high = torch.tensor(list(equation.ranges.values())).T
+        assert len(x) == len(y) == 200
+        assert ((low <= x) & (x <= high)).all(), equation
+        assert y.isfinite().all()
+        assert y.std() > 0
+        wide, _ = equation.sample(200, torch.Generator().manual_seed(0), wider=0.25)
+        assert not ((low <= wide) & (wide <= high)).all(), equation
+
+
+def test_the_study_of_recovery_goes_on_where_it_was(tmp_path):
+    from edgewise.bench.symbolic import study, table
+    from edgewise.data.feynman import KAN_PAPER
+
+    out, laws = tmp_path / "symbolic.json", [KAN_PAPER["II.38.3"], KAN_PAPER["II.2.42"]]
+    first = study(laws[:1], [7], [0.0], samples=300, out=out)
+    assert first["summary"][0]["per_seed"]["7"]["recovered"] == 1
+    assert first["summary"][0]["false_claims"] == 0
+    assert json.loads(out.read_text()) == first
+    both = study(laws, [7], [0.0], samples=300, out=out)
+    assert both["rows"][0] == first["rows"][0]
+    assert [row["outcome"] for row in both["rows"]] == ["recovered", "recovered"]
+    assert "2 of   2" in table(both)
+    nothing = study(laws, [8], [0.0], samples=300, total_seconds=-1)
+    assert nothing["run"] == 0
+    with pytest.raises(ValueError, match="other settings"):
+        study(laws, [7], [0.0], samples=400, out=out)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -35,12 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "bench": bench,
         "reproduce": reproduce,
     }
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["reproduce"]:  # what follows the name is for the study, which has a parser of its own
+        commands["reproduce"] = _remembering(given[2:])
+        given = given[:2]
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="edgewise",
             description="Networks whose edges are functions: from a table to a formula.",
-            args=None if arguments is None else list(arguments),
+            args=given,
         )
     except _user_errors() as error:
         _errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
@@ -137,16 +142,26 @@ def bench(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", 
     _seat("bench", name)
 
 
-def reproduce(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", /) -> None:
-    """Reproduce the numbers of the papers.
+def reproduce(
+    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME [OPTIONS]")] = "",
+    /,
+    *,
+    options: tyro.conf.Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Reproduce the numbers of the papers. `edgewise reproduce NAME --help` shows what a study can be told.
 
     Args:
         name: Which experiment; all by default.
+        options: For the study.
     """
-    _seat("reproduce", name)
+    _seat("reproduce", name, options)
 
 
-def _seat(kind: str, name: str) -> None:
+def _remembering(options: list[str]) -> Callable[..., None]:
+    return functools.partial(reproduce, options=tuple(options))
+
+
+def _seat(kind: str, name: str, options: Sequence[str] = ()) -> None:
     """Run the named entries of `edgewise.bench.COMMANDS[kind]`, all of them where no name is given."""
     from edgewise.bench import COMMANDS
 
@@ -156,7 +171,7 @@ def _seat(kind: str, name: str) -> None:
             f"`edgewise {kind}` has {', '.join(known) or 'nothing to run yet'}" + (f", not {name!r}" * bool(name))
         )
     for entry in [name] if name else known:
-        known[entry]()
+        known[entry](options) if options else known[entry]()
 
 
 class _UsageError(ValueError):

@@ -18,7 +18,12 @@ def _study(module: str, *arguments: Any) -> Callable[[], None]:
     return lambda: import_module(f"edgewise.bench.{module}").main(*arguments)
 
 
-COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
+def _study_with_options(module: str) -> Callable[..., None]:
+    """The same for a `main` that parses options of its own."""
+    return lambda options=(): import_module(f"edgewise.bench.{module}").main(options)
+
+
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
         "continual": _study("applications.continual"),
@@ -26,11 +31,11 @@ COMMANDS: dict[str, dict[str, Callable[[], None]]] = {
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
-        "symbolic": _study("symbolic"),
+        "symbolic": _study_with_options("symbolic"),
         "tabular": _study("applications.tabular"),
     },
 }
-"""What `edgewise bench` and `edgewise reproduce` can run, by name."""
+"""What `edgewise bench` and `edgewise reproduce` can run, by name; some studies take options, as words."""
 
 __all__ = [
     "COMMANDS",

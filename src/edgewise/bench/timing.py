@@ -120,9 +120,11 @@ def environment() -> dict[str, Any]:
 
 
 def write(results: dict[str, Any], path: Path) -> None:
-    """One JSON file of results, dataclasses as objects."""
+    """One JSON file of results, dataclasses as objects; written aside and renamed, so that it is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, default=asdict) + "\n")
+    aside = path.with_name(path.name + ".new")
+    aside.write_text(json.dumps(results, indent=1, default=asdict) + "\n")
+    aside.replace(path)
 
 
 def _seconds(step: Step) -> float:

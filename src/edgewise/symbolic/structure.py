@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +39,10 @@ class Structure:
         return f"{self.outer.name} of {kind} in ({names}), curves leave {self.error:.2g}"
 
 
-def find_structures(variables: Variables, y: Tensor, seed: int, extra: float = 0.0) -> list[Structure]:
-    """Every outer function with sums and up to three products, by how well curves fit."""
+def find_structures(
+    variables: Variables, y: Tensor, seed: int, late: Callable[[], bool], extra: float = 0.0
+) -> list[Structure]:
+    """Every outer function with sums and up to three products, by how well curves fit; those so far once it is late."""
     found = []
     spread = y.std(correction=0)
     d = variables.x.shape[1]
@@ -48,6 +50,8 @@ def find_structures(variables: Variables, y: Tensor, seed: int, extra: float = 0
     if not torch.isfinite(x).all():
         return []
     for outer in OUTERS:
+        if late():
+            break
         if not (outer.low <= y.amin() and y.amax() <= outer.high):
             continue
         z = outer.inverse(y)
