@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | explain | predict`, and the seats of `bench | reproduce`."""
+"""The command line: `edgewise fit | explain | predict | solve`, and the seats of `bench | reproduce`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ STAGES = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status: 0, 2 for a mistake in what was given, 130 for an interruption."""
+    """Run a command; the exit status: 0, 1 for a solve that diverged, 2 for a mistake in what was given, 130 for an
+    interruption.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     commands: dict[str, Callable[..., Any]] = {
         "fit": fit,
         "explain": explain,
         "predict": predict,
+        "solve": solve,
         "bench": bench,
         "reproduce": reproduce,
     }
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands["reproduce"] = _remembering(given[2:])
         given = given[:2]
     try:
-        tyro.extras.subcommand_cli_from_dict(
+        status = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="edgewise",
             description="Networks whose edges are functions: from a table to a formula.",
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _errors().print("[yellow]stopped.[/] What is complete is kept; the same command goes on from there.")
         return 130
-    return 0
+    return status or 0
 
 
 def fit(
@@ -133,6 +136,46 @@ def predict(run: Positional[Path], table: Positional[str], /, out: Path | None =
         write_text(out, text)
 
 
+def solve(
+    problem: Positional[Path],
+    /,
+    out: Path | None = None,
+    force: bool = False,
+    seconds: float | None = None,
+    seed: int | None = None,
+    optimizer: Literal["auto", "gauss-newton", "lbfgs", "adam"] | None = None,
+) -> int:
+    """Solve the differential equation that a Python file defines as `problem`.
+
+    Writes solution.json, the network and pictures of field, residual and history; of the error too where the file
+    defines a `reference`. The file is run: run only files that you trust.
+
+    Args:
+        problem: The file; see the guide to differential equations.
+        out: The folder to write to; by default the name of the file with -solution.
+        force: Write into a folder that has something in it.
+        seconds: Stop soon after this time with the best that was found.
+        seed: Seed of all randomness.
+        optimizer: How to minimise the residuals.
+    """
+    from edgewise.pde import run_problem_file
+
+    folder = Path(f"{problem.stem}-solution") if out is None else out
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise _UsageError(f"{folder} exists; choose another --out, or write into it with --force")
+    given = {"seconds": seconds, "seed": seed, "optimizer": optimizer}
+    with _Display(None) as display:
+        solution = run_problem_file(
+            problem,
+            out=folder,
+            progress=lambda s: display.stage(f"{s.name}: loss {s.loss:.1e}, at fresh points {s.validation:.1e}"),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    _print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))
+    _output().print(f"\nwritten to {folder}", highlight=False, soft_wrap=True)
+    return 0 if solution.converged else 1
+
+
 def bench(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", /) -> None:
     """Measure speed on this machine.
 
@@ -181,9 +224,10 @@ class _UsageError(ValueError):
 def _user_errors() -> tuple[type[Exception], ...]:
     from edgewise.io import FileFormatError
     from edgewise.job import RunDirectoryError
+    from edgewise.pde import ProblemError
     from edgewise.table import TableError
 
-    return TableError, RunDirectoryError, FileFormatError, _UsageError
+    return TableError, RunDirectoryError, ProblemError, FileFormatError, _UsageError
 
 
 def _metrics(run: Path) -> dict[str, Any]:
@@ -205,10 +249,14 @@ def _metrics(run: Path) -> dict[str, Any]:
 
 
 class _Display:
-    """A progress bar over the stages on a terminal, plain lines elsewhere; all of it on standard error."""
+    """A progress bar over the stages on a terminal, plain lines elsewhere; all of it on standard error.
 
-    def __init__(self) -> None:
-        self.console = _errors()
+    Args:
+        stages: how many there will be; None where nobody knows.
+    """
+
+    def __init__(self, stages: int | None = STAGES) -> None:
+        self.console, self.stages = _errors(), stages
         self.bar: Progress | None = None
         if self.console.is_terminal:
             columns = (
@@ -224,7 +272,7 @@ class _Display:
     def __enter__(self) -> _Display:
         if self.bar is not None:
             self.bar.start()
-            self.row = self.bar.add_task("", total=STAGES)
+            self.row = self.bar.add_task("", total=self.stages)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -287,6 +335,25 @@ def _print_summary(metrics: dict[str, Any]) -> None:
         console.print(escape(metrics["formula"]["text"]), highlight=False, soft_wrap=True, style="bold")
     for warning in metrics["warnings"]:
         console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+
+def _print_solution(record: dict[str, Any]) -> None:
+    """How a solve ended: residuals of the best round, unknowns, errors."""
+    console = _output()
+    if not record["converged"]:
+        console.print(f"[bold red]not solved:[/] {escape(record['message'])}; this is the best state", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("root mean square, fresh points")
+    table.add_column("", justify="right")
+    for name, value in record["residuals"].items():
+        table.add_row(escape(name), f"{value:.1e}")
+    console.print(table)
+    for name, value in record["unknowns"].items():
+        console.print(f"{escape(name)} = {value:.8g}", highlight=False, style="bold")
+    if record["error_estimate"] is not None:
+        console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
+    if "relative_error" in record:
+        console.print(f"relative L2 error against the reference: {record['relative_error']:.1e}", highlight=False)
 
 
 def _output() -> Console:

@@ -1,15 +1,12 @@
-"""The study: every reference satisfies its equation and its conditions; files with problems are solved."""
+"""The study: every reference satisfies its equation and its conditions."""
 
-import json
 import math
 
 import pytest
 import torch
 
-from edgewise import load
 from edgewise.bench.pde import final_size, network, perceptron
 from edgewise.bench.pde_problems import CASES, allen_cahn_spectral
-from edgewise.pde import run_problem_file
 
 TABULATED = {"allen-cahn", "eigenvalue"}  # no formula to differentiate
 
@@ -89,26 +86,3 @@ def test_the_perceptron_has_the_size_of_the_network(case):
     parameters = final_size(case, network(case, problem, 0))
     rival = sum(p.numel() for p in perceptron(problem, parameters, 0).parameters())
     assert abs(rival / parameters - 1) < 0.1
-
-
-def test_a_problem_file_is_solved_into_a_folder(tmp_path):
-    pytest.importorskip("matplotlib").use("Agg")
-    file = tmp_path / "string.py"
-    file.write_text(
-        "import math, torch\n"
-        "from edgewise.pde import Box, Problem, dirichlet\n"
-        "problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(math.pi * x), [dirichlet(0.0)])\n"
-        "model = [3]\n"
-        "settings = {'starts': 2, 'steps': 4, 'points': 40, 'intervals': ()}\n"
-    )
-    solution = run_problem_file(file, out=tmp_path / "out", starts=1)
-    written = json.loads((tmp_path / "out" / "solution.json").read_text())
-    assert len(written["history"]) == len(solution.history) == 2
-    assert (tmp_path / "out" / "field.png").is_file()
-    x = torch.tensor([[0.3]], dtype=torch.float64)
-    torch.testing.assert_close(load(tmp_path / "out" / "model.safetensors")(x), solution(x))
-    file.write_text("problem = 3\n")
-    with pytest.raises(ValueError, match="must define `problem`"):
-        run_problem_file(file)
-    with pytest.raises(FileNotFoundError, match="there is no file"):
-        run_problem_file(tmp_path / "nothing.py")

@@ -18,6 +18,7 @@ from edgewise.pde.domains import (
     disk as disk,
     polygon as polygon,
 )
+from edgewise.pde.errors import ProblemError as ProblemError
 from edgewise.pde.jets import (
     Sine as Sine,
     bilaplacian as bilaplacian,
@@ -37,6 +38,7 @@ __all__ = [
     "Condition",
     "Domain",
     "Problem",
+    "ProblemError",
     "Region",
     "Sine",
     "Slab",

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.operators import TIME, Field, Scope
 
 Value = float | Callable[..., Any]
@@ -100,9 +101,9 @@ def observe(
 ) -> Condition:
     """Measured values of a field at points inside; with unknowns in the equation, an inverse problem."""
     if len(points) != len(values) or len(values) == 0:
-        raise ValueError(f"observe needs as many values as points, got {len(values)} and {len(points)}")
+        raise ProblemError(f"observe needs as many values as points, got {len(values)} and {len(points)}")
     if not (torch.isfinite(points).all() and torch.isfinite(values).all()):
-        raise ValueError("the observed points and values must be finite; leave out the missing ones")
+        raise ProblemError("the observed points and values must be finite; leave out the missing ones")
     columns = {"_observed": values.double()}
     residual = _difference(field, lambda _observed: _observed)
     return Condition(f"{field} observed", residual, points=points.double(), columns=columns, weight=weight)
@@ -123,5 +124,5 @@ def _at(value: Value, scope: Scope) -> Any:
 def _named(field: str, scope: Scope) -> Field:
     found = scope.get(field)
     if not isinstance(found, Field):
-        raise ValueError(f"a condition names the field {field!r}; the problem knows {', '.join(scope)}")
+        raise ProblemError(f"a condition names the field {field!r}; the problem knows {', '.join(scope)}")
     return found

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.operators import TIME
 
 
@@ -58,7 +59,7 @@ class Domain(ABC):
             kept += len(x)
             if kept >= n:
                 return torch.cat(found)[:n]
-        raise ValueError(f"{self!r} has no interior: {kept} of {100 * max(n, 64)} points in its bounds lie inside")
+        raise ProblemError(f"{self!r} has no interior: {kept} of {100 * max(n, 64)} points in its bounds lie inside")
 
     @final
     def boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
@@ -68,7 +69,7 @@ class Domain(ABC):
             shares = [self._boundary(p, math.ceil(n / len(spatial)), generator) for p in spatial]
             return BoundaryPoints(*(torch.cat(column) for column in zip(*shares, strict=True)))
         if part not in self.parts:
-            raise ValueError(f"the domain has no part {part!r}; it has {', '.join(self.parts)}, and 'boundary'")
+            raise ProblemError(f"the domain has no part {part!r}; it has {', '.join(self.parts)}, and 'boundary'")
         return self._boundary(part, n, generator)
 
     def _corners(self) -> tuple[Tensor, Tensor]:
@@ -145,7 +146,7 @@ class Region(Domain):
             kept += int(on.sum())
             if kept >= n:
                 return BoundaryPoints(*(torch.cat(column)[:n] for column in zip(*found, strict=True)))
-        raise ValueError(f"{self!r}: its boundary was not found; the distance must have a slope where it is zero")
+        raise ProblemError(f"{self!r}: its boundary was not found; the distance must have a slope where it is zero")
 
     def _slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -159,7 +160,7 @@ class Slab(Domain):
 
     def __init__(self, space: Domain, t: tuple[float, float]) -> None:
         if TIME in space.coordinates:
-            raise ValueError(f"{space!r} has a time already")
+            raise ProblemError(f"{space!r} has a time already")
         self.space = space
         self.coordinates, self.bounds = (*space.coordinates, TIME), (*space.bounds, *_checked({TIME: t}))
         self.parts = (*space.parts, "t-", "t+")
@@ -187,7 +188,7 @@ def disk(center: tuple[float, float] = (0.0, 0.0), radius: float = 1.0) -> Regio
     """A disk in x and y."""
     (a, b), r = center, radius
     if not r > 0:
-        raise ValueError(f"a disk needs a radius above 0, got {radius}")
+        raise ProblemError(f"a disk needs a radius above 0, got {radius}")
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
         return torch.hypot(x - a, y - b) - r
@@ -203,12 +204,12 @@ def disk(center: tuple[float, float] = (0.0, 0.0), radius: float = 1.0) -> Regio
 def polygon(vertices: Sequence[tuple[float, float]]) -> Region:
     """The inside of a simple polygon in x and y, convex or not."""
     if len(vertices) < 3:
-        raise ValueError(f"a polygon has at least 3 vertices, got {len(vertices)}")
+        raise ProblemError(f"a polygon has at least 3 vertices, got {len(vertices)}")
     corners = torch.tensor(vertices, dtype=torch.float64)
     following = corners.roll(-1, 0)
     cross = corners[:, 0] * following[:, 1] - corners[:, 1] * following[:, 0]
     if not cross.sum().abs() > 0:
-        raise ValueError(f"the polygon {list(vertices)} has no interior: its area is 0")
+        raise ProblemError(f"the polygon {list(vertices)} has no interior: its area is 0")
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
         p = torch.stack([x, y], -1)[..., None, :]
@@ -243,7 +244,7 @@ def unit_points(n: int, d: int, generator: torch.Generator, method: str) -> Floa
     if method == "uniform":
         return torch.rand(n, d, dtype=torch.float64, generator=generator)
     if method != "sobol":
-        raise ValueError(f"unknown sampling {method!r}; choose 'sobol' or 'uniform'")
+        raise ProblemError(f"unknown sampling {method!r}; choose 'sobol' or 'uniform'")
     seed = int(torch.randint(2**31, (), generator=generator))
     engine = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed)
     return engine.draw(n, dtype=torch.float64)
@@ -251,8 +252,8 @@ def unit_points(n: int, d: int, generator: torch.Generator, method: str) -> Floa
 
 def _checked(intervals: dict[str, tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     if not intervals:
-        raise ValueError("a domain needs at least one coordinate, such as Box(x=(0, 1))")
+        raise ProblemError("a domain needs at least one coordinate, such as Box(x=(0, 1))")
     for name, (low, high) in intervals.items():
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"the domain has no interior: {name} runs from {low} to {high}; give finite low < high")
+            raise ProblemError(f"the domain has no interior: {name} runs from {low} to {high}; give finite low < high")
     return tuple((float(low), float(high)) for low, high in intervals.values())

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.jets import Algebra, Index, laplace, taylor
 
 LAPLACIAN: Index = ()
@@ -53,7 +54,7 @@ class Field:
     def dn(self) -> Tensor:
         """The derivative along the outward normal, on a boundary."""
         if self._normals is None:
-            raise ValueError(f"{self._name}.dn: there is a normal on a boundary only; use it in a condition")
+            raise ProblemError(f"{self._name}.dn: there is a normal on a boundary only; use it in a condition")
         units = torch.eye(len(self._coordinates), dtype=torch.int64).tolist()
         return torch.stack([self._derivative(tuple(e)) for e in units], dim=-1).mul(self._normals).sum(-1)
 
@@ -131,7 +132,7 @@ class Scope(Mapping[str, Any]):
         wanted = argument_names(function)
         unknown = [name for name in wanted if name not in self._names]
         if unknown:
-            raise ValueError(
+            raise ProblemError(
                 f"{_title(function)} has an argument {unknown[0]!r}; the problem knows {', '.join(self._names)}"
             )
         return function(*(self._names[name] for name in wanted))
@@ -141,7 +142,7 @@ def argument_names(function: Callable[..., Any]) -> list[str]:
     """The names of the arguments without a default."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind in (p.VAR_POSITIONAL, p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
-        raise ValueError(f"{_title(function)} must name its arguments, for they say what it uses: def f(u, x, t)")
+        raise ProblemError(f"{_title(function)} must name its arguments, for they say what it uses: def f(u, x, t)")
     return [p.name for p in parameters if p.default is p.empty]
 
 

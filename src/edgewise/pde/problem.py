@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Domain
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.jets import Algebra, Index, Jet, Tape, along_axes, push, seed
 from edgewise.pde.operators import LAPLACIAN, Field, Scope, algebra_of, second_derivatives
 
@@ -79,10 +80,10 @@ class Problem:
     def __post_init__(self) -> None:
         names = [*self.fields, *self.domain.coordinates, *self.unknowns]
         if len(set(names)) != len(names):
-            raise ValueError(f"fields, coordinates and unknowns need different names, got {', '.join(names)}")
+            raise ProblemError(f"fields, coordinates and unknowns need different names, got {', '.join(names)}")
         for name, guess in self.unknowns.items():
             if not math.isfinite(guess):
-                raise ValueError(f"the first guess of the unknown {name!r} is {guess}; give a finite number")
+                raise ProblemError(f"the first guess of the unknown {name!r} is {guess}; give a finite number")
         _check_use(self)
         _check_contradictions(self)
 
@@ -126,7 +127,7 @@ class Problem:
         made = scope.call(self.ansatz)
         made = made if isinstance(made, tuple | list) else (made,)
         if len(made) != len(self.fields):
-            raise ValueError(f"the ansatz returns {len(made)} fields, the problem has {len(self.fields)}")
+            raise ProblemError(f"the ansatz returns {len(made)} fields, the problem has {len(self.fields)}")
         return dict(zip(self.fields, made, strict=True))
 
     def residuals(
@@ -221,7 +222,7 @@ def _check_use(problem: Problem) -> None:
     title = getattr(problem.equation, "__name__", "equation")
     used, values = problem.rehearse(problem.equation_of, boundary=False)
     if not used:
-        raise ValueError(f"the equation {title!r} does not use any of the fields {', '.join(problem.fields)}")
+        raise ProblemError(f"the equation {title!r} does not use any of the fields {', '.join(problem.fields)}")
     _check_finite(f"the equation {title!r}", values)
     for part in problem.conditions:
         _check_part(problem, part)
@@ -230,21 +231,21 @@ def _check_use(problem: Problem) -> None:
         used |= also
     unused = [name for name in problem.fields if name not in {field for field, _ in used}]
     if unused:
-        raise ValueError(f"the field {unused[0]!r} appears in no equation and no condition")
+        raise ProblemError(f"the field {unused[0]!r} appears in no equation and no condition")
     for name in problem.unknowns:
         changed = {n: g + (1.0 + abs(g)) * (n == name) for n, g in problem.unknowns.items()}
         other = Problem.__new__(Problem)
         other.__dict__.update(problem.__dict__ | {"unknowns": changed})
         residuals = [(problem.equation_of, False), *((c.residual, c.on is not None) for c in problem.conditions)]
         if all(torch.equal(problem.rehearse(r, boundary=b)[1], other.rehearse(r, boundary=b)[1]) for r, b in residuals):
-            raise ValueError(f"the unknown {name!r} changes nothing; use it in the equation or a condition")
+            raise ProblemError(f"the unknown {name!r} changes nothing; use it in the equation or a condition")
 
 
 def _check_finite(what: str, values: Tensor) -> None:
     bad = ~torch.isfinite(values)
     if bad.any():
         n = int(bad.any(-1).nonzero()[0])
-        raise ValueError(f"{what} is not finite in residual {n}: look for NaN or infinity in its coefficients")
+        raise ProblemError(f"{what} is not finite in residual {n}: look for NaN or infinity in its coefficients")
 
 
 def _check_part(problem: Problem, part: Condition) -> None:
@@ -252,7 +253,7 @@ def _check_part(problem: Problem, part: Condition) -> None:
         if on is not None:
             problem.domain.boundary(on, 1, torch.Generator().manual_seed(0))
     if part.points is not None and part.points.shape[-1] != len(problem.domain.coordinates):
-        raise ValueError(
+        raise ProblemError(
             f"the points of {part.name!r} have {part.points.shape[-1]} coordinates, the domain has "
             f"{len(problem.domain.coordinates)}: {', '.join(problem.domain.coordinates)}"
         )
@@ -271,7 +272,7 @@ def _check_contradictions(problem: Problem) -> None:
         gap = (_first(first.residual(scope)) - _first(second.residual(scope))).abs()
         if gap.max() > 1e-8:
             place = zip(problem.domain.coordinates, x[gap.argmax()].tolist(), strict=True)
-            raise ValueError(
+            raise ProblemError(
                 f"two conditions contradict each other: {first.name!r} and {second.name!r} differ by {gap.max():.3g} "
                 f"at {', '.join(f'{c}={v:.4g}' for c, v in place)}; keep one of them"
             )
@@ -324,5 +325,5 @@ def _stacked(residual: Any) -> Tensor:
     parts = [p.value if isinstance(p, Field) else p for p in parts]
     if not all(isinstance(p, Tensor) and p.ndim == 1 for p in parts):
         shapes = [tuple(p.shape) if isinstance(p, Tensor) else repr(p) for p in parts]
-        raise ValueError(f"a residual must have one value for every point, got {shapes}; does it use a field?")
+        raise ProblemError(f"a residual must have one value for every point, got {shapes}; does it use a field?")
     return torch.stack(list(parts))

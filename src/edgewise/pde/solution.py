@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.problem import Problem, Term
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Stage:
         validation: the same at fresh points.
         residuals: the root mean square of every term at fresh points, without weights.
         seconds: since the start.
+        window: of time, counted from 0.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Stage:
     validation: float
     residuals: dict[str, float]
     seconds: float
+    window: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,17 @@ class Solution:
     error_estimate: float | None
 
     @property
+    def residuals(self) -> dict[str, float]:
+        """The root mean square of every term at fresh points in the best round, of the worst window of time."""
+        names = dict.fromkeys(name for stage in self.history for name in stage.residuals)
+        best: dict[int, Stage] = {}
+        for stage in self.history:
+            least = best.setdefault(stage.window, stage)
+            if stage.validation < least.validation or math.isnan(least.validation):
+                best[stage.window] = stage
+        return {name: max(stage.residuals.get(name, 0.0) for stage in best.values()) for name in names}
+
+    @property
     def model(self) -> nn.Module:
         """The network; the last one where time was cut into windows."""
         return self.models[-1]
@@ -87,6 +102,10 @@ class Solution:
             return problem.residuals(model, term, unknowns).T
 
         return self._by_window(x, at)
+
+    def sample(self, n: int, seed: int = 10**6) -> Float[Tensor, "n d"]:
+        """n points of the domain; the default seed gives points that no round of the solver drew."""
+        return self.problem.domain.sample(n, torch.Generator().manual_seed(seed))
 
     def error(self, reference: Callable[[Tensor], Tensor], points: Float[Tensor, "n d"]) -> float:
         """The relative L2 distance to a reference, a function of points (n, d) with values (n, fields) or (n)."""
@@ -113,7 +132,7 @@ class Solution:
             values["error"] = lambda: self(x) - reference(x).reshape(len(x), -1)
         if what not in values:
             choices = "'field' or 'residual'" if what != "error" else "a reference"
-            raise ValueError(f"cannot draw {what!r}: give {choices}")
+            raise ProblemError(f"cannot draw {what!r}: give {choices}")
         shown = torch.where(inside, values[what]()[:, field], torch.nan).reshape([len(a) for a in axes]).numpy()
         names = self.problem.domain.coordinates
         if ax is None:
@@ -131,12 +150,43 @@ class Solution:
         ax.set_title(f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}")
         return ax.figure
 
+    def figures(self, reference: Callable[[Tensor], Tensor] | None = None) -> dict[str, Figure]:
+        """Field, residual, history, and the error where there is a reference; one row of axes for the fields."""
+        plt = _pyplot()
+        whats = ["field", "residual"] + ["error"] * (reference is not None)
+        drawn = {}
+        for what in whats:
+            count = len(self.problem.fields) if what != "residual" else self._equations()
+            figure, axes = plt.subplots(1, count, figsize=(1 + 4 * count, 3.4), layout="constrained", squeeze=False)
+            for field, ax in enumerate(axes[0]):
+                self.plot(what, reference=reference, field=field, ax=ax)
+            drawn[what] = figure
+        drawn["history"] = self.plot_history()
+        for figure in drawn.values():
+            plt.close(figure)
+        return drawn
+
+    def plot_history(self, ax: Any = None) -> Figure:
+        """Loss, loss at fresh points and the residual of every term over the rounds."""
+        plt = _pyplot()
+        if ax is None:
+            ax = plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
+        rounds = range(1, len(self.history) + 1)
+        ax.semilogy(rounds, [stage.loss for stage in self.history], "k--", label="loss")
+        ax.semilogy(rounds, [stage.validation for stage in self.history], "k-", label="loss at fresh points")
+        for term in self.history[0].residuals:
+            ax.semilogy(rounds, [stage.residuals[term] for stage in self.history], "o-", ms=3, label=f"rms of {term}")
+        ax.set_xlabel("round of the solver")
+        ax.legend(fontsize="small")
+        return ax.figure
+
     def to_json(self) -> dict[str, Any]:
         """How it ended and every round, as plain values."""
         return {
             "converged": self.converged,
             "message": self.message,
             "error_estimate": self.error_estimate,
+            "residuals": self.residuals,
             "unknowns": self.unknowns,
             "history": [dataclasses.asdict(stage) for stage in self.history],
         }
@@ -149,6 +199,9 @@ class Solution:
         parts = [(window == n).nonzero()[:, 0] for n in range(len(self.models))]
         values = torch.cat([function(model, x[part]) for model, part in zip(self.models, parts, strict=True)])
         return values[torch.cat(parts).argsort()]
+
+    def _equations(self) -> int:
+        return self.residual(self.sample(1)).shape[1]
 
     def _grid(self, points: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The points of a grid over the first two coordinates, whether they lie inside, and the axes."""

@@ -26,6 +26,7 @@ from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
 from edgewise.optim.network import Numbers
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Box, Domain, Slab
+from edgewise.pde.errors import ProblemError
 from edgewise.pde.least_squares import Collocation
 from edgewise.pde.operators import TIME, Scope
 from edgewise.pde.problem import Problem, Term
@@ -101,9 +102,9 @@ def solve(
         progress: called after every round.
     """
     if optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
+        raise ProblemError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
     if starts < 1 or windows < 1 or rounds < 1:
-        raise ValueError(f"starts, rounds and windows must be at least 1, got {starts}, {rounds} and {windows}")
+        raise ProblemError(f"starts, rounds and windows must be at least 1, got {starts}, {rounds} and {windows}")
     generator = torch.Generator().manual_seed(seed)
     model = _checked_model(problem, model, generator)
     settings = Settings(
@@ -122,7 +123,7 @@ def solve(
     solutions: list[Solution] = []
     for part in _windows(problem, windows, solutions):
         start = model if not solutions else _moved(solutions[-1].model, solutions[-1].problem, part)
-        solutions.append(_Solver(part, settings, generator, progress).run(start, first=not solutions))
+        solutions.append(_Solver(part, settings, generator, progress, len(solutions)).run(start, first=not solutions))
     return _joined(problem, solutions)
 
 
@@ -135,8 +136,10 @@ class _Solver:
         settings: Settings,
         generator: torch.Generator,
         progress: Callable[[Stage], None] | None,
+        window: int = 0,
     ) -> None:
         self.problem, self.settings, self.generator, self.progress = problem, settings, generator, progress
+        self.window = window
         self.started = time.monotonic()
         self.history: list[Stage] = []
         self.best: tuple[float, nn.Module, dict[str, float]] | None = None
@@ -215,7 +218,7 @@ class _Solver:
         checking = Collocation(self.problem, model, weighted)
         validation, squares = float(checking.losses(numbers)), checking.mean_squares(numbers)
         residuals = {term: math.sqrt(square) for term, square in squares.items()}
-        stage = Stage(name, parameters, done, loss, validation, residuals, time.monotonic() - self.started)
+        stage = Stage(name, parameters, done, loss, validation, residuals, time.monotonic() - self.started, self.window)
         self.history.append(stage)
         logger.info("%s: loss %.2e, at fresh points %.2e", name, loss, validation)
         if self.progress is not None:
@@ -281,7 +284,7 @@ def _checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, ge
     units = Affine(2 / (high - low), -(high + low) / (high - low))
     if isinstance(model, KAN):
         if model.in_features != problem.inputs or model.out_features != len(problem.fields):
-            raise ValueError(
+            raise ProblemError(
                 f"the model is {model.in_features} -> {model.out_features}, the problem needs {problem.inputs} inputs "
                 f"and {len(problem.fields)} outputs ({', '.join(problem.fields)})"
             )
@@ -293,9 +296,9 @@ def _checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, ge
     try:
         outputs = model(probe).shape[-1]
     except RuntimeError as error:
-        raise ValueError(f"the model does not take {problem.inputs} inputs: {error}") from error
+        raise ProblemError(f"the model does not take {problem.inputs} inputs: {error}") from error
     if outputs != len(problem.fields):
-        raise ValueError(f"the model has {outputs} outputs, the problem {len(problem.fields)} fields")
+        raise ProblemError(f"the model has {outputs} outputs, the problem {len(problem.fields)} fields")
     return model
 
 
@@ -344,9 +347,9 @@ def _windows(problem: Problem, windows: int, done: list[Solution]) -> Iterator[P
         return
     starts = [c for c in problem.conditions if c.on == f"{TIME}-"]
     if TIME not in problem.domain.coordinates or not starts:
-        raise ValueError("windows cut time: the domain needs a coordinate `t` and an `initial` condition")
+        raise ProblemError("windows cut time: the domain needs a coordinate `t` and an `initial` condition")
     if problem.ansatz is not None and TIME in problem.ansatz.__code__.co_varnames:
-        raise ValueError("windows need a soft initial condition; this ansatz depends on t")
+        raise ProblemError("windows need a soft initial condition; this ansatz depends on t")
     begin, end = problem.domain.bounds[problem.domain.coordinates.index(TIME)]
     edges = torch.linspace(begin, end, windows + 1, dtype=torch.float64).tolist()
     for n in range(windows):
@@ -390,7 +393,7 @@ def _between(domain: Domain, start: float, end: float) -> Domain:
     if isinstance(domain, Slab):
         return Slab(domain.space, t=(start, end))
     if not isinstance(domain, Box):
-        raise ValueError(f"windows cut a Box or a Slab, not {domain!r}")
+        raise ProblemError(f"windows cut a Box or a Slab, not {domain!r}")
     return Box(**dict(zip(domain.coordinates, domain.bounds, strict=True)) | {TIME: (start, end)})
 
 

@@ -1,0 +1,100 @@
+"""`edgewise solve`: a problem file becomes a folder, and what is wrong with a file is told in one line."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgewise import load
+from edgewise.cli import main
+from edgewise.pde import ProblemError, run_problem_file
+
+HEAD = "import math, torch\nfrom edgewise.pde import *\n"
+STRING = (
+    HEAD + "problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(math.pi * x), [dirichlet(0.0)])\n"
+    "model = [3]\n"
+    "settings = {'starts': 2, 'steps': 4, 'points': 40, 'intervals': ()}\n"
+    "reference = lambda x: torch.sin(math.pi * x[:, 0]) / math.pi**2\n"
+)
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch) -> Path:
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "string.py"
+    path.write_text(STRING)
+    return path
+
+
+def test_a_problem_file_is_solved_into_a_folder(file, tmp_path):
+    solution = run_problem_file(file, out=tmp_path / "out", starts=1)
+    written = json.loads((tmp_path / "out" / "solution.json").read_text())
+    assert len(written["history"]) == len(solution.history) == 2
+    assert written["residuals"].keys() == {"equation", "u on boundary"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "solution.json",
+        "model.safetensors",
+        *(f"{what}.png" for what in ("field", "residual", "error", "history")),
+    }
+    x = torch.tensor([[0.3]], dtype=torch.float64)
+    torch.testing.assert_close(load(tmp_path / "out" / "model.safetensors")(x), solution(x))
+
+
+def test_the_command_prints_progress_and_errors(file, capsys):
+    assert main(["solve", "string.py", "--seed", "3"]) == 0
+    printed = capsys.readouterr()
+    assert "search, 2 starts: loss" in printed.err
+    for words in ("relative L2 error against the reference", "u on boundary", "written to string-solution"):
+        assert words in printed.out
+    assert main(["solve", "string.py"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["solve", "string.py", "--force", "--seconds", "0"]) == 0
+    assert json.loads(Path("string-solution/solution.json").read_text())["message"] == "time is up"
+
+
+def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
+    start = "model = edgewise.KAN([1, 3, 1], dtype=torch.float64)\nmodel.layers[0].coef.data.fill_(math.nan)\n"
+    file.write_text(STRING + "import edgewise\n" + start + "settings['starts'] = 1\n")
+    assert main(["solve", "string.py"]) == 1
+    assert "not solved: diverged" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("problem = 3\n", r"string.py must define `problem`, an edgewise.pde.Problem; found int"),
+        ("problem = Problem(\n", r"SyntaxError: .*line 3"),
+        ("x = 1\ny = x.missing\n", r"string.py, line 4: AttributeError"),
+        ("problem = Problem(Box(x=(0, 1)), lambda x: x)\n", r"line 3: the equation '<lambda>' does not use any"),
+        ("problem = Problem(Box(x=(1, 0)), lambda u: u.dx)\n", r"line 3: the domain has no interior"),
+        ("problem = Problem(Box(x=(0, 1)), lambda u: math.nan * u)\n", r"line 3: .* look for NaN"),
+        (STRING[len(HEAD) :] + "settings['step'] = 3\n", r"`settings` has 'step', which solve does not know; it knows"),
+        (STRING[len(HEAD) :] + "settings = 3\n", r"`settings` must be a dict"),
+        (STRING[len(HEAD) :] + "import edgewise\nmodel = edgewise.KAN([2, 1])\n", r"the problem needs 1 inputs"),
+    ],
+    ids=lambda text: text[:25].strip(),
+)
+def test_mistakes_are_told_in_one_line(file, capsys, text, message):
+    file.write_text(HEAD + text)
+    assert main(["solve", "string.py"]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+    assert not Path("string-solution").exists()
+
+
+def test_a_missing_file_and_a_file_for_a_folder_are_told(file):
+    with pytest.raises(ProblemError, match="there is no file"):
+        run_problem_file("nothing.py")
+    with pytest.raises(ProblemError, match="is a file; name a folder"):
+        run_problem_file(file, out=file)
+
+
+def test_the_shipped_example_is_a_problem(tmp_path):
+    settings = {"starts": 1, "steps": 4, "points": 60, "intervals": ()}
+    solution = run_problem_file(EXAMPLES / "pde_heat.py", **settings)
+    assert solution.problem.domain.coordinates == ("x", "t")
