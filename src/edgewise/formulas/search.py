@@ -51,7 +51,8 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time for the search, at least thirty; what runs then ends, and networks get at least ten.
+        seconds: processor time for the ratios, at least thirty, so that a busy machine finds what an idle one does; what
+            runs then ends, and networks get what is left, at least ten.
         seed: source of all randomness.
         tell: called with a line on every stage.
     """
@@ -63,9 +64,9 @@ def search_formula(
     x, y, size, spread = _scaled(*train)
     sets = forward_selection(x, y, candidates, seed=seed)
     findings: list[Finding] = [judge.constant(float(train[1].mean()), names)]
-    end = time.monotonic() + max(seconds, 3 * LEAST)
+    end = time.thread_time() + max(seconds, 3 * LEAST)
     for n, inputs in enumerate(sets):
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             tell(f"no time for the other {len(sets) - n} sets of inputs")
             break
         tell(f"ratios of {', '.join(names[j] for j in inputs)}")
@@ -73,7 +74,7 @@ def search_formula(
     largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
     inputs = largest[0] if largest else _important(weight, ranked)
     tell(f"small networks on {', '.join(names[j] for j in inputs)}")
-    findings += _networks(train, held, inputs, names, judge, max(end - time.monotonic(), LEAST), seed)
+    findings += _networks(train, held, inputs, names, judge, max(end - time.thread_time(), LEAST), seed)
     tell("numbers near whole ones")
     findings += _rounded(findings, train, judge)
     front = Front.of(findings, names)
