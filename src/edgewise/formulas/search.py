@@ -51,8 +51,8 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: processor time for the ratios, at least thirty, so that a busy machine finds what an idle one does; what
-            runs then ends, and networks get what is left, at least ten.
+        seconds: processor time for the ratios, at least thirty, so that a busy machine finds what an idle one does;
+            what runs then ends, and networks get what is left, at least ten.
         seed: source of all randomness.
         tell: called with a line on every stage.
     """
