@@ -188,6 +188,29 @@ def test_directions_without_data_do_not_move():
     assert bool(end.numbers.theta.isfinite().all())
 
 
+def test_a_start_without_slopes_stays_and_the_others_go_on():
+    """sqrt has a value and no slope at 0: its Gram matrix is infinite, and no damping makes it regular."""
+    symbol = SymbolicEdges(
+        [ew.DEFAULT_LIBRARY["sqrt"]], torch.tensor([0]), torch.tensor([0]), torch.ones(1, 4).double()
+    )
+    layer = KANLinear.assemble(
+        ew.BSpline(2, 1),
+        None,
+        coef=torch.zeros(1, 3, 1, dtype=torch.float64),
+        grid=ew.BSpline(2, 1).init_grid(1, dtype=torch.float64),
+        mask=torch.zeros(1, 1, dtype=torch.bool),
+        bias=None,
+        symbolic=symbol,
+    )
+    network, numbers = Network.of(ew.KAN.assemble([layer]))
+    x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
+    theta = torch.tensor([[1.0, 0.0, 1.0, 1.0], [1.0, 0.5, 1.0, 1.0]], dtype=torch.float64)
+    problem = Problem(network, x, (2 * x + 1).sqrt(), None, get_loss("mse"))
+    found = LevenbergMarquardt().minimize(problem, Numbers(theta, numbers.grids), 60)
+    assert torch.equal(found.numbers.theta[0], theta[0])
+    assert found.losses[1] < 1e-6
+
+
 def test_the_loss_never_rises():
     model = ew.KAN([2, 3, 1], residual=None, dtype=torch.float64, generator=generator(1))
     x = samples(100, 2)

@@ -128,7 +128,10 @@ class _State:
         equations: NormalEquations = self.problem.normal_equations(self.numbers)
         self.losses = equations.loss
         self.total = equations.loss + self._prior_value(self.numbers.theta)
-        self.gram, self.gradient = equations.gram, equations.gradient
+        # Where a symbol has no slope (sqrt at 0) the start stays where it is; the others go on.
+        defined = equations.gram.isfinite().all(-1).all(-1) & equations.gradient.isfinite().all(-1)
+        self.gram = torch.where(defined[:, None, None], equations.gram, 0)
+        self.gradient = torch.where(defined[:, None], equations.gradient, 0)
         if self.prior is not None:
             self.gradient = self.gradient + self.prior.times(self.numbers.theta)
         self.top = self.gram.diagonal(dim1=1, dim2=2).amax(-1).clamp(min=torch.finfo(torch.float64).tiny)
