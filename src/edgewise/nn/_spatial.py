@@ -66,7 +66,7 @@ def patches(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: S
 def scattered(
     taps: Tensor, stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int], extra: Sequence[int]
 ) -> Tensor:
-    """The sum of overlapping taps: (batch, channels, *size, *kernel) to (batch, channels, *output), cut by `padding`."""
+    """The sum of overlapping taps, cut by `padding`: (batch, channels, *size, *kernel) to (batch, channels, *out)."""
     dims = len(stride)
     size, kernel = taps.shape[2 : 2 + dims], taps.shape[2 + dims :]
     shape = [

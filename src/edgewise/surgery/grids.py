@@ -72,14 +72,8 @@ def adapt_grid_(
             raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
     for part in seen.values():
         layer = part.layer
-<<<<<<< HEAD
-        grid = layer.basis.fit_grid(part.inputs.double(), layer.grid.double(), adaptive=adaptive, margin=margin)
-        grid = grid.to(layer.grid)
-        layer.coef.copy_(_refitted(layer, layer.basis, grid, layer.curves()))
-=======
         grid = _fitted(layer, part.inputs, adaptive, margin)
-        layer.coef.copy_(_refitted(layer, layer.basis, grid))
->>>>>>> 4e7cc4d (Convolutions of curves: one layer of curves per group, as an expansion and a convolution or as a sum over patches)
+        layer.coef.copy_(_refitted(layer, layer.basis, grid, layer.curves()))
         layer.grid.copy_(grid)
 
 
