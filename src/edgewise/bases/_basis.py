@@ -70,6 +70,15 @@ class Basis(ABC):
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         """`derivative` of an x of 32 bits or more; `nested_derivative` serves where no closed form is known."""
 
+    def evaluate_maps(
+        self, x: Float[Tensor, "batch features *size"], grid: Float[Tensor, "features points"]
+    ) -> list[Tensor]:
+        r"""The values $B_k(x)$ one by one, each of the shape of x: what a convolution reads.
+
+        The same numbers as `evaluate`. A family overrides it where whole maps are faster than a last axis of K.
+        """
+        return list(self.evaluate(x.movedim(1, -1), grid).movedim(-2, 1).unbind(-1))
+
     def fit_grid(
         self,
         x: Float[Tensor, "samples features"],
@@ -129,6 +138,11 @@ def uniform_points(features: int, points: int, low: float, high: float, dtype: t
         raise ValueError(f"the grid range [{low}, {high}] is empty; give low < high")
     dtype = dtype or torch.get_default_dtype()
     return torch.linspace(low, high, points, dtype=torch.float64).to(dtype).repeat(features, 1)
+
+
+def as_maps(points: Float[Tensor, "features points"], x: Float[Tensor, "batch features *size"]) -> list[Tensor]:
+    """The columns of a grid, each of a shape that broadcasts with the maps x."""
+    return list(points.to(x.dtype).view(*points.shape, *[1] * (x.ndim - 2)).unbind(1))
 
 
 def sample_range(x: Tensor, grid: Tensor, margin: float) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, linear_outside, nan_of, to_unit, uniform_points
+from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit, uniform_points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,21 @@ class Chebyshev(Basis):
 
     def resized(self, n: int) -> Chebyshev:
         return dataclasses.replace(self, degree=n)
+
+    def evaluate_maps(
+        self, x: Float[Tensor, "batch features *size"], grid: Float[Tensor, "features points"]
+    ) -> list[Tensor]:
+        r"""With e the excess of t over [-1, 1]: $T_n(t - e) + n^2 e$ for odd n, $+\, n^2 |e|$ for even n."""
+        low, high = as_maps(grid, x)
+        slope = 2 / (high - low)
+        t = x * slope - (low * slope + 1)
+        inside = t.clamp(-1, 1)
+        excess = t - inside
+        size = excess.abs()
+        values = [torch.ones_like(t) + nan_of(t), inside]
+        for _ in range(1, self.degree):
+            values.append(torch.addcmul(-values[-2], inside, values[-1], value=2))
+        return [v if n == 0 else v + n**2 * (excess if n % 2 else size) for n, v in enumerate(values)]
 
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         def inside(x: Tensor, order: int) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, point_spacing, uniform_points
+from edgewise.bases._basis import Basis, as_maps, point_spacing, uniform_points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,13 @@ class Gaussian(Basis):
 
     def resized(self, n: int) -> Gaussian:
         return dataclasses.replace(self, centers=n)
+
+    def evaluate_maps(
+        self, x: Float[Tensor, "batch features *size"], grid: Float[Tensor, "features points"]
+    ) -> list[Tensor]:
+        inverse = 1 / (self.width * point_spacing(grid))
+        scales, centers = as_maps(inverse, x), as_maps(grid, x)
+        return [torch.exp(-((x - c) * s).clamp(-30, 30).square()) for c, s in zip(centers, scales, strict=True)]
 
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         scale = self.width * point_spacing(grid)

@@ -12,13 +12,19 @@ from edgewise.kernels.dispatch import (
     select as select,
     use_backend as use_backend,
 )
-from edgewise.kernels.reference import CurveLayer as CurveLayer, EdgeSpec as EdgeSpec, design as design
+from edgewise.kernels.reference import (
+    CurveLayer as CurveLayer,
+    EdgeSpec as EdgeSpec,
+    design as design,
+    design_maps as design_maps,
+)
 
 __all__ = [
     "Backend",
     "CurveLayer",
     "EdgeSpec",
     "design",
+    "design_maps",
     "edge_sum",
     "edge_sums",
     "network_refusals",

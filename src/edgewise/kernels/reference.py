@@ -54,6 +54,14 @@ def design(x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: Ed
     return torch.cat([values, residual_derivative(spec.residual, x, spec.order)[..., None]], dim=-1)
 
 
+def design_maps(x: Tensor, grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Tensor:
+    """`design` of maps, (batch, in, *size) to (batch, in, size, *size), values alone."""
+    values = spec.basis.evaluate_maps(x, grid)
+    if spec.residual is not None:
+        values.append(residual_derivative(spec.residual, x, 0))
+    return torch.stack(values, dim=2)
+
+
 def edge_sum(
     x: Float[Tensor, "*b in"],
     coef: Float[Tensor, "in size out"],

@@ -2,6 +2,14 @@
 
 from edgewise.nn.affine import Affine as Affine
 from edgewise.nn.attention import KANAttention as KANAttention
+from edgewise.nn.conv import (
+    KANConv1d as KANConv1d,
+    KANConv2d as KANConv2d,
+    KANConv3d as KANConv3d,
+    KANConvTranspose1d as KANConvTranspose1d,
+    KANConvTranspose2d as KANConvTranspose2d,
+    KANConvTranspose3d as KANConvTranspose3d,
+)
 from edgewise.nn.explain import explain as explain
 from edgewise.nn.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.kan import KAN as KAN
@@ -19,6 +27,12 @@ __all__ = [
     "Affine",
     "GroupRational",
     "KANAttention",
+    "KANConv1d",
+    "KANConv2d",
+    "KANConv3d",
+    "KANConvTranspose1d",
+    "KANConvTranspose2d",
+    "KANConvTranspose3d",
     "KANFeedForward",
     "KANLinear",
     "Library",

@@ -60,6 +60,8 @@ class KANLinear(nn.Module):
         grid: (in, points), see `Basis.init_grid`.
         symbolic: the edges that are symbols.
         adapter: None, or an `Adapter`, whose call returns an update of `coef`.
+        inputs_per_grid: how many consecutive inputs share a row of the grid: 1, or the taps of a convolution, which
+            see the same channel.
     """
 
     mask: Tensor
@@ -94,6 +96,7 @@ class KANLinear(nn.Module):
         self.register_buffer("mask", torch.ones(self.in_features, self.out_features, dtype=torch.bool, device=device))
         self.symbolic = SymbolicEdges.empty()
         self.adapter: Adapter | None = None
+        self.inputs_per_grid = 1
         self._dense = True
         self.register_load_state_dict_post_hook(_refresh)
         self.reset_parameters(generator)
@@ -109,6 +112,7 @@ class KANLinear(nn.Module):
         mask: Bool[Tensor, "in out"],
         bias: Float[Tensor, " out"] | None,
         symbolic: SymbolicEdges | None = None,
+        inputs_per_grid: int = 1,
     ) -> KANLinear:
         """A layer from its parts, which are copied; how structural operations build their results.
 
@@ -128,6 +132,7 @@ class KANLinear(nn.Module):
             j, i = shared.nonzero()[0].tolist()
             raise ValueError(f"edge (in={j}, out={i}) is both a curve and a symbol; clear the mask there first")
         layer.adapter = None
+        layer.inputs_per_grid = inputs_per_grid
         layer._dense = bool(mask.all())
         layer.register_load_state_dict_post_hook(_refresh)
         return layer

@@ -37,6 +37,7 @@ class SlimKANLinear(KANLinear):
             mask=layer.mask,
             bias=layer.bias,
             symbolic=layer.symbolic,
+            inputs_per_grid=layer.inputs_per_grid,
         )
         self.__dict__.update(bare.__dict__)
         del self._parameters["coef"]
@@ -74,6 +75,7 @@ class SlimKANLinear(KANLinear):
             mask=self.mask,
             bias=self.bias,
             symbolic=self.symbolic,
+            inputs_per_grid=self.inputs_per_grid,
         )
         layer.adapter = copy.deepcopy(self.adapter)
         learns = {name: p.requires_grad for name, p in self.named_parameters()}

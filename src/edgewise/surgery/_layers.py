@@ -80,6 +80,7 @@ def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
         "mask": layer.mask,
         "bias": layer.bias,
         "symbolic": layer.symbolic,
+        "inputs_per_grid": layer.inputs_per_grid,
     }
     new = KANLinear.assemble(**(old | parts))
     new.adapter = copy.deepcopy(layer.adapter) if adapter is None else adapter

@@ -72,10 +72,17 @@ def adapt_grid_(
             raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
     for part in seen.values():
         layer = part.layer
-        grid = layer.basis.fit_grid(part.inputs.double(), layer.grid.double(), adaptive=adaptive, margin=margin)
-        grid = grid.to(layer.grid)
+        grid = _fitted(layer, part.inputs, adaptive, margin)
         layer.coef.copy_(_refitted(layer, layer.basis, grid, layer.curves()))
         layer.grid.copy_(grid)
+
+
+def _fitted(layer: KANLinear, inputs: Tensor, adaptive: float, margin: float) -> Float[Tensor, "in points"]:
+    """The grid over these samples; inputs that share a grid are samples of one feature."""
+    n = layer.inputs_per_grid
+    samples = inputs.double().unflatten(-1, (-1, n)).transpose(1, 2).flatten(0, 1)
+    grid = layer.basis.fit_grid(samples, layer.grid[::n].double(), adaptive=adaptive, margin=margin)
+    return grid.repeat_interleave(n, 0).to(layer.grid)
 
 
 def _moved(name: str, layer: KANLinear, basis: Basis) -> KANLinear:
