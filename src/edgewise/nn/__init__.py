@@ -15,14 +15,18 @@ from edgewise.nn.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
+from edgewise.nn.mixture import MixtureOfKANs as MixtureOfKANs
 from edgewise.nn.products import ProductNodes as ProductNodes
 from edgewise.nn.rational import GroupRational as GroupRational
+from edgewise.nn.recurrent import TKAN as TKAN, TKANCell as TKANCell
+from edgewise.nn.revin import RevIN as RevIN
 from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 
 __all__ = [
     "DEFAULT_LIBRARY",
     "KAN",
+    "TKAN",
     "Adapter",
     "Affine",
     "GroupRational",
@@ -36,9 +40,12 @@ __all__ = [
     "KANFeedForward",
     "KANLinear",
     "Library",
+    "MixtureOfKANs",
     "ProductNodes",
+    "RevIN",
     "SlimKANLinear",
     "SymbolicEdges",
     "SymbolicFn",
+    "TKANCell",
     "explain",
 ]

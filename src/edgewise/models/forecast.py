@@ -1,0 +1,96 @@
+"""Forecasts of series: the past window in, the horizon out, every channel by the same network.
+
+All models have one call, (*batch, length, channels) -> (*batch, horizon, channels), and stand between the two halves
+of the reversible instance normalisation; what differs is the core that maps one channel's window to its horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from edgewise.bases import Basis, BSpline
+from edgewise.nn import TKAN, KANLinear, MixtureOfKANs, RevIN
+from edgewise.nn.mixture import EXPERTS
+from edgewise.nn.projection import projection
+
+
+class Forecaster(nn.Module):
+    """The shared call: normalise, forecast every channel with the core, go back to the channel's units.
+
+    Args:
+        core: (*batch, length) -> (*batch, horizon).
+        channels: number of channels.
+    """
+
+    def __init__(self, core: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.norm, self.core = RevIN(channels), core
+
+    def forward(self, x: Float[Tensor, "*b length channels"]) -> Float[Tensor, "*b horizon channels"]:
+        z, statistics = self.norm(x)
+        return self.norm.restore(self.core(z.transpose(-1, -2)).transpose(-1, -2), statistics)
+
+
+def kan_forecaster(
+    length: int,
+    horizon: int,
+    channels: int,
+    *,
+    hidden: int = 16,
+    basis: Basis | None = None,
+    residual: str | None = "identity",
+    generator: torch.Generator | None = None,
+) -> Forecaster:
+    """Two layers of curves, length -> hidden -> horizon."""
+    settings: dict[str, Any] = {"residual": residual, "grid_range": (-3.0, 3.0), "generator": generator}
+    basis = BSpline(5, 3) if basis is None else basis
+    core = nn.Sequential(KANLinear(length, hidden, basis, **settings), KANLinear(hidden, horizon, basis, **settings))
+    return Forecaster(core, channels)
+
+
+def rmok_forecaster(
+    length: int,
+    horizon: int,
+    channels: int,
+    *,
+    experts: Sequence[Basis] = EXPERTS,
+    residual: str | None = None,
+    generator: torch.Generator | None = None,
+) -> Forecaster:
+    """One mixture of layers of curves (RMoK; Han et al., arXiv 2406.02496)."""
+    return Forecaster(MixtureOfKANs(length, horizon, experts, residual=residual, generator=generator), channels)
+
+
+def tkan_forecaster(
+    length: int,
+    horizon: int,
+    channels: int,
+    *,
+    patch: int = 8,
+    hidden: int = 64,
+    basis: Basis | None = None,
+    generator: torch.Generator | None = None,
+    **settings: Any,
+) -> Forecaster:
+    """A temporal KAN over patches of the window, whose last output a linear layer maps to the horizon."""
+    if patch < 1 or length % patch:
+        raise ValueError(f"a window of {length} does not divide into patches of {patch}")
+    layer = TKAN(patch, hidden, basis, generator=generator, **settings)
+    return Forecaster(_Recurrent(layer, patch, projection(hidden, horizon, generator=generator)), channels)
+
+
+class _Recurrent(nn.Module):
+    """A recurrent layer over patches, read at its end."""
+
+    def __init__(self, layer: TKAN, patch: int, output: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.patch, self.output = layer, patch, output
+
+    def forward(self, x: Float[Tensor, "*b length"]) -> Float[Tensor, "*b horizon"]:
+        outputs, _ = self.layer(x.unflatten(-1, (-1, self.patch)))
+        return self.output(outputs[..., -1, :])
