@@ -94,7 +94,7 @@ def test_every_mixed_derivative_to_order_four_is_that_of_nested_autograd(name):
 def test_operators_are_sums_of_nested_derivatives(name):
     model, x = MODELS[name](), points()
     v = torch.randn(x.shape, dtype=torch.float64, generator=generator(9))
-    H = {(j, k): nested(model, x, jets._plus(jets._unit(2, j), jets._unit(2, k))) for j in (0, 1) for k in (0, 1)}
+    H = {(j, k): nested(model, x, jets.plus(jets.unit(2, j), jets.unit(2, k))) for j in (0, 1) for k in (0, 1)}
     close(jets.gradient(model, x)[:, 0, 1], nested(model, x, (0, 1)))
     close(jets.laplacian(model, x)[:, 0], H[0, 0] + H[1, 1])
     close(jets.hessian_vector(model, x, v)[:, 0, 1], H[1, 0] * v[:, 0] + H[1, 1] * v[:, 1])
@@ -150,7 +150,7 @@ class _Laplacian(nn.Module):
 def test_the_two_algebras_agree_in_many_dimensions():
     model = kan([6, 4, 1], BSpline(5, 4))
     x = points(5, 6)
-    axes = [jets._unit(6, j, 2) for j in range(6)]
+    axes = [jets.unit(6, j, 2) for j in range(6)]
     close(jets.laplacian(model, x), sum(jets.partial(model, x, *axes)))
 
 

@@ -21,7 +21,7 @@ from edgewise.pde import (
     polygon,
     solve,
 )
-from edgewise.pde.jets import laplace
+from edgewise.pde.algebra import laplace
 from edgewise.pde.operators import algebra_of
 from edgewise.pde.problem import Term
 

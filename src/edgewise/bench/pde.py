@@ -1,18 +1,19 @@
 """`edgewise reproduce pde`: differential equations solved by KANs and by perceptrons of equal size, the same way.
 
 Every case is solved from several seeds by a KAN and by a tanh perceptron with the same number of parameters, the same
-solver, points, conditions and number of steps. Errors are relative L2 distances to an exact or a spectral solution at
-5000 points that no solver saw; the table gives the median and the worst of the seeds.
+solver, points, conditions and number of steps; the Poisson equation of the paper also by training with nested autograd.
+Errors are relative L2 distances to an exact or a spectral solution at 5000 points that no solver saw; the table gives
+the median and the worst of the seeds.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import logging
-import os
-import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,26 +22,40 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgewise._version import __version__
 from edgewise.bases import BSpline
+from edgewise.bench.pde_nested import train_nested, usual_network
 from edgewise.bench.pde_problems import CASES, Case
+from edgewise.bench.timing import environment
 from edgewise.nn import KAN
 from edgewise.pde import Problem, Solution, laplacian, solve
-from edgewise.pde.solver import default_model
+from edgewise.pde.starts import default_model
 
 logger = logging.getLogger(__name__)
 
 
+KINDS = ("kan", "tanh perceptron", "kan, nested autograd, L-BFGS", "kan, nested autograd, Adam")
+NESTED_STEPS = {"kan, nested autograd, L-BFGS": ("lbfgs", 25), "kan, nested autograd, Adam": ("adam", 2000)}
+
+
 def run(
-    names: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 3, *, rival: bool = True
+    names: Iterable[str] | None = None,
+    out: Path = Path("benchmarks/results"),
+    seeds: int = 3,
+    *,
+    kinds: Sequence[str] = KINDS,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Solve these cases (all by default), log the table, and write one JSON file, and a figure of every case.
+
+    The file is written after every single solve, and what it has is not done again while the settings of its case stay
+    the same, so that the study may be stopped at any time.
 
     Args:
         names: of `CASES`.
         out: the folder to write to.
         seeds: how many seeds.
-        rival: solve with the perceptron too.
+        kinds: of `KINDS`; training by nested autograd is done on the Poisson equation of the paper alone.
+        again: solve everything again.
     """
     known = {case.name: case for case in CASES}
     chosen = list(known) if names is None else list(names)
@@ -48,55 +63,79 @@ def run(
     if unknown:
         raise ValueError(f"unknown case {unknown[0]!r}; choose of {', '.join(known)}")
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name in chosen:
-        for kind in ("kan", "tanh perceptron")[: 1 + rival]:
-            results = [attempt(known[name], seed, kind) for seed in range(seeds)]
-            rows.append(_summary(known[name], kind, [numbers for _, numbers in results]))
-            logger.info("%s", _line(rows[-1]))
-            if kind == "kan":
-                _draw(known[name], results[0][0], out / f"pde-{name}.png")
-    report = {
-        "study": "pde",
-        "edgewise": __version__,
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "seeds": seeds,
-        "rows": rows,
-    }
-    _write(out / "pde.json", json.dumps(report, indent=1) + "\n")
-    logger.info("%s", table(rows))
+    report = _earlier(out / "pde.json")
+    rows = {(row["case"], row["network"]): row for row in report["rows"]}
+    for name, kind in itertools.product(chosen, kinds):
+        case = known[name]
+        if kind in NESTED_STEPS and name != "poisson":
+            continue
+        row = rows.get((name, kind))
+        if row is None or again or row["settings"] != _settings(case):
+            row = {"case": name, "network": kind, "settings": _settings(case), "runs": []}
+        done = {numbers["seed"] for numbers in row["runs"]}
+        for seed in [n for n in range(seeds) if n not in done]:
+            solution, numbers = attempt(case, seed, kind)
+            row = _summary(case, row, [*row["runs"], {"seed": seed} | numbers])
+            rows[name, kind] = row
+            order = {key: n for n, key in enumerate(itertools.product(known, KINDS))}
+            report["rows"] = sorted(rows.values(), key=lambda r: order.get((r["case"], r["network"]), -1))
+            report["environment"] = environment()
+            _write(out / "pde.json", json.dumps(report, indent=1) + "\n")
+            logger.info("%s", _line(row))
+            if kind == "kan" and solution is not None and seed == 0:
+                _draw(case, solution, out / f"pde-{name}.png")
+    logger.info("%s", table(report["rows"]))
     return report
 
 
-def main() -> None:
-    """`edgewise reproduce pde`: all cases, into `benchmarks/results`."""
+def main(arguments: Sequence[str] = ()) -> None:
+    """`edgewise reproduce pde`: all cases, into `benchmarks/results`; `python -m edgewise.bench.pde` has options."""
+    parser = argparse.ArgumentParser(prog="python -m edgewise.bench.pde", description=__doc__)
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(case.name for case in CASES)}; all by default")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--again", action="store_true", help="solve again what the results have")
+    args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run()
+    run(args.cases or None, args.out, args.seeds, kinds=args.kinds, again=args.again)
 
 
-def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution, dict[str, Any]]:
-    """Solve one case once; the solution and its numbers."""
+def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution | None, dict[str, Any]]:
+    """Solve one case once; the solution, where the solver was used, and its numbers."""
     problem = case.problem(seed)
-    model, settings = network(case, problem, seed), dict(case.settings)
-    if kind != "kan":
-        # A perceptron has no grid to refine: it continues instead, for as many rounds.
-        rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
-        settings |= {"intervals": (), "rounds": rounds}
-        model = perceptron(problem, final_size(case, model), seed)
     start = time.process_time()
-    solution = solve(problem, model, seed=seed, **settings)
+    solution: Solution | None = None
+    if kind in NESTED_STEPS:
+        method, steps = NESTED_STEPS[kind]
+        trained = train_nested(problem, usual_network(problem, case.hidden, 10, seed), steps, method, seed)
+        parameters = sum(p.numel() for p in trained.parameters())
+    else:
+        model, settings = network(case, problem, seed), dict(case.settings)
+        if kind == "tanh perceptron":
+            # A perceptron has no grid to refine: it continues instead, for as many rounds.
+            rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
+            settings |= {"intervals": (), "rounds": rounds}
+            model = perceptron(problem, final_size(case, model), seed)
+        solution = solve(problem, model, seed=seed, **settings)
+        trained, parameters = solution.model, max(stage.parameters for stage in solution.history)
     seconds = time.process_time() - start
     x = problem.domain.sample(5000, torch.Generator().manual_seed(10**6))
     expected = case.reference(x).reshape(len(x), -1)
-    got = solution(x)
+    with torch.no_grad():
+        got = problem.evaluate(trained, x) if solution is None else solution(x)
     numbers = {
         "error": float((got - expected).norm() / expected.norm()),
         "mean_square_error": float((got - expected).square().mean()),
-        "parameters": solution.history[-1].parameters,
+        "parameters": parameters,
         "cpu_seconds": round(seconds, 2),
-        "estimate": solution.error_estimate,
-        "unknowns": {name: abs(solution.unknowns[name] / true - 1) for name, true in case.unknowns.items()},
+        "estimate": None if solution is None else solution.error_estimate,
+        "windows": 1 if solution is None else len(solution.models),
+        "unknowns": {
+            name: abs(solution.unknowns[name] / true - 1)
+            for name, true in case.unknowns.items()
+            if solution is not None
+        },
     }
     return solution, numbers
 
@@ -172,17 +211,31 @@ def laplacian_speed(repeats: int = 15) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _summary(case: Case, kind: str, numbers: list[dict[str, Any]]) -> dict[str, Any]:
-    errors = [n["error"] for n in numbers]
-    return {
-        "case": case.name,
-        "network": kind,
-        "parameters": numbers[0]["parameters"],
+def _settings(case: Case) -> dict[str, Any]:
+    """What the result of a case depends on, as plain values."""
+    values = {"hidden": case.hidden, "degree": case.degree, "first_intervals": case.intervals, **case.settings}
+    return json.loads(json.dumps(values))
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """The report so far, or an empty one."""
+    if not path.is_file():
+        return {"study": "pde", "rows": []}
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return {"study": "pde", "rows": [row for row in report["rows"] if "settings" in row]}
+
+
+def _summary(case: Case, row: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    errors = [numbers["error"] for numbers in runs]
+    found = [max(numbers["unknowns"].values()) for numbers in runs if numbers["unknowns"]]
+    return row | {
+        "parameters": runs[0]["parameters"],
         "target": case.target,
         "median_error": statistics.median(errors),
         "worst_error": max(errors),
-        "cpu_seconds": statistics.median(n["cpu_seconds"] for n in numbers),
-        "runs": numbers,
+        "worst_error_of_unknowns": max(found, default=None),
+        "cpu_seconds": statistics.median(numbers["cpu_seconds"] for numbers in runs),
+        "runs": runs,
     }
 
 
@@ -211,3 +264,7 @@ def _write(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.part")
     aside.write_text(text, encoding="utf-8")
     aside.replace(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

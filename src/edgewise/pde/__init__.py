@@ -20,7 +20,6 @@ from edgewise.pde.domains import (
 )
 from edgewise.pde.errors import ProblemError as ProblemError
 from edgewise.pde.jets import (
-    Sine as Sine,
     bilaplacian as bilaplacian,
     directional as directional,
     gradient as gradient,
@@ -29,6 +28,7 @@ from edgewise.pde.jets import (
     partial as partial,
 )
 from edgewise.pde.problem import Problem as Problem
+from edgewise.pde.rules import Sine as Sine
 from edgewise.pde.run import run_problem_file as run_problem_file
 from edgewise.pde.solution import Solution as Solution, Stage as Stage
 from edgewise.pde.solver import solve as solve

@@ -19,8 +19,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from edgewise.optim.jacobian import NormalEquations
 from edgewise.optim.network import Numbers
-from edgewise.pde.jets import Record, Tape
 from edgewise.pde.problem import Problem, Term
+from edgewise.pde.tape import Tape
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
 
@@ -71,9 +71,10 @@ class Collocation:
             for rows in _blocks(n, p * term.points.shape[0]):
                 for r, J in self._rows(term, rows, values):
                     w = _weight(term) / n
-                    gram.addmm_(J.T, J, alpha=2 * w)
+                    _add_gram(gram, J, 2 * w)
                     gradient.addmv_(J.T, r, alpha=2 * w)
                     loss += w * r.square().sum()
+        gram = gram.triu() + gram.triu(1).T
         return NormalEquations(gram[None], gradient[None], loss)
 
     def jacobian(self, numbers: Numbers, term: Term) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
@@ -147,7 +148,7 @@ class Collocation:
             with torch.enable_grad():
                 slopes = torch.autograd.grad(r.sum(), leaves, retain_graph=not last, allow_unused=True)
             by_parameter = {
-                record.parameter: _record_rows(record, slope)
+                record.parameter: record.rows(slope)
                 for record, slope in zip(tape, slopes, strict=False)
                 if slope is not None
             }
@@ -162,13 +163,13 @@ class Collocation:
         return result
 
 
-def _record_rows(record: Record, slope: Tensor) -> Float[Tensor, "b p"]:
-    """The derivative of one residual per sample in one parameter."""
-    if record.design is None:
-        return slope.flatten(1) if record.output.shape[1:] == record.parameter.shape else slope[0]
-    order = "abp,abi->bip" if record.transposed else "abp,abi->bpi"
-    rows = torch.einsum(order, record.design.detach(), slope)
-    return (rows if record.mask is None else rows * record.mask).flatten(1)
+def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
+    """The upper triangle of $J^T J$, by bands of columns: half of the work of the whole product."""
+    p = J.shape[1]
+    width = max(128, -(-p // 8))
+    for start in range(0, p, width):
+        band = slice(start, min(start + width, p))
+        gram[band, start:].addmm_(J[:, band].T, J[:, start:], alpha=weight)
 
 
 def _weight(term: Term) -> float:

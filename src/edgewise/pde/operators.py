@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgewise.pde.algebra import Algebra, Index, laplace, taylor
 from edgewise.pde.errors import ProblemError
-from edgewise.pde.jets import Algebra, Index, laplace, taylor
 
 LAPLACIAN: Index = ()
 TIME = "t"

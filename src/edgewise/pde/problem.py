@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.pde.algebra import Algebra, Index
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Domain
 from edgewise.pde.errors import ProblemError
-from edgewise.pde.jets import Algebra, Index, Jet, Tape, along_axes, push, seed
+from edgewise.pde.jet import Jet, seed
+from edgewise.pde.jets import along_axes
 from edgewise.pde.operators import LAPLACIAN, Field, Scope, algebra_of, second_derivatives
+from edgewise.pde.rules import push
+from edgewise.pde.tape import Tape
 
 EDGE_SHARE = 0.1
 
@@ -33,6 +38,7 @@ class Term:
         normals: the outward normals at the points, or None.
         columns: further values known at the points.
         weight: of the mean square; None until it is balanced.
+        scale: of the residual at every point, (n,); None for 1.
     """
 
     name: str
@@ -42,6 +48,11 @@ class Term:
     normals: Float[Tensor, "copies n d"] | None = None
     columns: Mapping[str, Tensor] = _field(default_factory=dict)
     weight: float | None = None
+    scale: Float[Tensor, " n"] | None = None
+
+    def replaced(self, **changes: Any) -> Term:
+        """The term with other values of these attributes."""
+        return dataclasses.replace(self, **changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +154,9 @@ class Problem:
         normals = None if term.normals is None else term.normals[:, rows].flatten(0, 1)
         jets = self.jets(model, x, term.algebra, tape)
         columns = {name: column[rows] for name, column in term.columns.items()}
-        return _stacked(
-            term.residual(self._scope(x, normals, _reader(jets, self.domain.coordinates), unknowns, columns))
-        )
+        scope = self.scope(x, normals, _reader(jets, self.domain.coordinates), unknowns, columns)
+        values = _stacked(term.residual(scope))
+        return values if term.scale is None else values * term.scale[rows]
 
     def terms(
         self,
@@ -189,7 +200,7 @@ class Problem:
         made = made if isinstance(made, tuple | list) else (made,)
         return coordinates.map(torch.stack([u.coef for u in made], -1))
 
-    def _scope(
+    def scope(
         self,
         x: Tensor,
         normals: Tensor | None,
@@ -197,6 +208,7 @@ class Problem:
         unknowns: Mapping[str, Any],
         columns: Mapping[str, Tensor],
     ) -> Scope:
+        """The names that residuals may use at points x; `derivative` gives a field's derivative by its multi-index."""
         c = self.domain.coordinates
         fields = {name: Field(name, c, lambda a, name=name: derivative(name, a), normals) for name in self.fields}
         return Scope(fields | dict(zip(c, x.unbind(-1), strict=True)) | dict(unknowns) | dict(columns))
@@ -213,7 +225,7 @@ class Problem:
 
         normals = torch.nn.functional.normalize(x + 2, dim=-1) if boundary else None
         observed = {"_observed": x[:, 0]}
-        values = _stacked(residual(self._scope(x, normals, derivative, self.unknowns, observed)))
+        values = _stacked(residual(self.scope(x, normals, derivative, self.unknowns, observed)))
         return used, values
 
 
@@ -268,7 +280,7 @@ def _check_contradictions(problem: Problem) -> None:
             continue
         x, normals = problem.domain.boundary(shared, 64, torch.Generator().manual_seed(0))
         zero = torch.zeros_like(x[:, 0])
-        scope = problem._scope(x, normals, lambda name, index, zero=zero: zero, problem.unknowns, {})
+        scope = problem.scope(x, normals, lambda name, index, zero=zero: zero, problem.unknowns, {})
         gap = (_first(first.residual(scope)) - _first(second.residual(scope))).abs()
         if gap.max() > 1e-8:
             place = zip(problem.domain.coordinates, x[gap.argmax()].tolist(), strict=True)

@@ -1,0 +1,63 @@
+"""The study: what is done is not done again, and the yardstick computes the same residuals as the solver."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import edgewise.bench.pde
+from edgewise.bench.pde import run
+from edgewise.bench.pde_nested import _mean_square, train_nested, usual_network
+from edgewise.bench.pde_problems import CASES, heat, poisson_sine, taylor_green
+from edgewise.pde.least_squares import Collocation
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    "problem", [heat(0), dataclasses.replace(taylor_green(0), features=None)], ids=["heat", "system"]
+)
+def test_nested_autograd_has_the_residuals_of_the_solver(problem):
+    model = usual_network(problem, (3,), 4, 0)
+    terms = problem.terms(20, 10, generator())
+    fitting = Collocation(problem, model, terms)
+    by_jets = fitting.mean_squares(fitting.numbers({}))
+    for term in terms:
+        torch.testing.assert_close(float(_mean_square(problem, model, term)), by_jets[term.name])
+
+
+def test_nested_training_goes_downhill_and_knows_its_limits():
+    problem = heat(0)
+    term = problem.terms(50, 10, generator(1))[0]
+    model = usual_network(problem, (2,), 3, 0)
+    before = float(_mean_square(problem, model, term))
+    train_nested(problem, model, 1)
+    assert float(_mean_square(problem, model, term)) < before
+    with pytest.raises(ValueError, match="neither features nor an ansatz"):
+        train_nested(poisson_sine(0), model, 1)
+
+
+def test_the_study_goes_on_where_it_was(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib").use("Agg")
+    case = next(case for case in CASES if case.name == "heat")
+    small = dataclasses.replace(case, hidden=(2,), settings={"starts": 1, "steps": 2, "intervals": (), "points": 60})
+    monkeypatch.setattr(edgewise.bench.pde, "CASES", (small,))
+    solved = []
+    attempt = edgewise.bench.pde.attempt
+    monkeypatch.setattr(edgewise.bench.pde, "attempt", lambda *a: solved.append(a[1:]) or attempt(*a))
+    run(["heat"], tmp_path, 1, kinds=["kan"])
+    report = run(["heat"], tmp_path, 2, kinds=["kan", "tanh perceptron"])
+    assert solved == [(0, "kan"), (1, "kan"), (0, "tanh perceptron"), (1, "tanh perceptron")]
+    assert [row["network"] for row in report["rows"]] == ["kan", "tanh perceptron"]
+    assert report == json.loads((tmp_path / "pde.json").read_text())
+    assert report["environment"]["commit"]
+    assert (tmp_path / "pde-heat.png").is_file()
+    with pytest.raises(ValueError, match="unknown case 'hot'; choose of heat"):
+        run(["hot"], tmp_path)
+    changed = dataclasses.replace(small, hidden=(3,))
+    monkeypatch.setattr(edgewise.bench.pde, "CASES", (changed,))
+    run(["heat"], tmp_path, 1, kinds=["kan"])
+    assert solved[4:] == [(0, "kan")]
