@@ -44,7 +44,7 @@ def test_ten_thousand_parameters_take_less_than_four_gibibytes():
 @pytest.mark.slow
 def test_a_million_samples_take_little_more_than_a_hundred_thousand():
     """What grows with the samples is the targets, the weights and the inputs laid out for the rows: no Jacobian."""
-    (_, few), (parameters, many) = (measured([2, 5, 1], 5, rows) for rows in (100_000, 1_000_000))
+    (_, few), (parameters, many) = (measured([4, 10, 1], 5, rows) for rows in (100_000, 1_000_000))
     jacobian = 900_000 * parameters * 8 / 2**20
     assert many - few < 0.2 * jacobian
-    assert many < 1024
+    assert many < 2048

@@ -61,7 +61,9 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
         done = run(
             ["rates", "transfer", "expressiveness", "sequential", "digits", "functions", "step"], tmp_path, seeds=1
         )
-    assert {path.name for path in tmp_path.iterdir()} == {f"lotra-{name}.json" for name in done}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"lotra-{name}.{kind}" for name in done for kind in ("json", "png")
+    }
     for name in done:
         saved = json.loads((tmp_path / f"lotra-{name}.json").read_text())
         assert saved["rows"] == json.loads(json.dumps(done[name]["rows"]))

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from edgewise._version import __version__
-from edgewise.bench.lotra import expressiveness, images, rates, sequential, step, transfer
+from edgewise.bench import timing
+from edgewise.bench.lotra import expressiveness, images, plots, rates, sequential, step, transfer
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +32,7 @@ STUDIES = {
 
 
 def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 5) -> dict[str, Any]:
-    """Run these studies (all by default), log their tables and write one JSON file for each."""
+    """Run these studies (all by default), log their tables, write a JSON file and a picture for each."""
     done: dict[str, Any] = {}
     for name in STUDIES if studies is None else studies:
         start = time.process_time()
@@ -44,9 +40,7 @@ def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/resul
         done[name] = {
             "study": name,
             "what": (STUDIES[name].__doc__ or "").split("\n")[0],
-            "edgewise": __version__,
-            "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+            "environment": timing.environment(),
             "seeds": seeds,
             "cpu_seconds": round(time.process_time() - start, 1),
             "rows": rows,
@@ -55,6 +49,7 @@ def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/resul
         aside = out / f".lotra-{name}.part"
         aside.write_text(json.dumps(done[name], indent=1) + "\n")
         aside.replace(out / f"lotra-{name}.json")
+        plots.plot(name, rows, out / f"lotra-{name}.png")
         logger.info("%s, %.0f s\n%s\n", done[name]["what"], done[name]["cpu_seconds"], table(rows))
     return done
 

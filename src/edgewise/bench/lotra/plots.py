@@ -1,0 +1,104 @@
+"""One picture per study, from the rows of its table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgewise.viz.mpl import canvas_class
+
+Row = Mapping[str, Any]
+Read = Callable[[Row], Any]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What of a row stands where; rows that meet in one point are drawn as their geometric mean.
+
+    Args:
+        x: column of the horizontal axis.
+        y: columns of the vertical axis; several are several curves.
+        series: what makes a curve of its own.
+        panel: what makes a panel of its own.
+        log: the axes with a logarithmic scale.
+        lines: join the points of a curve.
+    """
+
+    x: str
+    y: Sequence[str]
+    series: Read = lambda row: ""
+    panel: Read = lambda row: ""
+    log: str = ""
+    lines: bool = True
+
+
+def _family(row: Row) -> str:
+    return str(row["method"]).split(" as ", maxsplit=1)[0].split(" (", maxsplit=1)[0]
+
+
+_SIZES = Plot("parameters", ("score median",), _family, log="x")
+PLOTS: Mapping[str, Plot] = {
+    "rates": Plot(
+        "lr", ("test median",), lambda r: r["rule"], lambda r: f"width {r['width']}, mean of the tasks", log="xy"
+    ),
+    "transfer": Plot(
+        "share",
+        ("error / full median",),
+        lambda r: r["method"],
+        lambda r: f"{r['target'].split(',')[0]} targets",
+        log="xy",
+        lines=False,
+    ),
+    "expressiveness": Plot("ranks", ("MSE truncated", "MSE trained", "MSE full"), log="y"),
+    "functions": Plot("parameters", ("score median",), _family, log="xy"),
+    "digits": _SIZES,
+    "fashion": _SIZES,
+    "sequential": Plot("task", ("test MSE median",), lambda r: r["method"], log="y"),
+    "step": Plot(
+        "n", ("times faster",), lambda r: "with the gradient of x" if r["gradient of x"] else "without", log="x"
+    ),
+}
+
+
+def plot(study: str, rows: Sequence[Row], path: Path) -> None:
+    """Draw the rows of a study into a PNG file."""
+    what = PLOTS[study]
+    points = _points(what, rows)
+    figure = canvas_class()(4.6 * len(points), 3.6, "white")
+    panels = figure.subplots(1, len(points), squeeze=False, sharey=True)[0]
+    for ax, (title, curves) in zip(panels, points.items(), strict=True):
+        for name, curve in curves.items():
+            ax.plot(list(curve), list(curve.values()), "o-" if what.lines else "o", ms=5, lw=1.2, label=name)
+        ax.set(title=title, xlabel=what.x)
+        ax.set_xscale("log" if "x" in what.log else "linear")
+        ax.set_yscale("log" if "y" in what.log else "linear")
+        ax.grid(alpha=0.3)
+    panels[0].set_ylabel(what.y[0] if len(what.y) == 1 else "MSE")
+    panels[-1].legend(fontsize=7, frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def _points(what: Plot, rows: Sequence[Row]) -> dict[str, dict[str, dict[Any, float]]]:
+    """Panel, curve, place: value."""
+    found: dict[str, dict[str, dict[Any, list[float]]]] = {}
+    for row in rows:
+        if "x" in what.log and not row[what.x] > 0:
+            continue
+        for column in what.y:
+            name = what.series(row) if len(what.y) == 1 else column
+            curve = found.setdefault(what.panel(row), {}).setdefault(name, {})
+            curve.setdefault(row[what.x], []).append(row[column])
+    return {
+        panel: {name: {x: _mean(values) for x, values in curve.items()} for name, curve in curves.items()}
+        for panel, curves in found.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    if len(values) == 1 or min(values) <= 0:
+        return sum(values) / len(values)
+    return math.exp(sum(map(math.log, values)) / len(values))
