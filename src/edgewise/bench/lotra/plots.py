@@ -70,11 +70,19 @@ def plot(study: str, rows: Sequence[Row], path: Path) -> None:
     figure = canvas_class()(4.6 * len(points), 3.6, "white")
     panels = figure.subplots(1, len(points), squeeze=False, sharey=True)[0]
     for ax, (title, curves) in zip(panels, points.items(), strict=True):
+        words = list(dict.fromkeys(x for curve in curves.values() for x in curve if isinstance(x, str)))
         for name, curve in curves.items():
-            ax.plot(list(curve), list(curve.values()), "o-" if what.lines else "o", ms=5, lw=1.2, label=name)
+            places = [words.index(x) for x in curve] if words else list(curve)
+            ax.plot(places, list(curve.values()), "o-" if what.lines else "o", ms=5, lw=1.2, label=name)
         ax.set(title=title, xlabel=what.x)
         ax.set_xscale("log" if "x" in what.log else "linear")
         ax.set_yscale("log" if "y" in what.log else "linear")
+        if words:
+            ax.set_xticks(range(len(words)), words)
+        if "x" in what.log:
+            ticks = sorted({x for curve in curves.values() for x in curve})
+            ax.set_xticks(_apart(ticks), [f"{x:g}" for x in _apart(ticks)])
+            ax.minorticks_off()
         ax.grid(alpha=0.3)
     panels[0].set_ylabel(what.y[0] if len(what.y) == 1 else "MSE")
     panels[-1].legend(fontsize=7, frameon=False)
@@ -96,6 +104,15 @@ def _points(what: Plot, rows: Sequence[Row]) -> dict[str, dict[str, dict[Any, fl
         panel: {name: {x: _mean(values) for x, values in curve.items()} for name, curve in curves.items()}
         for panel, curves in found.items()
     }
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Those that are far enough from the one before to be labelled on a logarithmic axis."""
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or tick > kept[-1] * (ticks[-1] / ticks[0]) ** 0.15:
+            kept.append(tick)
+    return kept
 
 
 def _mean(values: Sequence[float]) -> float:
