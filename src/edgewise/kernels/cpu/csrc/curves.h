@@ -1,20 +1,9 @@
 // The curves of a small layer with one sample per lane: intervals, basis functions and their derivatives for a vector of
 // inputs, and the values of every edge from them.
 #pragma once
-#include "local.h"
-#include "lookup.h"
+#include "sort.h"
 
 namespace ew {
-
-// The interval of every lane; 0 for a NaN.
-template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
-  VI<T> s{};
-  if (plan.intervals <= 32)
-    for (int e = 1; e < plan.intervals; ++e) s -= x >= splat<T>(plan.t[e]);
-  else
-    for (int l = 0; l < lanes<T>; ++l) s[l] = plan.interval(x[l], plan.cell(x[l]));
-  return s;
-}
 
 // rows[order][b] = the residual function at x_b, differentiated: a loop of its own, because the chain of an exponential
 // and a division is long and only many independent ones hide it.

@@ -43,8 +43,8 @@ template <class T, int degree, bool residual> struct Layer {
   // The local problems of a block of inputs on one chunk of samples.
   struct Block {
     int64_t stride, row_sets, inputs;
-    Buffer<T> x, h, values, pulled, edges;
-    Buffer<int32_t> start, offset, interval, outside;
+    Buffer<T> x, h, values, pulled, unsorted;
+    Buffer<int32_t> start, offset, interval;
     std::vector<Column<T>> columns;
 
     Block(const Layer& layer, int chunk, int row_sets, int64_t in) : row_sets(row_sets) {
@@ -56,9 +56,9 @@ template <class T, int degree, bool residual> struct Layer {
       values = buffer<T>(inputs * rows * row_sets * stride);
       x = buffer<T>(inputs * stride), pulled = buffer<T>(inputs * stride);
       if (layer.a.h) h = buffer<T>(inputs * stride);
-      edges = buffer<T>(inputs * IntervalFinder<T>::rows(layer.a.intervals));
+      unsorted = buffer<T>((layer.a.h ? 2 : 1) * L * stride);
       start = buffer<int32_t>(inputs * starts), offset = buffer<int32_t>(inputs * stride);
-      interval = buffer<int32_t>(inputs * chunk), outside = buffer<int32_t>(inputs);
+      interval = buffer<int32_t>(stride);
       for (int64_t j = 0; j < inputs; ++j)
         columns.push_back({0, start.get() + j * starts, offset.get() + j * stride, x.get() + j * stride,
                            h ? h.get() + j * stride : nullptr, false});
@@ -68,9 +68,9 @@ template <class T, int degree, bool residual> struct Layer {
 
     // Sorts the inputs [j0, j1) of samples [b0, b1).
     void sort(const LayerArgs<T>& a, int64_t j0, int64_t j1, int64_t b0, int64_t b1, int width) {
-      const IntervalFinder<T> finder{a.plan, a.intervals, degree, j0, j1 - j0, edges.get(), outside.get()};
-      const int64_t corner = b0 * a.in + j0;
-      sort_columns<T>(a.x + corner, a.h ? a.h + corner : nullptr, a.in, int(b1 - b0), width, finder, interval.get(), columns.data());
+      const T* h = a.h ? a.h + b0 * a.in : nullptr;
+      sort_columns<T>(a.x + b0 * a.in, h, a.in, j0, j1 - j0, int(b1 - b0), width, a.plan, a.intervals, degree, unsorted.get(), stride,
+                      interval.get(), columns.data());
     }
     void evaluate(const LayerArgs<T>& a, int64_t j0, int64_t j1, int order, int set) {
       for (int64_t j = 0; j < j1 - j0; ++j) {

@@ -19,11 +19,12 @@ template <class T> struct Plan {
   const T* by_power;     // the same as [function][power][interval], for look-ups with an interval per lane
   const int32_t* first;  // cell -> the interval of its left end
   T cell_scale;          // cells per unit of x
+  T even_scale;          // intervals per unit of x where all are equally wide, else 0
   int intervals, degree, cells;
 
   static int cells_for(int intervals) { return 2 * intervals; }
   static size_t bytes(int intervals, int degree) {
-    size_t values = 2 * (intervals + 1) + intervals + 1 + 2 * size_t(intervals) * (degree + 1) * (degree + 1);
+    size_t values = 2 * (intervals + 1) + intervals + 2 + 2 * size_t(intervals) * (degree + 1) * (degree + 1);
     size_t total = values * sizeof(T) + cells_for(intervals) * sizeof(int32_t) + 128;  // look-ups read whole vectors
     return (total + 63) / 64 * 64;
   }
@@ -33,8 +34,8 @@ template <class T> struct Plan {
     p.t = (const T*)(buffer + feature * bytes(intervals, degree));
     p.edge = p.t + intervals + 1;
     p.inverse = p.edge + intervals + 1;
-    p.cell_scale = p.inverse[intervals];
-    p.table = p.inverse + intervals + 1;
+    p.cell_scale = p.inverse[intervals], p.even_scale = p.inverse[intervals + 1];
+    p.table = p.inverse + intervals + 2;
     p.by_power = p.table + size_t(intervals) * (degree + 1) * (degree + 1);
     p.first = (const int32_t*)(p.by_power + size_t(intervals) * (degree + 1) * (degree + 1));
     return p;
@@ -85,10 +86,20 @@ inline void local_polynomials(const double* knots, int i, int degree, double (*p
   }
 }
 
+// The scale by which x - t_0 becomes the number of its interval, at most one off; 0 where no scale does that.
+template <class T> T even_scale(const T* t, int intervals) {
+  const T scale = T(intervals / (double(t[intervals]) - t[0]));
+  for (int s = 0; s < intervals; ++s) {
+    const int here = int((t[s] - t[0]) * scale), next = int((t[s + 1] - t[0]) * scale);
+    if (here < s - 1 || next > s + 1) return 0;
+  }
+  return scale;
+}
+
 template <class T> void make_plan(const T* grid, int intervals, int degree, bool clamped, char* out) {
   const int powers = degree + 1;
   T* t = (T*)out;
-  T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 1;
+  T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 2;
   T* by_power = table + size_t(intervals) * powers * powers;
   int32_t* first = (int32_t*)(by_power + size_t(intervals) * powers * powers);
   std::vector<double> knots(intervals + 1 + 2 * degree);
@@ -109,6 +120,7 @@ template <class T> void make_plan(const T* grid, int intervals, int degree, bool
   }
   const int cells = Plan<T>::cells_for(intervals);
   inverse[intervals] = T(cells / (high - low));
+  inverse[intervals + 1] = even_scale(t, intervals);
   for (int c = 0, s = 0; c < cells; ++c) {
     const double left = low + (c + 1e-3) * ((high - low) / cells);  // on a uniform grid: not just below a break point
     while (s + 1 < intervals && left >= grid[s + 1]) ++s;
