@@ -1,7 +1,6 @@
 """How a sum over edges is computed; the only place that knows about devices."""
 
 from edgewise.kernels import cpu as cpu, triton as triton
-from edgewise.kernels.autograd import transformed as transformed
 from edgewise.kernels.dispatch import (
     Backend as Backend,
     edge_sum as edge_sum,
@@ -33,6 +32,5 @@ __all__ = [
     "refusals",
     "register_kernel",
     "select",
-    "transformed",
     "use_backend",
 ]

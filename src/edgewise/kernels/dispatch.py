@@ -91,14 +91,16 @@ def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
     return {b.name: b.refuses(spec, x) for b in reversed(_backends.values())}
 
 
-def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
-    r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$ by the best kernel there is."""
+def edge_sum(
+    x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) + b_i$ by the best kernel there is."""
     backend = select(spec, x)
     if backend is None:
-        return reference.edge_sum(x, coef, grid, spec, h)
+        return reference.edge_sum(x, coef, grid, spec, h, bias)
     if torch.compiler.is_compiling():
-        return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h))
-    return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h))
+        return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h, bias))
+    return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h, bias))
 
 
 def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) -> list[Tensor]:
