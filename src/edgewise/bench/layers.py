@@ -109,7 +109,7 @@ def candidates(case: Case, with_peers: bool) -> dict[str, timing.Step]:
     }
     if case.whole_step:
         native = network.TrainingSteps(kan(case).curve_layers() or ())
-        steps["edgewise, native step"] = lambda: native.step(x, target)
+        steps["edgewise, native step"] = lambda: native.run(x, target)
     if with_peers:
         for name, make in peers.installed().items():
             if name == "pykan" and case.widths[0] > 128:  # keeps (batch, in, out) tensors

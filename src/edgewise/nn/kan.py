@@ -133,17 +133,29 @@ class KAN(nn.Module):
             layers.append(part)
         return layers
 
+    def unwatched_layers(self) -> list[CurveLayer] | None:
+        """`curve_layers` where these are all that a call of the network computes and nobody watches it, else None."""
+        watched = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
+        scaled = self.input_affine is not None or self.output_affine is not None
+        if watched or scaled or type(self).forward is not KAN.forward:
+            return None
+        return self._unwatched_layers()
+
     def _whole(self, x: Tensor) -> Tensor | None:
         """All layers in one native call, where that is possible and nobody watches the layers."""
+        layers = self._unwatched_layers()
+        if layers is None or x.ndim == 0 or x.shape[-1] != len(layers[0].grid):
+            return None
+        return network_sum(layers, x)
+
+    def _unwatched_layers(self) -> list[CurveLayer] | None:
         layers = []
         for layer in self.layers:
             part = None if _watched(layer) else layer.plain()
             if part is None:
                 return None
             layers.append(part)
-        if x.ndim == 0 or x.shape[-1] != len(layers[0].grid):
-            return None
-        return network_sum(layers, x)
+        return layers
 
     def _set(
         self,

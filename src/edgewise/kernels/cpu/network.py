@@ -34,7 +34,7 @@ Network = Sequence[CurveLayer]
 # The C structs of csrc/network.h: NetworkArgs and, right behind it, a NetworkLayer per layer. Packing takes a fifth
 # of the time of ctypes.
 _ARGS, _LAYER = "@P2q7P", "5P2q3i4x"
-_ADAM = struct.Struct("@4Pq5d")  # AdamArgs of csrc/adam.h
+_ADAM, _ADAM_TENSOR = "@5dq", "4Pq"  # AdamArgs and, right behind it, AdamTensor of csrc/adam.h
 
 
 def refuses(network: Network, x: Tensor) -> str | None:
@@ -139,71 +139,66 @@ def parameters(network: Network) -> list[Tensor]:
     return [t for part in network for t in (part.coef, part.bias) if t is not None]
 
 
-class AdamState(NamedTuple):
-    """Flat parameters, their gradients, and Adam's two moments."""
+class Adam(NamedTuple):
+    """The settings of Adam; `weight_decay` is decoupled (AdamW), times lr."""
 
-    values: Tensor
-    gradients: Tensor
-    mean: Tensor
-    square: Tensor
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
 
 
 class TrainingSteps:
     """Full training steps in native code: forward, backward and Adam, for the mean squared error.
 
-    The parameters move into one flat tensor. `network` holds views of it and is trained in place; copy the values back
-    with `write_back`, which also restores the moments of nothing: the state of Adam stays here.
+    The tensors of the network, in the order of `parameters`, and the moments of Adam are changed in place.
 
     Args:
-        network: the layers to train; their tensors are left alone until `write_back`.
-        lr: learning rate.
-        betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
-        weight_decay: decoupled decay (AdamW) per step, times lr.
+        network: the layers to train.
+        moments: Adam's two running means per parameter tensor, dense; zeros by default.
+        done: the steps that the moments have seen.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
+    def __init__(self, network: Network, moments: Sequence[tuple[Tensor, Tensor]] | None = None, done: int = 0) -> None:
+        tensors = parameters(network)
         reason = refuses(network, network[0].coef)
+        if reason is None and not all(t.is_contiguous() for t in tensors):
+            reason = "a parameter is not contiguous"
         if reason is not None:
             raise ValueError(f"this network cannot be trained in native code: {reason}")
-        self._original = parameters(network)
-        flat = torch.cat([t.detach().flatten() for t in self._original])
-        self.state = AdamState(flat, *(torch.zeros_like(flat) for _ in range(3)))
-        self.network = _with_parameters(network, flat)
-        self._results = [(p.coef, p.bias) for p in _with_parameters(network, self.state.gradients)]
-        self.steps = 0
-        addresses = (t.data_ptr() for t in self.state)
-        self._adam = _ADAM.pack(*addresses, len(flat), lr, *betas, eps, weight_decay)
-        self._key, self._args = None, b""
-        self._layers = _Layers(self.network, self._results)
-        self._loss = flat.new_empty(())
+        self.network, self.steps = network, done
+        self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
+        self._results = empty_gradients(network)
+        self._layers = _Layers(network, self._results)
+        slopes = (g for pair in self._results for g in pair if g is not None)
+        self._tensors = [
+            number
+            for p, g, (m, v) in zip(tensors, slopes, self.moments, strict=True)
+            for number in (p.data_ptr(), g.data_ptr(), m.data_ptr(), v.data_ptr(), p.numel())
+        ]
+        self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
+        self._loss = tensors[0].new_empty(())
+        self.least = torch.full_like(self._loss, torch.inf)
+        self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
 
-    def step(self, x: Tensor, target: Tensor) -> Tensor:
-        """One step of Adam on the mean squared error; returns that of before the step, in a tensor that is reused."""
-        x, target = _dense(x), _dense(target)
-        key = len(x), x.data_ptr(), target.data_ptr()
-        if key != self._key:  # the same whole batch again and again: pack it once
-            self._key, self._args = key, self._packed(*key)
-        self.steps += 1
-        step = _function("network_step", x.dtype)
-        step(_pool(), torch.get_num_threads(), self._args, self._adam, ctypes.c_int64(self.steps))
-        return self._loss
+    def run(self, x: Tensor, target: Tensor, adam: Adam = Adam(), steps: int = 1) -> Tensor:  # noqa: B008
+        """So many steps on these samples; returns the loss before each step.
 
-    def _packed(self, batch: int, x: int, target: int) -> bytes:
-        return self._layers.packed(batch, x, target=target, loss=self._loss.data_ptr())
-
-    @torch.no_grad()
-    def write_back(self) -> None:
-        """Copy the trained values into the tensors that the network was made of."""
-        for t, value in zip(self._original, parameters(self.network), strict=True):
-            t.copy_(value)
+        Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes
+        the least loss so far and `best` the parameters that had it.
+        """
+        x, target = x.contiguous(), target.contiguous()
+        losses = x.new_empty(steps)
+        count = x.numel() // x.shape[-1]
+        args = self._layers.packed(count, x.data_ptr(), target=target.data_ptr(), loss=self._loss.data_ptr())
+        settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *self._tensors)
+        pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
+        numbers = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
+        call_steps = _function("network_steps", x.dtype)
+        call_steps.restype = ctypes.c_int64
+        done = call_steps(_pool(), torch.get_num_threads(), args, settings, *numbers, *pointers)
+        self.steps += done
+        return losses[: done + 1]
 
 
 class NetworkFunction(torch.autograd.Function):
@@ -248,14 +243,6 @@ def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[Curv
     """The layers from their specs and, for each, coef, bias and grid."""
     coefs, biases, grids = tensors[::3], tensors[1::3], tensors[2::3]
     return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
-
-
-def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:
-    """The same layers with their parameters as consecutive views of `flat`."""
-    views = iter(flat.split([t.numel() for t in parameters(network)]))
-    return [
-        p._replace(coef=next(views).view(p.coef.shape), bias=None if p.bias is None else next(views)) for p in network
-    ]
 
 
 def empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
