@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import edgewise as ew
-from edgewise.fit import Checkpoint, EarlyStopping
+from edgewise.fit import Checkpoint, EarlyStopping, loop
+from edgewise.fit.native import native_steps
 
 
 @pytest.fixture
@@ -99,6 +100,68 @@ def test_divergence_returns_the_best_finite_state_and_says_so(data):
     assert result.report["stopped"] == "diverged"
     assert math.isfinite(result.report["loss"])
     assert "diverged" in result.report["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam", "steps": 60},
+        {"optimizer": "adamw", "steps": 40, "refine": {13: 8}, "lr": 3e-2},
+        {"optimizer": "adam", "steps": 40, "validation": 0.2, "early_stopping": 30},
+        {"optimizer": "adamw", "steps": 25, "batch_size": 32, "callbacks": [lambda state: None]},
+        {"optimizer": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.3, betas=(0.8, 0.99), eps=1e-6), "steps": 30},
+        {"optimizer": "adam", "steps": 20, "lr": 1e160},
+    ],
+    ids=["adam", "refined", "validated", "batches", "settings", "diverging"],
+)
+def test_native_steps_are_those_of_torch(data, options, monkeypatch):
+    """A fit whose steps run in native code ends in the numbers of one whose steps run in torch."""
+    served = []
+    monkeypatch.setattr(loop, "native_steps", lambda *args: served.append(native_steps(*args)) or served[-1])
+    native = ew.fit(small(), data, **options)
+    assert all(served)
+    with ew.use_backend("reference"):
+        plain = ew.fit(small(), data, **options)
+    assert not served[-1]
+    assert native.report["stopped"] == plain.report["stopped"]
+    assert native.report["steps"] == plain.report["steps"]
+    assert native.report["restored_step"] == plain.report["restored_step"]
+    for a, b in zip(native.history, plain.history, strict=True):
+        assert a == pytest.approx(b, rel=1e-7)
+    for a, b in zip(native.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_resumed_native_run_equals_an_uninterrupted_one(data, tmp_path, every):
+    options = {"optimizer": "adam", "refine": {9: 8}}
+    whole = ew.fit(small(), data, steps=30, **options)
+    ew.fit(small(), data, steps=14, checkpoint=Checkpoint(tmp_path / "run", every), **options)
+    rest = ew.fit(small(), data, steps=30, checkpoint=Checkpoint(tmp_path / "run", every), **options)
+    assert rest.history == whole.history
+    assert same(rest.model, whole.model)
+
+
+def test_native_steps_leave_to_torch_what_is_not_plain_adam(data):
+    def steps(model=None, loss="mse", **settings):
+        model = small() if model is None else model
+        return native_steps(model, torch.optim.Adam(model.parameters(), **settings), ew.optim.get_loss(loss))
+
+    assert steps() is not None
+    assert steps(loss="huber") is None
+    assert steps(weight_decay=0.1) is None
+    assert steps(amsgrad=True) is None
+    assert steps(ew.KAN([2, (1, 1), 1])) is None
+    assert steps(ew.KAN([2, 40, 1])) is None
+    watched, frozen = small(), small()
+    watched.layers[0].register_forward_hook(lambda *args: None)
+    assert steps(watched) is None
+    frozen.layers[0].coef.requires_grad_(False)
+    assert steps(frozen) is None
+    x, y = data[0], data[1][:, None]
+    assert steps().serves(x, y, None)
+    assert not steps().serves(x, y, torch.ones(120))
+    assert not steps().serves(x.float(), y, None)
 
 
 def test_ctrl_c_returns_the_best_model(data):

@@ -21,14 +21,15 @@ def edge_sum(
     residual: str | None = None,
     *,
     h: Float[Tensor, "*b in"] | None = None,
+    bias: Float[Tensor, " out"] | None = None,
     order: int = 0,
 ) -> Float[Tensor, "*b out"]:
-    r"""The sum over incoming edges, $y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$.
+    r"""The sum over incoming edges, $y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$, plus $b_i$ if given.
 
-    Differentiable in x, coef and h to any order. With `h` the same contraction serves Taylor mode:
+    Differentiable in x, coef, h and bias to any order. With `h` the same contraction serves Taylor mode:
     $y' = \text{edge\_sum}(x, h{=}x', \nu{=}1)$.
     """
-    return _edge_sum(x, coef, grid, EdgeSpec(basis, residual, order), h)
+    return _edge_sum(x, coef, grid, EdgeSpec(basis, residual, order), h, bias)
 
 
 def edge_values(

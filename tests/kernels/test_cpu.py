@@ -50,7 +50,8 @@ def assert_contractions_agree(problem, spec, dtype):
         assert_close(layer.edge_outer(g, x, grid, spec, weight), outer, dtype)
         dx = reference.edge_pull(g64, x64, coef64, grid64, spec.differentiated())
         dx = dx if weight is None else dx * weight64
-        for actual, wanted in zip(layer.edge_gradients(g, x, coef, grid, spec, weight), (dx, outer), strict=True):
+        found = layer.edge_gradients(g, x, coef, grid, spec, weight, bias=coef[0, 0])
+        for actual, wanted in zip(found, (dx, outer, g64.sum(0)), strict=True):
             assert_close(actual, wanted, dtype)
     assert_close(layer.edge_pull(g, x, coef, grid, spec), reference.edge_pull(g64, x64, coef64, grid64, spec), dtype)
 
@@ -154,8 +155,8 @@ def test_deterministic_at_every_number_of_threads(threads, features):
     try:
         torch.set_num_threads(threads)
         assert_contractions_agree(p, spec, torch.float64)
-        first = layer.edge_sum(x, coef, grid, spec), *layer.edge_gradients(g, x, coef, grid, spec)
-        second = layer.edge_sum(x, coef, grid, spec), *layer.edge_gradients(g, x, coef, grid, spec)
+        first = layer.edge_sum(x, coef, grid, spec), *layer.edge_gradients(g, x, coef, grid, spec)[:2]
+        second = layer.edge_sum(x, coef, grid, spec), *layer.edge_gradients(g, x, coef, grid, spec)[:2]
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.bench import peers, timing
+from edgewise.fit import fit
 from edgewise.kernels import EdgeSpec, refusals, use_backend
-from edgewise.kernels.cpu import jets, network
+from edgewise.kernels.cpu import jets
 from edgewise.nn import KAN, KANLinear
 
 YARDSTICK = "mlp of equal size"
@@ -56,6 +57,7 @@ CASES = (
     Case((2, 16, 16, 1), 10, 2048, torch.float64, laplacian=True),
 )
 GROWTH = tuple(Case((64, 64), intervals, 1024) for intervals in (5, 10, 20, 50, 100, 200))
+FIT_STEPS = 1000  # the default of optimizer="adam"
 MEMORY = Case((256, 256), 16, 4096)
 
 
@@ -108,8 +110,10 @@ def candidates(case: Case, with_peers: bool) -> dict[str, timing.Step]:
         "edgewise": training_step(kan(case), x, target, layered),
     }
     if case.whole_step:
-        native = network.TrainingSteps(kan(case).curve_layers() or ())
-        steps["edgewise, native step"] = lambda: native.step(x, target)
+        model = kan(case)
+        steps["edgewise, inside fit"] = timing.Many(
+            lambda: fit(model, (x, target), optimizer="adam", steps=FIT_STEPS), FIT_STEPS
+        )
     if with_peers:
         for name, make in peers.installed().items():
             if name == "pykan" and case.widths[0] > 128:  # keeps (batch, in, out) tensors

@@ -20,6 +20,18 @@ import torch
 from edgewise._version import __version__
 
 Step = Callable[[], Any]
+SLICE = 0.01
+
+
+@dataclass(frozen=True)
+class Many:
+    """A call that does `count` steps; what is timed is one of them."""
+
+    call: Step
+    count: int
+
+    def __call__(self) -> Any:
+        return self.call()
 
 
 @dataclass(frozen=True)
@@ -37,17 +49,20 @@ class Timing:
 
 
 def compare(steps: Mapping[str, Step], yardstick: str, *, rounds: int = 30, seconds: float = 20.0) -> dict[str, Timing]:
-    """Time every step in turn, round after round, until `rounds` or `seconds` are spent."""
-    for step in steps.values():
+    """Time every step in turn, round after round, until `rounds` or `seconds` are spent.
+
+    In a round a step runs for `SLICE` seconds or once: after another, long one it finds threads asleep and caches cold.
+    """
+    repeats: dict[str, int] = {}
+    for name, step in steps.items():
         step()
-        step()
+        repeats[name] = max(1, int(SLICE / min(_seconds(step), _seconds(step))))
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
     for n in range(rounds):
         for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - start)
+            count = repeats[name] * (step.count if isinstance(step, Many) else 1)
+            times[name].append(_seconds(lambda step=step, name=name: [step() for _ in range(repeats[name])]) / count)
         if time.perf_counter() > end and n >= 2:
             break
     base = times[yardstick]

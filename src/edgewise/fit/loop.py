@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from edgewise.fit.callbacks import Callback, EarlyStopping, State
 from edgewise.fit.checkpoint import Checkpoint
 from edgewise.fit.data import Batch, Source
+from edgewise.fit.native import NativeSteps, native_steps
 from edgewise.fit.progress import Progress
 from edgewise.fit.result import FitResult
 from edgewise.optim import Loss
@@ -28,6 +29,8 @@ Penalty = Callable[[nn.Module, Trace], Tensor]
 Factory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 _log = logging.getLogger(__name__)
+
+BURST_SECONDS = 0.05  # of steps between two looks at the clock, about
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, int]] = {  # class, learning rate, steps
     "adam": (torch.optim.Adam, 1e-2, 1000),
@@ -109,6 +112,7 @@ class _Position:
     best_level: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    burst: int = 8
 
     def keep(self, value: float, step: int, state: dict[str, Tensor]) -> None:
         """Remember the state if its value is the best so far."""
@@ -123,19 +127,21 @@ def _go(run: Run, at: _Position, progress: Progress, start: float) -> str:
         while at.step < run.steps:
             _refine_if_due(run, at)
             state, before = _snapshot(at.model), at.step
-            record = _epoch(run, at)
-            if not math.isfinite(record["loss"]):
-                return "diverged"
-            if run.held_out is not None:
-                record["validation"] = _evaluate(at.model, run.held_out, run.loss)
-                at.keep(record["validation"], at.step, _snapshot(at.model))
-            else:
-                at.keep(record["loss"] + record.get("penalty", 0.0), before, state)
-            at.history.append(record)
+            native = None if run.penalties else native_steps(at.model, at.optimizer, run.loss)
+            if native is None or not _burst(run, at, native):
+                record = _epoch(run, at, native)
+                if not math.isfinite(record["loss"]):
+                    return "diverged"
+                if run.held_out is not None:
+                    record["validation"] = _evaluate(at.model, run.held_out, run.loss)
+                    at.keep(record["validation"], at.step, _snapshot(at.model))
+                else:
+                    at.keep(record["loss"] + record.get("penalty", 0.0), before, state)
+                at.history.append(record)
             progress.update(at.step / run.steps, f"{run.name} step {at.step}/{run.steps}", at.best)
             if run.checkpoint is not None and (at.epoch % run.checkpoint.every == 0 or at.step >= run.steps):
                 run.checkpoint.save(_stored(run, at))
-            seen = State(at.model, at.step, record)
+            seen = State(at.model, at.step, at.history[-1])
             if any([callback(seen) for callback in run.callbacks]):
                 return "callback"
             if run.early_stopping is not None and run.early_stopping.waited(at.history):
@@ -168,12 +174,37 @@ def _restore(run: Run, at: _Position, stopped: str) -> bool:
     return True
 
 
-def _epoch(run: Run, at: _Position) -> dict[str, Any]:
+def _burst(run: Run, at: _Position, native: NativeSteps) -> bool:
+    """Many epochs of one step each in one call, where nobody looks between them; False where none was done."""
+    samples = run.train.samples
+    looked_at = run.held_out is not None or run.callbacks or run.early_stopping is not None
+    if samples is None or looked_at or (run.train.batch_size or len(samples)) < len(samples):
+        return False
+    x, y, weights = samples.batch()
+    if not native.serves(x, y, weights):
+        return False
+    ends = [run.steps, at.step + at.burst, *(step for step in run.refine if step > at.step)]
+    if run.checkpoint is not None:
+        ends.append(at.step + run.checkpoint.every - at.epoch % run.checkpoint.every)
+    start = time.monotonic()
+    losses = [loss for loss in native.run(x, y, min(ends) - at.step) if math.isfinite(loss)]
+    if not losses:
+        return False
+    least = min(losses)
+    if least < at.best or not at.best_state:
+        at.keep(least, at.step + losses.index(least), {**_snapshot(at.model), **native.best()})
+    at.history += [{"step": at.step + n, "loss": loss} for n, loss in enumerate(losses, 1)]
+    at.step, at.epoch = at.step + len(losses), at.epoch + len(losses)
+    at.burst = 2 * at.burst if time.monotonic() - start < BURST_SECONDS else max(1, at.burst // 2)
+    return True
+
+
+def _epoch(run: Run, at: _Position, native: NativeSteps | None) -> dict[str, Any]:
     """One pass over the data; the record of its mean loss, as seen before each step."""
     at.model.train()
     losses, penalties = [], []
     for batch in run.train.epoch():
-        loss, penalty = _step(run, at, batch)
+        loss, penalty = _step(run, at, batch, native)
         losses.append(loss)
         penalties.append(penalty)
         at.step += 1
@@ -188,9 +219,13 @@ def _epoch(run: Run, at: _Position) -> dict[str, Any]:
     return record
 
 
-def _step(run: Run, at: _Position, batch: Batch) -> tuple[float, float]:
+def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> tuple[float, float]:
     """One step of the optimiser: (loss, penalty) at the state before it."""
     x, y, weights = batch
+    if native is not None and native.serves(x, y, weights):
+        (loss,) = native.run(x, y, 1)
+        if math.isfinite(loss):
+            return loss, 0.0
     first: list[tuple[float, float]] = []
 
     def closure() -> Tensor:

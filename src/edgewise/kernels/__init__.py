@@ -1,10 +1,12 @@
 """How a sum over edges is computed; the only place that knows about devices."""
 
 from edgewise.kernels import cpu as cpu, triton as triton
+from edgewise.kernels.cpu.network import Adam as Adam
 from edgewise.kernels.dispatch import (
     Backend as Backend,
     edge_sum as edge_sum,
     edge_sums as edge_sums,
+    network_kernel as network_kernel,
     network_refusals as network_refusals,
     network_sum as network_sum,
     refusals as refusals,
@@ -20,6 +22,7 @@ from edgewise.kernels.reference import (
 )
 
 __all__ = [
+    "Adam",
     "Backend",
     "CurveLayer",
     "EdgeSpec",
@@ -27,6 +30,7 @@ __all__ = [
     "design_maps",
     "edge_sum",
     "edge_sums",
+    "network_kernel",
     "network_refusals",
     "network_sum",
     "refusals",

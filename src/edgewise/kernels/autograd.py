@@ -26,16 +26,32 @@ from edgewise.kernels.reference import EdgeSpec
 class Kernel(Protocol):
     """The three contractions of one backend, with the signatures of `reference`."""
 
-    def edge_sum(self, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor: ...
+    def edge_sum(
+        self,
+        x: Tensor,
+        coef: Tensor,
+        grid: Tensor,
+        spec: EdgeSpec,
+        h: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor: ...
     def edge_pull(self, g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor: ...
     def edge_outer(self, g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor: ...
 
 
-def edge_sum(kernel: Kernel, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
+def edge_sum(
+    kernel: Kernel,
+    x: Tensor,
+    coef: Tensor,
+    grid: Tensor,
+    spec: EdgeSpec,
+    h: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
     """`reference.edge_sum` computed by `kernel`, differentiable to any order."""
     if not _recorded():
-        return kernel.edge_sum(x, coef, grid, spec, h)
-    return _apply(EdgeSum, x, coef, h, grid, spec, kernel)
+        return kernel.edge_sum(x, coef, grid, spec, h, bias)
+    return _apply(EdgeSum, x, coef, h, bias, grid, spec, kernel)
 
 
 def edge_pull(kernel: Kernel, g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:
@@ -82,40 +98,50 @@ class EdgeSum(_Contraction):
     """`edge_sum` and its rules."""
 
     @staticmethod
-    def forward(x: Tensor, coef: Tensor, h: Tensor | None, grid: Tensor, spec: EdgeSpec, kernel: Kernel) -> Tensor:
-        return kernel.edge_sum(x, coef, grid, spec, h)
+    def forward(
+        x: Tensor,
+        coef: Tensor,
+        h: Tensor | None,
+        bias: Tensor | None,
+        grid: Tensor,
+        spec: EdgeSpec,
+        kernel: Kernel,
+    ) -> Tensor:
+        return kernel.edge_sum(x, coef, grid, spec, h, bias)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, coef, h, grid = ctx.saved_tensors
+        x, coef, h, bias, grid = ctx.saved_tensors
         spec, kernel = ctx.spec, ctx.kernel
-        needs_x, needs_coef, needs_h = ctx.needs_input_grad[:3]
+        needs_x, needs_coef, needs_h, needs_bias = ctx.needs_input_grad[:4]
         fused = getattr(kernel, "edge_gradients", None)
-        if fused is not None and needs_x and needs_coef and not torch.is_grad_enabled():
-            dx, dc = fused(g, x, coef, grid, spec, h)  # nothing differentiates these: one walk computes both
+        if fused is not None and not torch.is_grad_enabled():  # nothing differentiates these: one walk computes them
+            dx, dc, db = fused(g, x, coef, grid, spec, h, ctx.needs_input_grad[:2], bias if needs_bias else None)
         else:
             dx = _times(edge_pull(kernel, g, x, coef, grid, spec.differentiated()), h) if needs_x else None
             dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
+            db = g.flatten(0, -2).sum(0).to(bias.dtype) if needs_bias else None
         dh = edge_pull(kernel, g, x, coef, grid, spec) if needs_h else None
-        return dx, dc, dh, None, None, None
+        return dx, dc, dh, db, None, None, None
 
     @staticmethod
     @_forward_mode_inside
-    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tx, tc, th, *_: Any) -> Tensor | None:
-        x, coef, h, grid = primals
+    def jvp(primals: list, spec: EdgeSpec, kernel: Kernel, tx, tc, th, tb, *_: Any) -> Tensor | None:
+        x, coef, h, _bias, grid = primals
         return _total(
             tx is not None and edge_sum(kernel, x, coef, grid, spec.differentiated(), _times(tx, h)),
             tc is not None and edge_sum(kernel, x, tc, grid, spec, h),
             th is not None and edge_sum(kernel, x, coef, grid, spec, th),
+            tb is not None and tb.expand(*x.shape[:-1], -1),
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], x, coef, h, grid, spec, kernel):
-        if in_dims[1] is None and in_dims[3] is None:
+    def vmap(info: Any, in_dims: tuple[Any, ...], x, coef, h, bias, grid, spec, kernel):
+        if in_dims[1] is None and in_dims[3] is None and in_dims[4] is None:
             x, h = _leading(info.batch_size, (x, h), (in_dims[0], in_dims[2]))
-            return edge_sum(kernel, x, coef, grid, spec, h), 0
-        mapped = torch.vmap(lambda *t: reference.edge_sum(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
-        return mapped(x, coef, h, grid), 0
+            return edge_sum(kernel, x, coef, grid, spec, h, bias), 0
+        mapped = torch.vmap(lambda *t: reference.edge_sum(t[0], t[1], t[4], spec, t[2], t[3]), in_dims[:5])
+        return mapped(x, coef, h, bias, grid), 0
 
 
 class EdgePull(_Contraction):

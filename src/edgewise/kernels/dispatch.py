@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,7 +23,12 @@ Refusal = str | None
 
 @runtime_checkable
 class NetworkKernel(Protocol):
-    """A whole network in one call; `apply` is differentiable to any order in x and every coef and bias."""
+    """A whole network in one call; `apply` is differentiable to any order in x and every coef and bias.
+
+    `TrainingSteps` trains it: see `edgewise.kernels.cpu.network`.
+    """
+
+    TrainingSteps: Callable[..., Any]
 
     def refuses(self, network: Sequence[CurveLayer], x: Tensor) -> Refusal: ...
     def apply(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor: ...
@@ -91,14 +96,16 @@ def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
     return {b.name: b.refuses(spec, x) for b in reversed(_backends.values())}
 
 
-def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
-    r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$ by the best kernel there is."""
+def edge_sum(
+    x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) + b_i$ by the best kernel there is."""
     backend = select(spec, x)
     if backend is None:
-        return reference.edge_sum(x, coef, grid, spec, h)
+        return reference.edge_sum(x, coef, grid, spec, h, bias)
     if torch.compiler.is_compiling():
-        return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h))
-    return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h))
+        return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h, bias))
+    return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h, bias))
 
 
 def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) -> list[Tensor]:
@@ -121,12 +128,20 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
 
     A single node in the graph knows nothing of `torch.func`, forward mode or tracing: within those it is not used.
     """
-    if _forced == "reference" or torch.compiler.is_compiling() or autograd.transformed():
+    if torch.compiler.is_compiling() or autograd.transformed():
+        return None
+    kernel = network_kernel(network, x)
+    return None if kernel is None else kernel.apply(network, x)
+
+
+def network_kernel(network: Sequence[CurveLayer], x: Tensor) -> NetworkKernel | None:
+    """The kernel that computes a whole network at inputs like x, or None."""
+    if _forced == "reference":
         return None
     for backend in reversed(_backends.values()):
         kernel = backend.network
         if kernel is not None and _forced in (None, backend.name) and kernel.refuses(network, x) is None:
-            return kernel.apply(network, x)
+            return kernel
     return None
 
 

@@ -68,10 +68,12 @@ def edge_sum(
     grid: Float[Tensor, "in points"],
     spec: EdgeSpec,
     h: Float[Tensor, "*b in"] | None = None,
+    bias: Float[Tensor, " out"] | None = None,
 ) -> Float[Tensor, "*b out"]:
-    r"""$\partial L/\partial g$: $y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$."""
+    r"""$\partial L/\partial g$: $y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj})$, plus $b_i$ if given."""
     phi = _weighted(design(x, grid, spec), h)
-    return phi.flatten(-2) @ coef.flatten(0, 1)
+    y = phi.flatten(-2) @ coef.flatten(0, 1)
+    return y if bias is None else y + bias.to(y.dtype)  # autocast leaves y in its low precision
 
 
 def edge_pull(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis
-from edgewise.kernels import CurveLayer, EdgeSpec, network_sum
+from edgewise.kernels import CurveLayer, network_sum
 from edgewise.nn.affine import Affine
 from edgewise.nn.linear import KANLinear
 from edgewise.nn.products import ProductNodes
@@ -127,17 +127,35 @@ class KAN(nn.Module):
         """The network as plain tensors; None where its layers are more than curves with a bias."""
         layers = []
         for layer in self.layers:
-            if not isinstance(layer, KANLinear) or layer.factored or len(layer.symbolic) or layer.bias is None:
+            part = layer.plain() if isinstance(layer, KANLinear) else None
+            if part is None:
                 return None
-            layers.append(CurveLayer(layer.curves(), layer.bias, layer.grid, EdgeSpec(layer.basis, layer.residual)))
+            layers.append(part)
         return layers
+
+    def unwatched_layers(self) -> list[CurveLayer] | None:
+        """`curve_layers` where these are all that a call of the network computes and nobody watches it, else None."""
+        watched = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
+        scaled = self.input_affine is not None or self.output_affine is not None
+        if watched or scaled or type(self).forward is not KAN.forward:
+            return None
+        return self._unwatched_layers()
 
     def _whole(self, x: Tensor) -> Tensor | None:
         """All layers in one native call, where that is possible and nobody watches the layers."""
-        if x.ndim == 0 or x.shape[-1] != self.in_features or any(map(_watched, self.layers)):
+        layers = self._unwatched_layers()
+        if layers is None or x.ndim == 0 or x.shape[-1] != len(layers[0].grid):
             return None
-        layers = self.curve_layers()
-        return None if layers is None else network_sum(layers, x)
+        return network_sum(layers, x)
+
+    def _unwatched_layers(self) -> list[CurveLayer] | None:
+        layers = []
+        for layer in self.layers:
+            part = None if _watched(layer) else layer.plain()
+            if part is None:
+                return None
+            layers.append(part)
+        return layers
 
     def _set(
         self,

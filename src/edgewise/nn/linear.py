@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
-from edgewise.kernels import EdgeSpec, edge_sums
+from edgewise.kernels import CurveLayer, EdgeSpec, edge_sums
 from edgewise.nn.symbolic import SymbolicEdges
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
@@ -162,11 +162,22 @@ class KANLinear(nn.Module):
         coef = self.coef if self.adapter is None else self.coef + self.adapter().to(self.coef.dtype)
         return coef if self._dense else torch.where(self.mask[:, None], coef, 0)
 
+    def plain(self) -> CurveLayer | None:
+        """The layer as plain tensors; None where it is more than curves with a bias."""
+        own = self._parameters  # looking a tensor up as an attribute takes as long as a small layer computes
+        coef, bias = own.get("coef"), own["bias"]
+        if coef is None or self.adapter is not None or not self._dense:
+            if self.factored:
+                return None
+            coef = self.curves()
+        if bias is None or self.symbolic.functions:
+            return None
+        grid: Any = self._buffers["grid"]
+        return CurveLayer(coef, bias, grid, EdgeSpec(self.basis, self.residual))
+
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
         y = self._sum(x)
-        if self.bias is not None:
-            y = y + self.bias.to(y.dtype)  # autocast leaves y in its low precision
         return y if len(self.symbolic) == 0 else self.symbolic.add_to(y, x)
 
     def edge_values(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
@@ -189,13 +200,16 @@ class KANLinear(nn.Module):
         return self.adapter is not None and self._dense and self.out_features >= FACTORED_FROM
 
     def _sum(self, x: Tensor) -> Tensor:
-        r"""The sum of the curves; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
+        r"""Curves and bias; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
         pair = self.adapter.pair() if self.adapter is not None and self.factored else None
         if pair is None:
-            return functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual)
+            return functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual, bias=self.bias)
         inner, outer = (part.to(self.coef.dtype) for part in pair)
         y, z = edge_sums(x, [self.coef, inner], self.grid, EdgeSpec(self.basis, self.residual))
-        return y + z @ outer
+        return self._biased(y + z @ outer)
+
+    def _biased(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias.to(y.dtype)  # autocast leaves y in its low precision
 
     def _check(self, x: Tensor) -> None:
         if x.ndim == 0 or x.shape[-1] != self.in_features:

@@ -91,4 +91,4 @@ class SlimKANLinear(KANLinear):
         if not self.factored:
             return super()._sum(x)
         inner = functional.edge_sum(x, self.factors.inner(), self.grid, self.basis, self.residual)
-        return inner @ self.factors.factor("target").T
+        return self._biased(inner @ self.factors.factor("target").T)

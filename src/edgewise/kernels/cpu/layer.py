@@ -6,6 +6,7 @@ import ctypes
 import functools
 import struct
 import weakref
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,9 +23,9 @@ MAX_DEGREE = 5
 MAX_ORDER = 3
 
 
-# The C struct LayerArgs of csrc/layer.h: x, h, coef, bias, g, y, pulled, outer, plan; batch, in, out; intervals,
-# degree, order, residual, chunk. Packing bytes takes a fifth of the time of ctypes fields.
-_ARGS = struct.Struct("@9P3q5i4x")
+# The C struct LayerArgs of csrc/layer.h: x, h, coef, bias, g, y, pulled, outer, bias_sum, plan; batch, in, out;
+# intervals, degree, order, residual, chunk. Packing bytes takes a fifth of the time of ctypes fields.
+_ARGS = struct.Struct("@10P3q5i4x")
 
 
 def refuses(spec: EdgeSpec, x: Tensor) -> str | None:  # noqa: PLR0911  (one reason per line reads best)
@@ -53,13 +54,13 @@ def _why_not() -> str | None:
 def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """`reference.edge_sum`, plus a bias per output where one is given."""
-    if not x.dtype == coef.dtype == grid.dtype:
-        y = reference.edge_sum(x, coef, grid, spec, h)
-        return y if bias is None else y + bias
-    x, h, coef = _dense(x), h if h is None else _dense(h), _dense(coef)
+    """`reference.edge_sum`."""
+    dtype = x.dtype
+    if not (coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
+        return reference.edge_sum(x, coef, grid, spec, h, bias)
+    x, coef = x.contiguous(), coef.contiguous()
     y = x.new_empty((*x.shape[:-1], coef.shape[-1]))
-    _call("sum", x, coef, grid, spec, h=h, bias=bias, y=y)
+    _call("sum", x, coef, grid, spec, h, bias=bias if bias is None else bias.contiguous(), y=y)
     return y
 
 
@@ -67,9 +68,9 @@ def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) 
     """`reference.edge_pull`."""
     if not g.dtype == x.dtype == coef.dtype == grid.dtype:
         return reference.edge_pull(g, x, coef, grid, spec)
-    g, x, coef = _dense(g), _dense(x), _dense(coef)
+    x, coef = x.contiguous(), coef.contiguous()
     pulled = torch.empty_like(x)
-    _call("gradients", x, coef, grid, spec, spec.order, g=g, pulled=pulled)
+    _call("gradients", x, coef, grid, spec, None, spec.order, g=g, pulled=pulled)
     return pulled
 
 
@@ -77,39 +78,66 @@ def edge_outer(g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | N
     """`reference.edge_outer`."""
     if not g.dtype == x.dtype == grid.dtype:
         return reference.edge_outer(g, x, grid, spec, h)
-    g, x, h = _dense(g), _dense(x), h if h is None else _dense(h)
+    x = x.contiguous()
     outer = x.new_empty((x.shape[-1], spec.size, g.shape[-1]))
-    _call("gradients", x, outer, grid, spec, spec.order, g=g, h=h, outer=outer)
+    _call("gradients", x, outer, grid, spec, h, spec.order, g=g, outer=outer)
     return outer
 
 
 def edge_gradients(
-    g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The gradients of `edge_sum` in x and coef, `h * edge_pull` of one order more and `edge_outer`, from one sort."""
-    if not g.dtype == x.dtype == coef.dtype == grid.dtype:
-        dx = reference.edge_pull(g, x, coef, grid, spec.differentiated())
-        return dx if h is None else dx * h, reference.edge_outer(g, x, grid, spec, h)
-    g, x, h, coef = _dense(g), _dense(x), h if h is None else _dense(h), _dense(coef)
-    dx, dc = torch.empty_like(x), torch.empty_like(coef)
-    _call("gradients", x, coef, grid, spec, spec.order + 1, g=g, h=h, pulled=dx, outer=dc)
-    return dx, dc
+    g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None,
+    needed: Sequence[bool] = (True, True), bias: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The gradients of `edge_sum` in x, coef and bias from one sort.
+
+    That is `h * edge_pull` of one order more, `edge_outer`, and the sum of g, each None where it is not `needed` (for
+    the bias: where none is given).
+    """
+    dtype = x.dtype
+    if not (g.dtype is coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
+        dx = reference.edge_pull(g, x, coef, grid, spec.differentiated()) if needed[0] else None
+        dc = reference.edge_outer(g, x, grid, spec, h) if needed[1] else None
+        db = None if bias is None else g.flatten(0, -2).sum(0).to(bias.dtype)
+        return dx if dx is None or h is None else dx * h, dc, db
+    x, coef = x.contiguous(), coef.contiguous()
+    dx = torch.empty_like(x) if needed[0] else None
+    dc = torch.empty_like(coef) if needed[1] else None
+    db = None if bias is None else torch.empty_like(bias)
+    _call("gradients", x, coef, grid, spec, h, spec.order + 1, g=g, pulled=dx, outer=dc, bias_sum=db)
+    return dx, dc, db
 
 
 def _call(
-    name: str, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, *rest: int, h: Tensor | None = None,
+    name: str, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None, *rest: int,
     bias: Tensor | None = None, g: Tensor | None = None, y: Tensor | None = None, pulled: Tensor | None = None,
-    outer: Tensor | None = None,
+    outer: Tensor | None = None, bias_sum: Tensor | None = None,
 ) -> None:  # fmt: skip
-    basis = spec.basis
-    assert isinstance(basis, BSpline)
-    features = x.shape[-1]
-    tensors = (x, h, coef, bias, g, y, pulled, outer, grid_plan(grid, basis))
+    """Call a native function; x and coef are dense."""
+    basis: Any = spec.basis
+    batch, features = x.numel(), x.shape[-1]
+    plan = grid_plan(grid, basis)
+    h, g = h if h is None else h.contiguous(), g if g is None else g.contiguous()
+    # Written out: a loop over the tensors takes as long as a native call on one sample.
     args = _ARGS.pack(
-        *(0 if t is None else t.data_ptr() for t in tensors),
-        x.numel() // features, features, coef.shape[-1],
-        basis.intervals, basis.degree, spec.order, RESIDUAL[spec.residual], 0,
-    )  # fmt: skip
+        x.data_ptr(),
+        0 if h is None else h.data_ptr(),
+        coef.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        0 if g is None else g.data_ptr(),
+        0 if y is None else y.data_ptr(),
+        0 if pulled is None else pulled.data_ptr(),
+        0 if outer is None else outer.data_ptr(),
+        0 if bias_sum is None else bias_sum.data_ptr(),
+        plan.data_ptr(),
+        batch // features,
+        features,
+        coef.shape[-1],
+        basis.intervals,
+        basis.degree,
+        spec.order,
+        RESIDUAL[spec.residual],
+        0,
+    )
     status = _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *rest)
     assert status == 0, f"native kernel {name} refused its arguments"
 
@@ -171,7 +199,3 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
         ctypes.c_void_p(plan.data_ptr()),
     )
     return plan
-
-
-def _dense(t: Tensor) -> Tensor:
-    return t.contiguous()

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from edgewise.bases import BSpline
 from edgewise.kernels import autograd
 from edgewise.kernels.cpu import layer as single, load
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
@@ -32,10 +31,10 @@ MAX_SIZE = 64
 Network = Sequence[CurveLayer]
 
 
-# The C structs NetworkLayer and NetworkArgs of csrc/network.h. Packing bytes takes a fifth of the time of ctypes.
-_LAYER = struct.Struct("@5P2q3i4x")
-_ARGS = struct.Struct("@P2q7P")
-_ADAM = struct.Struct("@4Pq5d")  # AdamArgs of csrc/adam.h
+# The C structs of csrc/network.h: NetworkArgs and, right behind it, a NetworkLayer per layer. Packing takes a fifth
+# of the time of ctypes.
+_ARGS, _LAYER = "@P2q7P", "5P2q3i4x"
+_ADAM, _ADAM_TENSOR = "@5dq", "4Pq"  # AdamArgs and, right behind it, AdamTensor of csrc/adam.h
 
 
 def refuses(network: Network, x: Tensor) -> str | None:
@@ -140,97 +139,92 @@ def parameters(network: Network) -> list[Tensor]:
     return [t for part in network for t in (part.coef, part.bias) if t is not None]
 
 
-class AdamState(NamedTuple):
-    """Flat parameters, their gradients, and Adam's two moments."""
+class Adam(NamedTuple):
+    """The settings of Adam; `weight_decay` is decoupled (AdamW), times lr."""
 
-    values: Tensor
-    gradients: Tensor
-    mean: Tensor
-    square: Tensor
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
 
 
 class TrainingSteps:
     """Full training steps in native code: forward, backward and Adam, for the mean squared error.
 
-    The parameters move into one flat tensor. `network` holds views of it and is trained in place; copy the values back
-    with `write_back`, which also restores the moments of nothing: the state of Adam stays here.
+    The tensors of the network, in the order of `parameters`, and the moments of Adam are changed in place.
 
     Args:
-        network: the layers to train; their tensors are left alone until `write_back`.
-        lr: learning rate.
-        betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
-        weight_decay: decoupled decay (AdamW) per step, times lr.
+        network: the layers to train.
+        moments: Adam's two running means per parameter tensor, dense; zeros by default.
+        done: the steps that the moments have seen.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
+    def __init__(self, network: Network, moments: Sequence[tuple[Tensor, Tensor]] | None = None, done: int = 0) -> None:
+        tensors = parameters(network)
         reason = refuses(network, network[0].coef)
+        if reason is None and not all(t.is_contiguous() for t in tensors):
+            reason = "a parameter is not contiguous"
         if reason is not None:
             raise ValueError(f"this network cannot be trained in native code: {reason}")
-        self._original = parameters(network)
-        flat = torch.cat([t.detach().flatten() for t in self._original])
-        self.state = AdamState(flat, *(torch.zeros_like(flat) for _ in range(3)))
-        self.network = _with_parameters(network, flat)
-        self._results = [(p.coef, p.bias) for p in _with_parameters(network, self.state.gradients)]
-        self.steps = 0
-        addresses = (t.data_ptr() for t in self.state)
-        self._adam = _ADAM.pack(*addresses, len(flat), lr, *betas, eps, weight_decay)
-        self._key, self._args = None, b""
-        self._layers, self._kept = _packed_layers(self.network, self._results)
-        self._loss = flat.new_empty(())
+        self.network, self.steps = network, done
+        self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
+        self._results = empty_gradients(network)
+        self._layers = _Layers(network, self._results)
+        slopes = (g for pair in self._results for g in pair if g is not None)
+        self._tensors = [
+            number
+            for p, g, (m, v) in zip(tensors, slopes, self.moments, strict=True)
+            for number in (p.data_ptr(), g.data_ptr(), m.data_ptr(), v.data_ptr(), p.numel())
+        ]
+        self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
+        self._loss = tensors[0].new_empty(())
+        self.least = torch.full_like(self._loss, torch.inf)
+        self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
 
-    def step(self, x: Tensor, target: Tensor) -> Tensor:
-        """One step of Adam on the mean squared error; returns that of before the step, in a tensor that is reused."""
-        x, target = _dense(x), _dense(target)
-        key = len(x), x.data_ptr(), target.data_ptr()
-        if key != self._key:  # the same whole batch again and again: pack it once
-            self._key, self._args = key, self._packed(*key)
-        self.steps += 1
-        step = _function("network_step", x.dtype)
-        step(_pool(), torch.get_num_threads(), self._args, self._adam, ctypes.c_int64(self.steps))
-        return self._loss
+    def run(self, x: Tensor, target: Tensor, adam: Adam = Adam(), steps: int = 1) -> Tensor:  # noqa: B008
+        """So many steps on these samples; returns the loss before each step.
 
-    def _packed(self, batch: int, x: int, target: int) -> bytes:
-        return _packed_args(self._layers, len(self.network), batch, x=x, target=target, loss=self._loss.data_ptr())
-
-    @torch.no_grad()
-    def write_back(self) -> None:
-        """Copy the trained values into the tensors that the network was made of."""
-        for t, value in zip(self._original, parameters(self.network), strict=True):
-            t.copy_(value)
+        Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes
+        the least loss so far and `best` the parameters that had it.
+        """
+        x, target = x.contiguous(), target.contiguous()
+        losses = x.new_empty(steps)
+        count = x.numel() // x.shape[-1]
+        args = self._layers.packed(count, x.data_ptr(), target=target.data_ptr(), loss=self._loss.data_ptr())
+        settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *self._tensors)
+        pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
+        numbers = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
+        call_steps = _function("network_steps", x.dtype)
+        call_steps.restype = ctypes.c_int64
+        done = call_steps(_pool(), torch.get_num_threads(), args, settings, *numbers, *pointers)
+        self.steps += done
+        return losses[: done + 1]
 
 
 class NetworkFunction(torch.autograd.Function):
-    """The network as one node of the graph: `apply(x, specs, *tensors)` with coef, bias, grid of every layer."""
+    """The network as one node of the graph: `apply(x, network, *parameters)` with coef and bias of every layer."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, specs: tuple[EdgeSpec, ...], *tensors: Tensor | None) -> Tensor:
-        ctx.specs = specs
+    def forward(ctx: Any, x: Tensor, network: Network, *tensors: Tensor | None) -> Tensor:
+        ctx.fixed = [(p.grid, p.spec) for p in network]
         ctx.save_for_backward(x, *tensors)
-        return forward(from_tensors(specs, tensors), x)
+        return forward(network, x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors
-        network = from_tensors(ctx.specs, tensors)
+        network = [CurveLayer(tensors[2 * n], tensors[2 * n + 1], *fixed) for n, fixed in enumerate(ctx.fixed)]
         if torch.is_grad_enabled():  # somebody will differentiate what this returns
             return _differentiable_gradients(ctx, network, x, g)
         dx, results = gradients(network, x, g, need_dx=ctx.needs_input_grad[0])
-        return dx, None, *(t for dcoef, dbias in results for t in (dcoef, dbias, None))
+        return dx, None, *(t for pair in results for t in pair)
 
 
 def apply(network: Network, x: Tensor) -> Tensor:
     """The outputs of the network, differentiable to any order in x and in every coef and bias."""
     if not torch.is_grad_enabled():
         return forward(network, x)
-    return NetworkFunction.apply(x, tuple(p.spec for p in network), *(t for p in network for t in p[:3]))
+    return NetworkFunction.apply(x, network, *(t for p in network for t in p[:2]))
 
 
 def _differentiable_gradients(ctx: Any, network: Network, x: Tensor, g: Tensor) -> tuple[Any, ...]:
@@ -239,7 +233,7 @@ def _differentiable_gradients(ctx: Any, network: Network, x: Tensor, g: Tensor) 
     for part in network:
         y = autograd.edge_sum(single, y, part.coef, part.grid, part.spec)
         y = y if part.bias is None else y + part.bias
-    inputs = [x, None, *(t for part in network for t in part[:3])]
+    inputs = [x, None, *(t for part in network for t in part[:2])]
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
     found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
@@ -251,45 +245,50 @@ def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[Curv
     return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
 
 
-def _with_parameters(network: Network, flat: Tensor) -> list[CurveLayer]:
-    """The same layers with their parameters as consecutive views of `flat`."""
-    views = iter(flat.split([t.numel() for t in parameters(network)]))
-    return [
-        p._replace(coef=next(views).view(p.coef.shape), bias=None if p.bias is None else next(views)) for p in network
-    ]
-
-
 def empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
     """Room for the gradients of every (coef, bias)."""
     return [
-        (torch.empty(p.coef.shape, dtype=p.coef.dtype), None if p.bias is None else torch.empty_like(p.bias))
-        for p in network
+        (p.coef.new_empty(p.coef.shape), None if p.bias is None else p.bias.new_empty(p.bias.shape)) for p in network
     ]
 
 
-def _packed_layers(
-    network: Network, results: Sequence[tuple[Tensor, Tensor | None]] | None
-) -> tuple[ctypes.Array, list[Tensor]]:
-    """The layers as C structs, and the tensors that must outlive them."""
-    kept, packed = [], ctypes.create_string_buffer(_LAYER.size * len(network))
-    for n, (coef, bias, grid, spec) in enumerate(network):
-        basis = spec.basis
-        assert isinstance(basis, BSpline)
-        coef, plan = coef.contiguous(), single.grid_plan(grid, basis)
-        kept += [coef, plan]
-        features, _, out = coef.shape
-        dcoef, dbias = (None, None) if results is None else results[n]
-        tensors = (plan, coef, bias, dcoef, dbias)
-        numbers = features, out, basis.intervals, basis.degree, single.RESIDUAL[spec.residual]
-        _LAYER.pack_into(packed, n * _LAYER.size, *(0 if t is None else t.data_ptr() for t in tensors), *numbers)
-    return packed, kept
+class _Layers:
+    """The layers as C structs; keeps alive what they point to."""
+
+    def __init__(self, network: Network, results: Sequence[tuple[Tensor, Tensor | None]] | None) -> None:
+        self._format = _struct(len(network))
+        self._kept, self._values = [], []
+        for n, (coef, bias, grid, spec) in enumerate(network):
+            basis: Any = spec.basis
+            coef, plan = coef.contiguous(), single.grid_plan(grid, basis)
+            dcoef, dbias = (None, None) if results is None else results[n]
+            self._kept += [coef, plan]
+            features, _, out = coef.shape
+            self._values += [
+                plan.data_ptr(),
+                coef.data_ptr(),
+                0 if bias is None else bias.data_ptr(),
+                0 if dcoef is None else dcoef.data_ptr(),
+                0 if dbias is None else dbias.data_ptr(),
+                features,
+                out,
+                basis.intervals,
+                basis.degree,
+                single.RESIDUAL[spec.residual],
+            ]
+
+    def packed(
+        self, batch: int, x: int, *, g: int = 0, target: int = 0, y: int = 0, dx: int = 0, loss: int = 0,
+        jacobian: int = 0,
+    ) -> bytes:  # fmt: skip
+        """The arguments of a native call: addresses of the tensors, then the layers."""
+        count = len(self._kept) // 2
+        return self._format.pack(0, count, batch, x, g, target, y, dx, loss, jacobian, *self._values)
 
 
-def _packed_args(
-    layers: ctypes.Array, count: int, batch: int, *, x: int, g: int = 0, target: int = 0, y: int = 0, dx: int = 0,
-    loss: int = 0, jacobian: int = 0,
-) -> bytes:  # fmt: skip
-    return _ARGS.pack(ctypes.addressof(layers), count, batch, x, g, target, y, dx, loss, jacobian)
+@functools.cache
+def _struct(layers: int) -> struct.Struct:
+    return struct.Struct(_ARGS + layers * _LAYER)
 
 
 def call(
@@ -301,12 +300,10 @@ def call(
     **tensors: Tensor | None,
 ) -> int:
     """Call a native function on a network; `more` are further packed structs."""
-    layers, kept = _packed_layers(network, results)
+    layers = _Layers(network, results)
     pointers = {key: t.data_ptr() for key, t in tensors.items() if t is not None}
-    args = _packed_args(layers, len(network), x.numel() // x.shape[-1], x=x.data_ptr(), **pointers)
-    status = _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *more)
-    del kept
-    return status
+    args = layers.packed(x.numel() // x.shape[-1], x.data_ptr(), **pointers)
+    return _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *more)
 
 
 @functools.cache

@@ -74,7 +74,10 @@ def edge_gradients_op(
     intervals: int, degree: int, clamped: bool, residual: str, order: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Both gradients of `edge_sum` as one op."""
-    return layer.edge_gradients(g, x, coef, grid, _spec(intervals, degree, clamped, residual, order), h)
+    dx, dc, _ = layer.edge_gradients(g, x, coef, grid, _spec(intervals, degree, clamped, residual, order), h)
+    assert dx is not None
+    assert dc is not None
+    return dx, dc
 
 
 @edge_gradients_op.register_fake
@@ -110,8 +113,11 @@ class CompiledOps:
     """What dispatch calls while torch compiles or exports."""
 
     @staticmethod
-    def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
-        return edge_sum_op(x, coef, h, grid, *_settings(spec))
+    def edge_sum(
+        x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        y = edge_sum_op(x, coef, h, grid, *_settings(spec))
+        return y if bias is None else y + bias
 
     @staticmethod
     def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:

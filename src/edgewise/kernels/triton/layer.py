@@ -34,7 +34,9 @@ def _missing() -> str | None:
     return None if importlib.util.find_spec("triton") else "triton is not installed"
 
 
-def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
+def edge_sum(
+    x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
     """`reference.edge_sum`."""
     w, s = _local(x, grid, spec, h)
     batch, features, out = len(s), s.shape[1], coef.shape[-1]
@@ -42,7 +44,7 @@ def edge_sum(x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | 
     if y.numel():
         blocks = (_blocks(batch, BLOCK_B), _blocks(out, BLOCK_O))
         _launch("sum_kernel", blocks, spec, w, s, coef.contiguous(), y, batch, features, out, coef.shape[1])
-    return y
+    return y if bias is None else y.add_(bias)
 
 
 def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:

@@ -1,20 +1,9 @@
 // The curves of a small layer with one sample per lane: intervals, basis functions and their derivatives for a vector of
 // inputs, and the values of every edge from them.
 #pragma once
-#include "local.h"
-#include "lookup.h"
+#include "sort.h"
 
 namespace ew {
-
-// The interval of every lane; 0 for a NaN.
-template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
-  VI<T> s{};
-  if (plan.intervals <= 32)
-    for (int e = 1; e < plan.intervals; ++e) s -= x >= splat<T>(plan.t[e]);
-  else
-    for (int l = 0; l < lanes<T>; ++l) s[l] = plan.interval(x[l], plan.cell(x[l]));
-  return s;
-}
 
 // rows[order][b] = the residual function at x_b, differentiated: a loop of its own, because the chain of an exponential
 // and a division is long and only many independent ones hide it.
@@ -29,6 +18,7 @@ template <class T, int orders> void residual_rows(const T* x, int count, Residua
 }
 
 // The degree + 1 functions that do not vanish at x and the residual function, each with `orders` derivatives from 0 on.
+// Where plan.shared is not null, the functions are those with uniform knots.
 template <class T, int degree, int orders> struct LocalCurves {
   VI<T> interval;
   V<T> basis[orders][degree + 1], residual[orders];
@@ -42,29 +32,33 @@ template <class T, int degree, int orders> struct LocalCurves {
     const V<T> inverse = lookup<T>(plan.inverse, intervals, interval);
     const V<T> u = (inside - lookup<T>(plan.t, intervals, interval)) * inverse;
     const VI<T> within = beyond == 0;
+    const auto evaluate = [&](const auto& coefficient) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-    for (int m = 0; m <= degree; ++m) {
-      V<T> c[degree + 1];
+      for (int m = 0; m <= degree; ++m) {
+        V<T> c[degree + 1];
 #pragma GCC unroll 8
-      for (int p = 0; p <= degree; ++p) c[p] = lookup<T>(plan.by_power + (m * (degree + 1) + p) * intervals, intervals, interval);
-      V<T> scale = splat<T>(1), y[orders < 2 ? 2 : orders];
+        for (int p = 0; p <= degree; ++p) c[p] = coefficient(m * (degree + 1) + p);
+        V<T> scale = splat<T>(1), y[orders < 2 ? 2 : orders];
 #pragma GCC unroll 8
-      for (int order = 0; order < (orders < 2 ? 2 : orders); ++order) {
-        V<T> value{};
+        for (int order = 0; order < (orders < 2 ? 2 : orders); ++order) {
+          V<T> value{};
 #pragma GCC unroll 8
-        for (int p = degree; p >= order; --p) {
-          T factor = 1;
-          for (int q = 0; q < order; ++q) factor *= T(p - q);
-          value = p == degree ? factor * c[p] : value * u + factor * c[p];
+          for (int p = degree; p >= order; --p) {
+            T factor = 1;
+            for (int q = 0; q < order; ++q) factor *= T(p - q);
+            value = p == degree ? factor * c[p] : value * u + factor * c[p];
+          }
+          y[order] = value * scale;
+          scale *= inverse;
         }
-        y[order] = value * scale;
-        scale *= inverse;
-      }
-      basis[0][m] = y[0] + beyond * y[1] + bad;
-      if constexpr (orders > 1) basis[1][m] = y[1] + bad;
+        basis[0][m] = y[0] + beyond * y[1] + bad;
+        if constexpr (orders > 1) basis[1][m] = y[1] + bad;
 #pragma GCC unroll 8
-      for (int order = 2; order < orders; ++order) basis[order][m] = (within ? y[order] : V<T>{}) + bad;
-    }
+        for (int order = 2; order < orders; ++order) basis[order][m] = (within ? y[order] : V<T>{}) + bad;
+      }
+    };
+    if (plan.shared) evaluate([&](int place) { return splat<T>(plan.shared[place]); });
+    else evaluate([&](int place) { return lookup<T>(plan.by_power + place * intervals, intervals, interval); });
 #pragma GCC unroll 8
     for (int order = 0; order < orders; ++order) residual[order] = load(residuals + order * stride) + bad;
   }

@@ -19,7 +19,7 @@ template <class T> struct JetArgs {
 };
 
 template <class T> struct Jets {
-  static constexpr int L = lanes<T>, vectors = Network<T>::vectors, chunk = Network<T>::chunk, half = vectors / 2;
+  static constexpr int L = lanes<T>, vectors = Network<T>::vectors, chunk = Network<T>::chunk;
   static constexpr int max_sums = 8;
   const Network<T>& net;
   const JetArgs<T>& jet;
@@ -37,7 +37,7 @@ template <class T> struct Jets {
       int64_t widest = 1, largest = 1;
       for (int64_t l = 0; l < jets.net.a.count; ++l) {
         const NetworkLayer<T>& layer = jets.net.a.layers[l];
-        const int64_t count = layer.in * layer.out * Network<T>::padded_size(layer);
+        const int64_t count = layer.in * layer.out * layer.rows() * L;
         widest = std::max({widest, layer.in, layer.out}), largest = std::max(largest, layer.size() + 1);
         inputs.push_back(buffer<T>(jets.channels * layer.in * chunk));
         sums.push_back(buffer<T>(count)), bias_sums.push_back(buffer<T>(layer.out));
@@ -65,12 +65,12 @@ template <class T> struct Jets {
 
   template <int degree> void layer_forward(int64_t l, State& state, T* y) const {
     const NetworkLayer<T>& layer = net.a.layers[l];
-    const int64_t size = layer.size(), in = layer.in, out = layer.out;
+    const int64_t size = layer.size(), padded = Network<T>::padded_size(layer), in = layer.in, out = layer.out;
     const T* x = state.inputs[l].get();
     for (int64_t i = 0; i < out; ++i) std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
     std::fill_n(y + out * chunk, (R + M) * out * chunk, T(0));
     for (int64_t j = 0; j < in; ++j) {
-      const auto plan = Plan<T>::at(layer.plan, j, layer.intervals, degree);
+      const auto plan = net.template plan<degree>(l, j);
       alignas(64) T residuals[3 * chunk];
       residual_rows<T, 3>(x + j * chunk, chunk, Residual(layer.residual), residuals, chunk);
       squares(x, in, j, state.t.get());
@@ -78,7 +78,7 @@ template <class T> struct Jets {
         const LocalCurves<T, degree, 3> local(load(x + j * chunk + b), plan, residuals + b, chunk);
         for (int64_t i = 0; i < out; ++i) {
           V<T> phi[3];
-          local.edge(net.coef[l].get() + (j * out + i) * (size + 1), int(size), phi);
+          local.edge(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
           T* to = y + i * chunk + b;
           store(to, load(to) + phi[0]);
           for (int64_t r = 0; r < R; ++r) {
@@ -127,10 +127,11 @@ template <class T> struct Jets {
   // From the slopes at the outputs in state.g to those at the inputs, in state.g again.
   template <int degree> void layer_backward(int64_t l, State& state) const {
     const NetworkLayer<T>& layer = net.a.layers[l];
-    const int64_t size = layer.size(), in = layer.in, out = layer.out, stride = (size + 1) * chunk, used = layer.rows();
+    const int64_t size = layer.size(), padded = Network<T>::padded_size(layer), in = layer.in, out = layer.out;
+    const int64_t stride = (size + 1) * chunk, rows = layer.rows();
     const T *x = state.inputs[l].get(), *g = state.g.get();
     T *h = state.h.get(), *t = state.t.get(), *dense = state.dense.get();
-    alignas(64) T partial[L * L] = {}, residuals[4 * chunk], alpha_beta_gamma[3 * chunk];
+    alignas(64) T residuals[4 * chunk], alpha_beta_gamma[3 * chunk];
     for (int64_t i = 0; i < out; ++i) {
       V<T> total{};
       for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
@@ -138,7 +139,7 @@ template <class T> struct Jets {
     }
     std::fill_n(h, channels * in * chunk, T(0));
     for (int64_t j = 0; j < in; ++j) {
-      const auto plan = Plan<T>::at(layer.plan, j, layer.intervals, degree);
+      const auto plan = net.template plan<degree>(l, j);
       residual_rows<T, 4>(x + j * chunk, chunk, Residual(layer.residual), residuals, chunk);
       squares(x, in, j, t);
       for (int b = 0; b < chunk; b += L) {
@@ -148,7 +149,7 @@ template <class T> struct Jets {
         V<T> x_slope{}, curved[max_sums] = {};  // curved: sum_i Q_mi phi''
         for (int64_t i = 0; i < out; ++i) {
           V<T> phi[4];
-          local.edge(net.coef[l].get() + (j * out + i) * (size + 1), int(size), phi);
+          local.edge(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
           V<T> beta{}, gamma{};
           for (int64_t r = 0; r < R; ++r) {
             const V<T> slope = load(g + ((1 + r) * out + i) * chunk + b);
@@ -188,25 +189,9 @@ template <class T> struct Jets {
           store(alpha_beta_gamma + chunk + b, beta);
           store(alpha_beta_gamma + 2 * chunk + b, gamma);
         }
-        T* sums = state.sums[l].get() + (j * out + i) * Network<T>::padded_size(layer);
-        for (int64_t k0 = 0; k0 < used; k0 += L) {
-          for (int first = 0; first < vectors; first += half) {
-            V<T> factor[3][half];
-            for (int order = 0; order < 3; ++order)
-              for (int v = 0; v < half; ++v) factor[order][v] = load(alpha_beta_gamma + order * chunk + (first + v) * L);
-            for (int64_t k = k0; k < std::min(used, k0 + L); ++k) {
-              V<T> total[3] = {};
-#pragma GCC unroll 4
-              for (int v = 0; v < half; ++v)
-                for (int order = 0; order < 3; ++order)
-                  total[order] += factor[order][v] * load(dense + order * stride + k * chunk + (first + v) * L);
-              const V<T> sum = total[0] + total[1] + total[2];
-              T* row = partial + (k - k0) * L;
-              store(row, first ? load(row) + sum : sum);
-            }
-          }
-          store(sums + k0, load(sums + k0) + sums_of<T>(partial));
-        }
+        T* sums = state.sums[l].get() + (j * out + i) * rows * L;
+        for (int order = 0; order < 3; ++order)
+          Network<T>::template add_products<1>(alpha_beta_gamma + order * chunk, dense + order * stride, rows, sums);
       }
     }
     std::swap(state.g, state.h);
@@ -250,7 +235,7 @@ template <class T> struct Jets {
     for (int64_t l = 0; l < net.a.count; ++l) {
       std::vector<const T*> sums, bias_sums;
       for (const auto& state : states) sums.push_back(state->sums[l].get()), bias_sums.push_back(state->bias_sums[l].get());
-      Network<T>::collect(net.a.layers[l], sums, bias_sums);
+      net.collect(l, sums, bias_sums);
     }
   }
 };

@@ -9,10 +9,10 @@
 
 namespace ew {
 
-// All arrays are dense and row major: x, h (batch, in); coef (in, rows, out); y, g (batch, out).
+// All arrays are dense and row major: x, h (batch, in); coef (in, rows, out); bias (out); y, g (batch, out).
 template <class T> struct LayerArgs {
   const T *x, *h, *coef, *bias, *g;
-  T *y, *pulled, *outer;
+  T *y, *pulled, *outer, *bias_sum;
   const char* plan;
   int64_t batch, in, out;
   int intervals, degree, order, residual;
@@ -40,11 +40,14 @@ template <class T, int degree, bool residual> struct Layer {
     return int(std::max<int64_t>(1, std::min(samples, wanted)));
   }
 
+  // Too little work to wake another thread for.
+  bool few() const { return a.batch * a.in * a.out < (1 << 14); }
+
   // The local problems of a block of inputs on one chunk of samples.
   struct Block {
     int64_t stride, row_sets, inputs;
-    Buffer<T> x, h, values, pulled, edges;
-    Buffer<int32_t> start, offset, interval, outside;
+    Buffer<T> x, h, values, pulled, unsorted;
+    Buffer<int32_t> start, offset, interval;
     std::vector<Column<T>> columns;
 
     Block(const Layer& layer, int chunk, int row_sets, int64_t in) : row_sets(row_sets) {
@@ -56,9 +59,9 @@ template <class T, int degree, bool residual> struct Layer {
       values = buffer<T>(inputs * rows * row_sets * stride);
       x = buffer<T>(inputs * stride), pulled = buffer<T>(inputs * stride);
       if (layer.a.h) h = buffer<T>(inputs * stride);
-      edges = buffer<T>(inputs * IntervalFinder<T>::rows(layer.a.intervals));
+      unsorted = buffer<T>((layer.a.h ? 2 : 1) * L * stride);
       start = buffer<int32_t>(inputs * starts), offset = buffer<int32_t>(inputs * stride);
-      interval = buffer<int32_t>(inputs * chunk), outside = buffer<int32_t>(inputs);
+      interval = buffer<int32_t>(stride);
       for (int64_t j = 0; j < inputs; ++j)
         columns.push_back({0, start.get() + j * starts, offset.get() + j * stride, x.get() + j * stride,
                            h ? h.get() + j * stride : nullptr, false});
@@ -68,9 +71,9 @@ template <class T, int degree, bool residual> struct Layer {
 
     // Sorts the inputs [j0, j1) of samples [b0, b1).
     void sort(const LayerArgs<T>& a, int64_t j0, int64_t j1, int64_t b0, int64_t b1, int width) {
-      const IntervalFinder<T> finder{a.plan, a.intervals, degree, j0, j1 - j0, edges.get(), outside.get()};
-      const int64_t corner = b0 * a.in + j0;
-      sort_columns<T>(a.x + corner, a.h ? a.h + corner : nullptr, a.in, int(b1 - b0), width, finder, interval.get(), columns.data());
+      const T* h = a.h ? a.h + b0 * a.in : nullptr;
+      sort_columns<T>(a.x + b0 * a.in, h, a.in, j0, j1 - j0, int(b1 - b0), width, a.plan, a.intervals, degree, unsorted.get(), stride,
+                      interval.get(), columns.data());
     }
     void evaluate(const LayerArgs<T>& a, int64_t j0, int64_t j1, int order, int set) {
       for (int64_t j = 0; j < j1 - j0; ++j) {
@@ -112,7 +115,7 @@ template <class T, int degree, bool residual> struct Layer {
     if (ragged) copy = padded_copy(coef, threads), coef = copy.get();
     // Threads share the outputs when every one gets a whole tile block (then each reads its part of the coefficients
     // only), else the samples.
-    const int64_t n = threads.count;
+    const int64_t n = few() ? 1 : threads.count;
     const bool by_output = tile_blocks % n == 0 && (tile_blocks >= 2 * n || a.batch < 64 * n);
     threads.run(n, [&](int64_t task) {
       if (by_output) sum_part(coef, 0, a.batch, part(tile_blocks, task, n), part(tile_blocks, task + 1, n));
@@ -158,14 +161,14 @@ template <class T, int degree, bool residual> struct Layer {
 
   // ---- the gradients: pulled with the derivative of order + shift, outer with order -----------------------------------
 
-  // Either result may be null. Threads share the inputs; with fewer inputs than threads they share the samples too, and
-  // the parts of the outer gradient are added in a fixed order.
+  // Any result may be null; bias_sum is the sum of g over the samples. Threads share the inputs; with fewer inputs than
+  // threads they share the samples too, and the parts of the outer gradient are added in a fixed order.
   void gradients(const Threads& threads, int pull_order) const {
     Buffer<T> copy, own_outer;
     const T* coef = a.coef;
     if (ragged && a.pulled) copy = padded_copy(coef, threads), coef = copy.get();
-    const int64_t inputs = std::max<int64_t>(1, std::min<int64_t>(a.in, threads.count));
-    const int64_t groups = std::max<int64_t>(1, std::min<int64_t>(threads.count / inputs, a.batch / 64));
+    const int64_t inputs = few() ? 1 : std::max<int64_t>(1, std::min<int64_t>(a.in, threads.count));
+    const int64_t groups = few() ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads.count / inputs, a.batch / 64));
     const int64_t size = a.in * coef_rows * padded;
     if (a.outer && (ragged || groups > 1)) own_outer = buffer<T>(size * groups);
     threads.run(inputs * groups, [&](int64_t task) {
@@ -173,6 +176,8 @@ template <class T, int degree, bool residual> struct Layer {
       T* outer = !a.outer ? nullptr : own_outer ? own_outer.get() + size * group : a.outer;
       gradients_part(coef, outer, pull_order, part(a.batch, group, groups), part(a.batch, group + 1, groups),
                      part(a.in, i, inputs), part(a.in, i + 1, inputs));
+      const int64_t n = inputs * groups;
+      if (a.bias_sum) sum_samples(part(vectors, task, n) * L, std::min(a.out, part(vectors, task + 1, n) * L));
     });
     if (!own_outer) return;
     threads.run(threads.count, [&](int64_t task) {
@@ -183,6 +188,27 @@ template <class T, int degree, bool residual> struct Layer {
           a.outer[r * a.out + i] = total;
         }
     });
+  }
+
+  // bias_sum[o0, o1) = sum_b g[b][o0, o1), in parts, so that a long batch does not drown its last samples
+  void sum_samples(int64_t o0, int64_t o1) const {
+    constexpr int wide = 4 * L, run = 256;
+    for (int64_t o = o0; o < o1; o += wide) {
+      const int64_t here = std::min<int64_t>(wide, o1 - o);
+      T total[wide] = {};
+      for (int64_t b0 = 0; b0 < a.batch; b0 += run) {
+        T sums[wide] = {};
+        for (int64_t b = b0; b < std::min(a.batch, b0 + run); ++b) {
+          const T* g = a.g + b * a.out + o;
+          if (here == wide)
+            for (int i = 0; i < wide; ++i) sums[i] += g[i];
+          else
+            for (int i = 0; i < here; ++i) sums[i] += g[i];
+        }
+        for (int i = 0; i < wide; ++i) total[i] += sums[i];
+      }
+      std::copy_n(total, here, a.bias_sum + o);
+    }
   }
 
   void gradients_part(const T* coef, T* outer, int pull_order, int64_t b0, int64_t b1, int64_t in0, int64_t in1) const {

@@ -24,7 +24,7 @@ template <class T> struct NetworkLayer {
 };
 
 template <class T> struct NetworkArgs {
-  const NetworkLayer<T>* layers;
+  const NetworkLayer<T>* layers;  // null: right behind this struct
   int64_t count, batch;
   const T *x, *g, *target;  // (batch, first in), (batch, last out) twice
   T *y, *dx, *loss, *jacobian;
@@ -33,22 +33,65 @@ template <class T> struct NetworkArgs {
 template <class T> struct Network {
   static constexpr int L = lanes<T>, vectors = 8, chunk = vectors * L;  // samples that go through the layers together
 
-  const NetworkArgs<T>& a;
-  std::vector<Buffer<T>> coef;  // per layer (in, out, size + 1): the look-ups want an edge's coefficients together
+  NetworkArgs<T> a;
+  std::vector<Buffer<T>> coef;  // per layer (in, out, padded size): the look-ups want an edge's coefficients together
 
-  explicit Network(const NetworkArgs<T>& args) : a(args) {
+  std::vector<char> even;  // per layer: coefficients and gradients are those of B-splines with uniform knots (see Plan::mix)
+
+  // `exact`: every layer keeps its own B-splines.
+  explicit Network(const NetworkArgs<T>& args, bool exact = false) : a(args) {
+    if (!a.layers) a.layers = (const NetworkLayer<T>*)(&args + 1);
     for (int64_t l = 0; l < a.count; ++l) {
       const NetworkLayer<T>& layer = a.layers[l];
       const int64_t size = layer.size(), rows = layer.rows();
-      Buffer<T> to = buffer<T>(layer.in * layer.out * (size + 1) + 2 * L);
+      const int64_t padded = padded_size(layer);
+      Buffer<T> to = buffer<T>(layer.in * layer.out * padded + 2 * L);
+      bool all = !exact;
+      for (int64_t j = 0; j < layer.in; ++j) all &= Plan<T>::at(layer.plan, j, layer.intervals, layer.degree).even();
+      even.push_back(all);
       for (int64_t j = 0; j < layer.in; ++j)
         for (int64_t i = 0; i < layer.out; ++i) {
-          T* edge = to.get() + (j * layer.out + i) * (size + 1);
+          T* edge = to.get() + (j * layer.out + i) * padded;
           edge[size] = 0;
           for (int64_t k = 0; k < rows; ++k) edge[k] = layer.coef[(j * rows + k) * layer.out + i];
+          if (all) mix(Plan<T>::at(layer.plan, j, layer.intervals, layer.degree), edge);
         }
       coef.push_back(std::move(to));
     }
+  }
+
+  // Calls body(k) for the coefficients that mixing changes: those whose B-splines feel the ends of the grid.
+  template <class Body> static void at_the_ends(const Plan<T>& plan, const Body& body) {
+    const int size = plan.intervals + plan.degree;
+    for (int k = 0; k < plan.degree - 1; ++k) body(k);
+    for (int k = std::max(plan.degree - 1, plan.intervals + 1); k < size; ++k) body(k);
+  }
+  // From the coefficients of an edge to those of B-splines with uniform knots.
+  static void mix(const Plan<T>& plan, T* edge) {
+    T changed[2 * max_degree];
+    int n = 0, m = 0;
+    at_the_ends(plan, [&](int k) {
+      T total = 0;
+      for (int q = 0; q <= plan.degree; ++q) total += plan.mix[k * (plan.degree + 1) + q] * edge[plan.window(k) + q];
+      changed[n++] = total;
+    });
+    at_the_ends(plan, [&](int k) { edge[k] = changed[m++]; });
+  }
+  // The transpose: from gradients in those coefficients to gradients in the own.
+  static void unmix(const Plan<T>& plan, T* edge) {
+    T mixed[2 * max_degree];
+    int n = 0, m = 0;
+    at_the_ends(plan, [&](int k) { mixed[n++] = edge[k], edge[k] = 0; });
+    at_the_ends(plan, [&](int k) {
+      for (int q = 0; q <= plan.degree; ++q) edge[plan.window(k) + q] += plan.mix[k * (plan.degree + 1) + q] * mixed[m];
+      ++m;
+    });
+  }
+  // The plan of an input; what `even` says decides about its functions.
+  template <int degree> Plan<T> plan(int64_t l, int64_t j) const {
+    auto p = Plan<T>::at(a.layers[l].plan, j, a.layers[l].intervals, degree);
+    if (!even[l]) p.shared = nullptr;
+    return p;
   }
 
   static int64_t padded_size(const NetworkLayer<T>& layer) { return (layer.size() + L) / L * L; }
@@ -60,7 +103,7 @@ template <class T> struct Network {
     Buffer<T> slope;  // [in][out][chunk]: derivative of every edge at its input
     Buffer<T> basis;  // [in][degree + 2][chunk]: local basis functions, then the residual function
     Buffer<typename IntegerOf<T>::type> interval;  // [in][chunk]
-    Buffer<T> sums;   // [in][out][size + 1, padded]: gradients of the coefficients
+    Buffer<T> sums;   // [in][out][rows][L]: gradients of the coefficients, a vector of partial sums each
     Buffer<T> bias_sums;  // [out]
   };
   struct State {
@@ -81,8 +124,8 @@ template <class T> struct Network {
           s.slope = buffer<T>(edges * chunk);
           s.basis = buffer<T>(layer.in * (layer.degree + 2) * chunk);
           s.interval = buffer<typename IntegerOf<T>::type>(layer.in * chunk);
-          s.sums = buffer<T>(edges * padded_size(layer)), s.bias_sums = buffer<T>(layer.out);
-          std::fill_n(s.sums.get(), edges * padded_size(layer), T(0));
+          s.sums = buffer<T>(edges * layer.rows() * L), s.bias_sums = buffer<T>(layer.out);
+          std::fill_n(s.sums.get(), edges * layer.rows() * L, T(0));
           std::fill_n(s.bias_sums.get(), layer.out, T(0));
         }
         layers.push_back(std::move(s));
@@ -95,13 +138,15 @@ template <class T> struct Network {
   // ---- forward -------------------------------------------------------------------------------------------------------
 
   template <int degree, bool backward>
-  void layer_forward(const NetworkLayer<T>& layer, const T* coef, LayerState& state, T* y) const {
+  void layer_forward(int64_t l, LayerState& state, T* y) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    const T* coef = this->coef[l].get();
     constexpr int orders = backward ? 2 : 1;
-    const int64_t size = layer.size();
+    const int64_t size = layer.size(), padded = padded_size(layer);
     for (int64_t i = 0; i < layer.out; ++i)
       std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
     for (int64_t j = 0; j < layer.in; ++j) {
-      const auto plan = Plan<T>::at(layer.plan, j, layer.intervals, degree);
+      const auto plan = this->template plan<degree>(l, j);
       const T* x = state.x.get() + j * chunk;
       alignas(64) T residuals[orders * chunk];
       residual_rows<T, orders>(x, chunk, Residual(layer.residual), residuals, chunk);
@@ -115,7 +160,7 @@ template <class T> struct Network {
         }
         for (int64_t i = 0; i < layer.out; ++i) {
           V<T> phi[orders];
-          local.edge(coef + (j * layer.out + i) * (size + 1), int(size), phi);
+          local.edge(coef + (j * layer.out + i) * padded, int(size), phi);
           store(y + i * chunk + b, load(y + i * chunk + b) + phi[0]);
           if constexpr (backward) store(state.slope.get() + (j * layer.out + i) * chunk + b, phi[1]);
         }
@@ -131,7 +176,7 @@ template <class T> struct Network {
     for (int64_t l = 0; l < a.count; ++l) {
       T* y = l + 1 < a.count ? state.layers[l + 1].x.get() : state.y.get();
       with_degree(a.layers[l].degree, [&](auto degree) {
-        layer_forward<degree, backward>(a.layers[l], coef[l].get(), state.layers[l], y);
+        layer_forward<degree, backward>(l, state.layers[l], y);
       });
     }
   }
@@ -159,14 +204,31 @@ template <class T> struct Network {
     }
   }
 
+  // sums[i][k] += sum_b g[i][b] dense[k][b], a vector of partial sums each, for `outputs` rows of g
+  template <int outputs> static void add_products(const T* g, const T* dense, int64_t rows, T* sums) {
+    int64_t k = 0;
+    for (; k + 4 <= rows; k += 4) add_tile<outputs, 4>(g, dense + k * chunk, rows, sums + k * L);
+    for (; k < rows; ++k) add_tile<outputs, 1>(g, dense + k * chunk, rows, sums + k * L);
+  }
+  template <int outputs, int height> static void add_tile(const T* g, const T* dense, int64_t rows, T* sums) {
+    V<T> total[outputs][height] = {};
+    for (int b = 0; b < chunk; b += L)
+      for (int i = 0; i < outputs; ++i)
+        for (int k = 0; k < height; ++k) total[i][k] += load(g + i * chunk + b) * load(dense + k * chunk + b);
+    for (int i = 0; i < outputs; ++i)
+      for (int k = 0; k < height; ++k) {
+        T* to = sums + (i * rows + k) * L;
+        store(to, load(to) + total[i][k]);
+      }
+  }
+
   // From state.g, the gradient of the outputs [last out][chunk]; leaves the gradient of the inputs in state.g.
   void backward(State& state, bool need_dx) const {
     for (int64_t l = a.count - 1; l >= 0; --l) {
       const NetworkLayer<T>& layer = a.layers[l];
       LayerState& kept = state.layers[l];
       const T* g = state.g.get();
-      const int64_t used = layer.rows();
-      alignas(64) T partial[L * L] = {};
+      const int64_t rows = layer.rows();
       for (int64_t i = 0; i < layer.out; ++i) {
         V<T> total{};
         for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
@@ -174,24 +236,11 @@ template <class T> struct Network {
       }
       for (int64_t j = 0; j < layer.in; ++j) {
         with_degree(layer.degree, [&](auto degree) { spread<degree>(layer, kept, j, state.dense.get()); });
-        for (int64_t i = 0; i < layer.out; ++i) {
-          V<T> slopes[vectors];
-          for (int v = 0; v < vectors; ++v) slopes[v] = load(g + i * chunk + v * L);
-          T* sums = kept.sums.get() + (j * layer.out + i) * padded_size(layer);
-          for (int64_t k0 = 0; k0 < used; k0 += L) {
-            for (int64_t k = k0; k < std::min(used, k0 + L); ++k) {
-              const T* row = state.dense.get() + k * chunk;
-              V<T> even{}, odd{};
-#pragma GCC unroll 8
-              for (int v = 0; v < vectors; v += 2) {
-                even += slopes[v] * load(row + v * L);
-                odd += slopes[v + 1] * load(row + (v + 1) * L);
-              }
-              store(partial + (k - k0) * L, even + odd);
-            }
-            store(sums + k0, load(sums + k0) + sums_of<T>(partial));
-          }
-        }
+        constexpr int wide = registers == 32 ? 4 : 2;
+        T* sums = kept.sums.get() + j * layer.out * rows * L;
+        int64_t i = 0;
+        for (; i + wide <= layer.out; i += wide) add_products<wide>(g + i * chunk, state.dense.get(), rows, sums + i * rows * L);
+        for (; i < layer.out; ++i) add_products<1>(g + i * chunk, state.dense.get(), rows, sums + i * rows * L);
         if (l > 0 || need_dx)
           for (int b = 0; b < chunk; b += L) {
             V<T> total{};
@@ -253,7 +302,7 @@ template <class T> struct Network {
     for (int64_t l = 0; l < a.count; ++l) {
       std::vector<const T*> sums, bias_sums;
       for (const auto& state : states) sums.push_back(state->layers[l].sums.get()), bias_sums.push_back(state->layers[l].bias_sums.get());
-      collect(a.layers[l], sums, bias_sums);
+      collect(l, sums, bias_sums);
     }
   }
 
@@ -278,16 +327,21 @@ template <class T> struct Network {
   }
 
   // Adds the parts of the threads, in a fixed order.
-  static void collect(const NetworkLayer<T>& layer, const std::vector<const T*>& sums, const std::vector<const T*>& bias_sums) {
+  void collect(int64_t l, const std::vector<const T*>& sums, const std::vector<const T*>& bias_sums) const {
+    const NetworkLayer<T>& layer = a.layers[l];
     const int64_t rows = layer.rows();
+    const Buffer<T> total = buffer<T>(rows + L);
     if (layer.dcoef)
       for (int64_t j = 0; j < layer.in; ++j)
-        for (int64_t k = 0; k < rows; ++k)
-          for (int64_t i = 0; i < layer.out; ++i) {
-            T total = 0;
-            for (const T* part : sums) total += part[(j * layer.out + i) * padded_size(layer) + k];
-            layer.dcoef[(j * rows + k) * layer.out + i] = total;
+        for (int64_t i = 0; i < layer.out; ++i) {
+          for (int64_t k = 0; k < rows; ++k) {
+            V<T> lanes_of{};
+            for (const T* part : sums) lanes_of += load(part + ((j * layer.out + i) * rows + k) * L);
+            total[k] = sum_lanes<T>(lanes_of);
           }
+          if (even[l]) unmix(Plan<T>::at(layer.plan, j, layer.intervals, layer.degree), total.get());
+          for (int64_t k = 0; k < rows; ++k) layer.dcoef[(j * rows + k) * layer.out + i] = total[k];
+        }
     if (layer.dbias)
       for (int64_t i = 0; i < layer.out; ++i) {
         T total = 0;
