@@ -1,7 +1,7 @@
 """A vision transformer whose feed-forward blocks are layers of curves.
 
-The layout is that of Dosovitskiy et al., arXiv 2010.11929, with the mean of the tokens in the place of a class token; with
-grouped rational units it is the Kolmogorov-Arnold transformer of Yang, Wang, arXiv 2409.10594.
+The layout is that of Dosovitskiy et al., arXiv 2010.11929, with the mean of the tokens in the place of a class token;
+with grouped rational units it is the Kolmogorov-Arnold transformer of Yang, Wang, arXiv 2409.10594.
 """
 
 from __future__ import annotations

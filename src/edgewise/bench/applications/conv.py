@@ -77,7 +77,7 @@ def networks(data: pictures.Split, parameters: int = PARAMETERS) -> list[race.En
 def convnet(
     channels: int, classes: int, width: int, basis: Basis | None, generator: torch.Generator | None = None
 ) -> nn.Sequential:
-    """Three convolutions, of curves or followed by ReLU, with strides 2, 2, 1; the mean of the pixels; a linear head."""
+    """Three convolutions, of curves or followed by ReLU, strides 2, 2, 1; the mean of the pixels; a linear head."""
     widths = [channels, width, round(1.5 * width), 2 * width]
     layers: list[nn.Module] = []
     for n, stride in enumerate((2, 2, 1)):
