@@ -27,12 +27,15 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
         "continual": _study("applications.continual"),
+        "conv": _study("applications.conv"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
+        "segmentation": _study("applications.segmentation"),
         "symbolic": _study_with_options("symbolic"),
         "tabular": _study("applications.tabular"),
+        "vit": _study("applications.vit"),
     },
 }
 """What `edgewise bench` and `edgewise reproduce` can run, by name; some studies take options, as words."""

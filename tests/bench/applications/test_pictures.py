@@ -1,0 +1,76 @@
+"""The studies of pictures run from data to table on tiny data, and their networks learn."""
+
+import pytest
+import torch
+from zoo import rng
+
+from edgewise.bench.applications import conv, pictures, race, segmentation, vit
+from edgewise.data.images import Images, Tissues
+
+
+@pytest.fixture(scope="module")
+def stripes() -> pictures.Split:
+    """Two classes: horizontal and vertical stripes with noise."""
+    labels = torch.arange(240) % 2
+    rows = torch.arange(16)[:, None].expand(16, 16) // 2 % 2
+    images = torch.where(labels.bool()[:, None, None], rows, rows.T)[:, None] * 120
+    images = images + torch.randint(0, 60, images.shape, generator=rng())
+    parts = images[:160].byte(), labels[:160], images[160:].byte(), labels[160:]
+    return pictures.split(Images(*parts, ("down", "across")))
+
+
+def head() -> Tissues:
+    """A ball with a bright core."""
+    axes = [torch.linspace(-1, 1, n) for n in (197, 233, 140)]
+    radius = sum(a**2 for a in torch.meshgrid(*axes, indexing="ij")) ** 0.5
+    labels = (radius < 0.8).long() + (radius < 0.5).long()
+    return Tissues(labels / 2.0, labels)
+
+
+def test_convolutions_of_curves_learn_as_well_as_others(stripes, monkeypatch) -> None:
+    monkeypatch.setattr(conv, "RATES", (0.02,))
+    rows, times = conv.study(stripes, steps=30, seeds=1, parameters=1500, rounds=3)
+    assert [row["name"] for row in rows] == ["CNN", "curves", "curves"]
+    assert abs(rows[1]["parameters"] / rows[0]["parameters"] - 1) < 0.15
+    assert min(row["mean"] for row in rows[:2]) > 90
+    assert times["ratio"] > 0
+
+
+def test_transformers_learn(stripes, monkeypatch) -> None:
+    monkeypatch.setattr(vit, "RATES", (0.005,))
+    rows, _ = vit.study(stripes, steps=30, seeds=1, features=16, rounds=3)
+    sizes = [row["parameters"] for row in rows]
+    assert max(sizes) < 1.1 * min(sizes)
+    assert min(row["mean"] for row in rows if row["budget"] == "steps") > 90
+
+
+def test_tissues_are_found(monkeypatch) -> None:
+    monkeypatch.setattr(segmentation, "SIZE", (32, 32))
+    monkeypatch.setattr(segmentation, "RATES", (0.02,))
+    train, test = (segmentation.slices(head(), range(start, start + 5), start) for start in (28, 36))
+    assert train.images.shape == (5, 1, 32, 32)
+    _, rows, _ = segmentation.study(train, test, steps=25, seeds=1, scale=0.5, rounds=3)
+    assert {row["name"] for row in rows} == {entry.name for entry in segmentation.networks()}
+    assert rows[1]["mean"] > 0.6
+
+
+def test_equal_sizes() -> None:
+    unet, u_kan, perceptrons, linear = (race.numel(entry.build(0)) for entry in segmentation.networks())
+    assert abs(u_kan / unet - 1) < 0.1
+    assert abs(perceptrons / u_kan - 1) < 0.01
+    assert linear < 0.8 * u_kan
+
+
+def test_the_measures() -> None:
+    truth = torch.tensor([[0, 1, 1, 2]])
+    assert segmentation.mean_iou(torch.tensor([[0, 1, 2, 2]]), truth) == pytest.approx(0.5)
+    table = pictures.confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+    assert table.tolist() == [[1, 1], [0, 1]]
+
+
+def test_pictures_are_drawn(stripes, tmp_path) -> None:
+    pictures.draw_confusions({"net": torch.tensor([[3, 1], [0, 4]])}, stripes.classes, tmp_path / "a" / "confusion.png")
+    data = segmentation.slices(head(), range(30, 34), 0)
+    segmentation.draw_masks({"truth": data.labels}, data, tmp_path / "masks.png")
+    assert (tmp_path / "a" / "confusion.png").stat().st_size > 5000
+    assert (tmp_path / "masks.png").stat().st_size > 5000
