@@ -27,6 +27,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
         "continual": _study("applications.continual"),
+        "forecast": _study_with_options("applications.forecast"),
+        "gpt": _study_with_options("applications.gpt"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
