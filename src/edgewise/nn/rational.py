@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from edgewise.kernels import transformed
+from edgewise.kernels.autograd import transformed
 
 Start = Literal["identity", "silu", "gelu"]
 
