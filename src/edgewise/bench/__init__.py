@@ -28,6 +28,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "reproduce": {
         "continual": _study("applications.continual"),
         "conv": _study("applications.conv"),
+        "forecast": _study_with_options("applications.forecast"),
+        "gpt": _study_with_options("applications.gpt"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),

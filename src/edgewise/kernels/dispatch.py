@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from edgewise.kernels import autograd, reference
+from edgewise.kernels import autograd, reference, splines
 from edgewise.kernels.autograd import Kernel
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
@@ -81,19 +81,25 @@ def select(spec: EdgeSpec, x: Tensor) -> Backend | None:
     if _forced == "reference":
         return None
     if _forced is not None:
-        reason = _backends[_forced].refuses(spec, x)
+        reason = _refusal(_backends[_forced], spec, x)
         if reason is not None:
             raise ValueError(f"backend {_forced!r} was asked for and cannot be used: {reason}")
         return _backends[_forced]
     for backend in reversed(_backends.values()):
-        if backend.refuses(spec, x) is None:
+        if _refusal(backend, spec, x) is None:
             return backend
     return None
 
 
 def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
     """For every backend, newest first, why it would not be used; None where it would."""
-    return {b.name: b.refuses(spec, x) for b in reversed(_backends.values())}
+    return {b.name: _refusal(b, spec, x) for b in reversed(_backends.values())}
+
+
+def _refusal(backend: Backend, spec: EdgeSpec, x: Tensor) -> Refusal:
+    """Why the backend serves neither the functions nor splines that span the same curves."""
+    reason, twin = backend.refuses(spec, x), splines.as_splines(spec)
+    return reason if reason is None or twin is None else backend.refuses(twin, x)
 
 
 def edge_sum(
@@ -103,6 +109,9 @@ def edge_sum(
     backend = select(spec, x)
     if backend is None:
         return reference.edge_sum(x, coef, grid, spec, h, bias)
+    twin = splines.as_splines(spec)
+    if twin is not None and backend.refuses(spec, x) is not None:
+        coef, spec = splines.spline_coefficients(coef, spec), twin
     if torch.compiler.is_compiling():
         return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h, bias))
     return _as_autocast(autograd.edge_sum(backend.kernel, x, coef, grid, spec, h, bias))

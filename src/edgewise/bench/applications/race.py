@@ -51,12 +51,14 @@ class Task:
         score: a trained model to its held-out measure.
         measure: the name and unit of that measure, for the table.
         higher_is_better: the direction of the measure.
+        keep: a trained model to what else of it belongs into the results, a JSON value: a second measure, a sample.
     """
 
     loss: Callable[[nn.Module, torch.Generator], Tensor]
     score: Callable[[nn.Module], float]
     measure: str
     higher_is_better: bool
+    keep: Callable[[nn.Module], Any] | None = None
 
 
 def race(
@@ -140,8 +142,10 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     model.eval()
     with torch.no_grad():
         value = task.score(model)
+        kept = None if task.keep is None else task.keep(model)
     log.info("%s, seed %d: %s %.4g, %.1f s", entry.name, seed, task.measure, value, seconds)
-    return {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
+    run = {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
+    return run if task.keep is None else {**run, "kept": kept}
 
 
 def _paced(entry: Entry, task: Task, seed: int, steps: int, run: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -164,6 +168,7 @@ def _row(entry: Entry, task: Task, budget: str, runs: Sequence[Mapping[str, Any]
         "steps": [run["steps"] for run in runs],
         "memory_mib": max(run["memory_mib"] for run in runs),
         "lr": entry.lr,
+        **({"kept": [run["kept"] for run in runs]} if task.keep is not None else {}),
     }
 
 
