@@ -1,6 +1,7 @@
 r"""Learning where the data are: the least change of a layer's curves that explains new samples.
 
-A layer is linear in its coefficients, $f(x) = \Phi(x)\,c + g(x)$ with $g$ the residual functions and the bias. New samples (x, y) ask for the change of least norm among those that minimise
+A layer is linear in its coefficients, $f(x) = \Phi(x)\,c + g(x)$ with $g$ the residual functions and the bias. New
+samples (x, y) ask for the change of least norm among those that minimise
 
 $$ |y - f(x) - \Phi(x)\,\delta|^2 + |R\,\delta|^2, \qquad R^T R = \sum_{\text{earlier}} \Phi^T \Phi. $$
 

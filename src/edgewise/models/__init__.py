@@ -1,0 +1,1 @@
+"""Whole networks for common tasks, one readable file each."""
