@@ -8,6 +8,8 @@ $$ C = \sum_i T_i\,(1 - e^{-\sigma_i \delta_i})\,c_i, \qquad T_i = e^{-\sum_{j<i
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -51,10 +53,7 @@ class KANNeRF(Pretrained):
         self.features = KANLinear(3, sums + arity * products, basis, residual="identity", generator=generator)
         self.product = ProductNodes(sums, (arity,) * products)
         self.mix = nn.Sequential(
-            *(
-                KANLinear(i, o, mixing, grid_range=(-2, 2), generator=generator)
-                for i, o in zip(last[:-1], last[1:], strict=True)
-            )
+            *(KANLinear(i, o, mixing, grid_range=(-2, 2), generator=generator) for i, o in itertools.pairwise(last))
         )
 
     def forward(self, points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 4"]:
@@ -74,7 +73,7 @@ class MLPNeRF(Pretrained):
         self.octaves = octaves
         inputs = 3 + 6 * octaves
         widths = [inputs, width, width, width]
-        hidden = [m for i, o in zip(widths[:-1], widths[1:], strict=True) for m in (nn.Linear(i, o), nn.ReLU())]
+        hidden = [m for i, o in itertools.pairwise(widths) for m in (nn.Linear(i, o), nn.ReLU())]
         self.network = nn.Sequential(*hidden, nn.Linear(width, 4))
 
     def forward(self, points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 4"]:
