@@ -17,12 +17,12 @@ import edgewise as ew
 
 
 def data() -> tuple[Tensor, Tensor]:
-    x = torch.rand(512, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x = torch.rand(512, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
     return x, (3 * x[:, :1]).sin() * x[:, 1:]
 
 
 def network() -> ew.KAN:
-    return ew.KAN([2, 8, 1], generator=torch.Generator().manual_seed(1))
+    return ew.KAN([2, 8, 1], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def train(model: nn.Module, steps: int, rank: int = 0, world: int = 1, batch: int = 64) -> list[float]:
