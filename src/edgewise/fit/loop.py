@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.fit.average import Average
 from edgewise.fit.callbacks import Callback, EarlyStopping, State
 from edgewise.fit.checkpoint import Checkpoint
 from edgewise.fit.data import Batch, Source
@@ -59,6 +60,13 @@ class Run:
     seed: int = 0
     seconds: float = math.inf
     notes: tuple[str, ...] = ()
+    accumulate: int = 1
+    precision: torch.dtype | None = None
+    ema: float | None = None
+
+    def average(self, model: nn.Module) -> Average | None:
+        """What follows the model, where that was asked for."""
+        return None if self.ema is None else Average(model, self.ema)
 
 
 def named_optimizer(name: str, lr: float | None) -> tuple[Factory, int]:
@@ -77,8 +85,9 @@ def train(run: Run, progress: Progress) -> FitResult:
     start = time.monotonic()
     with torch.random.fork_rng(devices=_devices(run.model)):
         torch.manual_seed(run.seed)
-        at = _resumed(run) or _Position(run.model, run.factory(run.model.parameters()))
+        at = _resumed(run) or _Position(run.model, run.factory(run.model.parameters()), average=run.average(run.model))
         stopped = _go(run, at, progress, start)
+        at.model.load_state_dict(at.shown.state_dict())
         restored = _restore(run, at, stopped)
         report: dict[str, Any] = {
             "optimizer": run.name,
@@ -113,6 +122,12 @@ class _Position:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     burst: int = 8
+    average: Average | None = None
+
+    @property
+    def shown(self) -> nn.Module:
+        """The model that is judged and returned: the average where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def keep(self, value: float, step: int, state: dict[str, Tensor]) -> None:
         """Remember the state if its value is the best so far."""
@@ -127,14 +142,14 @@ def _go(run: Run, at: _Position, progress: Progress, start: float) -> str:
         while at.step < run.steps:
             _refine_if_due(run, at)
             state, before = _snapshot(at.model), at.step
-            native = None if run.penalties else native_steps(at.model, at.optimizer, run.loss)
+            native = native_steps(at.model, at.optimizer, run.loss) if _native_may_serve(run) else None
             if native is None or not _burst(run, at, native):
                 record = _epoch(run, at, native)
                 if not math.isfinite(record["loss"]):
                     return "diverged"
                 if run.held_out is not None:
-                    record["validation"] = _evaluate(at.model, run.held_out, run.loss)
-                    at.keep(record["validation"], at.step, _snapshot(at.model))
+                    record["validation"] = _evaluate(at.shown, run.held_out, run.loss)
+                    at.keep(record["validation"], at.step, _snapshot(at.shown))
                 else:
                     at.keep(record["loss"] + record.get("penalty", 0.0), before, state)
                 at.history.append(record)
@@ -172,6 +187,11 @@ def _restore(run: Run, at: _Position, stopped: str) -> bool:
         at.model = _structure(run, at.best_level)
     at.model.load_state_dict(at.best_state)
     return True
+
+
+def _native_may_serve(run: Run) -> bool:
+    """Whether a step is nothing but loss, gradient and optimiser, as the native steps are."""
+    return not run.penalties and run.accumulate == 1 and run.precision is None and run.ema is None
 
 
 def _burst(run: Run, at: _Position, native: NativeSteps) -> bool:
@@ -230,21 +250,46 @@ def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> 
 
     def closure() -> Tensor:
         at.optimizer.zero_grad()
-        if run.penalties:
-            seen = trace(at.model, x)
-            loss = run.loss(seen.output, y, weights)
-            penalty = torch.stack([p(at.model, seen) for p in run.penalties]).sum()
-            total = loss + penalty
-        else:
-            loss = total = run.loss(at.model(x), y, weights)
-            penalty = loss.new_zeros(())
+        terms = [_backward(run, at.model, part, share) for part, share in _parts(batch, run.accumulate)]
+        loss, penalty = (torch.stack(values).sum() for values in zip(*terms, strict=True))
         if not first:
             first.append((loss.item(), penalty.item()))
-        total.backward()
-        return total
+        return loss + penalty
 
     at.optimizer.step(closure)  # pyright: ignore[reportCallIssue, reportArgumentType] torch's stub asks for a float
+    if at.average is not None:
+        at.average.follow_(at.model)
     return first[0]
+
+
+def _backward(run: Run, model: nn.Module, batch: Batch, share: float) -> tuple[Tensor, Tensor]:
+    """Add the gradient of a part of a batch; its share of the loss and of the penalty."""
+    x, y, weights = batch
+    with torch.autocast(x.device.type, run.precision, enabled=run.precision is not None):
+        if run.penalties:
+            seen = trace(model, x)
+            loss = run.loss(seen.output, y, weights)
+            penalty = torch.stack([p(model, seen) for p in run.penalties]).sum()
+        else:
+            loss = run.loss(model(x), y, weights)
+            penalty = loss.new_zeros(())
+    loss, penalty = share * loss, share * penalty
+    (loss + penalty).backward()
+    return loss.detach(), penalty.detach()
+
+
+def _parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
+    """A batch in `count` parts of about equal size, each with its share of the batch's weight."""
+    x, y, weights = batch
+    if count == 1:
+        return [(batch, 1.0)]
+    rows = torch.arange(len(x), device=x.device).chunk(count)
+    whole = float(len(x)) if weights is None else float(weights.sum())
+    parts: list[tuple[Batch, float]] = []
+    for r in rows:
+        w = None if weights is None else weights[r]
+        parts.append(((x[r], y[r], w), (float(len(r)) if w is None else float(w.sum())) / whole))
+    return [(part, share) for part, share in parts if share > 0]
 
 
 @torch.no_grad()
@@ -266,6 +311,7 @@ def _refine_if_due(run: Run, at: _Position) -> None:
         at.level = len(due)
         at.model = refined(at.model, due[-1])
         at.optimizer = run.factory(at.model.parameters())
+        at.average = run.average(at.model)
 
 
 def _structure(run: Run, level: int) -> nn.Module:
@@ -279,6 +325,7 @@ def _stored(run: Run, at: _Position) -> dict[str, Any]:
         "settings": _settings(run),
         "model": at.model.state_dict(),
         "optimizer": at.optimizer.state_dict(),
+        "average": None if at.average is None else at.average.state_dict(),
         "rng": torch.get_rng_state(),
         "best": at.best_state,
         "position": {name: getattr(at, name) for name in _NUMBERS},
@@ -299,7 +346,10 @@ def _resumed(run: Run) -> _Position | None:
     optimizer.load_state_dict(stored["optimizer"])
     torch.set_rng_state(stored["rng"])
     _log.info("fit: resumed at step %d", stored["position"]["step"])
-    return _Position(model, optimizer, best_state=stored["best"], **stored["position"])
+    average = run.average(model)
+    if average is not None:
+        average.load_state_dict(stored["average"])
+    return _Position(model, optimizer, best_state=stored["best"], average=average, **stored["position"])
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -313,6 +363,9 @@ def _settings(run: Run) -> dict[str, Any]:
         "batch_size": run.train.batch_size,
         "samples": None if samples is None else len(samples),
         "refine": dict(run.refine),
+        "accumulate": run.accumulate,
+        "precision": str(run.precision),
+        "ema": run.ema,
     }
 
 

@@ -53,6 +53,9 @@ def fit(
     degrees: Sequence[int] = (3, 5, 7),
     widths: str | None = None,
     smoothing: bool | None = None,
+    accumulate: int = 1,
+    precision: torch.dtype | None = None,
+    ema: float | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> FitResult:
@@ -84,6 +87,9 @@ def fit(
         widths: "auto" searches over shapes as well, of which the model gives inputs, outputs and basis; see
             `FitResult.front`.
         smoothing: True or False to force it; by default "auto" lets the error held out decide.
+        accumulate: parts that every batch is computed in, one after the other; the step is the same, in less memory.
+        precision: `torch.bfloat16` computes in mixed precision (autocast); numbers and optimiser keep theirs.
+        ema: decay of a running mean of the numbers, such as 0.999; the mean is what is validated and returned.
         seed: seeds all randomness of the run.
         progress: show a progress display on standard error.
 
@@ -95,7 +101,8 @@ def fit(
         raise ValueError(f"widths must be None or 'auto', got {widths!r}; give other widths to the model")
     notes: list[str] = []
     if optimizer in ("auto", "lm"):
-        obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
+        first_order = accumulate != 1 or precision is not None or ema is not None
+        obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint, first_order)
         if obstacle is None:
             given = optimizer == "lm"
             recipe = Recipe(
@@ -162,6 +169,9 @@ def fit(
         seed=seed,
         seconds=math.inf if seconds is None else seconds,
         notes=tuple(notes),
+        accumulate=_parts(accumulate, penalties),
+        precision=precision,
+        ema=ema,
     )
     with Progress(progress) as display:
         return train(run, display)
@@ -221,6 +231,7 @@ def _obstacle(
     refine: Mapping[int, int] | None,
     batch_size: int | None,
     checkpoint: Any,
+    first_order: bool,
 ) -> str | None:
     """Why the recipe of a KAN does not serve; None where it does."""
     if not isinstance(model, KAN):
@@ -268,6 +279,7 @@ def _common_obstacles(
         f"the curvature of the loss {loss.name!r} is not known": loss.slope is None or loss.factor is None,
         "penalties are functions of any kind": bool(penalties),
         "a schedule of refinements was given": bool(refine),
+        "accumulation, mixed precision and averages belong to torch's optimisers": first_order,
         "the data come in batches": batch_size is not None or not isinstance(data, tuple | list | Mapping),
         "a checkpoint was asked for": checkpoint is not None,
         "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
@@ -281,6 +293,14 @@ def _determined(model: nn.Module, data: Any) -> bool:
     """
     x = data[0] if isinstance(data, tuple | list) else data.get("x", data.get("train_input"))
     return isinstance(model, KAN) and x is not None and trained_numel(model) < len(x)
+
+
+def _parts(accumulate: int, penalties: Sequence[Penalty]) -> int:
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+    if accumulate > 1 and penalties:
+        raise ValueError("penalties look at a whole batch and cannot be accumulated; leave one of the two out")
+    return accumulate
 
 
 def _factory(optimizer: str | Factory, lr: float | None) -> tuple[Factory, str, int]:

