@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
+        "anderson": _study_with_options("anderson"),
         "symbolic": _study_with_options("symbolic"),
         "tabular": _study("applications.tabular"),
     },
