@@ -26,12 +26,12 @@ def _study_with_options(module: str) -> Callable[..., None]:
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
+        "anderson": _study_with_options("anderson"),
         "continual": _study("applications.continual"),
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
         "pde": _study("pde"),
-        "anderson": _study_with_options("anderson"),
         "symbolic": _study_with_options("symbolic"),
         "tabular": _study("applications.tabular"),
     },

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import eigh, toeplitz
 
 Array = np.ndarray
@@ -62,7 +62,7 @@ class States:
     parameters: Float[Array, "states parameters"]
     energy: Float[Array, " states"]
     dimension: Float[Array, " states"]
-    chain: Float[Array, " states"]
+    chain: Int[Array, " states"]
 
     @property
     def extended(self) -> Array:
