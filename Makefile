@@ -5,7 +5,7 @@
 PYTHON   ?= python3
 PIP_ARGS ?=
 JOBS     ?= 2
-EXTRAS   := dev,viz,sklearn,cli
+EXTRAS   := dev,viz,sklearn,cli,pykan
 BIN      := .venv/bin
 READY    := .venv/.ready
 TESTS    := .venv/.ready-tests

@@ -130,6 +130,46 @@ def test_noise_alone_is_refused():
         _ = found.formula
 
 
+@pytest.mark.parametrize("high", [0.5, 8.0])
+def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
+    """A narrow range makes imitations good: they may be laws up to their error, not exact ones."""
+    from scipy import special
+
+    x = samples(400, (0, high))
+    found = discover(x, special.j0(x[:, 0]), max_seconds=4)
+    assert not found.exact, found
+
+
+def test_an_auxiliary_variable_shortens_the_way():
+    x = samples(400, (1, 3), (1, 2), (3, 5), (1, 2))
+    y = x[:, 3] * np.log(3 * x[:, 0] / (x[:, 1] + x[:, 2] ** 2) + 1)
+    given = {"names": ["a", "b", "c", "d"], "max_seconds": 20}
+    found = discover(x, y, auxiliary=["a / (b + c**2)"], **given)
+    assert found.exact, found
+    np.testing.assert_allclose(found.formula(x)[:, 0], y, rtol=1e-9)
+    with pytest.raises(ValueError, match="not an expression of a, b, c, d"):
+        discover(x, y, auxiliary=["q + 1"], **given)
+
+
+def test_a_broken_user_function_is_named():
+    def broken(u):
+        raise RuntimeError("no")
+
+    library = ew.DEFAULT_LIBRARY | ew.SymbolicFn("mine", broken, sympy.Function("mine"))
+    x = samples(50, (0, 1))
+    with pytest.raises(ValueError, match="'mine' fails"):
+        discover(x, x[:, 0] ** 2, library=library)
+
+
+def test_constant_columns_do_not_matter():
+    x = np.c_[samples(200, (1, 3)), np.full(200, 2.0)]
+    found = discover(x, x[:, 0] ** 2)
+    assert found.exact
+    assert str(found.formula) == "y = x1**2"
+    nothing = discover(np.ones((50, 1)), np.arange(50.0))
+    assert nothing.law is None
+
+
 def test_bad_tables_get_clear_answers():
     x = samples(50, (0, 1), (0, 1))
     with pytest.raises(ValueError, match="y is constant"):
@@ -176,10 +216,10 @@ def test_the_equations_of_the_kan_paper_are_its_functions():
 
 
 def test_equations_can_be_sampled():
-    from edgewise.data.feynman import EQUATIONS
+    from edgewise.data.feynman import EQUATIONS, TUTORIALS
 
     assert len(EQUATIONS) == 120
-    for equation in EQUATIONS.values():
+    for equation in (*EQUATIONS.values(), *TUTORIALS.values()):
         assert equation.expression.free_symbols == set(equation.variables), equation
         x, y = equation.sample(200, torch.Generator().manual_seed(0))
         low, high = torch.tensor(list(equation.ranges.values())).T

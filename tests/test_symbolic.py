@@ -313,6 +313,16 @@ def test_snap_recovers_the_exact_constants(law, noise):
     assert sympy.simplify(found - exact(a, b)) == 0
 
 
+def test_snap_at_the_end_of_a_domain_keeps_the_numbers():
+    from edgewise.symbolic.constants import snap
+
+    a = sympy.Symbol("a", real=True)
+    x = torch.linspace(0, 1, 50)[:, None]
+    law = sympy.Float(2, 17) * sympy.sqrt(sympy.Float(1, 17) * a)  # infinite slope at a = 0
+    (found,) = snap([law], (a,), x, 2 * x.sqrt())
+    np.testing.assert_allclose([float(found.subs(a, v)) for v in (0, 0.25, 1)], [0, 1, 2], rtol=1e-9)
+
+
 def test_snap_leaves_a_number_without_a_name():
     from edgewise.symbolic.constants import snap
 

@@ -27,6 +27,7 @@ from edgewise.nn import (
     explain as explain,
 )
 from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
+from edgewise.pykan import from_pykan as from_pykan
 from edgewise.surgery import (
     adapt_grid_ as adapt_grid_,
     change_basis as change_basis,

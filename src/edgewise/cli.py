@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | explain | predict | solve`, and the seats of `bench | reproduce`."""
+"""The command line: `edgewise fit | discover | explain | predict | solve`, and the seats of `bench | reproduce`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 try:
     import tyro
@@ -22,6 +22,9 @@ except ImportError as error:
 
 from tyro.conf import Positional
 
+if TYPE_CHECKING:
+    from edgewise.symbolic import Discovery
+
 STAGES = 6
 """How many stages `edgewise.job.run` announces."""
 
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     commands: dict[str, Callable[..., Any]] = {
         "fit": fit,
+        "discover": discover,
         "explain": explain,
         "predict": predict,
         "solve": solve,
@@ -103,6 +107,56 @@ def fit(
         result = run(table, settings, folder, force=force, stage=display.stage, tell=display.tell)
     _print_summary(result.metrics)
     _output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def discover(
+    table: Positional[str],
+    /,
+    target: str,
+    units: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    missing: Literal["error", "drop"] = "error",
+    seconds: float = 60.0,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """From a table to a law: an exact formula with its evidence, or the reason why there is none.
+
+    Args:
+        table: A CSV or Parquet file, or the name of a shipped table (knots).
+        target: The column that the law is for.
+        units: COLUMN=UNIT pairs for the target and every column, such as F=N r=m/s^2 k=1; only laws with fitting
+            dimensions are then returned.
+        names: The names of the columns of a CSV without a header line.
+        inputs: The columns to use; all but the target by default.
+        exclude: Columns to leave out.
+        missing: Refuse rows with empty or infinite cells, or drop them.
+        seconds: Begin nothing new after this time.
+        seed: Seed of all randomness.
+        out: A JSON file to write the law and its alternatives to.
+    """
+    from edgewise.job.law import discovered
+    from edgewise.job.rundir import write_text
+
+    with _errors().status(f"looking for a law of {escape(target)} ..."):
+        found, notes = discovered(
+            table,
+            target,
+            units=_pairs(units) if units else None,
+            names=names,
+            inputs=inputs,
+            exclude=exclude,
+            missing=missing,
+            seconds=seconds,
+            seed=seed,
+        )
+    for note in notes:
+        _errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    _print_law(found)
+    if out is not None:
+        write_text(out, json.dumps(found.to_json(), indent=1) + "\n")
 
 
 def explain(run: Positional[Path], /) -> None:
@@ -354,6 +408,40 @@ def _print_solution(record: dict[str, Any]) -> None:
         console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
     if "relative_error" in record:
         console.print(f"relative L2 error against the reference: {record['relative_error']:.1e}", highlight=False)
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """The texts NAME=VALUE as a mapping."""
+    pairs = dict(text.split("=", 1) for text in given if "=" in text)
+    wrong = [text for text in given if "=" not in text]
+    if wrong:
+        raise _UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
+    return pairs
+
+
+def _print_law(found: Discovery) -> None:
+    """The law, how sure it is, and the front of error against length."""
+    console = _output()
+    if found.law is None:
+        console.print("\n[bold]no law[/]")
+    else:
+        console.print(f"\n[bold]{escape(str(found.formula))}[/]", highlight=False, soft_wrap=True)
+    style = "green" if found.exact else "yellow"
+    console.print(f"[{style}]{escape(found.reason)}[/]\n", highlight=False, soft_wrap=True)
+    if found.alternatives:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title, justify in (("length", "right"), ("error", "right"), ("outside", "right"), ("formula", "left")):
+            table.add_column(title, justify=justify, no_wrap=title != "formula")
+        for law in found.alternatives:
+            row = [str(law.complexity), f"{law.error:.2g}", f"{law.extrapolation_error:.2g}", escape(str(law.formula))]
+            table.add_row(*row, style="bold" if law is found.law else "")
+        console.print(table)
+    console.print(
+        f"[dim]errors in standard deviations of the target, held out inside and outside the region searched; "
+        f"curves leave {found.curves_error:.2g}; {found.seconds:.1f} s[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _output() -> Console:

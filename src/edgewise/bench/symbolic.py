@@ -20,12 +20,14 @@ import sympy
 import torch
 
 from edgewise.bench import timing
-from edgewise.data.feynman import EQUATIONS, KAN_PAPER, Equation
+from edgewise.data.feynman import EQUATIONS, KAN_PAPER, TUTORIALS, Equation
 from edgewise.symbolic import Discovery, discover
 
 log = logging.getLogger(__name__)
 
-SETS: Mapping[str, Mapping[str, Equation]] = {"kan-paper": KAN_PAPER, "feynman": EQUATIONS}
+SETS: Mapping[str, Mapping[str, Equation]] = {"kan-paper": KAN_PAPER, "feynman": EQUATIONS, "tutorials": TUTORIALS}
+
+FILES = {"kan-paper": "symbolic.json", "feynman": "feynman.json", "tutorials": "tutorials.json"}
 
 SEEDS = (1000, 1001, 1002, 1003, 1004)
 """Seeds that no decision about the method was taken with."""
@@ -51,9 +53,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if unknown:
         parser.error(f"no equation {', '.join(sorted(unknown))} in {options.set}; it has {', '.join(equations)}")
     chosen = [equations[name] for name in options.names or list(equations)[:: options.every]]
-    out = options.out or Path("benchmarks/results") / (
-        "symbolic.json" if options.set == "kan-paper" else "feynman.json"
-    )
+    out = options.out or Path("benchmarks/results") / FILES[options.set]
     result = study(
         chosen,
         options.seeds,

@@ -244,3 +244,19 @@ def _paper(name: str, text: str) -> Equation:
 
 KAN_PAPER: dict[str, Equation] = {name: _paper(name, text) for name, text in _DIMENSIONLESS.items()}
 """The 27 dimensionless equations of the KAN paper, in variables x1, x2, ..."""
+
+TUTORIALS: dict[str, Equation] = _parsed("""
+hello; exp(sin(pi*x) + y**2); x -1 1, y -1 1
+rapidity; tanh(atanh(x) + atanh(y)); x -0.9 0.9, y -0.9 0.9
+product; x*y; x -1 1, y -1 1
+radius; sqrt(x**2 + y**2); x -1 1, y -1 1
+logarithms; sin(2*(log(x) + log(y))); x 0.2 5, y 0.2 5
+phase transition; tanh(5*(x**4 + y**4 + z**4 - 1)); x -1 1, y -1 1, z -1 1
+distance; sqrt((a - b)**2 + (c - d)**2); a -1 1, b -1 1, c -1 1, d -1 1
+relativistic mass; m/sqrt(1 - v**2/c**2); m 0 1, v 0 0.9, c 1.1 2
+oscillator; (p**2 + x**2)/2; x -2 2, p -2 2
+angular momentum; x*q - y*p; x -1 1, y -1 1, p -1 1, q -1 1
+neo-Hookean; 21*(a**2 + b**2 + c**2)/50 + 7*log(5*d/2)/25; a -1 1, b -1 1, c -1 1, d 0.5 2
+free fall; 1 - sqrt(1 - v**2); v 0 0.95
+""")
+"""Laws that the tutorials of pykan look for."""

@@ -50,7 +50,8 @@ def formulas_of_networks(
             return
         model = trained([len(names), *hidden, outputs], data, held, loss=loss, seconds=max(left / 2, LEAST), seed=seed)
         model = pruned(model, data, held, loss=loss, seed=seed)
-        found = _formula(model, data, names, loss)
+        left = max(seconds - (time.monotonic() - start), LEAST)
+        found = _formula(model, data, names, loss, left)
         if found is not None:
             yield found
 
@@ -100,11 +101,13 @@ def pruned(
     return result
 
 
-def _formula(model: KAN, data: tuple[Tensor, Tensor], names: Sequence[str], loss: str) -> tuple[KAN, Formula] | None:
+def _formula(
+    model: KAN, data: tuple[Tensor, Tensor], names: Sequence[str], loss: str, seconds: float
+) -> tuple[KAN, Formula] | None:
     x, y = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS]
     with torch.no_grad():
         target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels are no values to refit to
-    symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12)
+    symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, max_seconds=seconds)
     if not report.complete:
         log.info("the network %s keeps curves: %s", model.widths, "; ".join(report.warnings))
         return None

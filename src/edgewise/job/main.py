@@ -85,7 +85,7 @@ def run(table: str, settings: Settings, out: Path, *, force: bool = False, stage
         tell: called with what happens inside a stage.
     """
     stage("read the table")
-    path, shipped = _source(table)
+    path, shipped = source(table)
     frame = read_table(path, _headerless(settings.names))
     frame = frame.rename(columns=_renamed(settings.names))
     prepared = prepare(
@@ -361,7 +361,8 @@ def _cautions(model: KAN, test: Rows) -> list[str]:
     return []
 
 
-def _source(table: str) -> tuple[Path, ShippedTable | None]:
+def source(table: str) -> tuple[Path, ShippedTable | None]:
+    """The file of a table given by its path or by the name of a shipped one."""
     shipped = shipped_tables()
     if table in shipped and not Path(table).exists():
         return shipped[table].path, shipped[table]

@@ -10,7 +10,9 @@ from edgewise.symbolic.search import (
     search_layer as search_layer,
     suggest as suggest,
 )
+from edgewise.symbolic.session import Session as Session
 from edgewise.symbolic.symbolify import EdgeReport as EdgeReport, Report as Report, symbolify as symbolify
+from edgewise.symbolic.tree import Tree as Tree, tree as tree
 
 __all__ = [
     "Anatomy",
@@ -21,6 +23,8 @@ __all__ = [
     "Formula",
     "Law",
     "Report",
+    "Session",
+    "Tree",
     "anatomy",
     "compile",
     "discover",
@@ -29,4 +33,5 @@ __all__ = [
     "search_layer",
     "suggest",
     "symbolify",
+    "tree",
 ]

@@ -83,7 +83,7 @@ def anatomy(
     names = tuple(names) if names is not None else tuple(f"x{j + 1}" for j in range(d))
     if len(names) != d:
         raise ValueError(f"names must be {d}, one per variable, got {len(names)}")
-    y, gradient, hessian = _derivatives(f, x)
+    y, gradient, hessian = derivatives(f, x)
     spread = y.std(correction=0)
     if not spread > 0:
         raise ValueError("f is constant on x; there is no structure to look for")
@@ -115,7 +115,7 @@ def anatomy(
     )
 
 
-def _derivatives(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def derivatives(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """f, its gradient and its Hessian at every sample, each detached."""
     x = x.detach().double().requires_grad_()
     with torch.enable_grad():

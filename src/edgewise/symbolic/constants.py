@@ -170,6 +170,8 @@ def _standard_errors(
 ) -> list[float]:
     r"""$\sigma_n = \sqrt{s^2 (J^T J)^{-1}_{nn}}$, never below the relative floor."""
     J = torch.func.jacfwd(residual)(theta)[:, free]
+    if not torch.isfinite(J).all():  # a sample stands where a function ends, such as that of a square root
+        return [math.inf] * len(free)
     size = J.norm(dim=0).clamp_min(1e-300)
     covariance = torch.linalg.pinv((J / size).T @ (J / size), rtol=1e-15, hermitian=True)
     spread = (max(cost, floor) * covariance.diagonal().clamp_min(0)).sqrt() / size

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,10 @@ from edgewise.symbolic.evaluate import evaluate
 from edgewise.symbolic.expressions import rough_expressions
 from edgewise.symbolic.formula import Formula
 from edgewise.symbolic.rational import rational_laws
+from edgewise.symbolic.search import check_library
 from edgewise.symbolic.simplify import simplify
 from edgewise.symbolic.structure import Structure, exchanged, find_structures, smoothest
+from edgewise.symbolic.units import DimensionError, Unit, dimension, parse_units
 from edgewise.symbolic.variables import Variables, join_variables
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,9 @@ def discover(
     y: Any,
     *,
     names: Sequence[str] | None = None,
+    output: str = "y",
+    units: Mapping[str, str] | None = None,
+    auxiliary: Sequence[str] = (),
     library: Library = DEFAULT_LIBRARY,
     max_seconds: float = 60.0,
     seed: int = 0,
@@ -124,6 +129,10 @@ def discover(
         x: samples of shape (samples, variables): array or tensor.
         y: targets of shape (samples,) or (samples, 1).
         names: names of the variables; x1, x2, ... by default.
+        output: name of the target.
+        units: of every variable and of the target by name, such as {"m": "kg", "a": "m/s^2", "y": "N"}: only laws with
+            fitting dimensions are returned. Numbers count as pure; give a constant that has a unit as a variable.
+        auxiliary: expressions of the variables that the law may be a short function of, such as "v**2 / c**2".
         library: functions that a law may be made of.
         max_seconds: start nothing new after this time.
         seed: of the split and of the starts of the fits.
@@ -134,18 +143,30 @@ def discover(
     names = list(names) if names is not None else [f"x{j + 1}" for j in range(x.shape[1])]
     if len(names) != x.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
+    check_library(library)
     inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
+    goal = _Goal(
+        inputs,
+        str(output),
+        None if units is None else parse_units(units, (*map(str, names), str(output))),
+        _parsed(auxiliary, inputs),
+    )
     data = _split(x, y, seed)
     laws: list[Law] = []
+    impossible: list[str] = []
     errors: list[float] = []
 
     def late() -> bool:
         return clock() - began > max_seconds
 
-    for rough, error in _rough_laws(data, inputs, library, seed, late):
+    for rough, error in _rough_laws(data, goal, library, seed, late):
         errors.append(error)
-        law = _finish(rough, inputs, data)
-        if law is not None:
+        law = _finish(rough, goal, data)
+        wrong = None if law is None else goal.objection(law.formula.expressions[0])
+        if wrong is not None:
+            log.info("%s: %s: %s", rough.structure, law, wrong)
+            impossible.append(wrong)
+        elif law is not None:
             log.info(
                 "%s: %s, error %.3g, outside %.3g", rough.structure, law.formula, law.error, law.extrapolation_error
             )
@@ -154,7 +175,39 @@ def discover(
                 break
         if late():
             break
-    return _answer(laws, min(errors, default=math.inf), clock() - began)
+    answer = _answer(laws, min(errors, default=math.inf), clock() - began)
+    if answer.law is None and impossible:
+        note = f"{answer.reason}; {len(impossible)} formulas with wrong dimensions were left out ({impossible[0]})"
+        return replace(answer, reason=note)
+    return answer
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What is looked for: a formula of these inputs, and of these dimensions where units were given."""
+
+    inputs: tuple[sympy.Symbol, ...]
+    output: str
+    units: Mapping[str, Unit] | None
+    auxiliary: tuple[Any, ...]
+
+    def objection(self, expression: Any) -> str | None:
+        """Why a law cannot be, or None."""
+        if self.units is None:
+            return None
+        try:
+            unit = dimension(expression, self.units)
+        except DimensionError as error:
+            return str(error)
+        wanted = self.units[self.output]
+        return None if unit == wanted else f"{expression} is in {unit} and {self.output} in {wanted}"
+
+    def possible(self, expression: Any) -> bool:
+        """Whether a part of a law has a dimension at all."""
+        try:
+            return self.units is None or dimension(expression, self.units) is not None
+        except DimensionError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -170,8 +223,8 @@ class _Data:
 
 
 def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    x = torch.as_tensor(np.asarray(x.detach() if isinstance(x, Tensor) else x, dtype=np.float64))
-    y = torch.as_tensor(np.asarray(y.detach() if isinstance(y, Tensor) else y, dtype=np.float64))
+    x = torch.tensor(np.asarray(x.detach() if isinstance(x, Tensor) else x, dtype=np.float64))
+    y = torch.tensor(np.asarray(y.detach() if isinstance(y, Tensor) else y, dtype=np.float64))
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
@@ -184,6 +237,15 @@ def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     if y.amax() == y.amin():
         raise ValueError(f"y is constant ({y[0].item():.6g}); there is nothing to explain")
     return x, y
+
+
+def _parsed(texts: Sequence[str], inputs: tuple[sympy.Symbol, ...]) -> tuple[Any, ...]:
+    """Expressions of the inputs from texts."""
+    parsed = tuple(sympy.parse_expr(str(text), local_dict={str(s): s for s in inputs}) for text in texts)
+    for text, expression in zip(texts, parsed, strict=True):
+        if not expression.free_symbols or expression.free_symbols - set(inputs):
+            raise ValueError(f"the auxiliary {text!r} is not an expression of {', '.join(map(str, inputs))}")
+    return parsed
 
 
 def _split(x: Tensor, y: Tensor, seed: int) -> _Data:
@@ -209,15 +271,15 @@ class _Rough:
 
 
 def _rough_laws(
-    data: _Data, inputs: tuple[sympy.Symbol, ...], library: Library, seed: int, late: Callable[[], bool]
+    data: _Data, goal: _Goal, library: Library, seed: int, late: Callable[[], bool]
 ) -> Iterator[tuple[_Rough, float]]:
     """Laws with rough numbers, the most promising first, and the error of the best structure so far."""
     x, y = data.x[:2000], data.y[:2000]
     varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
     if not varying:
         return
-    start = Variables(x[:, varying], tuple(inputs[j] for j in varying))
-    chain = join_variables(start, smoothest(start.x, y))
+    start = Variables(x[:, varying], tuple(goal.inputs[j] for j in varying))
+    chain = _chain(start, x, y, goal)
     spread = y.std(correction=0)
     ratios: list[tuple[float, _Rough]] = []
     for variables in reversed(chain):
@@ -240,13 +302,24 @@ def _rough_laws(
     for structure in structures[: 6 if promising else 3]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
     others: list[Structure] = []
-    for variables in exchanged(chain[-1]):
+    for variables in exchanged(chain[-1] if not goal.auxiliary else start):
         if late():
             return
+        if not all(map(goal.possible, variables.expressions)):
+            continue
         others += find_structures(variables, y, seed, late, extra=6.0)
     best = min((s.error for s in others), default=best)
     for structure in sorted(others, key=lambda s: s.bits)[:6]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
+
+
+def _chain(start: Variables, x: Tensor, y: Tensor, goal: _Goal) -> list[Variables]:
+    """The variables as given, with those joined that act only together, and with the auxiliary ones beside them."""
+    chain = join_variables(start, smoothest(start.x, y), possible=goal.possible)
+    if goal.auxiliary:
+        extra = evaluate(goal.auxiliary, goal.inputs, x)
+        chain.append(Variables(torch.cat([start.x, extra], 1), (*start.expressions, *goal.auxiliary)))
+    return chain
 
 
 def _from_structure(structure: Structure, y: Tensor, library: Library, seed: int) -> Iterator[_Rough]:
@@ -260,8 +333,9 @@ def _symbols(variables: Variables) -> tuple[sympy.Symbol, ...]:
     return tuple(sympy.Dummy(f"u{j}", real=True) for j in range(len(variables.expressions)))
 
 
-def _finish(rough: _Rough, inputs: tuple[sympy.Symbol, ...], data: _Data) -> Law | None:
-    """Refit in the units of y, snap the numbers, simplify, and measure on what was held out."""
+def _finish(rough: _Rough, goal: _Goal, data: _Data) -> Law | None:
+    """Refit in the scale of y, snap the numbers, simplify, and measure on what was held out."""
+    inputs = goal.inputs
     spread = data.y.std(correction=0).item()
     u, y = evaluate(rough.meaning, inputs, data.x[:2000]), data.y[:2000, None]
     few = slice(0, 600)
@@ -288,7 +362,7 @@ def _finish(rough: _Rough, inputs: tuple[sympy.Symbol, ...], data: _Data) -> Law
         return e if math.isfinite(e) else math.inf
 
     return Law(
-        Formula((expression,), inputs, ("y",)),
+        Formula((expression,), inputs, (goal.output,)),
         error(data.x_held_out, data.y_held_out),
         error(data.x_outside, data.y_outside),
         int(sympy.count_ops(expression)) + len(expression.atoms(sympy.Float)),
@@ -319,7 +393,9 @@ def _cancels(expression: Any, inputs: tuple[sympy.Symbol, ...], x: Tensor) -> bo
 
 
 def _is_exact(law: Law) -> bool:
-    return law.error < 1e-9 and law.extrapolation_error < 1e-9
+    """Rounding alone is left, and not because there are numbers enough to imitate any curve."""
+    few = len(law.formula.expressions[0].atoms(sympy.Float)) <= MAX_UNNAMED
+    return few and law.error < 1e-9 and law.extrapolation_error < 1e-9
 
 
 def _is_settled(law: Law, curves_error: float) -> bool:

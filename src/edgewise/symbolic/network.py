@@ -8,6 +8,7 @@ $\tfrac n2 \log_2(\mathrm{MSE} / \mathrm{var}) + \lambda \sum \text{complexity}$
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,7 @@ def search_network(
     *,
     beam: int = 3,
     max_refits: int = 30,
+    deadline: float = math.inf,
 ) -> tuple[Scored, list[Scored]]:
     """The best choice found, and all choices on the front of error against complexity.
 
@@ -59,19 +61,22 @@ def search_network(
         y: targets, of the shape of the model's output.
         beam: how many choices are carried from round to round; 1 is greedy.
         max_refits: stop after this many joint refits.
+        deadline: begin no joint refit after this value of `time.monotonic`.
     """
     train, held_out = _split(len(x))
     data = x[train], y[train], x[held_out], y[held_out]
     start = _score(model, {e: c[0] for e, c in options.items()}, dict(options), data)
     seen = {_key(start.choice): start}
     front = [start]
-    while len(seen) < max_refits:
+    while len(seen) < max_refits and time.monotonic() < deadline:
         fresh: list[Scored] = []
         for parent in front:
             for edge, candidate in _moves(parent, options):
                 choice = {**parent.choice, edge: candidate}
                 if _key(choice) in seen or len(seen) >= max_refits or _exact(seen.values(), y):
                     continue
+                if time.monotonic() > deadline:
+                    break
                 child = _score(parent.model, {edge: candidate}, options, data, choice)
                 seen[_key(choice)] = child
                 fresh.append(child)

@@ -2,7 +2,7 @@ r"""Refit the numbers of a symbolic network jointly: Levenberg-Marquardt on $\su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +20,46 @@ def symbol_parameters(model: nn.Module) -> list[str]:
     return names
 
 
-def refit_(model: nn.Module, x: Tensor, y: Tensor, *, names: Iterable[str] | None = None, steps: int = 50) -> float:
-    """Move the named parameters (by default those of the symbols) to a least-squares fit; the mean squared error.
+def refit_(
+    model: nn.Module, x: Tensor, y: Tensor, *, free: Mapping[str, Tensor] | None = None, steps: int = 50
+) -> float:
+    """Move numbers of the model to a least-squares fit; the mean squared error.
 
     The step in which a function leaves its domain is refused like any other that does not improve the fit.
+
+    Args:
+        model: changed in place.
+        x: inputs.
+        y: targets, of the shape of the model's output.
+        free: the entries that move, as booleans by the name of their parameter; by default all numbers of symbols and
+            the biases beside them.
+        steps: at most so many.
     """
-    names = list(symbol_parameters(model) if names is None else names)
     parameters = dict(model.named_parameters())
-    shapes = [parameters[n].shape for n in names]
-    sizes = [s.numel() for s in shapes]
+    if free is None:
+        free = {name: torch.ones_like(parameters[name], dtype=torch.bool) for name in symbol_parameters(model)}
+    free = {name: where for name, where in free.items() if where.any()}
+    fixed = {name: parameters[name].detach().flatten() for name in free}
+    places = {name: where.flatten().nonzero()[:, 0] for name, where in free.items()}
+    sizes = [len(place) for place in places.values()]
+
+    def placed(theta: Tensor) -> dict[str, Tensor]:
+        parts = zip(places.items(), theta.split(sizes), strict=True)
+        return {
+            name: fixed[name].index_copy(0, place, part).view(parameters[name].shape) for (name, place), part in parts
+        }
 
     def residual(theta: Tensor) -> Tensor:
-        parts = (p.view(s) for p, s in zip(theta.split(sizes), shapes, strict=True))
-        return (functional_call(model, dict(zip(names, parts, strict=True)), (x,)) - y).flatten()
+        return (functional_call(model, placed(theta), (x,)) - y).flatten()
 
-    theta = torch.cat([parameters[n].detach().flatten() for n in names])
+    if not free:
+        with torch.no_grad():
+            return (model(x) - y).square().mean().item()
+    theta = torch.cat([fixed[name][place] for name, place in places.items()])
     theta, cost = levenberg_marquardt(residual, theta, steps=steps)
     with torch.no_grad():
-        for n, part in zip(names, theta.split(sizes), strict=True):
-            parameters[n].copy_(part.view(parameters[n].shape))
+        for name, value in placed(theta).items():
+            parameters[name].copy_(value)
     return cost
 
 

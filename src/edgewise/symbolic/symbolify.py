@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -112,6 +114,7 @@ def symbolify(
     margin: float = 0.0,
     beam: int = 3,
     max_refits: int = 30,
+    max_seconds: float = math.inf,
 ) -> tuple[Model, Report]:
     """Turn every curve that a function explains into that function; the numbers are then refitted jointly.
 
@@ -125,10 +128,12 @@ def symbolify(
         beam: where several functions fit an edge about equally well, how many choices for the whole network are carried
             along in the search; 1 is greedy, 0 takes the best function of every edge as it is.
         max_refits: stop the search after this many joint refits.
+        max_seconds: begin no further refit of the search after this time; the best choice so far is returned.
 
     Returns:
         The new model and a report of every decision.
     """
+    deadline = time.monotonic() + max_seconds
     with torch.no_grad():
         before = trace(model, x)
     if "" in before:
@@ -145,7 +150,7 @@ def symbolify(
     choice = {edge: candidates[0] for edge, candidates in options.items()}
     front: list[Scored] = []
     if beam and any(len(c) > 1 for c in options.values()):
-        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits)
+        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits, deadline=deadline)
         choice, result = best.choice, best.model
     else:
         result = put_symbols(model, choice)

@@ -63,8 +63,16 @@ class Variables:
         return Variables(x, tuple(expressions))
 
 
-def join_variables(variables: Variables, y: Float[Tensor, " samples"], tolerance: float = 0.1) -> list[Variables]:
-    """The given variables, then with pairs joined for as long as the joined fit is as good as the one before."""
+def join_variables(
+    variables: Variables,
+    y: Float[Tensor, " samples"],
+    tolerance: float = 0.1,
+    possible: Callable[[Any], bool] = lambda expression: True,
+) -> list[Variables]:
+    """The given variables, then with pairs joined for as long as the joined fit is as good as the one before.
+
+    Only expressions that are `possible` are made.
+    """
     chain = [variables]
     while chain[-1].x.shape[1] > 1:
         here = chain[-1]
@@ -81,6 +89,8 @@ def join_variables(variables: Variables, y: Float[Tensor, " samples"], tolerance
                     proposals.append((share, i, j, pairing))
         for _, i, j, pairing in sorted(proposals, key=lambda p: p[0]):
             joined = here.joined(i, j, pairing)
+            if not possible(joined.expressions[-1]):
+                continue
             if torch.isfinite(joined.x).all() and surface(joined.x, y)[0] < 1.3 * error + 1e-9:
                 chain.append(joined)
                 break

@@ -1,0 +1,236 @@
+r"""Moving in from pykan: the same network, equal outputs at every input.
+
+pykan's curve is $w_b\,b(x) + w_s \sum_i c_i B_i(x)$ with B-splines on G intervals and `degree` more knots at either
+end, between which the curve fades to zero. Here all of these knots are the grid, and the functions that the longer grid
+adds at its ends have the coefficient zero: the same curve, outside the range as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import BSpline
+from edgewise.io import FileFormatError, as_format_error
+from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
+
+_OUR_NAMES = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
+
+_RESIDUALS = {"silu": "silu", "identity": "identity", "zero": None}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What pykan keeps of a model."""
+
+    widths: list[tuple[int, int]]
+    arities: int | Sequence[Sequence[int]]
+    residual: str | None
+    symbolic: bool
+    names: list[list[list[str]]]
+    tensors: Mapping[str, Tensor]
+    kept: list[int]
+
+    def products(self, l: int) -> tuple[int, ...]:
+        """The arities of the products of layer l."""
+        count = self.widths[l][1]
+        return (self.arities,) * count if isinstance(self.arities, int) else tuple(self.arities[l][:count])
+
+
+def from_pykan(source: Any, *, inputs: int | None = None, library: Library = DEFAULT_LIBRARY) -> KAN:
+    """The network of pykan (0.2.x) as a KAN that computes the same.
+
+    Args:
+        source: a live `MultKAN`, or the path of a checkpoint as `saveckpt` takes it, without the endings of its files.
+            Nothing in the files is executed. A checkpoint does not know which inputs `prune_input` left out.
+        inputs: number of columns of the data, where inputs were pruned from the end.
+        library: where the functions of symbols are looked up by name; add your own to it.
+
+    Raises:
+        ValueError: naming what has no counterpart, such as an edge that is a curve and a symbol at once.
+    """
+    old = _from_files(source) if isinstance(source, str | os.PathLike) else _from_model(source)
+    layers: list[KANLinear | ProductNodes] = []
+    for l in range(len(old.widths) - 1):
+        arities = old.products(l + 1)
+        if not arities:
+            layers.append(_layer(old, l, library, *_node_affine(old, l)))
+            continue
+        scale, shift = _node_affine(old, l)
+        sums = old.widths[l + 1][0]
+        firsts = [sums + sum(arities[:m]) for m in range(len(arities))]  # a product is scaled by its first factor
+        factors = torch.ones(sums + sum(arities), dtype=scale.dtype)
+        factors[:sums], factors[firsts] = scale[:sums], scale[sums:]
+        shifts = torch.zeros_like(factors)
+        shifts[:sums] = shift[:sums]
+        layers += [_layer(old, l, library, factors, shifts), ProductNodes(sums, arities)]
+        if shift[sums:].any():
+            layers.append(_shifted(torch.cat([torch.zeros_like(shift[:sums]), shift[sums:]]), library))
+    first = layers[0]
+    assert isinstance(first, KANLinear)
+    layers[0] = _spread(first, old.kept, max(old.kept) + 1 if inputs is None else inputs)
+    return KAN.assemble(layers)
+
+
+def _from_model(model: Any) -> _Source:
+    needed = ("width", "mult_arity", "base_fun_name", "symbolic_fun", "symbolic_enabled", "input_id", "state_dict")
+    missing = [name for name in needed if not hasattr(model, name)]
+    if missing:
+        raise TypeError(
+            f"from_pykan takes pykan's MultKAN (0.2.x) or the path of its checkpoint; this {type(model).__name__} has "
+            f"no {', '.join(missing)}"
+        )
+    return _source(
+        {
+            "width": model.width,
+            "mult_arity": model.mult_arity,
+            "base_fun_name": model.base_fun_name,
+            "symbolic_enabled": model.symbolic_enabled,
+        },
+        [layer.funs_name for layer in model.symbolic_fun],
+        model.state_dict(),
+        [int(n) for n in model.input_id],
+    )
+
+
+def _from_files(path: str | os.PathLike[str]) -> _Source:
+    """The configuration by YAML's safe loader and the tensors without unpickling objects."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError("checkpoints of pykan need PyYAML: pip install edgewise[pykan]") from error
+    config_path, state_path = Path(f"{os.fspath(path)}_config.yml"), Path(f"{os.fspath(path)}_state")
+    with config_path.open(encoding="utf-8") as file:
+        try:
+            config = yaml.safe_load(file)
+        except yaml.YAMLError as error:
+            raise FileFormatError(f"{config_path} cannot be read: {error}") from error
+    try:
+        state = torch.load(state_path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, _unpickling_error()) as error:
+        raise FileFormatError(f"{state_path} is not a file of tensors: {error}") from error
+    with as_format_error(config_path):
+        names = [config[f"symbolic.funs_name.{l}"] for l in range(len(config["width"]) - 1)]
+        first = config["width"][0]
+        return _source(config, names, state, list(range(first if isinstance(first, int) else sum(first))))
+
+
+def _unpickling_error() -> type[Exception]:
+    import pickle
+
+    return pickle.UnpicklingError
+
+
+def _source(config: Mapping[str, Any], names: Any, state: Mapping[str, Tensor], kept: list[int]) -> _Source:
+    residual = config["base_fun_name"]
+    residual = residual if isinstance(residual, str) else type(residual).__name__.lower()
+    if residual not in _RESIDUALS:
+        raise ValueError(f"the residual function {residual!r} has no counterpart; there are {', '.join(_RESIDUALS)}")
+    arities = config["mult_arity"]
+    return _Source(
+        [(w, 0) if isinstance(w, int) else (int(w[0]), int(w[1])) for w in config["width"]],
+        arities if isinstance(arities, int) else [[int(a) for a in row] for row in arities],
+        _RESIDUALS[residual],
+        bool(config["symbolic_enabled"]),
+        names,
+        {name: tensor.detach().cpu() for name, tensor in state.items()},
+        kept,
+    )
+
+
+def _node_affine(old: _Source, l: int) -> tuple[Tensor, Tensor]:
+    return old.tensors[f"node_scale_{l}"], old.tensors[f"node_bias_{l}"]
+
+
+def _layer(old: _Source, l: int, library: Library, scale: Tensor, shift: Tensor) -> KANLinear:
+    """The curves and symbols of layer l with both of pykan's affine maps, of the subnodes and of the nodes, in them."""
+    part = {name: old.tensors[f"act_fun.{l}.{name}"] for name in ("grid", "coef", "mask", "scale_base", "scale_sp")}
+    size = part["coef"].shape[-1]
+    degree = part["grid"].shape[-1] - 1 - size
+    if not (part["grid"].diff(dim=-1) > 0).all():
+        raise ValueError(
+            f"layer {l}: two knots of a grid coincide; call `update_grid` on varying inputs in pykan first"
+        )
+    total = scale * old.tensors[f"subnode_scale_{l}"]
+    spline = (part["mask"] * part["scale_sp"])[..., None] * part["coef"] * total[:, None]
+    coef = torch.nn.functional.pad(spline.movedim(2, 1), (0, 0, degree, degree))
+    if old.residual is not None:
+        coef = torch.cat([coef, (part["mask"] * part["scale_base"] * total)[:, None]], 1)
+    mask = part["mask"] != 0
+    return KANLinear.assemble(
+        BSpline(part["grid"].shape[-1] - 1, degree, extrapolation="zero"),
+        old.residual,
+        coef=coef,
+        grid=part["grid"],
+        mask=mask,
+        bias=scale * old.tensors[f"subnode_bias_{l}"] + shift,
+        symbolic=_symbols(old, l, library, mask, total),
+    )
+
+
+def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tensor) -> SymbolicEdges:
+    weight = old.tensors[f"symbolic_fun.{l}.mask"].T
+    edges = weight.nonzero().tolist() if old.symbolic else []
+    if not edges:
+        return SymbolicEdges.empty()
+    both = [(j, i) for j, i in edges if curves[j, i]]
+    if both:
+        j, i = both[0]
+        raise ValueError(
+            f"layer {l}: edge (in={j}, out={i}) is a curve and a symbol at once, and an edge has one owner here; "
+            f"in pykan set the mask of one of them to zero, such as `model.act_fun[{l}].mask.data[{j}, {i}] = 0`"
+        )
+    names = [_OUR_NAMES.get(old.names[l][i][j], old.names[l][i][j]) for j, i in edges]
+    unknown = sorted({name for name in names if name not in library})
+    if unknown:
+        raise ValueError(
+            f"layer {l}: the library has no function {', '.join(map(repr, unknown))}; pass "
+            "`library=edgewise.DEFAULT_LIBRARY | edgewise.SymbolicFn(name, torch_function, sympy_function)`"
+        )
+    sources, targets = torch.tensor(edges).T
+    affine = old.tensors[f"symbolic_fun.{l}.affine"][targets, sources].clone()
+    affine[:, 2:] *= (weight[sources, targets] * total[targets])[:, None]
+    return SymbolicEdges([library[name] for name in names], sources, targets, affine)
+
+
+def _shifted(shift: Float[Tensor, " nodes"], library: Library) -> KANLinear:
+    """A layer that adds a number to every node: products have no bias of their own."""
+    nodes = len(shift)
+    basis, place = BSpline(1, 1), torch.arange(nodes)
+    return KANLinear.assemble(
+        basis,
+        None,
+        coef=shift.new_zeros(nodes, basis.size, nodes),
+        grid=basis.init_grid(nodes, dtype=shift.dtype),
+        mask=torch.zeros(nodes, nodes, dtype=torch.bool),
+        bias=shift,
+        symbolic=SymbolicEdges(
+            [library["x"]] * nodes, place, place, shift.new_tensor([1.0, 0.0, 1.0, 0.0]).expand(nodes, 4)
+        ),
+    )
+
+
+def _spread(layer: KANLinear, kept: list[int], inputs: int) -> KANLinear:
+    """The layer with its inputs at the places `kept` of so many; the others have no edges."""
+    if kept == list(range(inputs)):
+        return layer
+    if max(kept) >= inputs:
+        raise ValueError(f"the model reads column {max(kept)}; inputs={inputs} are too few")
+    at = torch.tensor(kept)
+    grid = layer.grid[:1].repeat(inputs, 1)
+    coef = layer.coef.new_zeros(inputs, *layer.coef.shape[1:])
+    mask = layer.mask.new_zeros(inputs, layer.out_features)
+    grid[at], coef[at], mask[at] = layer.grid, layer.coef.detach(), layer.mask
+    symbols = layer.symbolic
+    if symbols.affine is not None:
+        symbols = SymbolicEdges(symbols.functions, at[symbols.sources], symbols.targets, symbols.affine)
+    return KANLinear.assemble(
+        layer.basis, layer.residual, coef=coef, grid=grid, mask=mask, bias=layer.bias, symbolic=symbols
+    )

@@ -1,0 +1,179 @@
+"""Networks of pykan: equal outputs, against its formulas written with scipy; nothing in its files is executed."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import BSpline as ScipySpline
+
+import edgewise as ew
+
+FUNCTIONS = {"sin": np.sin, "x^2": np.square, "sgn": np.sign, "x^0.5": np.sqrt, "0": np.zeros_like}
+
+
+class Model:
+    """A network as pykan keeps it, with random numbers."""
+
+    def __init__(self, width, *, arity=2, base="silu", degree=3, intervals=4, names=None, seed=0):
+        g = torch.Generator().manual_seed(seed)
+        self.width = [[w, 0] if isinstance(w, int) else list(w) for w in width]
+        self.mult_arity, self.base_fun_name, self.symbolic_enabled = arity, base, True
+        self.degree, self.names = degree, names or {}
+        self.nodes = [sum(w) for w in self.width]
+        self.subnodes = [w[0] + sum(self.arities(l)) for l, w in enumerate(self.width)]
+        self.input_id = torch.arange(self.nodes[0])
+        self.state, self.symbolic_fun = {}, []
+        for l in range(len(self.width) - 1):
+            n, m = self.nodes[l], self.subnodes[l + 1]
+            steps = torch.rand(n, intervals + 2 * degree, generator=g, dtype=torch.float64) + 0.3
+            grid = torch.cat([torch.zeros(n, 1), steps.cumsum(-1)], -1).double()
+            self.state[f"act_fun.{l}.grid"] = grid - grid.mean(-1, keepdim=True)
+            mask = torch.ones(n, m)
+            sym_mask, affine = torch.zeros(m, n), torch.zeros(m, n, 4, dtype=torch.float64)
+            names_here = [["0"] * n for _ in range(m)]
+            for (layer, j, i), name in self.names.items():
+                if layer == l:
+                    mask[j, i], sym_mask[i, j], names_here[i][j] = 0, 1, name
+                    affine[i, j] = torch.randn(4, generator=g, dtype=torch.float64)
+            self.state |= {
+                f"act_fun.{l}.coef": torch.randn(n, m, intervals + degree, generator=g, dtype=torch.float64),
+                f"act_fun.{l}.mask": mask,
+                f"act_fun.{l}.scale_base": torch.randn(n, m, generator=g, dtype=torch.float64),
+                f"act_fun.{l}.scale_sp": torch.randn(n, m, generator=g, dtype=torch.float64),
+                f"symbolic_fun.{l}.mask": sym_mask,
+                f"symbolic_fun.{l}.affine": affine,
+            }
+            for kind, size in (("subnode", m), ("node", self.nodes[l + 1])):
+                for part in ("scale", "bias"):
+                    self.state[f"{kind}_{part}_{l}"] = torch.randn(size, generator=g, dtype=torch.float64)
+            self.symbolic_fun.append(type("Layer", (), {"funs_name": names_here})())
+
+    def arities(self, l):
+        count = self.width[l][1]
+        return [self.mult_arity] * count if isinstance(self.mult_arity, int) else list(self.mult_arity[l])
+
+    def state_dict(self):
+        return self.state
+
+    def __call__(self, x):
+        """The outputs, with scipy for the splines and numpy for all else."""
+        s = {name: tensor.double().numpy() for name, tensor in self.state.items()}
+        h = x[:, self.input_id.numpy()]
+        for l in range(len(self.width) - 1):
+            total = np.zeros((len(x), self.subnodes[l + 1]))
+            for j in range(self.nodes[l]):
+                for i in range(self.subnodes[l + 1]):
+                    u = h[:, j]
+                    knots, coef = s[f"act_fun.{l}.grid"][j], s[f"act_fun.{l}.coef"][j, i]
+                    inside = (u >= knots[0]) & (u < knots[-1])
+                    padded = np.r_[[knots[0]] * self.degree, knots, [knots[-1]] * self.degree]
+                    zeros = np.zeros(self.degree)
+                    curve = ScipySpline(padded, np.r_[zeros, coef, zeros], self.degree)(np.where(inside, u, 0))
+                    base = {"silu": u / (1 + np.exp(-u)), "identity": u, "zero": 0 * u}[self.base_fun_name]
+                    value = s[f"act_fun.{l}.scale_base"][j, i] * base
+                    value = value + s[f"act_fun.{l}.scale_sp"][j, i] * np.where(inside, curve, 0)
+                    total[:, i] += s[f"act_fun.{l}.mask"][j, i] * value
+                    a, b, c, d = s[f"symbolic_fun.{l}.affine"][i, j]
+                    f = FUNCTIONS[self.symbolic_fun[l].funs_name[i][j]]
+                    total[:, i] += s[f"symbolic_fun.{l}.mask"][i, j] * (c * f(a * u + b) + d)
+            total = s[f"subnode_scale_{l}"] * total + s[f"subnode_bias_{l}"]
+            columns = [total[:, i] for i in range(self.width[l + 1][0])]
+            start = self.width[l + 1][0]
+            for arity in self.arities(l + 1):
+                columns.append(total[:, start : start + arity].prod(-1))
+                start += arity
+            h = s[f"node_scale_{l}"] * np.stack(columns, -1) + s[f"node_bias_{l}"]
+        return h
+
+    def save(self, path):
+        import yaml
+
+        config = {
+            "width": self.width,
+            "mult_arity": self.mult_arity,
+            "base_fun_name": self.base_fun_name,
+            "symbolic_enabled": True,
+        }
+        config |= {f"symbolic.funs_name.{l}": layer.funs_name for l, layer in enumerate(self.symbolic_fun)}
+        (path.parent / f"{path.name}_config.yml").write_text(yaml.safe_dump(config))
+        torch.save(self.state, path.parent / f"{path.name}_state")
+
+
+MODELS = {
+    "plain": {"width": [2, 3, 1]},
+    "identity, degree 2": {"width": [2, 2], "base": "identity", "degree": 2},
+    "no residual": {"width": [3, 1], "base": "zero", "degree": 1, "intervals": 7},
+    "products": {"width": [2, [2, 2], 1]},
+    "products of three": {"width": [2, [1, 2], [0, 1]], "arity": 3},
+    "products of several": {"width": [2, [1, 2], 1], "arity": [[], [2, 3], []]},
+    "symbols": {"width": [2, 2, 1], "names": {(0, 0, 1): "sin", (0, 1, 0): "sgn", (1, 0, 0): "x^2", (1, 1, 0): "0"}},
+}
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).uniform(-4, 4, (300, 4))  # the knots end near 2.5: far outside as well
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_outputs_are_equal_everywhere(name, x, tmp_path):
+    old = Model(**MODELS[name])
+    x = x[:, : old.nodes[0]]
+    wanted = old(x)
+    tolerance = 1e-12 * np.abs(wanted).max()
+    for source in (old, tmp_path / "old"):
+        if source is not old:
+            old.save(source)
+        new = ew.from_pykan(source)
+        np.testing.assert_allclose(new(torch.tensor(x)).detach().numpy(), wanted, atol=tolerance, rtol=1e-11)
+    ew.save(new, tmp_path / "new.safetensors")
+    torch.testing.assert_close(ew.load(tmp_path / "new.safetensors")(torch.tensor(x)), new(torch.tensor(x)))
+
+
+def test_pruned_inputs_stay_columns_of_the_data(x):
+    old = Model([2, 1], names={(0, 1, 0): "sin"})
+    old.input_id = torch.tensor([0, 2])
+    new = ew.from_pykan(old, inputs=4)
+    np.testing.assert_allclose(new(torch.tensor(x)).detach().numpy(), old(x), rtol=1e-10, atol=1e-10)
+    assert ew.from_pykan(old).in_features == 3
+    with pytest.raises(ValueError, match="too few"):
+        ew.from_pykan(old, inputs=2)
+
+
+def test_what_has_no_counterpart_is_named(tmp_path):
+    with pytest.raises(TypeError, match="MultKAN"):
+        ew.from_pykan(torch.nn.Linear(1, 1))
+    old = Model([2, 1], names={(0, 0, 0): "sin"})
+    old.state["act_fun.0.mask"][0, 0] = 1
+    with pytest.raises(ValueError, match=r"edge \(in=0, out=0\) is a curve and a symbol at once"):
+        ew.from_pykan(old)
+    with pytest.raises(ValueError, match="no function 'mine'"):
+        ew.from_pykan(Model([1, 1], names={(0, 0, 0): "mine"}))
+    old = Model([1, 1], base="zero")
+    old.base_fun_name = "relu"
+    with pytest.raises(ValueError, match="'relu' has no counterpart"):
+        ew.from_pykan(old)
+    old = Model([1, 1])
+    old.state["act_fun.0.grid"][0, 3] = old.state["act_fun.0.grid"][0, 2]
+    with pytest.raises(ValueError, match="coincide"):
+        ew.from_pykan(old)
+
+
+def test_files_are_never_executed(tmp_path):
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    Model([1, 1]).save(tmp_path / "old")
+    (tmp_path / "old_state").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match="not a file of tensors"):
+        ew.from_pykan(tmp_path / "old")
+    Model([1, 1]).save(tmp_path / "old")
+    (tmp_path / "old_config.yml").write_text(f"width: !!python/object/apply:os.mkdir ['{tmp_path / 'hacked'}']")
+    with pytest.raises(ValueError, match="cannot be read"):
+        ew.from_pykan(tmp_path / "old")
+    assert not (tmp_path / "hacked").exists()
+    with pytest.raises(FileNotFoundError):
+        ew.from_pykan(tmp_path / "missing")
