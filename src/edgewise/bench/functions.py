@@ -1,9 +1,10 @@
-"""`fit` on the functions of the KAN paper: `python -m edgewise.bench.functions toy special feynman`.
+"""`fit` on the functions of the KAN paper: `python -m edgewise.bench.functions toy special feynman scaling`.
 
 2000 samples to train on and 5000 fresh ones to test on, from the boxes of `edgewise.data.functions`; default settings,
 one thread. The toys keep the paper's shapes; every special function gets [2, 3, 2, 1] and every Feynman equation
 [n, 5, 1], on sampling ranges of ours, for the paper does not state its own: compare orders of magnitude. Every seed
-draws its own samples.
+draws its own samples. Beside every network stands a perceptron of equal size, trained on the same samples by the same
+Levenberg-Marquardt method: perceptrons profit from it as well.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,9 @@ from typing import Any
 
 import torch
 
-from edgewise._version import __version__
+from edgewise.bench import scaling, timing
+from edgewise.bench.baselines import mlp_widths, perceptron
+from edgewise.bench.functions_plot import draw
 from edgewise.data.functions import FUNCTIONS, TargetFunction
 from edgewise.fit import fit
 from edgewise.nn import KAN
@@ -31,21 +32,30 @@ _log = logging.getLogger(__name__)
 
 TRAIN, TEST = 2000, 5000
 HIDDEN = {"special": (3, 2), "feynman": (5,)}
+MLP_STEPS = 200
+GROUPS = ("toy", "special", "feynman", "scaling")
+DEGREES = (3, 5, 7)
 RESULTS = Path("benchmarks/results")
+Data = tuple[torch.Tensor, torch.Tensor]
 
 
-def run(
-    groups: Iterable[str] = ("toy", "special", "feynman"), *, seeds: Sequence[int] = range(5), out: Path = RESULTS
-) -> list[Path]:
-    """Run these groups and write one JSON file for each: per function the median and the worst seed."""
+def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out: Path = RESULTS) -> list[Path]:
+    """Run these groups; a JSON file and a picture for each: per function the median and the worst seed."""
+    groups = list(groups)
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown:
+        raise ValueError(f"there are no functions {', '.join(unknown)}; choose among {', '.join(GROUPS)}")
     written = []
     for group in groups:
-        functions = [f for f in FUNCTIONS.values() if f.group == group]
-        if not functions:
-            raise ValueError(f"there are no functions {group!r}; choose among toy, special, feynman")
-        rows = [row(f, seeds) for f in functions]
+        functions = [f for f in FUNCTIONS.values() if f.group == ("toy" if group == "scaling" else group)]
+        if group == "scaling":
+            rows = [scaling.row(f, degree, list(seeds)[:3]) for degree in DEGREES for f in functions]
+        else:
+            rows = [row(f, seeds) for f in functions]
         path = out / f"kan-functions-{group}.json"
-        _write(path, {**_circumstances(), "study": f"kan-functions-{group}", "seeds": list(seeds), "rows": rows})
+        study = {"study": f"kan-functions-{group}", "train": TRAIN, "test": TEST, "seeds": list(seeds), "rows": rows}
+        _write(path, {"environment": timing.environment(), **study})
+        draw(group, rows, path.with_suffix(".png"))
         written.append(path)
     return written
 
@@ -55,14 +65,17 @@ def row(function: TargetFunction, seeds: Sequence[int]) -> dict[str, Any]:
     hidden = HIDDEN.get(function.group)
     shape = function.shape if hidden is None else (function.variables, *hidden, 1)
     runs = [trial(function, shape, seed) for seed in seeds]
-    errors = [r["rmse"] for r in runs]
+    errors, rival = ([r[key] for r in runs] for key in ("rmse", "mlp rmse"))
     median = statistics.median(errors)
-    _log.info("%s %s: median %.2e, worst %.2e", function.name, list(shape), median, max(errors))
+    shown = (function.name, list(shape), median, max(errors), statistics.median(rival), function.paper or float("nan"))
+    _log.info("%s %s: median %.1e, worst %.1e; perceptron %.1e; paper %.1e", *shown)
     return {
         "function": function.name,
         "shape": list(shape),
         "median": median,
         "worst": max(errors),
+        "mlp median": statistics.median(rival),
+        "mlp worst": max(rival),
         "paper": function.paper,
         "runs": runs,
     }
@@ -78,6 +91,8 @@ def trial(function: TargetFunction, shape: Sequence[int], seed: int) -> dict[str
     seconds = time.process_time() - start
     with torch.no_grad():
         error = (result.model(fresh)[:, 0] - truth).abs()
+    start = time.process_time()
+    rival = _perceptron_error((x, y), (fresh, truth), result.report["parameters"], generator)
     return {
         "seed": seed,
         "rmse": float(error.square().mean().sqrt()),
@@ -85,20 +100,22 @@ def trial(function: TargetFunction, shape: Sequence[int], seed: int) -> dict[str
         "cpu seconds": round(seconds, 2),
         "parameters": result.report["parameters"],
         "basis": result.report["basis"],
+        "mlp rmse": rival,
+        "mlp cpu seconds": round(time.process_time() - start, 2),
     }
 
 
-def _circumstances() -> dict[str, Any]:
-    here = Path(__file__).parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return {
-        "edgewise": __version__,
-        "torch": torch.__version__,
-        "commit": commit.stdout.strip() or None,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "train": TRAIN,
-        "test": TEST,
-    }
+def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.Generator) -> float:
+    """Test RMSE of the perceptron of that size after Levenberg-Marquardt, in standardised units."""
+    x, y = data
+    mean, std = x.mean(0), x.std(0)
+    centre, spread = y.mean(), y.std()
+    net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
+    scaled = ((x - mean) / std, (y - centre) / spread)
+    net = fit(net, scaled, optimizer="lm", steps=MLP_STEPS).model
+    with torch.no_grad():
+        found = net((test[0] - mean) / std)[:, 0] * spread + centre
+    return float((found - test[1]).square().mean().sqrt())
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -113,7 +130,7 @@ def main(groups: Sequence[str] = ()) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
     torch.set_num_threads(1)
-    run(groups or ("toy", "special", "feynman"))
+    run(groups or GROUPS)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ USUAL_STAGES = 16
 WORTH_IT = 0.8  # a network without smoothing must have this share of the error of the smooth one
 EXACT = 1e-15  # relative error below which nothing is left to gain
 
+MARGIN = 2.0  # expected gaps between the outermost sample and the end of its range
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -394,9 +396,15 @@ def _scaled(samples: Samples, units: Units, loss: Loss) -> Samples:
 
 
 def _box(x: Tensor, seed: int) -> Tensor:
-    """Points on corners, edges and faces of the box of the inputs, where a layer may see more; no labels are needed."""
+    """Points on corners, edges and faces of the box of the inputs, where a layer may see more; no labels are needed.
+
+    The box is wider than the samples by twice the gap that n even draws leave at an end: the last pieces of the curves,
+    and not straight lines, answer for inputs there.
+    """
     generator = torch.Generator().manual_seed(seed)
     low, high = x.amin(0), x.amax(0)
+    gap = MARGIN * (high - low) / len(x)
+    low, high = low - gap, high + gap
     t = torch.rand(2000, x.shape[1], generator=generator, dtype=x.dtype)
     side = torch.randint(0, 5, t.shape, generator=generator)
     t = torch.where(side < 2, side.to(t.dtype), t)
