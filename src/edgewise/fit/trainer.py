@@ -102,7 +102,8 @@ def fit(
     notes: list[str] = []
     if optimizer in ("auto", "lm"):
         first_order = accumulate != 1 or precision is not None or ema is not None
-        obstacle = _obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint, first_order)
+        common = _obstacles(model, data, criterion, penalties, refine, batch_size, checkpoint, first_order)
+        obstacle = _kan_obstacle(model, common)
         if obstacle is None:
             given = optimizer == "lm"
             recipe = Recipe(
@@ -127,7 +128,7 @@ def fit(
                     str(optimizer),
                     widths,
                 )
-        reason = _module_obstacle(model, data, criterion, penalties, refine, batch_size, checkpoint)
+        reason = _module_obstacle(model, common)
         if reason is None and (optimizer == "lm" or _determined(model, data)):
             with Progress(progress) as display, torch.random.fork_rng(devices=[]):
                 generator = torch.Generator().manual_seed(seed)
@@ -223,7 +224,7 @@ def _default_starts(model: nn.Module) -> int | None:
     return 0 if used else None
 
 
-def _obstacle(
+def _obstacles(
     model: nn.Module,
     data: Any,
     loss: Loss,
@@ -232,47 +233,6 @@ def _obstacle(
     batch_size: int | None,
     checkpoint: Any,
     first_order: bool,
-) -> str | None:
-    """Why the recipe of a KAN does not serve; None where it does."""
-    if not isinstance(model, KAN):
-        return f"{type(model).__name__} is not a KAN"
-    layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
-    least = sum(6 * int(layer.mask.sum()) for layer in layers)
-    reasons = _common_obstacles(model, data, loss, penalties, refine, batch_size, checkpoint) | {
-        "a layer has an adapter": any(layer.adapter is not None for layer in layers),
-        "a layer is slim": any(isinstance(layer, SlimKANLinear) for layer in layers),
-        "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
-        f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _module_obstacle(
-    model: nn.Module,
-    data: Any,
-    loss: Loss,
-    penalties: Sequence[Penalty],
-    refine: Mapping[int, int] | None,
-    batch_size: int | None,
-    checkpoint: Any,
-) -> str | None:
-    """Why Levenberg-Marquardt on the parameters that learn does not serve either; None where it does."""
-    numel = trained_numel(model)
-    reasons = _common_obstacles(model, data, loss, penalties, refine, batch_size, checkpoint) | {
-        "no parameter learns": numel == 0,
-        f"{numel} trained parameters are more than {MOST_TRAINED}": numel > MOST_TRAINED,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _common_obstacles(
-    model: nn.Module,
-    data: Any,
-    loss: Loss,
-    penalties: Sequence[Penalty],
-    refine: Mapping[int, int] | None,
-    batch_size: int | None,
-    checkpoint: Any,
 ) -> dict[str, bool]:
     """What Levenberg-Marquardt cannot do for any model, and whether it is asked for."""
     return {
@@ -284,6 +244,33 @@ def _common_obstacles(
         "a checkpoint was asked for": checkpoint is not None,
         "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
     }
+
+
+def _kan_obstacle(model: nn.Module, common: Mapping[str, bool]) -> str | None:
+    """Why the recipe of a KAN does not serve; None where it does."""
+    if not isinstance(model, KAN):
+        return f"{type(model).__name__} is not a KAN"
+    layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
+    least = sum(6 * int(layer.mask.sum()) for layer in layers)
+    reasons = {
+        **common,
+        "a layer has an adapter": any(layer.adapter is not None for layer in layers),
+        "a layer is slim": any(isinstance(layer, SlimKANLinear) for layer in layers),
+        "some parameters are frozen": not all(p.requires_grad for p in model.parameters()),
+        f"{least} parameters on the coarsest grid are more than {MOST_PARAMETERS}": least > MOST_PARAMETERS,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _module_obstacle(model: nn.Module, common: Mapping[str, bool]) -> str | None:
+    """Why Levenberg-Marquardt on the parameters that learn does not serve either; None where it does."""
+    numel = trained_numel(model)
+    reasons = {
+        **common,
+        "no parameter learns": numel == 0,
+        f"{numel} trained parameters are more than {MOST_TRAINED}": numel > MOST_TRAINED,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _determined(model: nn.Module, data: Any) -> bool:
