@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 SEARCH_SAMPLES = 600
 SEARCH_WORK = 1e10  # multiplications of the first round of the search: about a second
-RUNG_WORK = 1e11  # of one rung of the extension
+RUNG_WORK = 2.5e11  # of one rung of the extension
 STARTS = 32
 SPARE = 1 / 3  # parameters per sample, without smoothing
 SPARE_SMOOTH = 0.9  # parameters per sample, with smoothing
@@ -61,7 +61,7 @@ class Recipe:
 
     starts: int | None = None
     extend: bool = True
-    degrees: tuple[int, ...] = (3, 5, 7)
+    degrees: tuple[int, ...] = (3, 5, 7, 9)
     smoothing: bool | None = None
     rungs: int | None = None
     steps: int = 40
@@ -396,7 +396,7 @@ def _scaled(samples: Samples, units: Units, loss: Loss) -> Samples:
 
 
 def _box(x: Tensor, seed: int) -> Tensor:
-    """Points on corners, edges and faces of the box of the inputs, where a layer may see more; no labels are needed.
+    """Points on corners, edges, faces and the diagonal of the box of the inputs, where a layer may see more; no labels are needed.
 
     The box is wider than the samples by twice the gap that n even draws leave at an end: the last pieces of the curves,
     and not straight lines, answer for inputs there.
@@ -408,6 +408,8 @@ def _box(x: Tensor, seed: int) -> Tensor:
     t = torch.rand(2000, x.shape[1], generator=generator, dtype=x.dtype)
     side = torch.randint(0, 5, t.shape, generator=generator)
     t = torch.where(side < 2, side.to(t.dtype), t)
+    diagonal = torch.linspace(0, 1, 33, dtype=x.dtype)[:, None].expand(-1, x.shape[1])  # far out where inputs are many
+    t = torch.cat([t, diagonal])
     return (low + (high - low) * t).T.contiguous()
 
 

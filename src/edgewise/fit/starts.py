@@ -12,7 +12,7 @@ from edgewise.optim.regrid import even_grid, regrid
 
 NOISE = 0.1
 MARGIN = 0.02  # a grid reaches beyond its samples by this share of their range, by half an interval at most
-REACH = 0.05  # how far a hidden grid may reach beyond its samples, as a share of their range
+REACH = 0.15  # how far a hidden grid may reach beyond its samples, as a share of their range
 OCCUPIED = 6  # samples in every interval of a hidden grid
 
 

@@ -50,7 +50,7 @@ def fit(
     seconds: float | None = None,
     starts: int | None = None,
     extend: bool = True,
-    degrees: Sequence[int] = (3, 5, 7),
+    degrees: Sequence[int] = (3, 5, 7, 9),
     widths: str | None = None,
     smoothing: bool | None = None,
     accumulate: int = 1,
