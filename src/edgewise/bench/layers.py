@@ -194,7 +194,8 @@ def _native_laplacian(model: KAN, x: Tensor) -> timing.Step:
 
 def roofline(case: Case, peaks: dict[str, float]) -> dict[str, float]:
     """GFLOP/s of the three contractions of a layer, the share of the peak, and milliseconds of one after the other."""
-    layer = KANLinear(*case.widths, BSpline(case.intervals, 3), dtype=case.dtype)
+    (a, b), spline = case.widths, BSpline(case.intervals, 3)
+    layer = KANLinear(a, b, spline, dtype=case.dtype)
     x = torch.rand(case.batch, case.widths[0], dtype=case.dtype) * 2 - 1
     y = layer(x.requires_grad_())
     g, inputs = torch.randn_like(y), [x, *layer.parameters()]
@@ -205,8 +206,7 @@ def roofline(case: Case, peaks: dict[str, float]) -> dict[str, float]:
     with torch.no_grad():
         forward = timing.best_seconds(lambda: layer(x))
     backward = timing.best_seconds(gradients)
-    a, b = case.widths
-    operations = 3 * 2 * case.batch * a * b * (layer.basis.degree + 2)  # the residual function is one more
+    operations = 3 * 2 * case.batch * a * b * (spline.degree + 2)  # the residual function is one more
     rate = operations / (forward + backward) / 1e9
     peak = peaks[next(name for name, dtype in PRECISIONS.items() if dtype == case.dtype)]
     return {
