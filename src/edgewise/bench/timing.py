@@ -124,12 +124,9 @@ def peak_flops(dtype: torch.dtype) -> float:
     """GFLOP/s of multiply-add in registers on all threads of now: the roof, or 0 without native kernels."""
     if load.library() is None:
         return 0.0
-    rounds, seconds, operations = 100_000, math.inf, 0.0
-    for _ in range(10):
-        start = time.perf_counter()
-        operations = layer.multiply_add(dtype, rounds)
-        seconds = min(seconds, time.perf_counter() - start)
-    return operations / seconds / 1e9
+    rounds = 20_000
+    operations = layer.multiply_add(dtype, rounds)
+    return operations / best_seconds(lambda: layer.multiply_add(dtype, rounds)) / 1e9
 
 
 def environment() -> dict[str, Any]:
