@@ -83,11 +83,11 @@ wheel: venv  ## a wheel in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist .
 
 # gcc and clang agree on these flags. Leaks are python's own; a thread's kept scratch memory is no leak either.
-sanitize: venv  ## the kernel tests once with the native code under ASan and UBSan
+sanitize: venv  ## the tests of native code once under ASan and UBSan
 	EDGEWISE_CACHE=$(CURDIR)/build/sanitized \
 	EDGEWISE_CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
-	$(PYTEST) -m "not compile and not slow" tests/kernels
+	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu*.py tests/test_fit.py -k "test_cpu or native"
 
 clean:  ## remove what builds and tests leave behind
 	rm -rf build dist demo-run htmlcov docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

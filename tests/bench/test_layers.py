@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from edgewise.bench import layers, peers, timing
+from edgewise.bench import layers, page, peers, timing
 
 
 @pytest.mark.parametrize("case", layers.CASES, ids=lambda case: case.name)
@@ -35,3 +35,25 @@ def test_speed_is_relative_to_the_yardstick():
     timings = timing.compare({"a": lambda: sum(range(50_000)), "b": lambda: sum(range(500))}, "a", rounds=5)
     assert timings["a"].speed == 1
     assert timings["b"].best_speed > 5
+
+
+def test_the_page_is_rewritten_between_its_marks_only(tmp_path):
+    case = layers.CASES[0].name
+    timing = {"median_ms": 2.0, "best_ms": 1.5, "speed": 1.0, "best_speed": 1.0}
+    environment = {"cpu": "a cpu", "threads": 2, "torch": "2.0", "load_average": 0.5, "date": "2026-01-02T03:04"}
+    cases = {case: {layers.YARDSTICK: timing, "edgewise": timing | {"speed": 2.345}}}
+    (tmp_path / "layers.json").write_text(json.dumps({"environment": environment, "cases": cases}))
+    text = tmp_path / "kernels.md"
+    text.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    page.update(tmp_path / "layers.json", text)
+    once = text.read_text()
+    page.update(tmp_path / "layers.json", text)
+    assert text.read_text() == once
+    assert once.startswith("before\n")
+    assert once.endswith("after\n")
+    assert f"| {case} | 2 | 2.35 |" in once or f"| {case} | 2 | 2.34 |" in once
+    assert "old" not in once
+    assert (tmp_path / "kernels-speed.png").stat().st_size > 0
+    text.write_text("no marks")
+    with pytest.raises(ValueError, match="no place for the table"):
+        page.update(tmp_path / "layers.json", text)

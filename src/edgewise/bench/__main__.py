@@ -1,4 +1,4 @@
-"""`python -m edgewise.bench`: speed of layers and networks on this machine, into benchmarks/results/."""
+"""`edgewise bench`: speed of layers and networks on this machine, into benchmarks/results/ and docs/kernels.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from edgewise.bench import layers
+from edgewise.bench import layers, page
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,10 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--quick", action="store_true", help="no growth curve and no memory")
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs/kernels.md"), help="the page to update, where it exists"
+    )
+    parser.add_argument("--redraw", action="store_true", help="measure nothing: table and plot from the JSON file")
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    layers.run(args.out, with_peers=not args.no_peers, rounds=args.rounds, growth=not args.quick, memory=not args.quick)
+    full = not args.quick
+    if not args.redraw:
+        layers.run(args.out, with_peers=not args.no_peers, rounds=args.rounds, growth=full, memory=full)
+    if args.docs.exists():
+        page.update(args.out, args.docs)
 
 
 if __name__ == "__main__":

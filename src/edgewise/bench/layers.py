@@ -57,6 +57,7 @@ CASES = (
     Case((2, 16, 16, 1), 10, 2048, torch.float64, laplacian=True),
 )
 GROWTH = tuple(Case((64, 64), intervals, 1024) for intervals in (5, 10, 20, 50, 100, 200))
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 FIT_STEPS = 1000  # the default of optimizer="adam"
 MEMORY = Case((256, 256), 16, 4096)
 
@@ -73,13 +74,18 @@ def run(
 ) -> dict[str, Any]:
     """Measure all cases and return, print and write the results."""
     results: dict[str, Any] = {"environment": timing.environment(), "cases": {}, "exactness": exactness(with_peers)}
-    results["gemm_gflops"] = timing.peak_flops(torch.float32)
+    results["peak_gflops"] = {name: timing.peak_flops(dtype) for name, dtype in PRECISIONS.items()}
+    results["matrix_product_gflops"] = {name: timing.product_flops(dtype) for name, dtype in PRECISIONS.items()}
+    report(f"peak GFLOP/s: {results['peak_gflops']}, matrix product: {results['matrix_product_gflops']}")
     for name, error in results["exactness"].items():
         report(f"exactness {name}: {error}")
     for case in cases:
         timings = timing.compare(candidates(case, with_peers), YARDSTICK, rounds=rounds)
         results["cases"][case.name] = timings
         report(f"{case.name}: " + ", ".join(f"{n} {t.median_ms:.3g} ms x{t.speed:.2f}" for n, t in timings.items()))
+    results["roofline"] = {case.name: roofline(case, results["peak_gflops"]) for case in cases if len(case.widths) == 2}
+    for name, found in results["roofline"].items():
+        report(f"roofline {name}: {found}")
     if growth:
         steps = {case.name: candidates(case, False)["edgewise"] for case in GROWTH}
         results["growth"] = timing.compare(steps, GROWTH[0].name, rounds=rounds)
@@ -184,6 +190,31 @@ def _native_laplacian(model: KAN, x: Tensor) -> timing.Step:
         torch.autograd.grad(((laplacian[0, :, 0] + u[:, 0]) ** 2).mean(), list(model.parameters()))
 
     return step
+
+
+def roofline(case: Case, peaks: dict[str, float]) -> dict[str, float]:
+    """GFLOP/s of the three contractions of a layer, the share of the peak, and milliseconds of one after the other."""
+    (a, b), spline = case.widths, BSpline(case.intervals, 3)
+    layer = KANLinear(a, b, spline, dtype=case.dtype)
+    x = torch.rand(case.batch, case.widths[0], dtype=case.dtype) * 2 - 1
+    y = layer(x.requires_grad_())
+    g, inputs = torch.randn_like(y), [x, *layer.parameters()]
+
+    def gradients() -> None:
+        torch.autograd.grad(y, inputs, g, retain_graph=True)
+
+    with torch.no_grad():
+        forward = timing.best_seconds(lambda: layer(x))
+    backward = timing.best_seconds(gradients)
+    operations = 3 * 2 * case.batch * a * b * (spline.degree + 2)  # the residual function is one more
+    rate = operations / (forward + backward) / 1e9
+    peak = peaks[next(name for name, dtype in PRECISIONS.items() if dtype == case.dtype)]
+    return {
+        "gflops": rate,
+        "share": rate / peak if peak else 0.0,
+        "forward_ms": 1e3 * forward,
+        "backward_ms": 1e3 * backward,
+    }
 
 
 def exactness(with_peers: bool) -> dict[str, Any]:

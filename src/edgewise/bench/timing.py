@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from edgewise._version import __version__
+from edgewise.kernels.cpu import layer, load
 
 Step = Callable[[], Any]
 SLICE = 0.01
@@ -111,11 +113,20 @@ def memory(field: str) -> float:
     raise RuntimeError(f"the system does not report {field}")
 
 
-def peak_flops(dtype: torch.dtype, size: int = 1024) -> float:
-    """GFLOP/s of torch's matrix product on this machine with the threads of now: the yardstick of a roofline."""
+def product_flops(dtype: torch.dtype, size: int = 1024) -> float:
+    """GFLOP/s of torch's matrix product on this machine with the threads of now."""
     a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
     best = min(_seconds(lambda: a @ b) for _ in range(10))
     return 2 * size**3 / best / 1e9
+
+
+def peak_flops(dtype: torch.dtype) -> float:
+    """GFLOP/s of multiply-add in registers on all threads of now: the roof, or 0 without native kernels."""
+    if load.library() is None:
+        return 0.0
+    rounds = 20_000
+    operations = layer.multiply_add(dtype, rounds)
+    return operations / best_seconds(lambda: layer.multiply_add(dtype, rounds)) / 1e9
 
 
 def environment() -> dict[str, Any]:
@@ -140,6 +151,15 @@ def write(results: dict[str, Any], path: Path) -> None:
     aside = path.with_name(path.name + ".new")
     aside.write_text(json.dumps(results, indent=1, default=asdict) + "\n")
     aside.replace(path)
+
+
+def best_seconds(step: Step, seconds: float = 0.5) -> float:
+    """The least time of a call, of as many as fit into `seconds`."""
+    step()
+    end, best = time.perf_counter() + seconds, math.inf
+    while time.perf_counter() < end:
+        best = min(best, _seconds(step))
+    return best
 
 
 def _seconds(step: Step) -> float:

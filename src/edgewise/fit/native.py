@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise.kernels import Adam, network_kernel
+from edgewise.kernels import Adam, CurveLayer, network_kernel
 from edgewise.nn import KAN
 from edgewise.optim import Loss, get_loss
 
@@ -18,10 +18,10 @@ _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 class NativeSteps:
     """Trains the tensors of a model and the state of its torch optimiser in place: each stays what it was to others."""
 
-    def __init__(self, model: KAN, optimizer: Optimizer, kernel: Any, network: list[Any]) -> None:
+    def __init__(self, model: KAN, optimizer: Optimizer, kernel: Any, network: list[CurveLayer]) -> None:
         self.names = {id(p): name for name, p in model.named_parameters()}
         self.network = network
-        self.parameters = [t for layer in network for t in (layer.coef, layer.bias)]
+        self.parameters = _parameters(network)
         (self._group,) = optimizer.param_groups
         self._states = [_state(optimizer, p) for p in self.parameters]
         moments = [(s["exp_avg"], s["exp_avg_sq"]) for s in self._states]
@@ -57,7 +57,7 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
     network = model.unwatched_layers()
     if network is None or not _is_adam(optimizer):
         return None
-    parameters = [t for layer in network for t in (layer.coef, layer.bias)]
+    parameters = _parameters(network)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     if {id(p) for p in parameters} != {id(p) for p in trained} or len(parameters) != len(trained):
         return None
@@ -82,6 +82,10 @@ def _is_adam(optimizer: Optimizer) -> bool:
         and not any(isinstance(beta, Tensor) for beta in group["betas"])
         and not any(getattr(optimizer, name) for name in _HOOKS)
     )
+
+
+def _parameters(network: list[CurveLayer]) -> list[Tensor]:
+    return [t for layer in network for t in (layer.coef, layer.bias) if t is not None]
 
 
 def _has_hooks(p: Tensor) -> bool:

@@ -151,7 +151,7 @@ class KAN(nn.Module):
     def _unwatched_layers(self) -> list[CurveLayer] | None:
         layers = []
         for layer in self.layers:
-            part = None if _watched(layer) else layer.plain()
+            part = layer.plain() if isinstance(layer, KANLinear) and not _watched(layer) else None
             if part is None:
                 return None
             layers.append(part)

@@ -107,6 +107,13 @@ def edge_gradients(
     return dx, dc, db
 
 
+def multiply_add(dtype: torch.dtype, rounds: int) -> float:
+    """Multiply and add in registers on all threads; returns the number of floating-point operations (csrc/peak.h)."""
+    function = _function("multiply_add", dtype)
+    function.restype = ctypes.c_double
+    return function(_pool(), torch.get_num_threads(), ctypes.c_int64(rounds))
+
+
 def _call(
     name: str, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None, *rest: int,
     bias: Tensor | None = None, g: Tensor | None = None, y: Tensor | None = None, pulled: Tensor | None = None,
