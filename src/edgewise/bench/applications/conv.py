@@ -50,7 +50,7 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     for name, data in parts.items():
         found, times[name] = study(data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        _picture(name, data, rows)
+        _draw(name, data, {row["name"]: row["lr"] for row in found})
     race.write("conv", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -111,11 +111,10 @@ def _seeded(channels: int, classes: int, width: int, basis: Basis | None, seed: 
     return convnet(channels, classes, width, basis, torch.Generator().manual_seed(seed))
 
 
-def _picture(name: str, data: pictures.Split, rows: list[dict[str, Any]]) -> None:
+def _draw(name: str, data: pictures.Split, rates: dict[str, float]) -> None:
     """Where both networks are wrong, after one more training each."""
     tables = {}
     for entry in networks(data):
-        rate = next(row["lr"] for row in rows if row["name"].endswith(f": {entry.name}"))
-        found = pictures.answers(dataclasses.replace(entry, lr=rate), data, STEPS)
+        found = pictures.answers(dataclasses.replace(entry, lr=rates[entry.name]), data, STEPS)
         tables[entry.name] = pictures.confusion(found, data.test_y, len(data.classes))
     pictures.draw_confusions(tables, data.classes, race.RESULTS / f"conv_{name}.png")

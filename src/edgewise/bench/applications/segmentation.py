@@ -54,7 +54,7 @@ def main(path: str | None = None, seeds: int = 3) -> None:
     """
     head = load_mni152(path or os.environ.get("EDGEWISE_MNI152"), download=True)
     train, test = slices(head, TRAIN, 0), slices(head, TEST, 1)
-    entries, rows, times = study(train, test, seeds=seeds)
+    entries, rows, times = study(networks(), train, test, seeds=seeds)
     race.write("segmentation", "mIoU", rows, step=times)
     print(race.table(rows, "mIoU"))
     print("training steps take", ", ".join(f"{1 / t.speed:.2f} ({name})" for name, t in times.items()))
@@ -62,10 +62,16 @@ def main(path: str | None = None, seeds: int = 3) -> None:
 
 
 def study(
-    train: Slices, test: Slices, *, steps: int = STEPS, seeds: int = 3, scale: float = 1.0, rounds: int = 20
+    entries: Sequence[race.Entry],
+    train: Slices,
+    test: Slices,
+    *,
+    steps: int = STEPS,
+    seeds: int = 3,
+    rounds: int = 20,
 ) -> tuple[list[race.Entry], list[dict[str, Any]], dict[str, Any]]:
     """The entries at their best rates, the rows of the race, and the times of a training step."""
-    entries = [_tuned(entry, train, steps) for entry in networks(scale)]
+    entries = [_tuned(entry, train, steps) for entry in entries]
     job = task(train, test)
     rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
     return entries, rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
