@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,8 @@ class _CurveConv(nn.Module, ABC):
         self.down = self.up = self.bias = None
         self._inner = in_channels // bottleneck, out_channels // bottleneck
         if bottleneck > 1:
-            settings = {"generator": generator, "device": device, "dtype": dtype}
-            self.down = _pointwise(self.dims, in_channels, self._inner[0], bias=False, **settings)
-            self.up = _pointwise(self.dims, self._inner[1], out_channels, bias=bias, **settings)
+            self.down = _pointwise(self.dims, in_channels, self._inner[0], False, generator, device, dtype)
+            self.up = _pointwise(self.dims, self._inner[1], out_channels, bias, generator, device, dtype)
         elif bias:
             self.bias = nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype))
 
@@ -340,10 +339,16 @@ class KANConvTranspose3d(_KANConvTranspose):
 
 @torch.no_grad()
 def _pointwise(
-    dims: int, ins: int, outs: int, *, bias: bool, generator: torch.Generator | None, **placement: Any
+    dims: int,
+    ins: int,
+    outs: int,
+    bias: bool,
+    generator: torch.Generator | None,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
 ) -> nn.Module:
     """A linear map of the channels that keeps their scale; torch's own initialisation draws from the global source."""
-    conv = nn.utils.skip_init(POINTWISE[dims - 1], ins, outs, 1, bias=bias, **placement)
+    conv = nn.utils.skip_init(POINTWISE[dims - 1], ins, outs, 1, bias=bias, device=device, dtype=dtype)
     weight = conv.get_parameter("weight")
     weight.copy_(torch.randn(weight.shape, generator=generator) * ins**-0.5)
     if bias:

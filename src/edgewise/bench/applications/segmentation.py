@@ -82,9 +82,19 @@ def networks(scale: float = 1.0) -> list[race.Entry]:
     channels = tuple(max(1, round(scale * width)) for width in CHANNELS)
     wide = tuple(max(1, round(scale * width)) for width in UNET_CHANNELS)
 
-    def u_kan(seed: int, **settings: bool) -> nn.Module:
+    def u_kan(seed: int, kan: bool = True, matched: bool = False) -> nn.Module:
         generator = torch.Generator().manual_seed(seed)
-        return UKAN(2, 1, len(CLASSES), channels=channels, token_levels=1, basis=BASIS, generator=generator, **settings)
+        return UKAN(
+            2,
+            1,
+            len(CLASSES),
+            channels=channels,
+            token_levels=1,
+            kan=kan,
+            matched=matched,
+            basis=BASIS,
+            generator=generator,
+        )
 
     return [
         race.Entry("U-Net", lambda _: UNet(1, len(CLASSES), wide)),
@@ -204,10 +214,11 @@ def draw_masks(found: dict[str, Tensor], data: Slices, path: Path) -> None:
     figure, axes = plt.subplots(len(found) + 1, 3, figsize=(7.5, 3 * (len(found) + 1)), squeeze=False)
     for column, n in enumerate(rows):
         for axis, name in zip(axes[:, column], ("signal", *found), strict=True):
-            axis.imshow(data.images[n, 0].T, cmap="gray", origin="lower")
+            axis.imshow(data.images[n, 0].T.numpy(), cmap="gray", origin="lower")
             if name != "signal":
                 mask = found[name][n].T.float()
-                axis.imshow(mask.where(mask > 0, torch.nan), cmap="coolwarm", vmin=1, vmax=2, alpha=0.6, origin="lower")
+                mask = mask.where(mask > 0, torch.nan).numpy()
+                axis.imshow(mask, cmap="coolwarm", vmin=1, vmax=2, alpha=0.6, origin="lower")
             axis.set_title(name if column == 0 else f"slice {n}", fontsize=9)
             axis.set_axis_off()
     figure.tight_layout()
