@@ -7,7 +7,8 @@ import edgewise as ew
 from edgewise.bases import Basis, registered_bases
 from edgewise.nn import Affine
 
-BASES: list[Basis] = [cls() for cls in registered_bases().values()]
+# Hinges are continuous alone: laws about derivatives and about fits to smooth curves are not theirs.
+BASES: list[Basis] = [cls() for name, cls in registered_bases().items() if name != "hinge"]
 SEEDS = (0, 1, 2)
 
 

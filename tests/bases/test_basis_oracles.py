@@ -9,7 +9,7 @@ import torch
 from numpy.polynomial import Chebyshev as Series, Polynomial
 from scipy.special import eval_hermite
 
-from edgewise.bases import Basis, Chebyshev, Fourier, Gaussian, Rational, ReLUPower, Wavelet
+from edgewise.bases import Basis, Chebyshev, Fourier, Gaussian, Hinge, Rational, ReLUPower, Wavelet
 
 RANGE = np.array([-0.5, 3.0])
 POINTS = np.array([-0.5, 0.1, 0.9, 1.2, 2.0, 3.0])
@@ -98,6 +98,14 @@ def test_wavelet(order: int, kind: str) -> None:
 
 
 @every_order
+def test_hinge(order: int) -> None:
+    slope = 2 / (POINTS[-1] - POINTS[0])
+    ahead = X[:, None] - POINTS[1:-1]
+    expected = (np.maximum(ahead, 0), np.where(ahead > 0, 1.0, 0.0))[order] if order < 2 else np.zeros_like(ahead)
+    assert_close(ours(Hinge(len(POINTS) - 2), POINTS, order), expected * slope)
+
+
+@every_order
 @pytest.mark.parametrize("power", [1, 2, 3, 4])
 def test_relu_power(order: int, power: int) -> None:
     steps = np.arange(1, power + 1)
@@ -124,6 +132,7 @@ def test_relu_power_peaks_at_one() -> None:
         (lambda: Gaussian(width=float("nan")), "width must be positive"),
         (lambda: Chebyshev(0), "degree must be at least 1"),
         (lambda: Fourier(0), "frequencies must be at least 1"),
+        (lambda: Hinge(0), "hinges must be at least 1"),
         (lambda: Rational(0), "degree must be at least 1"),
         (lambda: ReLUPower(0), "intervals must be at least 1"),
         (lambda: ReLUPower(power=0), "power must be at least 1"),

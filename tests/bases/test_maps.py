@@ -4,10 +4,10 @@ import pytest
 import torch
 from zoo import BASES, samples
 
-from edgewise.bases import Basis
+from edgewise.bases import Basis, Hinge
 
 
-@pytest.mark.parametrize("basis", BASES, ids=lambda basis: basis.name)
+@pytest.mark.parametrize("basis", [*BASES, Hinge(1), Hinge()], ids=repr)
 def test_maps_are_the_values_with_their_gradients(basis: Basis) -> None:
     x = samples(40, 3, spread=3.0).unflatten(0, (2, 4, 5)).movedim(-1, 1).requires_grad_()
     grid = basis.init_grid(3, -1.5, 2.0, dtype=torch.float64)

@@ -13,7 +13,7 @@ from torch import nn
 from zoo import BASES, rng
 
 import edgewise as ew
-from edgewise.bases import Chebyshev
+from edgewise.bases import Chebyshev, Hinge
 from edgewise.nn import (
     KANConv1d,
     KANConv2d,
@@ -130,7 +130,7 @@ def shaped_bias(conv):
     return conv.bias.detach().view(-1, *[1] * conv.dims)
 
 
-@pytest.mark.parametrize("basis", BASES, ids=lambda basis: basis.name)
+@pytest.mark.parametrize("basis", [*BASES, Hinge(1)], ids=lambda basis: basis.name)
 @pytest.mark.parametrize("kind", [KANConv2d, KANConvTranspose2d])
 def test_both_executions_agree_with_their_gradients(basis, kind) -> None:
     conv, x = made(kind, 2, 3, (3, 2), 2, 1, basis=basis), images(2, 2, 6, 5).requires_grad_()

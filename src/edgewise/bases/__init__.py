@@ -10,6 +10,7 @@ from edgewise.bases.bspline import BSpline as BSpline
 from edgewise.bases.chebyshev import Chebyshev as Chebyshev
 from edgewise.bases.fourier import Fourier as Fourier
 from edgewise.bases.gaussian import Gaussian as Gaussian
+from edgewise.bases.hinge import Hinge as Hinge
 from edgewise.bases.rational import Rational as Rational
 from edgewise.bases.relu_power import ReLUPower as ReLUPower
 from edgewise.bases.residual import (
@@ -26,6 +27,7 @@ __all__ = [
     "Chebyshev",
     "Fourier",
     "Gaussian",
+    "Hinge",
     "Rational",
     "ReLUPower",
     "Wavelet",

@@ -1,7 +1,10 @@
-"""Clothes and photographs: a network of three convolutions of curves beside one of ordinary convolutions of equal size.
+"""Clothes and photographs: three convolutions of curves beside three ordinary ones with as many parameters.
 
 FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, four passes; and, where its file is named,
-CIFAR-10. Both networks have batch normalisation; each learning rate is the best of three on seed 0.
+CIFAR-10. Both networks have batch normalisation; each learning rate is the best of three on pictures held out.
+
+The curves are lines with one hinge. At equal size every further function per tap costs channels, and channels won on
+this budget: one function beside the residual was better than three, Gaussians or hinges.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgewise.bases import Basis, Gaussian
+from edgewise.bases import Basis, Hinge
 from edgewise.bench.applications import pictures, race
 from edgewise.data.images import load_cifar10, load_fashion_mnist
 from edgewise.nn import KANConv2d
@@ -24,7 +27,8 @@ from edgewise.nn import KANConv2d
 PARAMETERS = 19_200
 STEPS = 624
 RATES = (0.005, 0.015, 0.04)
-BASIS = Gaussian(2)
+BASIS, RESIDUAL = Hinge(1), "identity"
+"""The basis of the study and the function beside it."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     for name, data in parts.items():
         found, times[name] = study(data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        _picture(name, data, rows)
+        _draw(name, data, {row["name"]: row["lr"] for row in found})
     race.write("conv", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -85,7 +89,10 @@ def convnet(
         if basis is None:
             layers += [nn.Conv2d(*sizes), nn.BatchNorm2d(widths[n + 1]), nn.ReLU()]
         else:
-            layers += [KANConv2d(*sizes, basis=basis, generator=generator), nn.BatchNorm2d(widths[n + 1])]
+            layers += [
+                KANConv2d(*sizes, basis=basis, residual=RESIDUAL, generator=generator),
+                nn.BatchNorm2d(widths[n + 1]),
+            ]
     last = [] if basis is None else [nn.SiLU()]
     return nn.Sequential(*layers, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
 
@@ -104,11 +111,10 @@ def _seeded(channels: int, classes: int, width: int, basis: Basis | None, seed: 
     return convnet(channels, classes, width, basis, torch.Generator().manual_seed(seed))
 
 
-def _picture(name: str, data: pictures.Split, rows: list[dict[str, Any]]) -> None:
+def _draw(name: str, data: pictures.Split, rates: dict[str, float]) -> None:
     """Where both networks are wrong, after one more training each."""
     tables = {}
     for entry in networks(data):
-        rate = next(row["lr"] for row in rows if row["name"].endswith(f": {entry.name}"))
-        found = pictures.answers(dataclasses.replace(entry, lr=rate), data, STEPS)
+        found = pictures.answers(dataclasses.replace(entry, lr=rates[entry.name]), data, STEPS)
         tables[entry.name] = pictures.confusion(found, data.test_y, len(data.classes))
     pictures.draw_confusions(tables, data.classes, race.RESULTS / f"conv_{name}.png")

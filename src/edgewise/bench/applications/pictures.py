@@ -85,7 +85,7 @@ def draw_confusions(tables: dict[str, Tensor], classes: tuple[str, ...], path: P
     figure, axes = plt.subplots(1, len(tables), figsize=(4.5 * len(tables), 4.5), squeeze=False)
     top = max(int((t - t.diag().diag()).max()) for t in tables.values())
     for axis, (name, counts) in zip(axes[0], tables.items(), strict=True):
-        axis.imshow(counts - counts.diag().diag(), vmin=0, vmax=top, cmap="Blues")
+        axis.imshow((counts - counts.diag().diag()).numpy(), vmin=0, vmax=top, cmap="Blues")
         axis.set_xticks(range(len(classes)), classes, rotation=90)
         axis.set_yticks(range(len(classes)), classes)
         axis.set_title(f"{name}: {100 * float(counts.diag().sum() / counts.sum()):.1f} % right")

@@ -54,7 +54,7 @@ def main(path: str | None = None, seeds: int = 3) -> None:
     """
     head = load_mni152(path or os.environ.get("EDGEWISE_MNI152"), download=True)
     train, test = slices(head, TRAIN, 0), slices(head, TEST, 1)
-    entries, rows, times = study(train, test, seeds=seeds)
+    entries, rows, times = study(networks(), train, test, seeds=seeds)
     race.write("segmentation", "mIoU", rows, step=times)
     print(race.table(rows, "mIoU"))
     print("training steps take", ", ".join(f"{1 / t.speed:.2f} ({name})" for name, t in times.items()))
@@ -62,10 +62,16 @@ def main(path: str | None = None, seeds: int = 3) -> None:
 
 
 def study(
-    train: Slices, test: Slices, *, steps: int = STEPS, seeds: int = 3, scale: float = 1.0, rounds: int = 20
+    entries: Sequence[race.Entry],
+    train: Slices,
+    test: Slices,
+    *,
+    steps: int = STEPS,
+    seeds: int = 3,
+    rounds: int = 20,
 ) -> tuple[list[race.Entry], list[dict[str, Any]], dict[str, Any]]:
     """The entries at their best rates, the rows of the race, and the times of a training step."""
-    entries = [_tuned(entry, train, steps) for entry in networks(scale)]
+    entries = [_tuned(entry, train, steps) for entry in entries]
     job = task(train, test)
     rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
     return entries, rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
@@ -76,9 +82,19 @@ def networks(scale: float = 1.0) -> list[race.Entry]:
     channels = tuple(max(1, round(scale * width)) for width in CHANNELS)
     wide = tuple(max(1, round(scale * width)) for width in UNET_CHANNELS)
 
-    def u_kan(seed: int, **settings: bool) -> nn.Module:
+    def u_kan(seed: int, kan: bool = True, matched: bool = False) -> nn.Module:
         generator = torch.Generator().manual_seed(seed)
-        return UKAN(2, 1, len(CLASSES), channels=channels, token_levels=1, basis=BASIS, generator=generator, **settings)
+        return UKAN(
+            2,
+            1,
+            len(CLASSES),
+            channels=channels,
+            token_levels=1,
+            kan=kan,
+            matched=matched,
+            basis=BASIS,
+            generator=generator,
+        )
 
     return [
         race.Entry("U-Net", lambda _: UNet(1, len(CLASSES), wide)),
@@ -198,10 +214,11 @@ def draw_masks(found: dict[str, Tensor], data: Slices, path: Path) -> None:
     figure, axes = plt.subplots(len(found) + 1, 3, figsize=(7.5, 3 * (len(found) + 1)), squeeze=False)
     for column, n in enumerate(rows):
         for axis, name in zip(axes[:, column], ("signal", *found), strict=True):
-            axis.imshow(data.images[n, 0].T, cmap="gray", origin="lower")
+            axis.imshow(data.images[n, 0].T.numpy(), cmap="gray", origin="lower")
             if name != "signal":
                 mask = found[name][n].T.float()
-                axis.imshow(mask.where(mask > 0, torch.nan), cmap="coolwarm", vmin=1, vmax=2, alpha=0.6, origin="lower")
+                mask = mask.where(mask > 0, torch.nan).numpy()
+                axis.imshow(mask, cmap="coolwarm", vmin=1, vmax=2, alpha=0.6, origin="lower")
             axis.set_title(name if column == 0 else f"slice {n}", fontsize=9)
             axis.set_axis_off()
     figure.tight_layout()
