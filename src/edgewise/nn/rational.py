@@ -117,10 +117,10 @@ class _InPlace(Function):
             return torch.autograd.grad(_rational(x, a, b), (x, a, b), g, create_graph=True)
         # With u = g / (1 + |Q|), v = -u R sign(Q):  dx = u P' + v (x Q/x)',  da_n = sum u x^n,  db_m = sum v x^m
         n = torch.arange(1, len(a), dtype=x.dtype, device=x.device)[:, None]
-        q = _horner(x, b).mul_(x)
-        u = g / (1 + q.abs())
-        v = _horner(x, a).mul_(u).div_(1 + q.abs())
-        v = torch.where(q < 0, v, v.neg())
+        q = _horner(x, b).mul_(x).add_(0.0)  # -0 becomes +0, whose sign is that of the specification
+        d = q.abs().add_(1)
+        u = g / d
+        v = _horner(x, a).mul_(u).div_(d.copysign_(q).neg_())  # torch.where takes forty times as long here
         dx = _horner(x, n * a[1:]).mul_(u).addcmul_(_horner(x, n[: len(b)] * b), v)
         da = _moments(u, x, len(a))
         return dx, da, _moments(v.mul_(x), x, len(b))
