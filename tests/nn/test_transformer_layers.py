@@ -62,6 +62,8 @@ def test_a_rational_unit_has_exact_gradients_and_learns_its_denominator_from_the
     inputs = (x.requires_grad_(), *unit.parameters())
     assert torch.autograd.gradcheck(call, inputs)
     assert torch.autograd.gradgradcheck(call, inputs)
+    (slope,) = torch.autograd.grad(unit(x.detach()).square().sum(), unit.denominator, create_graph=True)
+    slope.sum().backward()  # the input asks for no derivative
     fresh = GroupRational(4, 2)
     fresh(torch.randn(5, 4, generator=rng())).sum().backward()
     assert (fresh.denominator.grad != 0).all()

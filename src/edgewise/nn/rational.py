@@ -111,16 +111,18 @@ class _InPlace(Function):
         return p.div_(q.abs_().add_(1))
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a, b = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates the derivative
-            return torch.autograd.grad(_rational(x, a, b), (x, a, b), g, create_graph=True)
-        # With u = g / (1 + |Q|), v = -u R sign(Q):  dx = u P' + v (x Q/x)',  da_n = sum u x^n,  db_m = sum v x^m
+            asked = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(_rational(x, a, b), asked, g, create_graph=True))
+            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+        # With u = g / (1 + |Q|) and v = -u R sign(Q):  dx = u P' + v Q',  da_n = sum u x^n,  db_m = sum v x^m
         n = torch.arange(1, len(a), dtype=x.dtype, device=x.device)[:, None]
-        q = _horner(x, b).mul_(x)
-        u = g / (1 + q.abs())
-        v = _horner(x, a).mul_(u).div_(1 + q.abs())
-        v = torch.where(q < 0, v, v.neg())
+        q = _horner(x, b).mul_(x).add_(0.0)  # -0 becomes +0, whose sign is that of the specification
+        d = q.abs().add_(1)
+        u = g / d
+        v = _horner(x, a).mul_(u).div_(d.copysign_(q).neg_())  # torch.where takes forty times as long here
         dx = _horner(x, n * a[1:]).mul_(u).addcmul_(_horner(x, n[: len(b)] * b), v)
         da = _moments(u, x, len(a))
         return dx, da, _moments(v.mul_(x), x, len(b))
@@ -136,8 +138,9 @@ def _horner(x: Tensor, c: Tensor) -> Tensor:
 
 def _moments(u: Tensor, x: Tensor, count: int) -> Tensor:
     r"""$\sum_b u_b x_b^n$ for n below `count`: (count, features). Overwrites u."""
-    sums = [u.flatten(0, -2).sum(0) if u.ndim > 1 else u.clone()]
-    while len(sums) < count:
-        u.mul_(x)
-        sums.append(u.flatten(0, -2).sum(0) if u.ndim > 1 else u.clone())
+    u, x, sums = u.reshape(-1, u.shape[-1]), x.reshape(-1, x.shape[-1]), list[Tensor]()
+    for n in range(count):
+        if n:
+            u.mul_(x)
+        sums.append(u.sum(0))
     return torch.stack(sums)

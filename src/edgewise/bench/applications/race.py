@@ -10,7 +10,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,20 @@ def race(
             paced = [_paced(entry, task, seed, steps, runs[seed], clock[seed]) for seed in range(seeds)]
             rows.append(_row(entry, task, "time", paced))
     return rows
+
+
+def tuned(entries: Sequence[Entry], task: Task, rates: Sequence[float], *, steps: int, seed: int = 1000) -> list[Entry]:
+    """The entries with the best of the learning rates: the same tries for all, with a seed that is not in the race.
+
+    Give a task that scores on what the race does not score on.
+    """
+
+    def best(entry: Entry) -> Entry:
+        tries = [replace(entry, lr=rate) for rate in rates]
+        scores = [train(tried, task, seed, steps=steps)["score"] for tried in tries]
+        return tries[scores.index(max(scores) if task.higher_is_better else min(scores))]
+
+    return [best(entry) for entry in entries]
 
 
 def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
