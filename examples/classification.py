@@ -1,34 +1,25 @@
-"""A table with classes: curves per feature, the perceptron of equal size, and gradient boosting."""
+"""A table with classes: a curve per feature, the perceptron of equal size, gradient boosting and a linear model."""
 
 from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from edgewise import KANClassifier
-from edgewise.bench import mlp_widths
+from edgewise.bench import count_parameters, fit_baselines
 
 
 def main(quick: bool = False) -> dict[str, float]:
     x, y = load_breast_cancer(return_X_y=True, as_frame=True)
     if quick:
-        x = x.iloc[:, :4]
+        x = x.iloc[:, :3]
     train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.3, random_state=0, stratify=y)
     kan = KANClassifier(hidden=(), random_state=0).fit(train_x, train_y)
-    size = sum(p.numel() for p in kan.model_.parameters())
-    hidden = mlp_widths(x.shape[1], 1, size)[1:-1]
-    rivals = {
-        f"MLP {hidden}": make_pipeline(
-            StandardScaler(), MLPClassifier(hidden, max_iter=100 if quick else 1000, tol=0, random_state=0)
-        ),
-        "boosting": HistGradientBoostingClassifier(max_iter=10 if quick else 100, random_state=0),
-        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-    }
-    scores = {f"KAN, additive, {size} parameters": kan.score(test_x, test_y)}
-    scores |= {name: model.fit(train_x, train_y).score(test_x, test_y) for name, model in rivals.items()}
+    size = count_parameters(kan.model_)
+    scores = {f"KAN, additive, {size} parameters": float(kan.score(test_x, test_y))}
+
+    a, b, c, d = train_test_split(train_x.to_numpy(), train_y.to_numpy(), test_size=0.2, random_state=0)
+    rivals = fit_baselines((a, c), (b, d), "classification", parameters=size, steps=30 if quick else 2000)
+    for rival in rivals:
+        scores[rival.name] = float((rival.predict(test_x.to_numpy()).argmax(1) == test_y).mean())
     for name, score in scores.items():
         print(f"{name:32} {100 * score:5.1f} %")
     top = sorted(zip(kan.feature_importances_, x.columns, strict=True), reverse=True)[:3]

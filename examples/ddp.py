@@ -44,6 +44,7 @@ def train(model: nn.Module, steps: int, rank: int = 0, world: int = 1, batch: in
 def wrapped(model: ew.KAN, shard: bool) -> nn.Module:
     if not shard:
         return DistributedDataParallel(model)
+    # Gloo cannot average: with float32 numbers, call set_force_sum_reduction_for_comms(True) on every part.
     for layer in model.layers:
         fully_shard(layer)
     return fully_shard(model)

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
 from edgewise._version import __version__
@@ -32,7 +31,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 class Pretrained(nn.Module):
     """A module that remembers the settings it was built with, so that a folder can rebuild it.
 
-    The arguments of the constructor must be JSON, bases or None; a `generator` is not kept.
+    The arguments of the constructor must be JSON, bases or None; the argument `generator` is not kept.
     """
 
     settings: dict[str, Any]
@@ -51,7 +50,7 @@ class Pretrained(nn.Module):
                 bound = signature.bind(self, *args, **more)
                 bound.apply_defaults()
                 named = dict(list(bound.arguments.items())[1:])
-                self.__dict__["settings"] = {k: v for k, v in named.items() if not isinstance(v, torch.Generator)}
+                self.__dict__["settings"] = {k: v for k, v in named.items() if k != "generator"}
             build(self, *args, **more)
 
         cls.__init__ = remembering

@@ -94,7 +94,8 @@ def trace_scene(o: Float[Tensor, "rays 3"], d: Float[Tensor, "rays 3"]) -> Float
     to = o[:, None] - CENTERS
     b, c = (to * d[:, None]).sum(-1), to.square().sum(-1) - RADII.square()
     root = b.square() - c
-    t = torch.where(root > 0, -b - root.clamp(min=0).sqrt(), torch.inf)
+    entry = -b - root.clamp(min=0).sqrt()
+    t = torch.where((root > 0) & (entry > 0), entry, torch.inf)
     floor = (FLOOR - o[:, 2]) / d[:, 2]
     at = o + floor[:, None] * d
     on_floor = (floor > 0) & (at[:, :2].abs().amax(1) < SIDE)
