@@ -109,6 +109,12 @@ def test_a_shape_is_kept_and_changes_what_has_it_already_little(session, shape):
     torch.testing.assert_close(again.layers[0].coef, given.model.layers[0].coef, atol=1e-6, rtol=0)
 
 
+def test_a_curve_that_becomes_a_symbol_has_no_shape_any_more(session):
+    done = session.shape((0, 0, 0), "increasing").fix((0, 0, 0), "sin").fit()
+    assert not done.shapes
+    assert session.shape((0, 1, 0), "odd").remove((0, 1, 0)).fit().error > 0.1
+
+
 def test_shapes_take_in_the_residual_and_say_what_they_cannot_do(session):
     x = session.x
     model = ew.KAN([2, 1], ew.BSpline(8, 3), grid_range=(-1, 2), generator=torch.Generator().manual_seed(1))

@@ -317,10 +317,11 @@ def test_snap_at_the_end_of_a_domain_keeps_the_numbers():
     from edgewise.symbolic.constants import snap
 
     a = sympy.Symbol("a", real=True)
-    x = torch.linspace(0, 1, 50)[:, None]
-    law = sympy.Float(2, 17) * sympy.sqrt(sympy.Float(1, 17) * a)  # infinite slope at a = 0
-    (found,) = snap([law], (a,), x, 2 * x.sqrt())
-    np.testing.assert_allclose([float(found.subs(a, v)) for v in (0, 0.25, 1)], [0, 1, 2], rtol=1e-9)
+    x = torch.linspace(0, 2, 50)[:, None]
+    law = sympy.Float(1.2, 17) * sympy.sqrt(sympy.Float(2, 17) - a)  # infinite slope by the 2 at a = 2
+    (found,) = snap([law], (a,), x, 1.2 * (2 - x).sqrt())
+    values = [float(found.subs(a, v)) for v in (0, 1, 2)]
+    np.testing.assert_allclose(values, [1.2 * 2**0.5, 1.2, 0], rtol=1e-6, atol=1e-3)
 
 
 def test_snap_leaves_a_number_without_a_name():

@@ -26,7 +26,6 @@ def _study_with_options(module: str) -> Callable[..., None]:
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "bench": {"layers": _study("__main__", [])},
     "reproduce": {
-        "anderson": _study_with_options("anderson"),
         "continual": _study("applications.continual"),
         "conv": _study("applications.conv"),
         "forecast": _study_with_options("applications.forecast"),

@@ -98,11 +98,12 @@ class Session:
         if name not in self.library:
             raise ValueError(f"{name!r} is not allowed; the library has {', '.join(self.library)}")
         model = self.model
-        for member in sorted(self._sharing(edge)):
+        members = self._sharing(edge)
+        for member in sorted(members):
             self._check(member, changes=True)
             numbers = affine if affine is not None and member == edge else self._numbers(member, name)
             model = fix(model, *member, self.library[name], numbers)
-        return self._next(f"fix {edge} {name}", model=model)
+        return self._next(f"fix {edge} {name}", model=model, shapes=self._shapes_without(members))
 
     def release(self, edge: Edge) -> Session:
         """The symbol on an edge as a curve again."""
@@ -112,7 +113,8 @@ class Session:
     def remove(self, edge: Edge) -> Session:
         """The network without an edge."""
         self._check(edge, changes=True)
-        return self._next(f"remove {edge}", model=remove_edge(self.model, *edge))
+        gone = remove_edge(self.model, *edge)
+        return self._next(f"remove {edge}", model=gone, shapes=self._shapes_without({edge}))
 
     def lock(self, *edges: Edge) -> Session:
         """These edges keep function and numbers in all later steps."""
@@ -185,6 +187,11 @@ class Session:
 
     def _sharing(self, edge: Edge) -> frozenset[Edge]:
         return next((group for group in self.shared if edge in group), frozenset([edge]))
+
+    def _shapes_without(self, edges: Iterable[Edge]) -> dict[Edge, str]:
+        """Shapes belong to curves: what becomes a symbol or disappears has none."""
+        gone = set(edges)
+        return {edge: shape for edge, shape in self.shapes.items() if edge not in gone}
 
     def _numbers(self, edge: Edge, name: str) -> tuple[float, float, float, float]:
         found = suggest(self.model, self.x, *edge, library=self.library.only(name))
