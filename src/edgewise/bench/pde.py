@@ -115,7 +115,7 @@ def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution | None, 
         if kind == "tanh perceptron":
             # A perceptron has no grid to refine: it continues instead, for as many rounds.
             rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
-            settings |= {"intervals": (), "rounds": rounds}
+            settings |= {"intervals": (), "rounds": rounds, "grading": 0.0}
             model = perceptron(problem, final_size(case, model), seed)
         solution = solve(problem, model, seed=seed, **settings)
         trained, parameters = solution.model, max(stage.parameters for stage in solution.history)

@@ -6,7 +6,7 @@ the loss is lowered by L-BFGS or Adam, as in the tutorials of pykan.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +37,7 @@ def train_nested(problem: Problem, model: nn.Module, steps: int, method: str = "
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        losses = [
-            _mean_square(problem, model, term) * (1.0 if n == 0 else BOUNDARY_WEIGHT) for n, term in enumerate(terms)
-        ]
-        loss = torch.stack(losses).sum()
+        loss = nested_loss(problem, model, terms)
         loss.backward()
         return loss
 
@@ -59,7 +56,14 @@ def usual_network(problem: Problem, hidden: tuple[int, ...], intervals: int, see
     return model
 
 
-def _mean_square(problem: Problem, model: nn.Module, term: Term) -> Tensor:
+def nested_loss(problem: Problem, model: nn.Module, terms: Sequence[Term]) -> Tensor:
+    """The mean square of the equation, the first term, and the weighted ones of the conditions."""
+    losses = [mean_square(problem, model, term) for term in terms]
+    return losses[0] + BOUNDARY_WEIGHT * sum(losses[1:])
+
+
+def mean_square(problem: Problem, model: nn.Module, term: Term) -> Tensor:
+    """The mean square of the residuals of a term, by nested autograd."""
     x = term.points.flatten(0, 1).detach().requires_grad_()
     normals = None if term.normals is None else term.normals.flatten(0, 1)
     derivative = _differentiator(model(x), x, problem)

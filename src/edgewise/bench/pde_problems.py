@@ -362,7 +362,22 @@ CASES = (
     Case("heat", heat, heat_exact, (8,), 1e-5, settings=SHORT),
     Case("wave", wave, wave_exact, (10,), 1e-5, 7, 6, {"starts": 4, "intervals": (8, 16), "balance": 1e5}),
     Case(
-        "burgers", burgers, burgers_exact, (6, 6), 1e-3, 5, 5, {"starts": 3, "intervals": (5, 10, 20), "points": 2000}
+        "burgers",
+        burgers,
+        burgers_exact,
+        (8,),
+        1e-3,
+        intervals=8,
+        settings={
+            "windows": (0.2, 0.3, 0.37, 0.45, 0.6, 0.8),  # short ones while the shock forms, at 1 / pi and after
+            "intervals": (20,),
+            "starts": 2,
+            "steps": 25,
+            "rounds": 2,
+            "points": 1500,
+            "boundary_points": 150,
+            "grading": 0.8,
+        },
     ),
     Case("allen-cahn", allen_cahn, allen_cahn_spectral, (6, 6), 1e-3, 5, 5, {"starts": 3, "intervals": (10, 20)}),
     Case("reaction-diffusion", reaction_diffusion, fisher_wave, (8,), 1e-5, 7, settings=SHORT | {"rounds": 2}),

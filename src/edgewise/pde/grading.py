@@ -7,6 +7,7 @@ so that its mean square stays an integral over the domain.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,8 @@ from edgewise.pde.errors import ProblemError
 from edgewise.pde.problem import Problem, Term
 from edgewise.pde.starts import MARGIN
 from edgewise.surgery import adapt_grid_
+
+TINY = 1e-300
 
 
 def check_grading(problem: Problem, model: nn.Module, amount: float) -> None:
@@ -42,8 +45,11 @@ def grade_(model: nn.Module, problem: Problem, amount: float, generator: torch.G
     jets = problem.jets(model, x, taylor([unit(d, j) for j in range(d)]))
     columns = []
     for j in range(d):
-        slopes = [(u.derivative(unit(d, j)) / u.value.std()).square() for u in jets.values()]
+        slopes = [(u.derivative(unit(d, j)) / u.value.std().clamp(min=TINY)).square() for u in jets.values()]
         change = torch.stack(slopes).sum(0).sqrt()
+        if not bool(torch.isfinite(change).all()) or not bool((change > 0).any()):
+            columns.append(x[:, j])  # nothing changes along this coordinate
+            continue
         mean = (change / density).sum() / (1 / density).sum()
         drawn = torch.multinomial((change + mean) / density, len(x), replacement=True, generator=generator)
         columns.append(x[drawn, j])
@@ -58,13 +64,13 @@ def graded_terms(model: nn.Module, problem: Problem, terms: Sequence[Term]) -> l
     """The terms with every other point moved to where the grid gathers; faces of the box stay faces."""
     result = []
     for n, term in enumerate(terms):
-        if "observed" in term.name:
+        if term.columns:  # values are known at these points and at no others
             result.append(term)
             continue
         x = term.points.clone()
         x[:, ::2] = warped(model, problem, x[:, ::2].flatten(0, 1)).reshape(x[:, ::2].shape)
         scale = _density(model, problem, x[0]).rsqrt() if n == 0 else None
-        result.append(term.replaced(points=x, scale=scale))
+        result.append(dataclasses.replace(term, points=x, scale=scale))
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +48,6 @@ class Term:
     columns: Mapping[str, Tensor] = _field(default_factory=dict)
     weight: float | None = None
     scale: Float[Tensor, " n"] | None = None
-
-    def replaced(self, **changes: Any) -> Term:
-        """The term with other values of these attributes."""
-        return dataclasses.replace(self, **changes)
 
 
 @dataclass(frozen=True, eq=False)

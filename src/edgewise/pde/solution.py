@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.problem import Problem, Term
+from edgewise.symbolic import Discovery, discover
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,8 +58,8 @@ class Solution:
         history: the rounds of the solver.
         converged: False where it diverged; then the best state is what you have.
         message: how it ended.
-        error_estimate: the relative L2 distance between the last two resolutions, an estimate of the error of the
-            coarser one; None where there was one resolution.
+        error_estimate: the relative L2 distance between the last two resolutions, or rounds where there was one
+            resolution: an estimate of the error of the former; None where there was one round.
     """
 
     problem: Problem
@@ -111,6 +112,12 @@ class Solution:
         """The relative L2 distance to a reference, a function of points (n, d) with values (n, fields) or (n)."""
         expected = reference(points).reshape(len(points), -1)
         return float((self(points) - expected).norm() / expected.norm())
+
+    def discover(self, field: str | None = None, *, samples: int = 1000, **options: Any) -> Discovery:
+        """A law for a field, the first by default, from its values at samples: see `edgewise.discover`."""
+        n = 0 if field is None else list(self.problem.fields).index(field)
+        x = self.sample(samples)
+        return discover(x, self(x)[:, n], names=self.problem.domain.coordinates, **options)
 
     def plot(
         self,

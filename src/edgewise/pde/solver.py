@@ -36,6 +36,7 @@ from edgewise.surgery import adapt_grid_, refine
 logger = logging.getLogger(__name__)
 
 GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is the choice of "auto"
+UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 OPTIMIZERS = ("auto", "gauss-newton", "lbfgs", "adam")
 
 
@@ -121,10 +122,13 @@ def solve(
         balance,
         grading,
     )
+    started = time.monotonic()
     solutions: list[Solution] = []
     for part in cut(problem, windows, solutions):
         start = model if not solutions else moved(solutions[-1].model, solutions[-1].problem, part)
-        solutions.append(_Solver(part, settings, generator, progress, len(solutions)).run(start, first=not solutions))
+        solutions.append(
+            _Solver(part, settings, generator, progress, len(solutions), started).run(start, first=not solutions)
+        )
     return joined(problem, solutions)
 
 
@@ -138,13 +142,13 @@ class _Solver:
         generator: torch.Generator,
         progress: Callable[[Stage], None] | None,
         window: int = 0,
+        started: float | None = None,
     ) -> None:
         self.problem, self.settings, self.generator, self.progress = problem, settings, generator, progress
         self.window = window
-        self.started = time.monotonic()
+        self.started = time.monotonic() if started is None else started
         self.history: list[Stage] = []
         self.best: tuple[float, nn.Module, dict[str, float]] | None = None
-        self.weights: list[float | None] | None = None
 
     def run(self, model: nn.Module, *, first: bool) -> Solution:
         s = self.settings
@@ -155,11 +159,12 @@ class _Solver:
         stages = finer or [None]
         coarser: nn.Module | None = None
         for n in stages:
-            if self._late():
+            if self._late() and self.best is not None:
                 break
             if n is not None:
                 coarser, model = model, refine(model, n)
-            for _ in range(s.rounds):
+            for nth in range(s.rounds):
+                coarser = model if n is None and nth > 0 else coarser
                 model, unknowns = self._round(model, unknowns, s.steps, f"{_resolution(model)} intervals")
                 if self._late():
                     break
@@ -167,12 +172,15 @@ class _Solver:
             if not math.isfinite(self.history[-1].validation) or self.history[-1].validation > 10 * self.best[0]:
                 break
         assert self.best is not None
+        last = model
         loss, model, unknowns = self.best
         diverged = not math.isfinite(loss)
         message = "time is up" if self._late() else "all stages done"
         if diverged:
             message = "diverged: the loss is not finite from any start; look at the model and the coefficients"
-        estimate = None if coarser is None or diverged else self._distance(coarser, model)
+        estimate = None if coarser is None or diverged else self._distance(coarser, last)
+        if estimate is not None and estimate > UNRESOLVED:
+            message += f", but the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows"
         return Solution(self.problem, (model,), (), unknowns, tuple(self.history), not diverged, message, estimate)
 
     def _search(self, model: nn.Module, unknowns: dict[str, float], starts: int) -> tuple[nn.Module, dict[str, float]]:
@@ -253,7 +261,7 @@ class _Solver:
         """The points of a term, a share of them replaced by points drawn in proportion to the squared residual."""
         n = round(self.settings.adaptive * term.points.shape[1])
         x = self.problem.domain.sample(5 * term.points.shape[1], self.generator, "uniform")[None]
-        pool = term.replaced(points=x)
+        pool = dataclasses.replace(term, points=x, scale=None)
         if self.settings.grading > 0:
             pool = graded_terms(model, self.problem, [pool])[0]
         values = {name: torch.tensor(v) for name, v in unknowns.items()}
@@ -265,7 +273,7 @@ class _Solver:
         # A tenth of the mean keeps quiet places in the draw.
         drawn = torch.multinomial(size + 0.1 * size.mean(), n, generator=self.generator)
         scale = None if term.scale is None or pool.scale is None else torch.cat([term.scale[n:], pool.scale[drawn]])
-        return term.replaced(points=torch.cat([term.points[:, n:], pool.points[:, drawn]], 1), scale=scale)
+        return dataclasses.replace(term, points=torch.cat([term.points[:, n:], pool.points[:, drawn]], 1), scale=scale)
 
     @torch.no_grad()
     def _distance(self, coarser: nn.Module, model: nn.Module) -> float:

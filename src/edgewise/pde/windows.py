@@ -43,7 +43,7 @@ def _edges(begin: float, end: float, windows: int | Sequence[float]) -> list[flo
         return torch.linspace(begin, end, windows + 1, dtype=torch.float64).tolist()
     edges = [begin, *(float(t) for t in windows), end]
     if any(not a < b for a, b in itertools.pairwise(edges)):
-        raise ProblemError(f"windows are cut at increasing times between {begin} and {end}, got {list(windows)}")
+        raise ProblemError(f"windows are cut at increasing times between {begin:g} and {end:g}, got {list(windows)}")
     return edges
 
 
