@@ -17,7 +17,7 @@ class BlockCache {
         kept.erase(kept.begin() + i), total -= size_of(block);
         return block;
       }
-    char* block = (char*)std::aligned_alloc(64, header + bytes);
+    char* block = (char*)aligned(header + bytes);
     *(size_t*)block = bytes;
     return block + header;
   }
@@ -32,7 +32,13 @@ class BlockCache {
  private:
   static constexpr size_t header = 64, limit = size_t(1) << 24;
   static size_t size_of(void* block) { return *(size_t*)((char*)block - header); }
+#if defined(_WIN32)  // its C library has no aligned_alloc
+  static void* aligned(size_t bytes) { return _aligned_malloc(bytes, 64); }
+  static void release(void* block) { _aligned_free((char*)block - header); }
+#else
+  static void* aligned(size_t bytes) { return std::aligned_alloc(64, bytes); }
   static void release(void* block) { std::free((char*)block - header); }
+#endif
   std::vector<void*> kept;
   size_t total = 0;
 };
