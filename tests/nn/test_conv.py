@@ -200,6 +200,9 @@ def test_bottleneck_has_curves_between_two_lines() -> None:
     conv = made(KANConv2d, 8, 12, 3, padding=1, bottleneck=4)
     assert conv.edges[0].coef.shape == (2 * 9, 5, 3)
     x = images(1, 8, 4, 4)
+    fresh, twin = (KANConv2d(8, 12, 3, padding=1, bottleneck=4, generator=rng(), dtype=torch.float64) for _ in "ab")
+    assert torch.equal(fresh(x), twin(x))
+    assert 0.1 < fresh(x).std() < 10
     middle = conv.by_expansion(nn.functional.conv2d(x, conv.down.weight))
     torch.testing.assert_close(conv(x), nn.functional.conv2d(middle, conv.up.weight, conv.up.bias))
 

@@ -348,6 +348,7 @@ def _pointwise(
     dtype: torch.dtype | None,
 ) -> nn.Module:
     """A linear map of the channels that keeps their scale; torch's own initialisation draws from the global source."""
+    device = device or torch.get_default_device()  # with None, skip_init leaves the module without memory
     conv = nn.utils.skip_init(POINTWISE[dims - 1], ins, outs, 1, bias=bias, device=device, dtype=dtype)
     weight = conv.get_parameter("weight")
     weight.copy_(torch.randn(weight.shape, generator=generator) * ins**-0.5)
