@@ -27,7 +27,7 @@ def main(quick: bool = False) -> dict[str, float]:
             nn.functional.mse_loss(mlp(region), target(region)).backward()
             optimizer.step()
     errors = {
-        name: float((model(everywhere) - target(everywhere)).square().mean().sqrt())
+        name: (model(everywhere) - target(everywhere)).square().mean().sqrt().item()
         for name, model in (("KAN", layer), ("MLP", mlp))
     }
     for (name, error), model in zip(errors.items(), (layer, mlp), strict=True):

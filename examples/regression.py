@@ -17,7 +17,7 @@ def main(quick: bool = False) -> dict[str, float]:
     print("both by AdamW:", same_steps, sep="\n")
 
     found = ew.fit(model, train, starts=2 if quick else None, seconds=1 if quick else 20)
-    error = float((found.model(test[0]) - test[1]).square().mean().sqrt())
+    error = (found.model(test[0]) - test[1]).square().mean().sqrt().item()
     symbolic, _ = ew.symbolify(found.model, train[0])
     formula = ew.formula(symbolic) if quick else ew.formula(symbolic).simplified()
     print(f"the network by `fit`: RMSE {error:.1e}\nand as a formula: {formula}")
