@@ -396,7 +396,7 @@ def _scaled(samples: Samples, units: Units, loss: Loss) -> Samples:
 
 
 def _box(x: Tensor, seed: int) -> Tensor:
-    """Points on corners, edges, faces and the diagonal of the box of the inputs, where a layer may see more; no labels are needed.
+    """Points on corners, edges, faces and the diagonal of the box of the inputs, where a layer may see more.
 
     The box is wider than the samples by twice the gap that n even draws leave at an end: the last pieces of the curves,
     and not straight lines, answer for inputs there.
