@@ -430,8 +430,9 @@ def _print_law(found: Discovery) -> None:
     console.print(f"[{style}]{escape(found.reason)}[/]\n", highlight=False, soft_wrap=True)
     if found.alternatives:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for title, justify in (("length", "right"), ("error", "right"), ("outside", "right"), ("formula", "left")):
-            table.add_column(title, justify=justify, no_wrap=title != "formula")
+        for title in ("length", "error", "outside"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("formula")
         for law in found.alternatives:
             row = [str(law.complexity), f"{law.error:.2g}", f"{law.extrapolation_error:.2g}", escape(str(law.formula))]
             table.add_row(*row, style="bold" if law is found.law else "")
