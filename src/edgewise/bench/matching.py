@@ -42,7 +42,8 @@ def matched_mlp(
     inputs = _features(model, "in_features", 0) if in_features is None else in_features
     outputs = _features(model, "out_features", -1) if out_features is None else out_features
     widths = mlp_widths(inputs, outputs, count_parameters(model))
-    return perceptron(widths, torch.Generator().manual_seed(0) if generator is None else generator)
+    mlp = perceptron(widths, torch.Generator().manual_seed(0) if generator is None else generator)
+    return mlp.to(next((p.dtype for p in model.parameters()), torch.get_default_dtype()))
 
 
 @dataclass(frozen=True)
