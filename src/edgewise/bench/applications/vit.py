@@ -69,7 +69,7 @@ def study(
 def networks(data: pictures.Split, rates: dict[str, float], features: int = FEATURES) -> list[race.Entry]:
     """The three transformers; their rates where these are known."""
     return [
-        race.Entry(name, partial(_seeded, data, features, kind), rates.get(name, RATES[1]))
+        race.Entry(name, partial(_seeded, data, features, kind), rates.get(name, RATES[0]))
         for name, kind in FEED_FORWARD.items()
     ]
 
