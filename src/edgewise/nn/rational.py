@@ -111,7 +111,7 @@ class _InPlace(Function):
         return p.div_(q.abs_().add_(1))
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, a, b = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates the derivative
             asked = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
