@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgewise.data import fetch, load_characters, load_etth1
+from edgewise.data import data_folder, fetch, load_characters, load_etth1
 
 TEXT = b"to be, or not to be"
-DIGEST = hashlib.sha256(TEXT).hexdigest()
+DIGEST = f"sha256:{hashlib.sha256(TEXT).hexdigest()}"
 
 
 @pytest.fixture
@@ -21,25 +21,26 @@ def url(tmp_path):
 
 def test_a_file_is_downloaded_once(url, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEWISE_DATA", str(tmp_path / "data"))
-    path = fetch(url, DIGEST, "be.txt")
-    assert path == tmp_path / "data" / "be.txt"
+    path = data_folder() / "be.txt"
+    assert fetch(url, path, DIGEST) == path == tmp_path / "data" / "be.txt"
     assert path.read_bytes() == TEXT
-    assert fetch("file:///nowhere", DIGEST, "be.txt") == path
+    assert fetch("file:///nowhere", path, DIGEST) == path
     assert [p.name for p in path.parent.iterdir()] == ["be.txt"]
 
 
 def test_a_wrong_file_is_refused_and_not_kept(url, tmp_path):
-    with pytest.raises(ValueError, match=f"has the SHA-256 {DIGEST}, expected {'0' * 64}; nothing was kept"):
-        fetch(url, "0" * 64, "be.txt", tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-    (tmp_path / "data" / "be.txt").write_bytes(b"else")
-    with pytest.raises(ValueError, match="remove it to download it again"):
-        fetch(url, DIGEST, "be.txt", tmp_path / "data")
+    path = tmp_path / "data" / "be.txt"
+    with pytest.raises(ValueError, match=f"digest is {DIGEST[7:]}, expected 00: file:.*not kept"):
+        fetch(url, path, "sha256:00")
+    assert not list(path.parent.iterdir())
+    path.write_bytes(b"else")
+    with pytest.raises(ValueError, match=r"be\.txt \(remove it to fetch it again\)"):
+        fetch(url, path, DIGEST)
 
 
 def test_without_a_connection_the_error_says_where_to_put_the_file(tmp_path):
-    with pytest.raises(ConnectionError, match=r"save it as .*be\.txt, or set EDGEWISE_DATA"):
-        fetch((tmp_path / "absent").as_uri(), DIGEST, "be.txt", tmp_path)
+    with pytest.raises(OSError, match=r"could not be downloaded .*; put the file at .*be\.txt"):
+        fetch((tmp_path / "absent").as_uri(), tmp_path / "be.txt", DIGEST)
     assert not list(tmp_path.iterdir())
 
 

@@ -21,7 +21,7 @@ from edgewise.bases import BSpline
 from edgewise.io import FileFormatError, as_format_error
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
 
-_OUR_NAMES = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
+_OUR_NAMES: dict[str, str] = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
 
 _RESIDUALS = {"silu": "silu", "identity": "identity", "zero": None}
 
@@ -187,7 +187,8 @@ def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tens
             f"layer {l}: edge (in={j}, out={i}) is a curve and a symbol at once, and an edge has one owner here; "
             f"in pykan set the mask of one of them to zero, such as `model.act_fun[{l}].mask.data[{j}, {i}] = 0`"
         )
-    names = [_OUR_NAMES.get(old.names[l][i][j], old.names[l][i][j]) for j, i in edges]
+    theirs: list[str] = [old.names[l][i][j] for j, i in edges]
+    names = [_OUR_NAMES.get(name, name) for name in theirs]
     unknown = sorted({name for name in names if name not in library})
     if unknown:
         raise ValueError(

@@ -30,17 +30,17 @@ def fetch(url: str, path: Path, digest: str) -> Path:
         path: where it is kept.
         digest: "sha256:..." or "md5:...", as its authors publish it. Raises `ValueError` where the file has another.
     """
-    if not path.exists():
-        log.info("downloading %s", url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            aside = Path(folder) / path.name
-            try:
-                urllib.request.urlretrieve(url, aside)
-            except OSError as error:
-                raise OSError(f"{url} could not be downloaded ({error}); put the file at {path}") from error
-            verified(aside, digest).rename(path)
-    return verified(path, digest)
+    if path.exists():
+        return verified(path, digest)
+    log.info("downloading %s", url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        aside = Path(folder) / path.name
+        try:
+            urllib.request.urlretrieve(url, aside)
+        except OSError as error:
+            raise OSError(f"{url} could not be downloaded ({error}); put the file at {path}") from error
+        return verified(aside, digest, f"{url} (not kept)").rename(path)
 
 
 def fetch_wheel(name: str, version: str, path: Path, digest: str) -> Path:
@@ -55,11 +55,12 @@ def fetch_wheel(name: str, version: str, path: Path, digest: str) -> Path:
     return verified(path, digest)
 
 
-def verified(path: Path, digest: str) -> Path:
-    """The path itself; `ValueError` where the file is not the one with that digest."""
+def verified(path: Path, digest: str, name: str | None = None) -> Path:
+    """The path itself; `ValueError`, which calls it `name`, where the file is not the one with that digest."""
     algorithm, _, expected = digest.partition(":")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected:
-        raise ValueError(f"{path} has the {algorithm} digest {found}, expected {expected}; remove it and try again")
+        name = f"{path} (remove it to fetch it again)" if name is None else name
+        raise ValueError(f"the {algorithm} digest is {found}, expected {expected}: {name}")
     return path

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.data.download import fetch
+from edgewise.data.download import data_folder, fetch
 
 _URL = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv"
 _SHA256 = "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066"
@@ -52,7 +52,7 @@ def load_etth1(path: str | Path | None = None) -> Series:
 
     Licence CC BY-ND 4.0: downloaded unmodified and checked unless `path` names a local copy; never shipped.
     """
-    path = fetch(_URL, _SHA256, "ETTh1.csv") if path is None else Path(path)
+    path = fetch(_URL, data_folder() / "ETTh1.csv", f"sha256:{_SHA256}") if path is None else Path(path)
     with path.open(encoding="utf-8") as file:
         names = file.readline().strip().split(",")[1:]
         raw = np.loadtxt(file, delimiter=",", usecols=range(1, len(names) + 1))

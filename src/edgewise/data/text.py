@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from edgewise.data.download import fetch
+from edgewise.data.download import data_folder, fetch
 
 _URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -57,4 +57,6 @@ def load_shakespeare(path: str | Path | None = None) -> Characters:
 
     The text is in the public domain; it is downloaded and checked unless `path` names a local copy.
     """
-    return load_characters(fetch(_URL, _SHA256, "tinyshakespeare.txt") if path is None else path)
+    if path is None:
+        path = fetch(_URL, data_folder() / "tinyshakespeare.txt", f"sha256:{_SHA256}")
+    return load_characters(path)

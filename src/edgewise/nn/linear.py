@@ -165,7 +165,7 @@ class KANLinear(nn.Module):
     def plain(self) -> CurveLayer | None:
         """The layer as plain tensors; None where it is more than curves with a bias."""
         own = self._parameters  # looking a tensor up as an attribute takes as long as a small layer computes
-        coef, bias = own.get("coef"), own["bias"]
+        coef, bias = own.get("coef"), own.get("bias")
         if coef is None or self.adapter is not None or not self._dense:
             if self.factored:
                 return None
