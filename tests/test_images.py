@@ -47,7 +47,7 @@ def test_cifar10(tmp_path: Path, monkeypatch) -> None:
         for n, name in enumerate([*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]):
             _add(tar, name, bytes([n]) + pixels.astype(np.uint8).tobytes())
         _add(tar, "batches.meta.txt", b"airplane\nautomobile\n")
-    with pytest.raises(ValueError, match="remove it and try again"):
+    with pytest.raises(ValueError, match="remove it to fetch it again"):
         images.load_cifar10(path)
     monkeypatch.setattr(images, "CIFAR_DIGEST", f"sha256:{digest(path.read_bytes())}")
     data = images.load_cifar10(path)
