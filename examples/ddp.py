@@ -67,6 +67,7 @@ def main() -> None:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
             torch.save(state, os.environ["SAVE"])
+    del model  # before the group that it uses: torch may wait for its own thread forever when both end with the program
     dist.destroy_process_group()
 
 

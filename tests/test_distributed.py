@@ -22,7 +22,9 @@ def test_two_processes_are_one(shard, tmp_path) -> None:
     command += [str(ROOT / "examples" / "ddp.py"), *(["--shard"] if shard else [])]
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"STEPS": str(STEPS), "SAVE": str(saved), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2 processes" in done.stdout
     example = load("ddp")

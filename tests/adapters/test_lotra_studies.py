@@ -78,16 +78,6 @@ def test_the_perceptrons_have_the_size_asked_for():
         assert 3500 < numel <= 4000
 
 
-def test_images_are_read(tmp_path):
-    import gzip
-
-    with gzip.open(tmp_path / "a.gz", "wb") as file:
-        file.write(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6]))
-    assert images._idx(tmp_path / "a.gz").tolist() == [[1, 2, 3], [4, 5, 6]]
-    with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist"):
-        images._idx(tmp_path / "b.gz")
-
-
 def test_an_unknown_study_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["tables"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,9 +24,9 @@ from edgewise.bench.lotra.common import (
     uniform,
     wave,
 )
+from edgewise.data.images import load_fashion_mnist
 from edgewise.nn import KAN, KANLinear
 
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 Split = tuple[Tensor, Tensor, Tensor, Tensor]
 Make = Callable[[torch.Generator], nn.Module]
 RATES = {"dense": (0.003, 0.01), "slim": (0.1, 0.3), "perceptron": (0.003, 0.01)}
@@ -63,12 +61,8 @@ def digits(seeds: Iterable[int]) -> list[dict[str, Any]]:
 
 def fashion(seeds: Iterable[int]) -> list[dict[str, Any]]:
     """FashionMNIST in full, [784, 64, 10], 5 epochs: accuracy in % on 10,000 images."""
-    train_x, train_y, test_x, test_y = (
-        _idx(FASHION / f"{part}-{kind}.gz")
-        for part in ("train", "t10k")
-        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
-    split = (_pixels(train_x), train_y.long(), _pixels(test_x), test_y.long())
+    pictures = load_fashion_mnist()
+    split = (_pixels(pictures.train), pictures.train_labels, _pixels(pictures.test), pictures.test_labels)
     return _compared(
         [784, 64, 10],
         ((32, 4, 16), (16, 3, 12)),
@@ -185,13 +179,3 @@ def _accuracy(logits: Tensor, truth: Tensor) -> Tensor:
 
 def _pixels(images: Tensor) -> Tensor:
     return images.flatten(1).float() / 127.5 - 1
-
-
-def _idx(path: Path) -> Tensor:
-    """An IDX file of bytes: magic number, the sizes of the axes, the values."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; install the Debian package dataset-fashion-mnist")
-    data = gzip.decompress(path.read_bytes())
-    axes = data[3]
-    shape = [int.from_bytes(data[4 + 4 * n : 8 + 4 * n], "big") for n in range(axes)]
-    return torch.frombuffer(bytearray(data[4 + 4 * axes :]), dtype=torch.uint8).reshape(shape)
