@@ -51,6 +51,7 @@ def test_with_memory_the_parts_in_turn_are_the_whole_at_once() -> None:
     assert torch.allclose(memory.T @ memory, phi.T @ phi, atol=1e-10)
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_it_refuses_what_it_cannot_keep() -> None:
     pruned = prune(KAN([2, 1]), {"layers.0": torch.tensor([[0.0], [1.0]])}).layers[0]
     with pytest.raises(ValueError, match="absent or symbolic edges"):

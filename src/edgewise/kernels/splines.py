@@ -29,7 +29,8 @@ def spline_coefficients(coef: Tensor, spec: EdgeSpec) -> Tensor:
     """The coefficients of the same curves in the functions of `as_splines(spec)`: (in, size, out) to the same shape."""
     assert isinstance(spec.basis, Chebyshev)
     size = spec.basis.size
-    curves = coef.new_tensor(_bernstein(spec.basis.degree)) @ coef[:, :size]
+    with torch.autocast(coef.device.type, enabled=False):  # coefficients keep their precision, as those of splines do
+        curves = coef.new_tensor(_bernstein(spec.basis.degree)) @ coef[:, :size]
     return curves if spec.residual is None else torch.cat([curves, coef[:, size:]], dim=1)
 
 

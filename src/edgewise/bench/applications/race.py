@@ -7,6 +7,7 @@ gets rows of numbers that a table and a JSON file can show.
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +143,7 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     model = entry.build(seed)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), entry.lr, weight_decay=entry.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, entry.lr, total_steps=max(steps, 2), pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _pace(n, steps))
     resident = timing.reset_peak()
     begun = time.perf_counter()
     model.train()
@@ -165,6 +166,14 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
 def _paced(entry: Entry, task: Task, seed: int, steps: int, run: dict[str, Any], seconds: float) -> dict[str, Any]:
     """A run with as many steps as fit into `seconds` at the pace of `run`: the schedule ends at zero in time."""
     return train(entry, task, seed, steps=max(1, round(steps * seconds / run["seconds"])))
+
+
+def _pace(n: int, steps: int) -> float:
+    """Step n's share of the peak rate: a tenth of the steps upwards, a cosine to zero for the rest."""
+    warm = max(1, steps // 10)
+    if n < warm:
+        return (n + 1) / warm
+    return (1 + math.cos(math.pi * (n - warm) / max(1, steps - warm))) / 2
 
 
 def _row(entry: Entry, task: Task, budget: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
