@@ -26,7 +26,9 @@ STEPS = 350
 BATCH = 64
 YARDSTICK = "MLP"
 MEASURE = "test MSE"
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (3e-3, 1e-2, 3e-2)
+SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
+"""Chosen by the validation months out of BSpline(5, 3), BSpline(2, 2), BSpline(1, 3), Hinge(1) and Chebyshev(2)."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -68,13 +70,15 @@ def entries(horizon: int, channels: int) -> list[race.Entry]:
 
     hidden = perceptron_width(horizon)
     target = race.numel(perceptron(*shape, hidden=hidden))
-    spline = round((target - horizon) / (9 * (LENGTH + horizon)))
+    edges = LENGTH + horizon  # per hidden node; with one number more for the residual function
+    spline, polynomial = (round((target - horizon) / ((basis.size + 1) * edges)) for basis in (SPLINE, POLYNOMIAL))
     recurrent = min(range(8, 200, 2), key=lambda h: abs(race.numel(tkan_forecaster(*shape, hidden=h)) - target))
     return [
         race.Entry(YARDSTICK, seeded(perceptron, hidden=hidden)),
         race.Entry("RLinear", seeded(linear)),
-        race.Entry("B-spline KAN", seeded(kan_forecaster, hidden=spline, basis=BSpline(5, 3))),
-        race.Entry("Chebyshev KAN", seeded(chebyshev, degree=2)),
+        race.Entry("B-spline KAN", seeded(kan_forecaster, hidden=spline, basis=SPLINE)),
+        race.Entry("Chebyshev KAN", seeded(kan_forecaster, hidden=polynomial, basis=POLYNOMIAL)),
+        race.Entry("Chebyshev layer", seeded(chebyshev, degree=2)),
         race.Entry("TKAN", seeded(tkan_forecaster, hidden=recurrent)),
         race.Entry("RMoK", seeded(rmok_forecaster)),
     ]
