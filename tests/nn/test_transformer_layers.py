@@ -11,6 +11,7 @@ from zoo import BASES, rng
 
 from edgewise.bases import BSpline, Chebyshev, Gaussian
 from edgewise.nn import GroupRational, KANAttention, KANFeedForward
+from edgewise.nn.projection import projection
 
 X = torch.linspace(-5, 5, 1001, dtype=torch.float64)[:, None]
 BLOCKS = {
@@ -156,6 +157,10 @@ def test_attention_in_pieces_is_attention(cuts):
 
 
 @pytest.mark.usefixtures("as_a_user")
+def test_a_device_of_none_is_the_usual_one():
+    assert projection(2, 3, device=None, dtype=None, generator=rng()).weight.device == torch.empty(0).device
+
+
 def test_errors_name_what_to_give():
     with pytest.raises(ValueError, match="divisor of 10"):
         GroupRational(10, 4)

@@ -21,6 +21,17 @@ STRING = (
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+def test_numbers_that_are_none_are_null_in_the_record(file, tmp_path):
+    file.write_text(STRING.replace("torch.sin(math.pi * x[:, 0]) / math.pi**2", "x[:, 0] * math.nan"))
+    run_problem_file(file, out=tmp_path / "out", starts=1)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    written = json.loads((tmp_path / "out" / "solution.json").read_text(), parse_constant=refuse)
+    assert written["relative_error"] is None
+
+
 @pytest.fixture
 def file(tmp_path, monkeypatch) -> Path:
     pytest.importorskip("matplotlib").use("Agg")

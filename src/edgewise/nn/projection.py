@@ -52,7 +52,10 @@ def projection(
         layer.coef.mul_(gain)
         return layer
     # skip_init: the layer's own initialisation draws from the global generator
-    linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=bias, **placement)
+    given = {
+        name: value for name, value in placement.items() if value is not None
+    }  # None would leave it without memory
+    linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=bias, **given)
     assert isinstance(linear, nn.Linear)
     linear.weight.normal_(0, gain * in_features**-0.5, generator=generator)
     if bias:

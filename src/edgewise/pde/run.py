@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import logging
+import math
 import os
 import traceback
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
     if reference is not None:
         record["relative_error"] = solution.error(reference, solution.sample(CHECK_POINTS))
     aside = out / ".solution.part.json"
-    aside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    aside.write_text(json.dumps(_strict(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     aside.replace(out / "solution.json")
     try:
         figures = solution.figures(reference)
@@ -78,6 +79,15 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
         aside = out / f".{name}.part.png"
         figure.savefig(aside, dpi=150)
         aside.replace(out / f"{name}.png")
+
+
+def _strict(value: Any) -> Any:
+    """The same with null for every number that JSON has no word for, as a diverged solve has them."""
+    if isinstance(value, dict):
+        return {key: _strict(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _loaded(path: Path) -> ModuleType:
