@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     found = {}
     for horizon in options.horizons:
         found[horizon] = study(series, horizon, steps=options.steps, seeds=options.seeds)
-        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found[horizon]['rows'], MEASURE)}")
+        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found[horizon]['rows'], MEASURE)}", flush=True)
     first = options.horizons[0]
     path = race.write("forecast", MEASURE, found[first]["rows"], horizons=found)
     draw(series, first, found[first]["rows"], path.with_suffix(".png"))
@@ -164,7 +164,7 @@ def draw(series: Series, horizon: int, rows: Sequence[Mapping[str, Any]], path: 
             forecast = torch.tensor(row["kept"][0]["window"])[:, channel]
             axes.plot(torch.arange(horizon), forecast, label=f"{row['name']} ({row['mean']:.3f})")
     axes.set(xlabel="hours", ylabel=f"{series.names[channel]} (standardised)", title="ETTh1, first test window")
-    axes.legend(fontsize="small", ncols=2)
+    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
