@@ -28,7 +28,7 @@ from edgewise.fit.callbacks import Callback, State
 from edgewise.fit.data import Samples
 from edgewise.fit.progress import Progress
 from edgewise.fit.result import FitResult
-from edgewise.fit.starts import OCCUPIED, random_lines, track
+from edgewise.fit.starts import FAR_REACH, OCCUPIED, REACH, random_lines, track
 from edgewise.fit.units import Units
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss
@@ -119,6 +119,7 @@ class _Run:
     steps: int = 0
     best: Choice | None = None
     stopped: str = "finished"
+    clean: bool = False  # a network came so near that there is no noise
 
     @property
     def deadline(self) -> float:
@@ -233,8 +234,7 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     ends: list[Candidate] = []
     if run.recipe.smoothing is not False:
         ends.append(_stage(run, at, run.train, basis, run.recipe.steps, every=10, name=f"{name}, smoothed"))
-    clean = run.best is not None and run.best.value < CLEAN**2
-    if run.recipe.smoothing is not True and (not ends or clean or _affordable(run, at.network, basis, 1, SPARE)):
+    if run.recipe.smoothing is not True and (not ends or run.clean or _affordable(run, at.network, basis, 1, SPARE)):
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
         ends.append(_stage(run, plain, run.train, basis, run.recipe.steps, every=10, name=name))
     values = [float(_held_loss(run, end)[0]) for end in ends]
@@ -283,7 +283,15 @@ def _stage(
     done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
     while done < steps:
         if basis is not None:
-            network, numbers = track(network, numbers, problem_x, basis, box=run.box, occupied=occupied)
+            network, numbers = track(
+                network,
+                numbers,
+                problem_x,
+                basis,
+                box=run.box,
+                occupied=occupied,
+                reach=FAR_REACH if run.clean else REACH,
+            )
         prior = None if prior is None else prior.moved(network)
         problem = Problem(network, samples.x, samples.y, samples.weights, run.loss)
         took = min(every, steps - done)
@@ -335,6 +343,7 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
     if math.isfinite(value) and better and final in (None, basis):
         candidate = at.take(torch.tensor([n]))
         run.best = Choice(candidate, basis, value, _loss(_model(run, candidate), run.raw_held, run.loss))
+        run.clean = run.clean or value < CLEAN**2
     record = {
         "step": run.steps,
         "stage": name,

@@ -12,7 +12,8 @@ from edgewise.optim.regrid import even_grid, regrid
 
 NOISE = 0.1
 MARGIN = 0.02  # a grid reaches beyond its samples by this share of their range, by half an interval at most
-REACH = 0.15  # how far a hidden grid may reach beyond its samples, as a share of their range
+REACH = 0.05  # how far a hidden grid may reach beyond its samples, as a share of their range
+FAR_REACH = 0.15  # the same without noise, where the curves are to be trusted beyond the samples
 OCCUPIED = 6  # samples in every interval of a hidden grid
 
 
@@ -43,18 +44,20 @@ def track(
     *,
     box: Float[Tensor, "in points"] | None = None,
     occupied: int = 0,
+    reach: float = REACH,
 ) -> tuple[Network, Numbers]:
     """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
 
     A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
-    grid reaches as far, by a share of its range at most. With `occupied`, a hidden grid gets as many intervals as hold
-    that many samples each, up to those of the basis: on an interval without samples a curve does what it likes.
+    grid reaches as far, by the share `reach` of its range at most. With `occupied`, a hidden grid gets as many
+    intervals as hold that many samples each, up to those of the basis: on an interval without samples a curve does what
+    it likes.
     """
     inputs = _inputs(network, numbers, x)
     reached = inputs if box is None else _inputs(network, numbers, box)
     bases, grids = [], []
-    for n, (values, reach) in enumerate(zip(inputs, reached, strict=True)):
-        low, high = _range(values, reach)
+    for n, (values, possible) in enumerate(zip(inputs, reached, strict=True)):
+        low, high = _range(values, possible, reach)
         own = basis
         if occupied and n > 0 and isinstance(basis, BSpline):
             own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
@@ -69,14 +72,14 @@ def _inputs(network: Network, numbers: Numbers, x: Tensor) -> list[Tensor]:
     return [step.inputs for step in steps if isinstance(step.layer, Edges)]
 
 
-def _range(values: Float[Tensor, "starts features samples"], reach: Tensor) -> tuple[Tensor, Tensor]:
-    """The range of the values, widened towards what can be reached."""
+def _range(values: Float[Tensor, "starts features samples"], possible: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """The range of the values, widened towards what is possible."""
     low, high = values.amin(-1), values.amax(-1)
     flat = ~(high - low > 1e-9)
     low, high = torch.where(flat, low - 1, low), torch.where(flat, high + 1, high)
-    far = REACH * (high - low)
-    wide_low = torch.maximum(torch.minimum(low, reach.amin(-1)), low - far)
-    wide_high = torch.minimum(torch.maximum(high, reach.amax(-1)), high + far)
+    far = reach * (high - low)
+    wide_low = torch.maximum(torch.minimum(low, possible.amin(-1)), low - far)
+    wide_high = torch.minimum(torch.maximum(high, possible.amax(-1)), high + far)
     return wide_low, wide_high
 
 
