@@ -391,6 +391,10 @@ def _print_summary(metrics: dict[str, Any]) -> None:
         console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
 
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1e}"
+
+
 def _print_solution(record: dict[str, Any]) -> None:
     """How a solve ended: residuals of the best round, unknowns, errors."""
     console = _output()
@@ -400,14 +404,15 @@ def _print_solution(record: dict[str, Any]) -> None:
     table.add_column("root mean square, fresh points")
     table.add_column("", justify="right")
     for name, value in record["residuals"].items():
-        table.add_row(escape(name), f"{value:.1e}")
+        table.add_row(escape(name), _number(value))
     console.print(table)
     for name, value in record["unknowns"].items():
-        console.print(f"{escape(name)} = {value:.8g}", highlight=False, style="bold")
+        shown = "not finite" if value is None else f"{value:.8g}"
+        console.print(f"{escape(name)} = {shown}", highlight=False, style="bold")
     if record["error_estimate"] is not None:
         console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
     if "relative_error" in record:
-        console.print(f"relative L2 error against the reference: {record['relative_error']:.1e}", highlight=False)
+        console.print(f"relative L2 error against the reference: {_number(record['relative_error'])}", highlight=False)
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

@@ -156,11 +156,11 @@ def test_attention_in_pieces_is_attention(cuts):
     torch.testing.assert_close(torch.cat(pieces, 1), model(x))
 
 
-@pytest.mark.usefixtures("as_a_user")
 def test_a_device_of_none_is_the_usual_one():
     assert projection(2, 3, device=None, dtype=None, generator=rng()).weight.device == torch.empty(0).device
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_errors_name_what_to_give():
     with pytest.raises(ValueError, match="divisor of 10"):
         GroupRational(10, 4)
