@@ -21,6 +21,7 @@ from edgewise.bench.lotra import (
     transfer,
 )
 from edgewise.bench.lotra.__main__ import main
+from edgewise.fit.module import trained_numel
 
 
 def test_the_jet_of_a_network_is_that_of_nested_autograd():
@@ -74,7 +75,7 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
 
 def test_the_perceptrons_have_the_size_asked_for():
     for make in (images._perceptron, images._low_rank_perceptron):
-        numel = common.trained_numel(make([64, 64, 10], 4000, common.rng(0)))
+        numel = trained_numel(make([64, 64, 10], 4000, common.rng(0)))
         assert 3500 < numel <= 4000
 
 

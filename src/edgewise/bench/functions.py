@@ -9,9 +9,7 @@ Levenberg-Marquardt method: perceptrons profit from it as well.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import statistics
 import sys
 import time
@@ -54,7 +52,7 @@ def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out:
             rows = [row(f, seeds) for f in functions]
         path = out / f"kan-functions-{group}.json"
         study = {"study": f"kan-functions-{group}", "train": TRAIN, "test": TEST, "seeds": list(seeds), "rows": rows}
-        _write(path, {"environment": timing.environment(), **study})
+        timing.write({"environment": timing.environment(), **study}, path)
         draw(group, rows, path.with_suffix(".png"))
         written.append(path)
     return written
@@ -116,13 +114,6 @@ def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.
     with torch.no_grad():
         found = net((test[0] - mean) / std)[:, 0] * spread + centre
     return float((found - test[1]).square().mean().sqrt())
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(aside, path)
 
 
 def main(groups: Sequence[str] = ()) -> None:

@@ -94,16 +94,9 @@ def compare(
         build = partial(_fresh, candidate)
         tries = [race.Entry(name, build, rate) for rate in rates]
         task = _task(part, held, loss, batch_size)
-        entries.append(best_entry(tries, task, steps=steps) if len(tries) > 1 else tries[0])
+        entries.append(race.best(tries, task, steps=steps) if len(tries) > 1 else tries[0])
     task = _task(data, test, loss, batch_size)
     return Comparison(race.race(entries, task, steps=steps, seeds=seeds, yardstick=names[0]), task.measure)
-
-
-def best_entry(tries: Sequence[race.Entry], task: race.Task, *, steps: int) -> race.Entry:
-    """The entry whose run with seed 0 scores best; for a choice, score on rows held out of the training data."""
-    scores = [race.train(entry, task, 0, steps=steps)["score"] for entry in tries]
-    signed = [score if task.higher_is_better else -score for score in scores]
-    return tries[max(range(len(tries)), key=lambda n: signed[n] if signed[n] == signed[n] else -torch.inf)]
 
 
 def _task(data: Data, test: Data, loss: str, batch_size: int) -> race.Task:

@@ -9,10 +9,6 @@ this budget: one function beside the residual was better than three, Gaussians o
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-import os
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +17,6 @@ from torch import nn
 
 from edgewise.bases import Basis, Hinge
 from edgewise.bench.applications import pictures, race
-from edgewise.data.images import load_cifar10, load_fashion_mnist
 from edgewise.nn import KANConv2d
 
 PARAMETERS = 19_200
@@ -29,8 +24,6 @@ STEPS = 624
 RATES = (0.005, 0.015, 0.04)
 BASIS, RESIDUAL = Hinge(1), "identity"
 """The basis of the study and the function beside it."""
-
-log = logging.getLogger(__name__)
 
 
 def main(cifar: str | None = None, seeds: int = 3) -> None:
@@ -41,16 +34,13 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
             part is left out.
         seeds: runs per model and budget.
     """
-    cifar = cifar or os.environ.get("EDGEWISE_CIFAR10")
-    parts = {"FashionMNIST": pictures.split(load_fashion_mnist(download=True), 10_000, 5_000)}
-    if cifar:
-        parts["CIFAR-10"] = pictures.split(load_cifar10(cifar), 10_000, 5_000)
     rows: list[dict[str, Any]] = []
     times: dict[str, Any] = {}
-    for name, data in parts.items():
+    for name, data in pictures.parts(cifar).items():
         found, times[name] = study(data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        _draw(name, data, {row["name"]: row["lr"] for row in found})
+        rates = {row["name"]: row["lr"] for row in found}
+        pictures.draw_answers(networks(data), rates, data, STEPS, race.RESULTS / f"conv_{name}.png")
     race.write("conv", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -61,7 +51,7 @@ def study(
     data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, parameters: int = PARAMETERS, rounds: int = 20
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of the race, and the times of a training step."""
-    entries = [tuned(entry, data, steps) for entry in networks(data, parameters)]
+    entries = pictures.tuned(networks(data, parameters), data, RATES, steps=steps)
     job = pictures.task(data)
     rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
     times = race.step_times(entries, job, entries[0].name, rounds=rounds)
@@ -97,24 +87,5 @@ def convnet(
     return nn.Sequential(*layers, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
 
 
-def tuned(entry: race.Entry, data: pictures.Split, steps: int, rates: Sequence[float] = RATES) -> race.Entry:
-    """The entry at the rate with the best accuracy on a fifth of the training pictures, held out; seed 0."""
-    cut = len(data.x) * 4 // 5
-    part = pictures.Split(data.x[:cut], data.y[:cut], data.x[cut:], data.y[cut:], data.classes)
-    tries = [dataclasses.replace(entry, lr=rate) for rate in rates]
-    scores = [race.train(one, pictures.task(part), 0, steps=steps)["score"] for one in tries]
-    log.info("%s: %s", entry.name, dict(zip(rates, scores, strict=True)))
-    return tries[scores.index(max(scores))]
-
-
 def _seeded(channels: int, classes: int, width: int, basis: Basis | None, seed: int) -> nn.Module:
     return convnet(channels, classes, width, basis, torch.Generator().manual_seed(seed))
-
-
-def _draw(name: str, data: pictures.Split, rates: dict[str, float]) -> None:
-    """Where both networks are wrong, after one more training each."""
-    tables = {}
-    for entry in networks(data):
-        found = pictures.answers(dataclasses.replace(entry, lr=rates[entry.name]), data, STEPS)
-        tables[entry.name] = pictures.confusion(found, data.test_y, len(data.classes))
-    pictures.draw_confusions(tables, data.classes, race.RESULTS / f"conv_{name}.png")

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bench.applications import race
-from edgewise.bench.matching import best_entry
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
 from edgewise.viz.mpl import canvas_class
 
@@ -46,7 +45,7 @@ def main(seeds: int = 3, steps: int = STEPS) -> None:
     """The study: a table on the terminal, `nerf.json` and a picture of views held out."""
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
     task, choice = task_of(train, test), task_of(train, chooser)
-    entries = [best_entry(tries, choice, steps=steps // 2) for tries in TRIES.values()]
+    entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]
     rows = race.race(entries, task, steps=steps, seeds=seeds, yardstick=MLP)
     path = race.write("nerf", task.measure, rows, step=race.step_times(entries, task, MLP))
     print(race.table(rows, task.measure))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from edgewise.bench.applications import race
-from edgewise.data.images import Images
+from edgewise.data.images import Images, load_cifar10, load_fashion_mnist
 
 BATCH = 64
 
@@ -33,6 +34,22 @@ def split(images: Images, train: int | None = None, test: int | None = None) -> 
     mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)
     test_x = (images.test[:test].float() - mean) / std
     return Split((x - mean) / std, images.train_labels[:train], test_x, images.test_labels[:test], images.classes)
+
+
+def parts(cifar: str | None) -> dict[str, Split]:
+    """10,000 pictures of FashionMNIST to learn from and 5,000 to test on; so many of CIFAR-10 if its file is known."""
+    found = {"FashionMNIST": split(load_fashion_mnist(download=True), 10_000, 5_000)}
+    cifar = cifar or os.environ.get("EDGEWISE_CIFAR10")
+    if cifar:
+        found["CIFAR-10"] = split(load_cifar10(cifar), 10_000, 5_000)
+    return found
+
+
+def tuned(entries: Sequence[race.Entry], data: Split, rates: Sequence[float], *, steps: int) -> list[race.Entry]:
+    """The entries at the rates with the best accuracy on a fifth of the training pictures, held out; seed 0."""
+    cut = len(data.x) * 4 // 5
+    rehearsal = Split(data.x[:cut], data.y[:cut], data.x[cut:], data.y[cut:], data.classes)
+    return race.tuned(entries, task(rehearsal), rates, steps=steps, seed=0)
 
 
 def task(data: Split) -> race.Task:
@@ -77,6 +94,17 @@ def nearest(build: Callable[[int], nn.Module], sizes: Iterable[int], parameters:
 def confusion(found: Tensor, truth: Tensor, classes: int) -> Int[Tensor, "classes classes"]:
     """How often a picture of class r was taken for one of class c, at [r, c]."""
     return (truth * classes + found).bincount(minlength=classes**2).view(classes, classes)
+
+
+def draw_answers(
+    entries: Iterable[race.Entry], rates: Mapping[str, float], data: Split, steps: int, path: Path
+) -> None:
+    """Where the networks are wrong, after one more training each at the rates of the race."""
+    tables = {}
+    for entry in entries:
+        found = answers(dataclasses.replace(entry, lr=rates[entry.name]), data, steps)
+        tables[entry.name] = confusion(found, data.test_y, len(data.classes))
+    draw_confusions(tables, data.classes, path)
 
 
 def draw_confusions(tables: dict[str, Tensor], classes: tuple[str, ...], path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bench import timing
+from edgewise.fit.module import trained_numel as numel
 
 RESULTS = Path("benchmarks/results")
 """Where the studies write, seen from where the command is given."""
@@ -85,17 +86,18 @@ def race(
 
 
 def tuned(entries: Sequence[Entry], task: Task, rates: Sequence[float], *, steps: int, seed: int = 1000) -> list[Entry]:
-    """The entries with the best of the learning rates: the same tries for all, with a seed that is not in the race.
+    """The entries with the best of the learning rates, the same tries for all; the default seed is not in the race.
 
     Give a task that scores on what the race does not score on.
     """
+    return [best([replace(entry, lr=rate) for rate in rates], task, steps=steps, seed=seed) for entry in entries]
 
-    def best(entry: Entry) -> Entry:
-        tries = [replace(entry, lr=rate) for rate in rates]
-        scores = [train(tried, task, seed, steps=steps)["score"] for tried in tries]
-        return tries[scores.index(max(scores) if task.higher_is_better else min(scores))]
 
-    return [best(entry) for entry in entries]
+def best(tries: Sequence[Entry], task: Task, *, steps: int, seed: int = 0) -> Entry:
+    """The entry whose run scores best; one that diverged never does. Score on what the race does not score on."""
+    scores = [train(entry, task, seed, steps=steps)["score"] for entry in tries]
+    signed = [score if task.higher_is_better else -score for score in scores]
+    return tries[max(range(len(tries)), key=lambda n: -math.inf if math.isnan(signed[n]) else signed[n])]
 
 
 def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
@@ -113,11 +115,6 @@ def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return timing.compare({entry.name: _step(entry, task) for entry in entries}, yardstick, rounds=rounds)
-
-
-def numel(model: nn.Module) -> int:
-    """How many numbers the model learns."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:

@@ -7,7 +7,6 @@ each. One template is one subject: the study shows how well and how fast the mod
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -33,9 +32,6 @@ CHANNELS = (12, 18, 24, 24)
 UNET_CHANNELS = (9, 18, 36)
 BASIS = BSpline(3, 2)
 CLASSES = ("other", "grey matter", "white matter")
-
-
-log = logging.getLogger(__name__)
 
 
 class Slices(NamedTuple):
@@ -71,7 +67,9 @@ def study(
     rounds: int = 20,
 ) -> tuple[list[race.Entry], list[dict[str, Any]], dict[str, Any]]:
     """The entries at their best rates, the rows of the race, and the times of a training step."""
-    entries = [_tuned(entry, train, steps) for entry in entries]
+    held = torch.arange(len(train.images)) % 5 == 2
+    rehearsal = task(Slices(train.images[~held], train.labels[~held]), Slices(train.images[held], train.labels[held]))
+    entries = race.tuned(entries, rehearsal, RATES, steps=steps, seed=0)
     job = task(train, test)
     rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
     return entries, rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
@@ -181,16 +179,6 @@ def _pair(before: int, width: int) -> nn.Sequential:
         return [nn.Conv2d(a, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
     return nn.Sequential(*unit(before), *unit(width))
-
-
-def _tuned(entry: race.Entry, train: Slices, steps: int) -> race.Entry:
-    """The entry at the rate with the best overlap on every fifth training slice, held out; seed 0."""
-    held = torch.arange(len(train.images)) % 5 == 2
-    part = task(Slices(train.images[~held], train.labels[~held]), Slices(train.images[held], train.labels[held]))
-    tries = [dataclasses.replace(entry, lr=rate) for rate in RATES]
-    scores = [race.train(one, part, 0, steps=steps)["score"] for one in tries]
-    log.info("%s: %s", entry.name, dict(zip(RATES, scores, strict=True)))
-    return tries[scores.index(max(scores))]
 
 
 def _draw(entries: Sequence[race.Entry], train: Slices, test: Slices) -> None:

@@ -6,7 +6,6 @@ file is named. All feed-forward blocks have as many parameters; each learning ra
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,7 @@ import torch
 from torch import nn
 
 from edgewise.bases import Basis, Chebyshev
-from edgewise.bench.applications import conv, pictures, race
-from edgewise.data.images import load_cifar10, load_fashion_mnist
+from edgewise.bench.applications import pictures, race
 from edgewise.models.kan_vit import KANViT
 
 STEPS = 400
@@ -36,20 +34,13 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
             part is left out.
         seeds: runs per model and budget.
     """
-    cifar = cifar or os.environ.get("EDGEWISE_CIFAR10")
-    parts = {"FashionMNIST": pictures.split(load_fashion_mnist(download=True), 10_000, 5_000)}
-    if cifar:
-        parts["CIFAR-10"] = pictures.split(load_cifar10(cifar), 10_000, 5_000)
     rows: list[dict[str, Any]] = []
     times: dict[str, Any] = {}
-    for name, data in parts.items():
+    for name, data in pictures.parts(cifar).items():
         found, times[name] = study(data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        tables = {}
-        for entry in networks(data, {row["name"]: row["lr"] for row in found}):
-            guesses = pictures.answers(entry, data, STEPS)
-            tables[entry.name] = pictures.confusion(guesses, data.test_y, len(data.classes))
-        pictures.draw_confusions(tables, data.classes, race.RESULTS / f"vit_{name}.png")
+        rates = {row["name"]: row["lr"] for row in found}
+        pictures.draw_answers(networks(data), rates, data, STEPS, race.RESULTS / f"vit_{name}.png")
     race.write("vit", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -60,18 +51,15 @@ def study(
     data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, features: int = FEATURES, rounds: int = 20
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of the race, and the times of a training step."""
-    entries = [conv.tuned(entry, data, steps, RATES) for entry in networks(data, {}, features)]
+    entries = pictures.tuned(networks(data, features), data, RATES, steps=steps)
     job = pictures.task(data)
     rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
     return rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
 
 
-def networks(data: pictures.Split, rates: dict[str, float], features: int = FEATURES) -> list[race.Entry]:
-    """The three transformers; their rates where these are known."""
-    return [
-        race.Entry(name, partial(_seeded, data, features, kind), rates.get(name, RATES[0]))
-        for name, kind in FEED_FORWARD.items()
-    ]
+def networks(data: pictures.Split, features: int = FEATURES) -> list[race.Entry]:
+    """The three transformers."""
+    return [race.Entry(name, partial(_seeded, data, features, kind)) for name, kind in FEED_FORWARD.items()]
 
 
 def _seeded(data: pictures.Split, features: int, feed_forward: str | Basis, seed: int) -> nn.Module:

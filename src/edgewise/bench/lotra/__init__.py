@@ -7,7 +7,6 @@ here reproduces its tables.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,10 +44,7 @@ def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/resul
             "cpu_seconds": round(time.process_time() - start, 1),
             "rows": rows,
         }
-        out.mkdir(parents=True, exist_ok=True)
-        aside = out / f".lotra-{name}.part"
-        aside.write_text(json.dumps(done[name], indent=1) + "\n")
-        aside.replace(out / f"lotra-{name}.json")
+        timing.write(done[name], out / f"lotra-{name}.json")
         plots.plot(name, rows, out / f"lotra-{name}.png")
         logger.info("%s, %.0f s\n%s\n", done[name]["what"], done[name]["cpu_seconds"], table(rows))
     return done

@@ -37,11 +37,6 @@ def everything(model: nn.Module, lr: float) -> Groups:
     return [{"params": [p for p in model.parameters() if p.requires_grad], "lr": lr}]
 
 
-def trained_numel(model: nn.Module) -> int:
-    """The numbers that learn."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
 def mse(x: Tensor, y: Tensor) -> Loss:
     """The mean squared error on these rows."""
     return lambda model: (model(x) - y).square().mean()

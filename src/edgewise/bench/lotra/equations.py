@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgewise import functional
 from edgewise.bench.lotra.common import Loss, rng, uniform
-from edgewise.nn import KAN, KANLinear
+from edgewise.pde import partial
 
 Jet = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """$u, u_x, u_t, u_{xx}, u_{tt}$."""
@@ -144,20 +143,9 @@ def field(x: Tensor, case: Case) -> Jet:
 
 
 def jet_of(model: nn.Module, x: Tensor) -> Jet:
-    r"""The output and its derivatives by Taylor mode: a sweep per direction, $y'' = \sum B'' x'^2 + B' x''$."""
-    assert isinstance(model, KAN)
-    y, slopes = x, list(torch.eye(2, dtype=x.dtype).expand(len(x), 2, 2).unbind(1))
-    bends = [torch.zeros_like(x), torch.zeros_like(x)]
-    for layer in model.layers:
-        assert isinstance(layer, KANLinear)
-        shared = (layer.curves(), layer.grid, layer.basis, layer.residual)
-        value = functional.edge_sum(y, *shared)
-        for n, (slope, bend) in enumerate(zip(slopes, bends, strict=True)):
-            second = functional.edge_sum(y, *shared, h=slope * slope, order=2)
-            bends[n] = second + functional.edge_sum(y, *shared, h=bend, order=1)
-            slopes[n] = functional.edge_sum(y, *shared, h=slope, order=1)
-        y = value if layer.bias is None else value + layer.bias
-    return y, slopes[0], slopes[1], bends[0], bends[1]
+    """The output and its derivatives, in one sweep."""
+    u, slope, pace, bend, acceleration = partial(model, x, (0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+    return u, slope, pace, bend, acceleration
 
 
 def _sides(case: Case, n: int, generator: torch.Generator) -> Tensor:

@@ -20,11 +20,11 @@ from edgewise.bench.lotra.common import (
     rng,
     summary,
     train,
-    trained_numel,
     uniform,
     wave,
 )
 from edgewise.data.images import load_fashion_mnist
+from edgewise.fit.module import trained_numel
 from edgewise.nn import KAN, KANLinear
 
 Split = tuple[Tensor, Tensor, Tensor, Tensor]

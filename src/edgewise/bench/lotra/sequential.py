@@ -15,10 +15,10 @@ from edgewise.bench.lotra.common import (
     rng,
     summary,
     train,
-    trained_numel,
     uniform,
     wave,
 )
+from edgewise.fit.module import trained_numel
 
 
 def study(seeds: Iterable[int]) -> list[dict[str, Any]]:

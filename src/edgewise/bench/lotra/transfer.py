@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from edgewise.adapters import add_lotra, lotra_groups
-from edgewise.bench.lotra.common import Groups, everything, rng, summary, train, trained_numel
+from edgewise.bench.lotra.common import Groups, everything, rng, summary, train
 from edgewise.bench.lotra.equations import SOURCES, TARGETS, Case, Residual, field, points, residual
 from edgewise.fit import fit
+from edgewise.fit.module import trained_numel
 from edgewise.nn import KAN
 
 STEPS = 200
