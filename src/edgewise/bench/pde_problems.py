@@ -333,7 +333,8 @@ def _paper_source(x: Tensor, y: Tensor) -> Tensor:
 
 def _corner(x: Tensor) -> Tensor:
     r = x.norm(dim=-1)
-    angle = torch.remainder(torch.atan2(x[:, 1], x[:, 0]), 2 * PI)
+    # From -pi/4 on, so that the jump lies in the quadrant left out and not on the side y = 0, where -0 is 0 as well
+    angle = torch.remainder(torch.atan2(x[:, 1], x[:, 0]) + PI / 4, 2 * PI) - PI / 4
     return r ** (2 / 3) * torch.sin(2 * angle / 3)
 
 
