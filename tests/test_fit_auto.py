@@ -245,3 +245,35 @@ def test_progress_names_the_stage(capfd, monkeypatch):
     assert out == ""
     assert "search" in err
     assert "best" in err
+
+
+def test_a_smoothing_of_ones_own_is_kept():
+    x = samples(60, 2)
+    y = target(x)
+    stiff = quick(kan((2, 1)), (x, y), smoothing=1e4, extend=False)
+    line = torch.linalg.lstsq(torch.cat([x, torch.ones(60, 1).to(x)], 1), y[:, None]).solution
+    expected = torch.cat([x, torch.ones(60, 1).to(x)], 1) @ line
+    torch.testing.assert_close(stiff.model(x), expected, rtol=0, atol=1e-4)
+    assert rmse(quick(kan((2, 1)), (x, y), smoothing=1e-9, extend=False).model, x, y) < 0.5 * rmse(stiff.model, x, y)
+
+
+@pytest.mark.parametrize("strength", [0, -1.0, math.nan, math.inf])
+def test_smoothing_is_a_number_above_zero(strength):
+    x = samples(20, 2)
+    with pytest.raises(ValueError, match="smoothing"):
+        ew.fit(kan(), (x, target(x)), smoothing=strength)
+
+
+def test_it_grows_no_further_than_allowed():
+    x = samples(400, 2)
+    result = quick(kan(), (x, target(x)), max_parameters=60)
+    assert result.report["parameters"] <= 60
+    assert max(record["parameters"] for record in result.history) <= 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_coarse_grid_cannot_see_is_not_taken_for_noise(seed):
+    x, fresh = samples(100, 1, seed), 0.95 * samples(2000, 1, 99)
+    y, truth = (torch.special.bessel_j0(20 * t[:, 0]) for t in (x, fresh))
+    result = ew.fit(kan((1, 1)), (x, y), starts=4, seed=seed)
+    assert rmse(result.model, fresh, truth) < 0.03 * float(truth.std())

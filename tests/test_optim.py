@@ -11,7 +11,7 @@ import edgewise as ew
 from edgewise.nn import KANLinear, ProductNodes, SymbolicEdges
 from edgewise.optim import LevenbergMarquardt, Network, Numbers, Problem, Smoothing, edge_bands, get_loss, jacobian
 from edgewise.optim.regrid import even_grid, regrid
-from edgewise.optim.smoothing import roughness
+from edgewise.optim.smoothing import order_on, roughness
 from edgewise.optim.splines import values_and_slopes
 
 
@@ -269,6 +269,27 @@ def test_smoothing_is_the_roughness_of_every_curve():
     unit = ew.BSpline(4, 3).init_grid(1, 0, 1, dtype=torch.float64)
     second = ew.BSpline(4, 3).derivative(t, unit, 2)[:, 0]
     torch.testing.assert_close(r, second.T @ second / len(t), rtol=1e-2, atol=1e-3 * float(r.max()))
+
+
+@pytest.mark.parametrize(("order", "degree", "null"), [(2, 3, 2), (4, 3, 2), (4, 5, 4), (4, 9, 4)])
+def test_roughness_is_zero_on_polynomials_below_its_order_and_there_alone(order, degree, null):
+    basis = ew.BSpline(6, degree, knots="clamped")
+    values = torch.linalg.eigvalsh(roughness(basis, order))
+    assert int((values < 1e-10 * values.max()).sum()) == null
+    assert order_on(basis, order) == null
+    t = torch.linspace(0, 1, 200, dtype=torch.float64)[:, None]
+    rows = basis.evaluate(t, basis.init_grid(1, 0.0, 1.0, dtype=torch.float64))[:, 0]
+    for power in range(null):
+        c = torch.linalg.lstsq(rows, t**power).solution[:, 0]
+        assert float(c @ roughness(basis, order) @ c) < 1e-12 * float(values.max())
+
+
+def test_smoothing_never_pays():
+    # A direction that it does not see must not bring a negative penalty by rounding, however far one goes along it.
+    network, _ = Network.of(ew.KAN([1, 1], ew.BSpline(10, 9, knots="clamped"), residual=None, dtype=torch.float64))
+    prior = Smoothing.constant(network, 1, 1e6)
+    for shift in (1.0, 1e4, 1e8):
+        assert float(prior.value(torch.full((1, network.parameters), shift, dtype=torch.float64))) >= 0
 
 
 def test_evidence_finds_the_strength_and_forgets_it_without_noise():

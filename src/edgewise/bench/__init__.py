@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "kan-functions": _study("functions"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
+        "noise": _study("noise"),
         "pde": _study("pde"),
         "segmentation": _study("applications.segmentation"),
         "symbolic": _study_with_options("symbolic"),

@@ -46,6 +46,8 @@ STARTS = 32
 SPARE = 1 / 3  # parameters per sample, without smoothing
 SPARE_SMOOTH = 0.95  # parameters per sample, with smoothing
 CLEAN = 1e-3  # relative error held out below which there is no noise to fit
+CLEAN_ORDER = 4  # the derivative that smoothing penalises where there is no noise
+UNLEARNT = 0.25  # relative loss held out above which the next grid begins anew, and four may bring nothing
 FEW = 10
 KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
 USUAL_STAGES = 16
@@ -62,7 +64,8 @@ class Recipe:
     starts: int | None = None
     extend: bool = True
     degrees: tuple[int, ...] = (3, 5, 7, 9)
-    smoothing: bool | None = None
+    smoothing: bool | float | None = None
+    max_parameters: int | None = None
     rungs: int | None = None
     steps: int = 40
     seconds: float = math.inf
@@ -217,7 +220,8 @@ def _extend(run: _Run, at: Candidate) -> None:
     worse = 0
     spare = SPARE if run.recipe.smoothing is False else SPARE_SMOOTH
     for basis in _rungs(run, at)[: run.recipe.rungs]:
-        if run.best is not None and (run.late or run.stopped != "finished" or worse >= 2):
+        patience = 4 if _unlearnt(run) else 2
+        if run.best is not None and (run.late or run.stopped != "finished" or worse >= patience):
             break  # a given basis is reached even when the time is up: without it there is nothing to return
         if run.final_basis is None and not _affordable(run, at.network, basis, run.recipe.steps, spare):
             break
@@ -230,11 +234,19 @@ def _extend(run: _Run, at: Candidate) -> None:
 
 def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     """One basis: with smoothing and without, as asked for; the better one goes on."""
+    wanted = run.recipe.smoothing
     name = f"{type(basis).__name__}({getattr(basis, 'intervals', basis.size)}, {getattr(basis, 'degree', '-')})"
     ends: list[Candidate] = []
-    if run.recipe.smoothing is not False:
+    if wanted is not False:
+        if not isinstance(wanted, bool | None):
+            at = dataclasses.replace(at, prior=Smoothing.constant(at.network, len(at.numbers), wanted))
+        elif _unlearnt(run) or (run.clean and at.prior is not None and at.prior.order == 2):
+            network = at.network.with_bases([basis] * len(at.network.edges), None)
+            order = CLEAN_ORDER if run.clean else 2
+            prior = Smoothing.weak(network, len(at.numbers), len(run.train), order=order)
+            at = dataclasses.replace(at, prior=prior)
         ends.append(_stage(run, at, run.train, basis, run.recipe.steps, every=10, name=f"{name}, smoothed"))
-    if run.recipe.smoothing is not True and (not ends or run.clean or _affordable(run, at.network, basis, 1, SPARE)):
+    if (wanted is None or wanted is False) and (not ends or run.clean or _affordable(run, at.network, basis, 1, SPARE)):
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
         ends.append(_stage(run, plain, run.train, basis, run.recipe.steps, every=10, name=name))
     values = [float(_held_loss(run, end)[0]) for end in ends]
@@ -242,6 +254,11 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     if len(ends) == 2 and not values[1] < WORTH_IT * values[0]:
         end = ends[0]
     return end if end.prior is not None else dataclasses.replace(end, prior=ends[0].prior)
+
+
+def _unlearnt(run: _Run) -> bool:
+    """So little is explained that smoothing may have hidden all there is: the evidence has a maximum there, too."""
+    return run.best is None or (run.loss.units and run.best.value > UNLEARNT)
 
 
 def _rungs(run: _Run, at: Candidate) -> list[Basis]:
@@ -265,6 +282,8 @@ def _descend_from_given(run: _Run) -> Candidate:
     at = Candidate(network, numbers)
     if run.recipe.smoothing is not False:
         at.prior = Smoothing.weak(network, 1, len(run.train))
+        if not isinstance(run.recipe.smoothing, bool | None):
+            at.prior = Smoothing.constant(network, 1, run.recipe.smoothing)
     return _stage(run, at, run.train, None, run.recipe.steps, every=10, name="given numbers")
 
 
@@ -362,12 +381,13 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
 
 
 def _affordable(run: _Run, network: Network, basis: Basis, steps: int, spare: float) -> bool:
-    """There are at most `spare` parameters per sample, and the work is bounded."""
+    """There are at most `spare` parameters per sample, no more than asked for, and the work is bounded."""
     parameters = network.with_bases([basis] * len(network.edges), None).parameters
     outputs = run.model.out_features
     count = len(run.train) * (1 if run.loss.labels else outputs)
     work = steps * parameters**2 * (len(run.train) * outputs + parameters / 3)
-    return parameters <= spare * count and work <= RUNG_WORK
+    most = min(spare * count, math.inf if run.recipe.max_parameters is None else run.recipe.max_parameters)
+    return parameters <= most and work <= RUNG_WORK
 
 
 def _result(run: _Run, train: Samples, held: Samples | None) -> FitResult:

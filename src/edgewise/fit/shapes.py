@@ -16,7 +16,7 @@ from edgewise.nn import KAN, KANLinear
 
 _log = logging.getLogger(__name__)
 
-HIDDEN = ((), (1,), (2,), (2, 2), (5,), (3, 2))
+HIDDEN = ((), (1,), (2,), (2, 2), (5,), (3, 2), (8,))
 CLOSE = 1e4  # a smaller shape within this factor of the least squared error goes on to finer grids, too
 SEARCH_RUNGS = 2  # of every shape: up to the highest degree, so that not the grid decides
 SOLVED = 1e-12  # relative error of a search that no larger shape is likely to beat

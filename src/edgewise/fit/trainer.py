@@ -51,8 +51,9 @@ def fit(
     starts: int | None = None,
     extend: bool = True,
     degrees: Sequence[int] = (3, 5, 7, 9),
+    max_parameters: int | None = None,
     widths: str | None = None,
-    smoothing: bool | None = None,
+    smoothing: bool | float | None = None,
     accumulate: int = 1,
     precision: torch.dtype | None = None,
     ema: float | None = None,
@@ -84,9 +85,12 @@ def fit(
             model with a past: scaled, pruned or partly symbolic.
         extend: let "auto" raise the degree and refine the grids; the shape stays.
         degrees: the degrees of the splines that "auto" goes through.
+        max_parameters: "auto" goes to no finer grid and no higher degree than these many trained numbers allow.
         widths: "auto" searches over shapes as well, of which the model gives inputs, outputs and basis; see
             `FitResult.front`.
-        smoothing: True or False to force it; by default "auto" lets the error held out decide.
+        smoothing: True or False to force it, or a number > 0, a strength lambda of your own for every curve, penalised
+            by lambda / 2 mean(phi''^2) on its grid stretched to [0, 1], in standardised units of the data; by default
+            "auto" finds the strengths, and lets the error held out decide.
         accumulate: parts that every batch is computed in, one after the other; the step is the same, in less memory.
         precision: `torch.bfloat16` computes in mixed precision (autocast); numbers and optimiser keep theirs.
         ema: decay of a running mean of the numbers, such as 0.999; the mean is what is validated and returned.
@@ -99,6 +103,8 @@ def fit(
     criterion = get_loss(loss)
     if widths not in (None, "auto"):
         raise ValueError(f"widths must be None or 'auto', got {widths!r}; give other widths to the model")
+    if not isinstance(smoothing, bool | None) and not 0 < smoothing < math.inf:
+        raise ValueError(f"smoothing must be True, False, None or a number > 0, got {smoothing!r}")
     notes: list[str] = []
     if optimizer in ("auto", "lm"):
         first_order = accumulate != 1 or precision is not None or ema is not None
@@ -111,6 +117,7 @@ def fit(
                 extend=extend and not given,
                 degrees=tuple(degrees),
                 smoothing=smoothing,
+                max_parameters=max_parameters,
                 steps=40 if steps is None else steps,
                 seconds=math.inf if seconds is None else seconds,
                 seed=seed,

@@ -1,8 +1,9 @@
 r"""Smoothing whose strength the data decide: a P-spline prior per edge with the evidence of MacKay.
 
 Every curve has the prior $\frac{\lambda_e}{2}\,c^T R\,c$ with the roughness
-$c^T R\,c = \operatorname{mean}(\phi''^2)$ over its grid (in units of the grid). With $H$ the matrix of the normal
-equations without damping, $N$ samples and loss $L$,
+$c^T R\,c = \operatorname{mean}\bigl((\phi^{(m)})^2\bigr)$ over its grid (in units of the grid); m is 2, or 4 where
+there is no noise: what the samples leave open is then a cubic. With $H$ the matrix of the normal equations without
+damping, $N$ samples and loss $L$,
 
 $$ \gamma_e = \operatorname{rank} R - \lambda_e \operatorname{tr}(H^{-1} R_e), \qquad
    \lambda_e \leftarrow \frac{2\,\gamma_e\,L}{(N - \gamma)\;c_e^T R\,c_e} $$
@@ -13,7 +14,8 @@ likelihood, $2L/(N-\gamma)$ is $1/N$. Without noise $L$ vanishes and the smoothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -32,57 +34,71 @@ class Smoothing:
         strengths: per layer of edges, lambda of every free curve, (S, edges).
         entries: per layer, the flat positions in the (P, P) matrix, (edges, rows of the basis squared).
         numbers: per layer, the positions of the coefficients in theta, (edges, rows of the basis).
+        fixed: the strengths stay as they are, whatever the data say.
+        order: of the derivative, see `order_on`.
     """
 
     network: Network
     strengths: tuple[Float[Tensor, "S _edges"], ...]
     entries: tuple[Int[Tensor, "_edges _kk"], ...]
     numbers: tuple[Int[Tensor, "_edges _k"], ...]
+    fixed: bool = False
+    order: int = 2
 
     @classmethod
-    def weak(cls, network: Network, starts: int, samples: float) -> Smoothing:
+    def weak(cls, network: Network, starts: int, samples: float, order: int = 2) -> Smoothing:
         """A prior worth one sample."""
+        scales = [float(roughness(edges.basis, order).diagonal().mean()) for edges in network.edges]
+        return replace(cls._of(network, starts, [1 / (samples * max(scale, 1e-12)) for scale in scales]), order=order)
+
+    @classmethod
+    def constant(cls, network: Network, starts: int, strength: float) -> Smoothing:
+        """The same strength for every curve, for good."""
+        return replace(cls._of(network, starts, [strength] * len(network.edges)), fixed=True)
+
+    @classmethod
+    def _of(cls, network: Network, starts: int, strengths: Sequence[float]) -> Smoothing:
         places = _places(network)
-        p = network.parameters
-        strengths = []
-        for edges, at in zip(network.edges, places, strict=True):
-            scale = float(roughness(edges.basis).diagonal().mean())
-            strengths.append(torch.full((starts, len(at)), 1 / (samples * max(scale, 1e-12)), dtype=torch.float64))
-        entries = tuple((at[:, :, None] * p + at[:, None, :]).flatten(1) for at in places)
-        return cls(network, tuple(strengths), entries, tuple(places))
+        full = [torch.full((starts, len(at)), s, dtype=torch.float64) for s, at in zip(strengths, places, strict=True)]
+        return cls(network, tuple(full), _entries(network, places), tuple(places))
 
     def __getitem__(self, index: Tensor | slice) -> Smoothing:
-        return Smoothing(self.network, tuple(s[index] for s in self.strengths), self.entries, self.numbers)
+        return replace(self, strengths=tuple(s[index] for s in self.strengths))
 
     def moved(self, network: Network) -> Smoothing:
         """The same strengths for the same curves on other bases."""
-        p, places = network.parameters, _places(network)
-        entries = tuple((at[:, :, None] * p + at[:, None, :]).flatten(1) for at in places)
-        return Smoothing(network, self.strengths, entries, tuple(places))
+        places = _places(network)
+        return replace(self, network=network, entries=_entries(network, places), numbers=tuple(places))
 
     def add_to(self, gram: Float[Tensor, "S P P"]) -> None:
         """Add the prior's matrix, in place."""
         flat = gram.view(len(gram), -1)
         for edges, strength, entry in zip(self.network.edges, self.strengths, self.entries, strict=True):
-            r = roughness(edges.basis).flatten()
+            r = roughness(edges.basis, self.order).flatten()
             flat.index_add_(1, entry.flatten(), (strength[:, :, None] * r).flatten(1))
 
     def times(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
         r"""$\Lambda\theta$."""
         product = torch.zeros_like(theta)
         for edges, strength, at in zip(self.network.edges, self.strengths, self.numbers, strict=True):
-            rows = strength[:, :, None] * (theta[:, at] @ roughness(edges.basis))
+            root = _root(edges.basis, self.order)
+            rows = strength[:, :, None] * (theta[:, at] @ root.T @ root)
             product[:, at.flatten()] = rows.flatten(1)
         return product
 
     def value(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
-        r"""$\frac12\theta^T\Lambda\theta$."""
-        return (theta * self.times(theta)).sum(-1) / 2
+        r"""$\frac12\theta^T\Lambda\theta$: a sum of squares, for rounding must not make it negative."""
+        total = theta.new_zeros(len(theta))
+        for edges, strength, at in zip(self.network.edges, self.strengths, self.numbers, strict=True):
+            total += (strength * (theta[:, at] @ _root(edges.basis, self.order).T).square().sum(-1)).sum(-1)
+        return total / 2
 
     def updated(
         self, numbers: Numbers, gram: Float[Tensor, "S P P"], losses: Tensor, samples: float, known_noise: bool
     ) -> Smoothing:
         """The strengths of greatest evidence, one fixed-point step; `gram` without the prior."""
+        if self.fixed:
+            return self
         theta, hessian = numbers.theta, gram.clone()
         self.add_to(hessian)
         diagonal = hessian.diagonal(dim1=1, dim2=2)
@@ -95,8 +111,8 @@ class Smoothing:
         for edges, strength, entry, at in zip(
             self.network.edges, self.strengths, self.entries, self.numbers, strict=True
         ):
-            r = roughness(edges.basis)
-            rank = edges.basis.size - 2
+            r = roughness(edges.basis, self.order)
+            rank = edges.basis.size - order_on(edges.basis, self.order)
             taken = strength * (inverse[:, entry.flatten()].unflatten(1, entry.shape) * r.flatten()).sum(-1)
             gammas.append((rank - taken).clamp(min=1e-3 * max(rank, 1), max=max(rank, 1)))
             coef = theta[:, at]
@@ -107,17 +123,35 @@ class Smoothing:
         strengths = tuple(
             (g * unit[:, None] / rough.clamp(min=1e-12)).clamp(max=1e6) for g, rough in zip(gammas, roughs, strict=True)
         )
-        return Smoothing(self.network, strengths, self.entries, self.numbers)
+        return replace(self, strengths=strengths)
 
 
 @lru_cache(maxsize=64)
-def roughness(basis: Basis) -> Float[Tensor, "k k"]:
-    r"""$R_{kl} = \operatorname{mean}(B_k'' B_l'')$ over the grid stretched to [0, 1]."""
+def roughness(basis: Basis, order: int = 2) -> Float[Tensor, "k k"]:
+    r"""$R_{kl} = \operatorname{mean}(B_k^{(m)} B_l^{(m)})$ over the grid stretched to [0, 1]; m by `order_on`."""
+    root = _root(basis, order)
+    return root.T @ root
+
+
+def order_on(basis: Basis, order: int) -> int:
+    """The derivative that is penalised on this basis: the second one where splines do not have the one asked for."""
+    return order if getattr(basis, "degree", 0) > order else 2
+
+
+@lru_cache(maxsize=64)
+def _root(basis: Basis, order: int) -> Float[Tensor, "k k"]:
+    r"""A matrix whose square $D^T D$ is the roughness."""
     grid = basis.init_grid(1, 0.0, 1.0, dtype=torch.float64)
     count = 20 * basis.size
     points = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
-    second = basis.derivative(points, grid, 2)[:, 0].nan_to_num(0.0)
-    return second.T @ second / count
+    derivative = basis.derivative(points, grid, order_on(basis, order))[:, 0].nan_to_num(0.0)
+    return torch.linalg.qr(derivative / count**0.5).R
+
+
+def _entries(network: Network, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Per layer, where the blocks of the curves stand in the flat Gram matrix."""
+    p = network.parameters
+    return tuple((at[:, :, None] * p + at[:, None, :]).flatten(1) for at in places)
 
 
 def _places(network: Network) -> list[Tensor]:
