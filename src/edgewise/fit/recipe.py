@@ -200,7 +200,7 @@ def _search(run: _Run) -> Candidate:
     starts = recipe.starts or int(min(STARTS, max(2, SEARCH_WORK / work)))
     generator = torch.Generator().manual_seed(recipe.seed)
     numbers = random_lines(network, starts, generator)
-    at = Candidate(network, numbers, prior=Smoothing.weak(network, starts, len(run.train)))
+    at = Candidate(network, numbers, prior=_first_prior(run, network, starts))
     some = run.samples(samples)
     at = _stage(run, at, some, basis, 15, every=5, name=f"search, {starts} starts")
     at = _halve(run, at, math.ceil(starts * 0.3))
@@ -238,13 +238,9 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     name = f"{type(basis).__name__}({getattr(basis, 'intervals', basis.size)}, {getattr(basis, 'degree', '-')})"
     ends: list[Candidate] = []
     if wanted is not False:
-        if not isinstance(wanted, bool | None):
-            at = dataclasses.replace(at, prior=Smoothing.constant(at.network, len(at.numbers), wanted))
-        elif _unlearnt(run) or (run.clean and at.prior is not None and at.prior.order == 2):
+        if _unlearnt(run) or (run.clean and at.prior is not None and at.prior.order == 2):
             network = at.network.with_bases([basis] * len(at.network.edges), None)
-            order = CLEAN_ORDER if run.clean else 2
-            prior = Smoothing.weak(network, len(at.numbers), len(run.train), order=order)
-            at = dataclasses.replace(at, prior=prior)
+            at = dataclasses.replace(at, prior=_first_prior(run, network, len(at.numbers)))
         ends.append(_stage(run, at, run.train, basis, run.recipe.steps, every=10, name=f"{name}, smoothed"))
     if (wanted is None or wanted is False) and (not ends or run.clean or _affordable(run, at.network, basis, 1, SPARE)):
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
@@ -254,6 +250,16 @@ def _rung(run: _Run, at: Candidate, basis: Basis) -> Candidate:
     if len(ends) == 2 and not values[1] < WORTH_IT * values[0]:
         end = ends[0]
     return end if end.prior is not None else dataclasses.replace(end, prior=ends[0].prior)
+
+
+def _first_prior(run: _Run, network: Network, starts: int) -> Smoothing | None:
+    """The smoothing asked for; where the data shall decide, one so weak that they can."""
+    wanted = run.recipe.smoothing
+    if wanted is False:
+        return None
+    if not isinstance(wanted, bool | None):
+        return Smoothing.constant(network, starts, wanted)
+    return Smoothing.weak(network, starts, len(run.train), order=CLEAN_ORDER if run.clean else 2)
 
 
 def _unlearnt(run: _Run) -> bool:
@@ -279,11 +285,7 @@ def _rungs(run: _Run, at: Candidate) -> list[Basis]:
 def _descend_from_given(run: _Run) -> Candidate:
     """From the model's own numbers, on its own grids; on finer ones afterwards if the recipe extends."""
     network, numbers = Network.of(run.model)
-    at = Candidate(network, numbers)
-    if run.recipe.smoothing is not False:
-        at.prior = Smoothing.weak(network, 1, len(run.train))
-        if not isinstance(run.recipe.smoothing, bool | None):
-            at.prior = Smoothing.constant(network, 1, run.recipe.smoothing)
+    at = Candidate(network, numbers, prior=_first_prior(run, network, 1))
     return _stage(run, at, run.train, None, run.recipe.steps, every=10, name="given numbers")
 
 
