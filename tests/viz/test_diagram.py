@@ -1,5 +1,6 @@
 """Laws of the diagram: it is data, it holds every edge once, and it adds up to the model."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -13,6 +14,7 @@ from torch import nn
 
 import edgewise as ew
 from edgewise.nn import Affine, KANLinear, ProductNodes, SymbolicEdges
+from edgewise.optim import edge_bands
 from edgewise.viz import Diagram, diagram
 
 WIDTHS = ([2, 5, 1], [4, 2, 1, 1], [2, (3, 2), 1], [3, (1, [3, 2]), (2, 1)], [10, 1], [1, 1], [2, (0, 2), 3])
@@ -287,3 +289,31 @@ def test_what_cannot_be_drawn_says_so():
         diagram(nn.Sequential(ProductNodes(1, (2,)), KANLinear(2, 2)))
     with pytest.raises(ValueError, match=r"\(samples, 2\), got \(5, 3\)"):
         diagram(make([2, 1]), torch.zeros(5, 3))
+
+
+def test_bands_are_two_standard_deviations_in_the_users_units():
+    model = make([2, 3, 1])
+    x = inputs(model)
+    y = model(x).detach() + 0.1 * torch.randn(200, 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    scaled = copy.deepcopy(model)
+    ones = torch.ones(2, dtype=torch.float64)
+    scaled.input_affine = Affine(0.1 * ones, -2 * ones)
+    scaled.output_affine = Affine(-5 * ones[:1], 7 * ones[:1])
+    here, there = diagram(model, x, y=y), diagram(scaled, 10 * x + 20, y=-5 * y + 7)
+    bands = edge_bands(model, x, y, points=2001)
+    for a, b in zip(here.edges, there.edges, strict=True):
+        low, high = map(np.array, a.band)
+        band = bands[here.layers[a.layer]]
+        std = np.interp(a.x, band.points[:, a.source], band.std[:, a.source, a.target])
+        np.testing.assert_allclose(high - low, 4 * std, rtol=2e-2, atol=1e-2 * std.max())
+        times = -5.0 if a.layer == 1 else 1.0
+        np.testing.assert_allclose(sorted(times * np.array(a.band), key=sum), b.band, rtol=1e-6, atol=1e-6)
+    assert '"band": [' in json.dumps(here.to_json())
+
+
+def test_bands_need_data_and_a_network():
+    model = make([2, 1])
+    with pytest.raises(ValueError, match=r"diagram\(model, x, y=y\)"):
+        diagram(model, y=torch.zeros(5))
+    with pytest.raises(TypeError, match="bands need a KAN"):
+        diagram(model.layers[0], inputs(model), y=torch.zeros(200))

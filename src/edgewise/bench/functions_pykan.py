@@ -54,26 +54,19 @@ def trial(function: TargetFunction, seed: int) -> dict[str, Any]:
     except ImportError as e:
         raise ImportError("this study trains pykan: pip install pykan") from e
     generator = torch.Generator().manual_seed(seed)
-    samples = [(x, y[:, None]) for x, y in (function.sample(n, generator) for n in (TRAIN, TEST))]
-    data = {
-        f"{part}_{kind}": t
-        for part, pair in zip(("train", "test"), samples, strict=True)
-        for kind, t in zip(("input", "label"), pair, strict=True)
-    }
+    (x, y), (fresh, truth) = (function.sample(count, generator) for count in (TRAIN, TEST))
+    data = {"train_input": x, "train_label": y[:, None], "test_input": fresh, "test_label": truth[:, None]}
     begun, errors, default = time.process_time(), {}, torch.get_default_dtype()
     with tempfile.TemporaryDirectory() as folder:
         try:
             torch.set_default_dtype(torch.float64)
+            options = {"width": list(function.shape), "k": 3, "seed": seed, "auto_save": False, "ckpt_path": folder}
+            model = PyKAN(grid=GRIDS[0], **options)
             for grid in GRIDS:
-                if not errors:
-                    model = PyKAN(
-                        width=list(function.shape), grid=grid, k=3, seed=seed, auto_save=False, ckpt_path=folder
-                    )
-                else:
-                    model = model.refine(grid)
-                model.fit(data, opt="LBFGS", steps=STEPS, update_grid=len(errors) == 0, display_metrics=None)
+                model = model if grid == GRIDS[0] else model.refine(grid)
+                model.fit(data, opt="LBFGS", steps=STEPS, update_grid=grid == GRIDS[0])
                 with torch.no_grad():
-                    error = float((model(data["test_input"]) - data["test_label"]).square().mean().sqrt())
+                    error = float((model(fresh)[:, 0] - truth).square().mean().sqrt())
                 errors[grid] = error if math.isfinite(error) else math.inf
                 if time.process_time() - begun > SECONDS:
                     break

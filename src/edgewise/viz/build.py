@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.trace import Trace, edge_scores, trace
+from edgewise.viz._bands import banded
 from edgewise.viz._curves import Part, inputs_of, parts_of, sample_edges
 from edgewise.viz._layout import place
 from edgewise.viz.diagram import Diagram, Edge
@@ -21,6 +22,7 @@ def diagram(
     model: nn.Module,
     x: Any = None,
     *,
+    y: Any = None,
     scores: Mapping[str, Tensor] | None = None,
     input_names: Iterable[str] | None = None,
     output_names: Iterable[str] | None = None,
@@ -37,13 +39,15 @@ def diagram(
     Args:
         model: a `KAN`, a `KANLinear`, or an `nn.Sequential` of `KANLinear` and `ProductNodes`.
         x: inputs (samples, in), whose range the curves show; by default points spread over the grid.
+        y: targets of x, as in training; every curve of a `KAN` then has a band of two standard deviations, see
+            `edgewise.optim.edge_bands`.
         scores: importance (in, out) per layer name, as `edge_scores` returns it; computed from x by default.
         input_names: by default the model's, else x1, x2, ...
         output_names: by default the model's, else y1, y2, ...
         samples: points per curve.
         max_edges: draw at most so many edges (at least one per layer), the most important ones of every layer.
     """
-    parts = parts_of(model)
+    parts, given = parts_of(model), x
     x = inputs_of(parts, x)
     seen = trace(model, x)
     layers = _layer_names(parts, seen)
@@ -60,7 +64,7 @@ def diagram(
     for n, (part, name) in enumerate(zip(parts, layers, strict=True)):
         if drawn[n]:
             edges += sample_edges(part, n, seen[name].inputs, score[n], drawn[n], centers[n], samples)
-    return Diagram(
+    picture = Diagram(
         nodes=tuple(nodes),
         edges=tuple(edges),
         layers=layers,
@@ -70,6 +74,7 @@ def diagram(
         omitted=total - len(edges),
         absent=sum(part.layer.mask.numel() for part in parts) - total,
     )
+    return picture if y is None else banded(picture, model, parts, given, y)
 
 
 @torch.no_grad()
