@@ -26,12 +26,13 @@ from edgewise.symbolic.constants import refit_constants, snap
 from edgewise.symbolic.evaluate import evaluate
 from edgewise.symbolic.expressions import rough_expressions
 from edgewise.symbolic.formula import Formula
+from edgewise.symbolic.planar import planar_laws
 from edgewise.symbolic.rational import rational_laws
 from edgewise.symbolic.search import check_library
 from edgewise.symbolic.simplify import simplify
 from edgewise.symbolic.structure import Structure, exchanged, find_structures, smoothest
 from edgewise.symbolic.units import DimensionError, Unit, dimension, parse_units
-from edgewise.symbolic.variables import Variables, join_variables
+from edgewise.symbolic.variables import PAIRINGS, Variables, join_variables
 
 log = logging.getLogger(__name__)
 
@@ -280,24 +281,17 @@ def _rough_laws(
         return
     start = Variables(x[:, varying], tuple(goal.inputs[j] for j in varying))
     chain = _chain(start, x, y, goal)
-    spread = y.std(correction=0)
     ratios: list[tuple[float, _Rough]] = []
-    for variables in reversed(chain):
-        symbols = _symbols(variables)
-        for law in rational_laws(variables.x, y, symbols):
-            rough = _Rough(law, symbols, variables.expressions, "ratio of polynomials")
-            value = evaluate((law,), symbols, variables.x)[:, 0]
-            error = ((value - y).square().mean().sqrt() / spread).item()
-            if error < 1e-7:
-                yield rough, error
-            elif error < 0.3 and len(law.atoms(sympy.Float)) <= 12:
-                ratios.append((error, rough))
+    for error, rough in _ratios(chain, y):
+        ratios.append((error, rough))
+        if error < 1e-7:
+            yield rough, error
     structures = [s for v in chain if not late() for s in find_structures(v, y, seed, late)]
     structures.sort(key=lambda s: s.bits)
     best = min((s.error for s in structures), default=math.inf)
-    for error, rough in sorted(ratios, key=lambda r: r[0])[:2]:
-        if error < 1.1 * best:
-            yield rough, best
+    short = [r for r in ratios if 1e-7 <= r[0] < 0.3 and len(r[1].expression.atoms(sympy.Float)) <= 12]
+    good = [rough for error, rough in sorted(short, key=lambda r: r[0])[:2] if error < 1.1 * best]
+    yield from ((rough, best) for rough in good)
     promising = best < 1e-3 or len(varying) == 1
     for structure in structures[: 6 if promising else 3]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
@@ -311,6 +305,28 @@ def _rough_laws(
     best = min((s.error for s in others), default=best)
     for structure in sorted(others, key=lambda s: s.bits)[:6]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
+    for variables in _single_variables(chain[-1], goal):
+        symbols = _symbols(variables)
+        for law in planar_laws(variables.x[:, 0], y, symbols[0], library):
+            yield _Rough(law, symbols, variables.expressions, "a conic or a function of a function"), best
+
+
+def _ratios(chain: list[Variables], y: Tensor) -> Iterator[tuple[float, _Rough]]:
+    """Polynomials and their ratios with their relative errors, in the variables with the most joined first."""
+    for variables in reversed(chain):
+        symbols = _symbols(variables)
+        for law in rational_laws(variables.x, y, symbols):
+            value = evaluate((law,), symbols, variables.x)[:, 0]
+            error = ((value - y).square().mean().sqrt() / y.std(correction=0)).item()
+            yield error, _Rough(law, symbols, variables.expressions, "ratio of polynomials")
+
+
+def _single_variables(last: Variables, goal: _Goal) -> list[Variables]:
+    """One variable that y may be a function of: where there is one only, and any pairing where there are two."""
+    if last.x.shape[1] == 2:
+        pairs = [last.joined(0, 1, pairing) for pairing in PAIRINGS]
+        return [v for v in pairs if torch.isfinite(v.x).all() and goal.possible(v.expressions[0])]
+    return [last] if last.x.shape[1] == 1 else []
 
 
 def _chain(start: Variables, x: Tensor, y: Tensor, goal: _Goal) -> list[Variables]:
