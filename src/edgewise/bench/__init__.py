@@ -24,7 +24,7 @@ def _study_with_options(module: str) -> Callable[..., None]:
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "bench": {"layers": _study("__main__", [])},
+    "bench": {"edges": _study("edge_search"), "layers": _study("__main__", [])},
     "reproduce": {
         "anderson": _study_with_options("anderson"),
         "continual": _study("applications.continual"),
@@ -38,6 +38,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "pde": _study("pde"),
         "segmentation": _study("applications.segmentation"),
         "symbolic": _study_with_options("symbolic"),
+        "symbolic-pykan": _study_with_options("symbolic_peer"),
         "tabular": _study("applications.tabular"),
         "vit": _study("applications.vit"),
     },

@@ -139,7 +139,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         ax.plot(chosen["complexity"], chosen["accuracy"], "o", color="C3", ms=6)
     rule = statistics.mean(row["rule"] for row in rows)
     ax.axhline(rule, color="black", lw=0.8, ls="--")
-    ax.text(60, rule + 0.01, "slope rule", fontsize=8, ha="right")
+    ax.text(0.98, rule - 0.005, "slope rule", fontsize=8, ha="right", va="top", transform=ax.get_yaxis_transform())
     ax.plot([], [], "o", color="C3", label="announced")
     ax.plot([], [], "o-", color="C0", ms=3, label="front of a seed")
     ax.set(xlabel="length of the formula (operations and numbers)", ylabel="accuracy on unseen knots")
