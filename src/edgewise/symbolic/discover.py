@@ -26,6 +26,7 @@ from edgewise.symbolic.constants import refit_constants, snap
 from edgewise.symbolic.evaluate import evaluate
 from edgewise.symbolic.expressions import rough_expressions
 from edgewise.symbolic.formula import Formula
+from edgewise.symbolic.pareto import pareto
 from edgewise.symbolic.planar import planar_laws
 from edgewise.symbolic.rational import rational_laws
 from edgewise.symbolic.search import check_library
@@ -424,10 +425,7 @@ def _is_settled(law: Law, curves_error: float) -> bool:
 
 def _answer(laws: list[Law], curves_error: float, seconds: float) -> Discovery:
     finite = [law for law in laws if math.isfinite(law.error)]
-    front: list[Law] = []
-    for law in sorted(finite, key=lambda s: (s.complexity, s.error)):
-        if not front or law.error < front[-1].error * (1 - 1e-6):
-            front.append(law)
+    front = pareto(finite, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
     alternatives = tuple(front)
     if not front:
         reason = "no structure of curves and products fits the samples, so that there were no functions to look for"

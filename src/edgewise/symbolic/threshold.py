@@ -24,6 +24,7 @@ from edgewise.symbolic.boundary import Samples, fit_boundary, logits, near_rows,
 from edgewise.symbolic.constants import named_near
 from edgewise.symbolic.evaluate import evaluate
 from edgewise.symbolic.formula import Formula
+from edgewise.symbolic.pareto import pareto
 from edgewise.symbolic.search import check_library
 
 log = logging.getLogger(__name__)
@@ -113,10 +114,7 @@ def discover_threshold(
 
 
 def _answer(laws: list[Threshold]) -> Threshold:
-    front: list[Threshold] = []
-    for law in sorted(laws, key=lambda law: (law.complexity, -law.accuracy)):
-        if not front or law.accuracy > front[-1].accuracy:
-            front.append(law)
+    front = pareto(laws, lambda law: law.complexity, lambda law: 1 - law.accuracy)
     bound = TOLERANCE * (1 - front[-1].accuracy)
     chosen = next(law for law in front if 1 - law.accuracy <= bound)
     return replace(chosen, alternatives=tuple(front))
