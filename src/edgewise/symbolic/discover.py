@@ -287,6 +287,8 @@ def _rough_laws(
         ratios.append((error, rough))
         if error < 1e-7:
             yield rough, error
+    if len(varying) == 1:
+        yield from ((rough, 1e-7) for rough in _planar([start], y, library, tolerance=1e-14))
     structures = [s for v in chain if not late() for s in find_structures(v, y, seed, late)]
     structures.sort(key=lambda s: s.bits)
     best = min((s.error for s in structures), default=math.inf)
@@ -306,10 +308,7 @@ def _rough_laws(
     best = min((s.error for s in others), default=best)
     for structure in sorted(others, key=lambda s: s.bits)[:6]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
-    for variables in _single_variables(chain[-1], goal):
-        symbols = _symbols(variables)
-        for law in planar_laws(variables.x[:, 0], y, symbols[0], library):
-            yield _Rough(law, symbols, variables.expressions, "a conic or a function of a function"), best
+    yield from ((rough, best) for rough in _planar(_single_variables(chain[-1], goal), y, library))
 
 
 def _ratios(chain: list[Variables], y: Tensor) -> Iterator[tuple[float, _Rough]]:
@@ -322,12 +321,20 @@ def _ratios(chain: list[Variables], y: Tensor) -> Iterator[tuple[float, _Rough]]
             yield error, _Rough(law, symbols, variables.expressions, "ratio of polynomials")
 
 
+def _planar(single: list[Variables], y: Tensor, library: Library, tolerance: float = 1e-6) -> Iterator[_Rough]:
+    """Conics and functions of a function, of one variable each."""
+    for variables in single:
+        symbols = _symbols(variables)
+        for law in planar_laws(variables.x[:, 0], y, symbols[0], library, tolerance):
+            yield _Rough(law, symbols, variables.expressions, "a conic or a function of a function")
+
+
 def _single_variables(last: Variables, goal: _Goal) -> list[Variables]:
-    """One variable that y may be a function of: where there is one only, and any pairing where there are two."""
+    """One variable that y may be a function of: the only one where some were joined, and any pairing of two."""
     if last.x.shape[1] == 2:
         pairs = [last.joined(0, 1, pairing) for pairing in PAIRINGS]
         return [v for v in pairs if torch.isfinite(v.x).all() and goal.possible(v.expressions[0])]
-    return [last] if last.x.shape[1] == 1 else []
+    return [last] if last.x.shape[1] == 1 < len(goal.inputs) else []
 
 
 def _chain(start: Variables, x: Tensor, y: Tensor, goal: _Goal) -> list[Variables]:
