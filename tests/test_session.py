@@ -99,12 +99,16 @@ def has_shape(v: torch.Tensor, shape: str) -> bool:
     )
 
 
+def has_shapes(v: torch.Tensor, shapes: str) -> bool:
+    return all(has_shape(v, shape) for shape in shapes.split())
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_is_kept_and_changes_what_has_it_already_little(session, shape):
     given = session.shape((0, 0, 0), shape)
-    assert has_shape(values(given, (0, 0, 0)), shape)
-    assert has_shape(values(given.fit(), (0, 0, 0)), shape)
-    assert not has_shape(values(session, (0, 0, 0)), shape)
+    assert has_shapes(values(given, (0, 0, 0)), shape)
+    assert has_shapes(values(given.fit(), (0, 0, 0)), shape)
+    assert not has_shapes(values(session, (0, 0, 0)), shape)
     again = shaped(given.model, (0, 0, 0), shape)
     torch.testing.assert_close(again.layers[0].coef, given.model.layers[0].coef, atol=1e-6, rtol=0)
 
@@ -129,3 +133,63 @@ def test_shapes_take_in_the_residual_and_say_what_they_cannot_do(session):
         session.shape((0, 0, 0), "flat")
     with pytest.raises(ValueError, match="y has shape"):
         Session(session.model, x, x)
+
+
+def sampled(session: Session, low: float = -1) -> torch.Tensor:
+    """The function along every input, the others fixed at a few values: (lines, points)."""
+    t = torch.linspace(low, 1, 81)
+    g = torch.Generator().manual_seed(5)
+    lines = []
+    for j in range(2):
+        for other in torch.rand(5, generator=g) * 2 - 1:
+            x = torch.stack([t if k == j else other.expand(81) for k in range(2)], -1)
+            lines.append(session.model(x)[:, 0].detach())
+    return torch.stack(lines)
+
+
+@pytest.fixture
+def deep() -> Session:
+    g = torch.Generator().manual_seed(2)
+    x = torch.rand(300, 2, generator=g) * 2 - 1
+    model = ew.KAN([2, 3, 1], ew.BSpline(6, 3), grid_range=(-2, 2), residual=None, generator=g)
+    y = torch.exp(0.5 * (x[:, :1] + x[:, 1:])) + 0.3 * torch.randn(300, 1, generator=g)
+    return Session(model, x, y).fit()
+
+
+@pytest.mark.parametrize("shape", ["increasing", "decreasing", "convex", "concave"])
+def test_a_function_has_a_shape_in_all_of_its_inputs(deep, shape):
+    assert not all(has_shape(line, shape) for line in sampled(deep))
+    given = deep.constrain(shape)
+    assert all(has_shape(line, shape) for line in sampled(given))
+    fitted = given.fit()
+    assert all(has_shape(line, shape) for line in sampled(fitted))
+    assert fitted.step == "fit"
+    assert fitted.undo(2) is deep
+
+
+def test_a_shape_in_one_input_leaves_the_other_free(session):
+    given = session.constrain("increasing", 0).fit()
+    assert has_shape(values(given, (0, 0, 0)), "increasing")
+    assert not has_shape(values(given, (0, 1, 0)), "increasing")
+
+
+def test_exchanged_inputs_change_nothing(deep):
+    same = deep.symmetric(0, 1).fit()
+    torch.testing.assert_close(same.model(same.x), same.model(same.x.flip(-1)))
+    assert not torch.allclose(deep.model(deep.x), deep.model(deep.x.flip(-1)))
+
+
+def test_what_cannot_be_constrained_is_told(session):
+    with pytest.raises(ValueError, match="not 'flat'"):
+        session.constrain("flat")
+    with pytest.raises(ValueError, match="no input 2"):
+        session.constrain("convex", 2)
+    with pytest.raises(ValueError, match="carries a symbol"):
+        session.fix((0, 0, 0), "sin").constrain("convex")
+    with pytest.raises(ValueError, match="carry symbols"):
+        session.fix((0, 0, 0), "sin").symmetric(0, 1)
+    with pytest.raises(ValueError, match="is locked"):
+        session.lock((0, 0, 0)).constrain("convex")
+    products = ew.KAN([2, (0, 1), 1], dtype=torch.float64)
+    with pytest.raises(ValueError, match="networks of sums"):
+        Session(products, session.x, session.y).constrain("convex")

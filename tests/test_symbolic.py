@@ -191,6 +191,32 @@ def test_bad_curves_get_clear_answers():
         search_edge(x[:0], x[:0])
 
 
+@pytest.mark.parametrize("curve", [lambda x: 1 / x, lambda x: torch.tan(3 * x)])
+def test_a_curve_with_a_pole_inside_is_explained_by_nothing(curve):
+    x = torch.linspace(-1, 1, 200)
+    for c in search_edge(x, curve(x)):
+        a, b, _, _ = c.affine
+        assert torch.isfinite(c.fn(a * torch.linspace(-1, 1, 4001) + b)).all()
+        assert c.r2 < 0.9, c
+
+
+def test_an_edge_like_a_pole_is_told():
+    model = ew.KAN([1, 1], ew.BSpline(200, 3), residual=None, dtype=torch.float64)
+    with torch.no_grad():
+        model.layers[0].coef[0, 99:103, 0] = torch.tensor([-1e3, -1e5, 1e5, 1e3], dtype=torch.float64)
+    _, report = symbolify(model, torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None])
+    assert len(report.warnings) == 1
+    assert "edge (in=0, out=0) stays a curve" in report.warnings[0]
+    assert "is a pole inside its range?" in report.warnings[0]
+
+
+def test_a_law_with_a_pole_inside_the_data_is_found():
+    x = torch.rand(300, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = ew.discover(x, 2 / (x - 0.3))
+    assert found.exact
+    assert sympy.simplify(found.formula.expressions[0] - 2 / (found.formula.inputs[0] - sympy.Rational(3, 10))) == 0
+
+
 def _raises(u):
     raise RuntimeError("broken")
 

@@ -24,19 +24,22 @@ def _study_with_options(module: str) -> Callable[..., None]:
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "bench": {"layers": _study("__main__", [])},
+    "bench": {"edges": _study("edge_search"), "layers": _study("__main__", [])},
     "reproduce": {
+        "anderson": _study_with_options("anderson"),
         "continual": _study("applications.continual"),
         "conv": _study("applications.conv"),
         "forecast": _study_with_options("applications.forecast"),
         "gpt": _study_with_options("applications.gpt"),
         "kan-functions": _study("functions"),
+        "knots": _study_with_options("knots"),
         "lotra": _study("lotra.__main__", []),
         "nerf": _study("applications.nerf"),
         "noise": _study("noise"),
         "pde": _study("pde"),
         "segmentation": _study("applications.segmentation"),
         "symbolic": _study_with_options("symbolic"),
+        "symbolic-pykan": _study_with_options("symbolic_peer"),
         "tabular": _study("applications.tabular"),
         "vit": _study("applications.vit"),
     },

@@ -93,6 +93,7 @@ def study(
     done = {(row["equation"], row["noise"], row["seed"]) for row in rows}
     equations = list(equations)
     wanted = [(e, noise, seed) for seed in seeds for noise in noises for e in equations]
+    total = len(done | {(e.name, noise, seed) for e, noise, seed in wanted})
     began = time.monotonic()
     for equation, noise, seed in wanted:
         if (equation.name, noise, seed) in done:
@@ -104,8 +105,11 @@ def study(
         log.info("%(equation)s, noise %(noise)g, seed %(seed)d: %(outcome)s in %(cpu_seconds)g s: %(law)s", row)
         rows.append(row | {"commit": machine["commit"]})
         if out is not None:
-            timing.write(_result(settings, machine, rows, len(wanted)), out)
-    return _result(settings, machine, rows, len(wanted))
+            timing.write(_result(settings, machine, rows, total), out)
+    result = _result(settings, machine, rows, total)
+    if out is not None:
+        timing.write(result, out)
+    return result
 
 
 def table(result: Mapping[str, Any]) -> str:

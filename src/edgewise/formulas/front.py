@@ -9,6 +9,7 @@ from typing import Any
 import sympy
 
 from edgewise.symbolic import Formula
+from edgewise.symbolic.pareto import pareto
 
 TOLERANCE = 0.1
 """The formula chosen may have this much more mean square error (5 % more of its root) than the best one."""
@@ -60,10 +61,7 @@ class Front:
     @classmethod
     def of(cls, findings: Sequence[Finding], inputs: Sequence[str]) -> Front:
         """The front of these findings; chosen is the shortest within `TOLERANCE` of the least error."""
-        front: list[Finding] = []
-        for finding in sorted(findings, key=lambda f: (f.complexity, f.error)):
-            if not front or finding.error < front[-1].error:
-                front.append(finding)
+        front = pareto(findings, lambda f: f.complexity, lambda f: f.error)
         bound = (1 + TOLERANCE) * front[-1].error + FLOOR
         chosen = next(finding for finding in front if finding.error <= bound)
         return cls(tuple(front), chosen, tuple(inputs))

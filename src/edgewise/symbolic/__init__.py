@@ -12,6 +12,7 @@ from edgewise.symbolic.search import (
 )
 from edgewise.symbolic.session import Session as Session
 from edgewise.symbolic.symbolify import EdgeReport as EdgeReport, Report as Report, symbolify as symbolify
+from edgewise.symbolic.threshold import Threshold as Threshold, discover_threshold as discover_threshold
 from edgewise.symbolic.tree import Tree as Tree, tree as tree
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "Law",
     "Report",
     "Session",
+    "Threshold",
     "Tree",
     "anatomy",
     "compile",
     "discover",
+    "discover_threshold",
     "formula",
     "search_edge",
     "search_layer",

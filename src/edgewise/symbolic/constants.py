@@ -148,7 +148,7 @@ def snap(
         proposals = [
             (saved, n, name)
             for n, sigma in zip(free, errors, strict=True)
-            for saved, name in _names_near(theta[n].item(), sigma)
+            for saved, name in named_near(theta[n].item(), sigma)
             if (n, name) not in refused
         ]
         if not proposals:
@@ -179,7 +179,7 @@ def _standard_errors(
     return [max(s, RELATIVE_FLOOR * abs(v)) for s, v in zip(spread.tolist(), theta[free].tolist(), strict=True)]
 
 
-def _names_near(value: float, sigma: float) -> list[tuple[float, Any]]:
+def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
     """(bits saved, name) of the named numbers within the window, those that save some."""
     if not math.isfinite(sigma) or not math.isfinite(value):
         return []

@@ -26,12 +26,14 @@ from edgewise.symbolic.constants import refit_constants, snap
 from edgewise.symbolic.evaluate import evaluate
 from edgewise.symbolic.expressions import rough_expressions
 from edgewise.symbolic.formula import Formula
+from edgewise.symbolic.pareto import pareto
+from edgewise.symbolic.planar import planar_laws
 from edgewise.symbolic.rational import rational_laws
 from edgewise.symbolic.search import check_library
 from edgewise.symbolic.simplify import simplify
 from edgewise.symbolic.structure import Structure, exchanged, find_structures, smoothest
 from edgewise.symbolic.units import DimensionError, Unit, dimension, parse_units
-from edgewise.symbolic.variables import Variables, join_variables
+from edgewise.symbolic.variables import PAIRINGS, Variables, join_variables
 
 log = logging.getLogger(__name__)
 
@@ -280,24 +282,19 @@ def _rough_laws(
         return
     start = Variables(x[:, varying], tuple(goal.inputs[j] for j in varying))
     chain = _chain(start, x, y, goal)
-    spread = y.std(correction=0)
     ratios: list[tuple[float, _Rough]] = []
-    for variables in reversed(chain):
-        symbols = _symbols(variables)
-        for law in rational_laws(variables.x, y, symbols):
-            rough = _Rough(law, symbols, variables.expressions, "ratio of polynomials")
-            value = evaluate((law,), symbols, variables.x)[:, 0]
-            error = ((value - y).square().mean().sqrt() / spread).item()
-            if error < 1e-7:
-                yield rough, error
-            elif error < 0.3 and len(law.atoms(sympy.Float)) <= 12:
-                ratios.append((error, rough))
+    for error, rough in _ratios(chain, y):
+        ratios.append((error, rough))
+        if error < 1e-7:
+            yield rough, error
+    if len(varying) == 1:
+        yield from ((rough, 1e-7) for rough in _planar([start], y, library, tolerance=1e-14))
     structures = [s for v in chain if not late() for s in find_structures(v, y, seed, late)]
     structures.sort(key=lambda s: s.bits)
     best = min((s.error for s in structures), default=math.inf)
-    for error, rough in sorted(ratios, key=lambda r: r[0])[:2]:
-        if error < 1.1 * best:
-            yield rough, best
+    short = [r for r in ratios if 1e-7 <= r[0] < 0.3 and len(r[1].expression.atoms(sympy.Float)) <= 12]
+    good = [rough for error, rough in sorted(short, key=lambda r: r[0])[:2] if error < 1.1 * best]
+    yield from ((rough, best) for rough in good)
     promising = best < 1e-3 or len(varying) == 1
     for structure in structures[: 6 if promising else 3]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
@@ -311,6 +308,33 @@ def _rough_laws(
     best = min((s.error for s in others), default=best)
     for structure in sorted(others, key=lambda s: s.bits)[:6]:
         yield from ((rough, best) for rough in _from_structure(structure, y, library, seed))
+    yield from ((rough, best) for rough in _planar(_single_variables(chain[-1], goal), y, library))
+
+
+def _ratios(chain: list[Variables], y: Tensor) -> Iterator[tuple[float, _Rough]]:
+    """Polynomials and their ratios with their relative errors, in the variables with the most joined first."""
+    for variables in reversed(chain):
+        symbols = _symbols(variables)
+        for law in rational_laws(variables.x, y, symbols):
+            value = evaluate((law,), symbols, variables.x)[:, 0]
+            error = ((value - y).square().mean().sqrt() / y.std(correction=0)).item()
+            yield error, _Rough(law, symbols, variables.expressions, "ratio of polynomials")
+
+
+def _planar(single: list[Variables], y: Tensor, library: Library, tolerance: float = 1e-6) -> Iterator[_Rough]:
+    """Conics and functions of a function, of one variable each."""
+    for variables in single:
+        symbols = _symbols(variables)
+        for law in planar_laws(variables.x[:, 0], y, symbols[0], library, tolerance):
+            yield _Rough(law, symbols, variables.expressions, "a conic or a function of a function")
+
+
+def _single_variables(last: Variables, goal: _Goal) -> list[Variables]:
+    """One variable that y may be a function of: the only one where some were joined, and any pairing of two."""
+    if last.x.shape[1] == 2:
+        pairs = [last.joined(0, 1, pairing) for pairing in PAIRINGS]
+        return [v for v in pairs if torch.isfinite(v.x).all() and goal.possible(v.expressions[0])]
+    return [last] if last.x.shape[1] == 1 < len(goal.inputs) else []
 
 
 def _chain(start: Variables, x: Tensor, y: Tensor, goal: _Goal) -> list[Variables]:
@@ -408,10 +432,7 @@ def _is_settled(law: Law, curves_error: float) -> bool:
 
 def _answer(laws: list[Law], curves_error: float, seconds: float) -> Discovery:
     finite = [law for law in laws if math.isfinite(law.error)]
-    front: list[Law] = []
-    for law in sorted(finite, key=lambda s: (s.complexity, s.error)):
-        if not front or law.error < front[-1].error * (1 - 1e-6):
-            front.append(law)
+    front = pareto(finite, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
     alternatives = tuple(front)
     if not front:
         reason = "no structure of curves and products fits the samples, so that there were no functions to look for"

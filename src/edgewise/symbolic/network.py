@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from edgewise.nn import KANLinear, SymbolicEdges
 from edgewise.surgery._layers import kan_layers, replaced, with_layers
+from edgewise.symbolic.pareto import pareto
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate
 
@@ -84,16 +85,9 @@ def search_network(
         if {_key(s.choice) for s in best} == {_key(s.choice) for s in front}:
             break
         front = best
-    return min(seen.values(), key=lambda s: s.bits), pareto(list(seen.values()))
-
-
-def pareto(scored: list[Scored]) -> list[Scored]:
-    """Those that no other beats in both error and complexity, simplest first."""
-    front: list[Scored] = []
-    for s in sorted(scored, key=lambda s: (s.complexity, s.rmse)):
-        if math.isfinite(s.rmse) and (not front or s.rmse < front[-1].rmse):
-            front.append(s)
-    return front
+    return min(seen.values(), key=lambda s: s.bits), pareto(
+        (s for s in seen.values() if math.isfinite(s.rmse)), lambda s: s.complexity, lambda s: s.rmse
+    )
 
 
 def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) -> KANLinear:

@@ -1,4 +1,10 @@
-r"""Refit the numbers of a symbolic network jointly: Levenberg-Marquardt on $\sum_b (m_\theta(x_b) - y_b)^2$."""
+r"""Refit the numbers of a symbolic network jointly: Levenberg-Marquardt on $\sum_b (m_\theta(x_b) - y_b)^2$.
+
+The method of `edgewise.optim` is another one, for curves: many starts at once, normal equations from native code,
+damping by the identity, since coefficients are all of one size. The numbers of a formula (an exponent, a frequency, a
+constant of 10^-7) are of any size, so that damping goes by the diagonal; the residual is any function of few numbers,
+differentiated forward; and a step out of the domain of a function (NaN) is refused like one that does not improve.
+"""
 
 from __future__ import annotations
 

@@ -329,6 +329,8 @@ def coarse_grids() -> list[Float[Tensor, "points 2"]]:
 
 def defined(fn: SymbolicFn, inner: Float[Tensor, "*n 2"], reach: float) -> Tensor:
     r"""True where f is finite for all $\alpha t + \beta$ with $|t| \le$ reach, to rounding at the closed ends."""
+    if fn.poles is None and fn.domain == (-math.inf, math.inf):
+        return torch.ones(inner.shape[:-1], dtype=torch.bool)
     alpha, beta = inner.unbind(-1)
     low, high = beta - alpha.abs() * reach, beta + alpha.abs() * reach
     ok = (low >= fn.domain[0]) & (high <= fn.domain[1])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
 from edgewise.surgery import fix, release, remove_edge
+from edgewise.symbolic.constraints import edge_shapes, symmetric
 from edgewise.symbolic.formula import Formula, formula
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.search import Candidate, suggest
@@ -37,6 +38,7 @@ class Session:
         locked: edges that no step changes.
         shapes: what shape an edge keeps, by edge.
         shared: groups of edges that carry one function, each with numbers of its own.
+        symmetries: pairs of inputs that can be exchanged.
         step: what made this session out of the one before.
         before: that one.
 
@@ -56,6 +58,7 @@ class Session:
     locked: frozenset[Edge] = frozenset()
     shapes: Mapping[Edge, str] = field(default_factory=dict)
     shared: tuple[frozenset[Edge], ...] = ()
+    symmetries: tuple[tuple[int, int], ...] = ()
     step: str = "start"
     before: Session | None = None
 
@@ -153,7 +156,7 @@ class Session:
         return self._next(f"forbid {', '.join(names)}", library=self.library - names)
 
     def shape(self, edge: Edge, shape: str) -> Session:
-        """A curve that is "increasing", "decreasing", "convex", "concave", "even" or "odd", now and after every fit."""
+        """A curve that is "increasing", "convex", "even", ... (see `SHAPES`), now and after every fit."""
         self._check(edge, changes=True)
         if shape not in SHAPES:
             raise ValueError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
@@ -161,13 +164,31 @@ class Session:
             f"shape {edge} {shape}", model=shaped(self.model, edge, shape), shapes={**self.shapes, edge: shape}
         )
 
+    def constrain(self, shape: str, *inputs: int) -> Session:
+        """A function that is "increasing", "decreasing", "convex" or "concave" in some inputs, or in all of them.
+
+        Now and after every fit, by shapes of edges that are enough for it: in the first layer the shape itself, beyond
+        it rising ones.
+        """
+        shapes = edge_shapes(self.model, shape, inputs)
+        for edge in shapes:
+            self._check(edge, changes=True)
+        together = replace(self, shapes={**self.shapes, **shapes})
+        where = f" in inputs {', '.join(map(str, inputs))}" if inputs else ""
+        return self._next(f"constrain {shape}{where}", model=together._constrained(self.model), shapes=together.shapes)
+
+    def symmetric(self, p: int, q: int) -> Session:
+        """A function in which two inputs can be exchanged, now and after every fit."""
+        together = replace(self, symmetries=(*self.symmetries, (p, q)))
+        model = together._constrained(self.model)
+        return self._next(f"symmetric in inputs {p}, {q}", model=model, symmetries=together.symmetries)
+
     def fit(self, steps: int = 30) -> Session:
-        """All numbers that are neither locked nor shaped learn by Levenberg-Marquardt; shaped ones in between."""
-        model = self._refitted(self.model, self.locked, steps)
-        for edge, shape in self.shapes.items():
-            model = shaped(model, edge, shape) if edge not in self.locked else model
-        if self.shapes:
-            model = self._refitted(model, self.locked | set(self.shapes), steps)
+        """All numbers that are neither locked nor constrained learn by Levenberg-Marquardt; constrained ones before."""
+        model = self._constrained(self._refitted(self.model, self.locked, steps))
+        held = self._constrained_edges(model)
+        if held:
+            model = self._refitted(model, self.locked | held, steps)
         return self._next("fit", model=model)
 
     def formula(self, names: Sequence[str] | None = None) -> Formula:
@@ -184,6 +205,19 @@ class Session:
         model = copy.deepcopy(model)
         refit_(model, self.x, self.y, free=self._free(model, held), steps=steps)
         return model
+
+    def _constrained(self, model: KAN) -> KAN:
+        """The nearest model with the shapes and symmetries that were asked for; locked edges stay as they are."""
+        for p, q in self.symmetries:
+            model = symmetric(model, p, q)
+        for edge, shape in self.shapes.items():
+            model = shaped(model, edge, shape) if edge not in self.locked else model
+        return model
+
+    def _constrained_edges(self, model: KAN) -> set[Edge]:
+        first = _layers(model)[0]
+        inputs = {j for pair in self.symmetries for j in pair}
+        return set(self.shapes) | {(0, j, i) for j in inputs for i in range(first.out_features)}
 
     def _sharing(self, edge: Edge) -> frozenset[Edge]:
         return next((group for group in self.shared if edge in group), frozenset([edge]))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgewise.bases import BSpline
 from edgewise.surgery._layers import find_layer, replaced, with_layers
 
-SHAPES = ("increasing", "decreasing", "convex", "concave", "even", "odd")
+SHAPES = ("increasing", "decreasing", "convex", "concave", "increasing convex", "increasing concave", "even", "odd")
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -59,12 +59,19 @@ def _coefficients(B: Tensor, values: Tensor, knots: Tensor, shape: str) -> Tenso
         values = (values + values.flip(0)) / 2 if shape == "even" else (values - values.flip(0)) / 2
         return torch.linalg.lstsq(B, values[:, None]).solution[:, 0]
     sign = -1.0 if shape in ("decreasing", "concave") else 1.0
-    n = len(knots)
-    steps = torch.tril(torch.ones(n, n, dtype=torch.float64))  # c = c_0 + sum of steps
-    low = np.r_[-np.inf, np.zeros(n - 1)]
-    if shape in ("convex", "concave"):  # c = c_0 + s_0 (t - t_0) + sum of rising slopes
-        steps = (knots[:, None] - knots[None, :]).clamp_min(0)
-        steps = torch.cat([torch.ones(n, 1, dtype=torch.float64), steps[:, : n - 1]], 1)
-        low = np.r_[-np.inf, -np.inf, np.zeros(n - 2)]
+    steps, free = _steps(knots, shape)
+    low = np.r_[np.full(free, -np.inf), np.zeros(len(knots) - free)]
     solution = lsq_linear((B @ steps).numpy(), (sign * values).numpy(), bounds=(low, np.inf), method="bvls", tol=1e-14)
     return sign * steps @ torch.from_numpy(solution.x)
+
+
+def _steps(knots: Tensor, shape: str) -> tuple[Tensor, int]:
+    """Columns whose sums are all polygons of a shape; the first few take any number, the others none below zero."""
+    n = len(knots)
+    if shape in ("increasing", "decreasing"):
+        return torch.tril(torch.ones(n, n, dtype=torch.float64)), 1
+    one = torch.ones(n, 1, dtype=torch.float64)
+    rising = (knots[:, None] - knots[None, :]).clamp_min(0)  # from every knot on; to every knot is minus its transpose
+    if shape == "increasing concave":
+        return torch.cat([one, -rising.T[:, 1:]], 1), 1
+    return torch.cat([one, rising[:, : n - 1]], 1), 1 if shape == "increasing convex" else 2

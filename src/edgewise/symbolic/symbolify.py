@@ -140,10 +140,12 @@ def symbolify(
         raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
     y = before.output.detach() if y is None else _matching(y, before.output)
     found: dict[Edge, tuple[Candidate, ...]] = {}
+    hints: dict[Edge, str] = {}
     for name, seen in before.items():
         if seen.layer.mask.any():
             points, values = sample_edges(seen.layer, seen.inputs, name)
             ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
+            hints |= _spikes(values, name)
             found |= {(name, j, i): candidates for (j, i), candidates in ranked.items()}
     options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
     options = {edge: candidates for edge, candidates in options.items() if candidates}
@@ -170,7 +172,7 @@ def symbolify(
         fidelity=(after - before.output).square().mean().sqrt().item(),
         warnings=tuple(
             f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
-            f"{_first(e)}, is below min_r2 = {min_r2}"
+            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get((e.layer, e.source, e.target), '')}"
             for e in edges
             if e.chosen is None
         ),
@@ -185,6 +187,16 @@ def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candid
         if c.r2 >= min_r2 and not same and (not different or c.score <= different[0].score + WINDOW_BITS):
             different.append(c)
     return tuple(different[:4])
+
+
+def _spikes(values: Tensor, name: str) -> dict[Edge, str]:
+    """A hint for every curve that grows far beyond its usual size: no function is fitted across a pole."""
+    size = (values - values.median(0).values).abs()
+    times = size.amax(0) / torch.quantile(size, 0.9, dim=0).clamp_min(1e-300)
+    return {
+        (name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
+        for j, i in (times > 100).nonzero().tolist()
+    }
 
 
 def _decision(edge: Edge, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
