@@ -21,7 +21,7 @@ from edgewise.nn.factors import Factors, Ranks, factored_numel, largest_ranks, r
 from edgewise.surgery._layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
-Wanted = Ranks | Literal["full"] | None
+Wanted = Ranks | str | None
 Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
 
 
@@ -58,7 +58,7 @@ def add_lotra(
     layers = select_layers(model, where)
     check_name(model, name)
     patterns = dict(ranks) if isinstance(ranks, Mapping) else {"*": ranks}
-    chosen = {name: _form_and_ranks(layer, form, _ranks_of(name, patterns, layers)) for name, layer in layers.items()}
+    chosen = {name: form_and_ranks(layer, form, _ranks_of(name, patterns, layers)) for name, layer in layers.items()}
     _check_ranks(layers, chosen)
     trained = _matching([n for n, _ in model.named_parameters()], also_train)
     new = copy.deepcopy(model).requires_grad_(False)
@@ -147,6 +147,15 @@ def select_layers(model: nn.Module, where: Where) -> dict[str, KANLinear]:
     return {name: layer for name, layer in layers.items() if name in names}
 
 
+def form_and_ranks(layer: KANLinear, form: str, wanted: Wanted) -> tuple[str, Ranks | None]:
+    """What a layer gets: see `ranks` of `add_lotra`."""
+    if isinstance(wanted, str) and wanted != "full":
+        raise ValueError(f"ranks must be numbers or 'full', got {wanted!r}")
+    if wanted is None and factored_numel(layer.coef.shape, form) > layer.coef.numel() / 2:
+        wanted = "full"
+    return ("full", None) if isinstance(wanted, str) else (form, wanted)
+
+
 def attach(layer: KANLinear, name: str, factors: Factors) -> None:
     """Put a new adapter into the slot of this layer."""
     if layer.adapter is None:
@@ -176,13 +185,6 @@ def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
             raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
         found |= matches
     return found
-
-
-def _form_and_ranks(layer: KANLinear, form: str, wanted: Wanted) -> tuple[str, Ranks | None]:
-    """What a layer gets: see `ranks` of `add_lotra`."""
-    if wanted is None and factored_numel(layer.coef.shape, form) > layer.coef.numel() / 2:
-        wanted = "full"
-    return ("full", None) if isinstance(wanted, str) else (form, wanted)
 
 
 def _ranks_of(name: str, patterns: Mapping[str, Wanted], layers: Iterable[str]) -> Wanted:
