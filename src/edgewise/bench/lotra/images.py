@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any
@@ -32,7 +33,7 @@ class Task:
 
     Args:
         widths: of the KAN; splines of 5 intervals and degree 3.
-        ranks: of the slim ones, from the largest to the smallest.
+        slims: the layers, by a pattern, that are slim, and their ranks.
         split: a seed to samples for training, validation (which chooses the rate) and test.
         loss: of outputs and targets.
         score: what is reported.
@@ -42,7 +43,7 @@ class Task:
     """
 
     widths: Sequence[int]
-    ranks: Sequence[Ranks]
+    slims: Sequence[tuple[str, Ranks]]
     split: Callable[[int], tuple[Samples, Samples, Samples]]
     loss: Measure
     score: Measure
@@ -62,8 +63,8 @@ def functions(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
         return x, held, test
 
     loss = nn.functional.mse_loss
-    ranks = ((8, 6, 8), (4, 4, 4))
-    return _compared(Task([4, 32, 32, 1], ranks, split, loss, loss, 143, 50, 128, max), seeds, once)
+    slims = [("*", (8, 6, 8)), ("*", (4, 4, 4))]
+    return _compared(Task([4, 32, 32, 1], slims, split, loss, loss, 143, 50, 128, max), seeds, once)
 
 
 def digits(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
@@ -78,9 +79,9 @@ def digits(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
         train, held, test = ((x[rows], y[rows]) for rows in order.split([1100, 200, 497]))
         return train, held, test
 
-    ranks = ((16, 4, 16), (8, 3, 8))
+    slims = [("*", (16, 4, 16)), ("*", (8, 3, 8))]
     loss = nn.functional.cross_entropy
-    return _compared(Task([64, 64, 10], ranks, split, loss, _accuracy, 15, 5, 64), seeds, once)
+    return _compared(Task([64, 64, 10], slims, split, loss, _accuracy, 15, 5, 64), seeds, once)
 
 
 def fashion(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
@@ -92,9 +93,9 @@ def fashion(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
         x, y = _pixels(pictures.train), pictures.train_labels
         return (x[:55000], y[:55000]), (x[55000:], y[55000:]), (_pixels(pictures.test), pictures.test_labels)
 
-    ranks = ((44, 4, 24), (16, 3, 12))
+    slims = [("layers.0", (42, 4, 24)), ("*", (44, 4, 24)), ("*", (16, 3, 12))]
     loss = nn.functional.cross_entropy
-    return _compared(Task([784, 64, 10], ranks, lambda seed: load(), loss, _accuracy, 6, 2, 256), seeds, once)
+    return _compared(Task([784, 64, 10], slims, lambda seed: load(), loss, _accuracy, 6, 2, 256), seeds, once)
 
 
 def _compared(task: Task, seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
@@ -130,23 +131,26 @@ def _methods(task: Task, seed: int) -> dict[str, Callable[[], dict[str, Any]]]:
         return _trained(task, seed, dense(), "dense", task.rates["dense"][1], task.epochs - task.refit)
 
     methods: dict[str, Callable[[], dict[str, Any]]] = {"dense KAN": partial(tuned, dense, "dense")}
-    for ranks in task.ranks:
-        drawn, cut = partial(_slim, dense, ranks, "random", seed), partial(_slim, trained, ranks, "fit", seed)
+    for where, ranks in task.slims:
+        what = str(ranks) if where == "*" else f"{ranks} in {where}"
+        drawn, cut = (
+            partial(_slim, make, where, ranks, init, seed) for make, init in ((dense, "random"), (trained, "fit"))
+        )
         numel = trained_numel(drawn())
         methods |= {
-            f"slim {ranks}": partial(tuned, drawn, "slim"),
-            f"cut {ranks}": partial(tuned, cut, "slim", task.refit),
-            f"perceptron as {ranks}": partial(tuned, partial(_perceptron, task.widths, numel, seed), "dense"),
-            f"low-rank perceptron as {ranks}": partial(tuned, partial(_low_rank, task.widths, numel, seed), "dense"),
+            f"slim {what}": partial(tuned, drawn, "slim"),
+            f"cut {what}": partial(tuned, cut, "slim", task.refit),
+            f"perceptron as {what}": partial(tuned, partial(_perceptron, task.widths, numel, seed), "dense"),
+            f"low-rank perceptron as {what}": partial(tuned, partial(_low_rank, task.widths, numel, seed), "dense"),
         }
     return methods
 
 
-def _slim(make: Callable[[], nn.Module], ranks: Ranks, init: Any, seed: int) -> nn.Module:
-    """A network with every layer at these ranks or as many as it has room for."""
+def _slim(make: Callable[[], nn.Module], where: str, ranks: Ranks, init: Any, seed: int) -> nn.Module:
+    """A network whose layers of that pattern have these ranks, or as many as they have room for."""
     model, generator = make(), rng(seed)
     for name, layer in list(model.named_modules()):
-        if isinstance(layer, KANLinear):
+        if isinstance(layer, KANLinear) and fnmatchcase(name, where):
             fitting = [min(rank, room) for rank, room in zip(ranks, layer.coef.shape, strict=True)]
             model = slim(model, fitting, where=name, init=init, generator=generator)
     return model
