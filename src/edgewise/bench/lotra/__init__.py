@@ -8,6 +8,7 @@ of arXiv 2502.06153 were not available to us, so nothing here reproduces its tab
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,21 @@ STUDIES = {
 }
 
 
-def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 5) -> dict[str, Any]:
+def run(
+    studies: Iterable[str] | None = None,
+    out: Path = Path("benchmarks/results"),
+    seeds: int = 5,
+    minutes: float = math.inf,
+) -> dict[str, Any]:
     """Run these studies (all by default), log their tables, write a JSON file and a picture for each.
 
-    What a file in `out` has measured already, of the same settings, is kept.
+    What a file in `out` has measured already, of the same settings, is kept. After `minutes` a study begins nothing
+    new: "transfer" then reports what it has, others raise `TimeSpentError`, and a next run goes on there.
     """
     done: dict[str, Any] = {}
     for name in STUDIES if studies is None else studies:
         path = out / f"lotra-{name}.json"
-        journal = Journal(path)
+        journal = Journal(path, minutes)
         rows = STUDIES[name](range(seeds), journal)
         done[name] = {
             "study": name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,10 @@ from edgewise.bench import timing
 Outcome = dict[str, Any]
 
 
+class TimeSpentError(RuntimeError):
+    """The time given is over; what was measured is kept, and a next run goes on there."""
+
+
 class Journal:
     """Outcomes by key. Those that a file of results holds are taken from there; new ones are written as they come.
 
@@ -21,9 +26,11 @@ class Journal:
     Args:
         path: the file of results, with outcomes under "outcomes". What comes new is kept in a file beside it until
             `close`. None keeps nothing.
+        minutes: begin to measure nothing new after this time.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, minutes: float = math.inf) -> None:
+        self.deadline = time.monotonic() + 60 * minutes
         self.aside = None if path is None else path.with_name(path.name + ".part")
         self.known: dict[str, Outcome] = {}
         self.asked: dict[str, Outcome] = {}
@@ -32,8 +39,13 @@ class Journal:
                 self.known |= json.loads(file.read_text()).get("outcomes", {})
 
     def __call__(self, key: str, measure: Callable[[], Outcome]) -> Outcome:
-        """What is known under this key, else what `measure` returns, with its CPU seconds and the commit."""
+        """What is known under this key, else what `measure` returns, with its CPU seconds and the commit.
+
+        Raises `TimeSpentError` where it would have to be measured after the time given.
+        """
         if key not in self.known:
+            if time.monotonic() > self.deadline:
+                raise TimeSpentError(f"the time is over before {key!r}; what was measured is kept for the next run")
             start = time.process_time()
             outcome = measure()
             spent = round(time.process_time() - start, 2)
