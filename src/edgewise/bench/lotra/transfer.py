@@ -66,13 +66,11 @@ def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
 
 
 def _plan(seeds: Sequence[int]) -> Iterator[tuple[int, str, str, Mapping[str, Method]]]:
-    """What is measured, in order."""
+    """What is measured, in order: what every seed measures comes first."""
     few = {name: METHODS[name] for name in EVERY_SEED}
-    for seed in seeds:
-        for equation in SOURCES:
-            for change in TARGETS[equation]:
-                if seed == seeds[0] or change.startswith("near"):
-                    yield seed, equation, change, METHODS if seed == seeds[0] else few
+    places = [(equation, change) for equation in SOURCES for change in TARGETS[equation]]
+    yield from ((seed, *place, few) for seed in seeds for place in places if place[1].startswith("near"))
+    yield from ((seeds[0], *place, METHODS) for place in places)
 
 
 def _compared(
@@ -83,7 +81,8 @@ def _compared(
     budget = math.nan
     for name, method in methods.items():
         measure = partial(_measured, partial(_solved, equation, seed), method, TARGETS[equation][change], seed, budget)
-        outcomes[name] = once(f"seed {seed}, {equation}, {change}, {name}, {WIDTHS}, {PRETRAINING} + {STEPS}", measure)
+        key = f"seed {seed}, {equation}, {change}, {name}, {WIDTHS}, {PRETRAINING} + {STEPS} steps"
+        outcomes[name] = once(key, measure)
         budget = STEPS * outcomes["full"]["ms"]
     return outcomes
 
