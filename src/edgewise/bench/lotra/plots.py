@@ -84,11 +84,13 @@ def plot(study: str, rows: Sequence[Row], path: Path) -> None:
     points = _points(what, rows)
     figure = canvas_class()(4.6 * len(points), 3.6, "white")
     panels = figure.subplots(1, len(points), squeeze=False, sharey=True)[0]
+    names = list(dict.fromkeys(name for curves in points.values() for name in curves))
     for ax, (title, curves) in zip(panels, points.items(), strict=True):
         words = list(dict.fromkeys(x for curve in curves.values() for x in curve if isinstance(x, str)))
         for name, curve in curves.items():
+            colour = f"C{names.index(name) % 10}"
             places = [words.index(x) for x in curve] if words else list(curve)
-            ax.plot(places, list(curve.values()), "o-" if what.lines else "o", ms=5, lw=1.2, label=name)
+            ax.plot(places, list(curve.values()), "o-" if what.lines else "o", color=colour, ms=5, lw=1.2, label=name)
         ax.set(title=title, xlabel=what.x)
         ax.set_xscale("log" if "x" in what.log else "linear")
         ax.set_yscale("log" if "y" in what.log else "linear")
