@@ -8,6 +8,8 @@ from edgewise.adapters import add_lotra
 from edgewise.nn.factors import FORMS
 
 FORM_NAMES = list(FORMS)
+SOME = 0.6
+"""Ranks of factors in the thinnest layers too, which would learn whole by default."""
 
 
 def network(widths=(3, 6, 2), seed=0, **options) -> ew.KAN:
@@ -29,7 +31,7 @@ def shaken(model: nn.Module, seed=2) -> nn.Module:
     return model
 
 
-def adapted(form="tucker", ranks=None, **options) -> ew.KAN:
+def adapted(form="tucker", ranks=SOME, **options) -> ew.KAN:
     return shaken(add_lotra(network(), ranks, form=form, generator=torch.Generator().manual_seed(3), **options))
 
 

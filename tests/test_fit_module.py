@@ -38,7 +38,7 @@ def test_normal_equations_are_those_of_the_closed_form(loss):
 def test_a_linear_problem_is_solved_exactly_and_nothing_else_moves():
     """With the last factor of one layer free, the output is linear in what learns: the oracle is least squares."""
     x, y = data()
-    model = add_lotra(network([2, 1]), zero="target", generator=torch.Generator().manual_seed(1))
+    model = add_lotra(network([2, 1]), 1.0, zero="target", generator=torch.Generator().manual_seed(1))
     factors = model.layers[0].adapter["default"]
     for name in ("source", "basis", "core"):
         getattr(factors, name).requires_grad_(False)

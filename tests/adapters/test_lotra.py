@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from lotra_zoo import FORM_NAMES, adapted, inputs, network, same, shaken, state
+from lotra_zoo import FORM_NAMES, SOME, adapted, inputs, network, same, shaken, state
 from torch import nn
 
 import edgewise as ew
@@ -15,6 +15,7 @@ from edgewise.adapters import Adapters, adapter_names, add_lotra, merge, remove_
 from edgewise.bases import BSpline, Chebyshev, Gaussian
 from edgewise.nn import linear
 from edgewise.nn.factors import FORMS, Factors, clamped_ranks
+from edgewise.pde import partial
 
 
 @pytest.mark.parametrize("zero", ["core", "target"])
@@ -23,7 +24,7 @@ from edgewise.nn.factors import FORMS, Factors, clamped_ranks
 def test_a_new_adapter_changes_nothing(form, zero, basis):
     model, x = network(basis=basis), inputs()
     before = state(model)
-    new = add_lotra(model, form=form, zero=zero)
+    new = add_lotra(model, SOME, form=form, zero=zero)
     assert torch.equal(new(x), model(x))
     assert same(state(model), before)
     assert all(p.requires_grad for p in model.parameters())
@@ -32,7 +33,7 @@ def test_a_new_adapter_changes_nothing(form, zero, basis):
 @pytest.mark.parametrize("zero", ["core", "target"])
 @pytest.mark.parametrize("form", FORM_NAMES)
 def test_after_one_step_gradients_reach_every_factor_and_nothing_else(form, zero):
-    model = add_lotra(network(), form=form, zero=zero, generator=torch.Generator().manual_seed(0))
+    model = add_lotra(network(), SOME, form=form, zero=zero, generator=torch.Generator().manual_seed(0))
     frozen = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(2):
@@ -157,7 +158,7 @@ def test_compiles_whole(form, threshold, monkeypatch):
 
 def test_several_adapters_switch_combine_and_go():
     base, x = network(), inputs()
-    a = shaken(add_lotra(base, name="a"), seed=4)
+    a = shaken(add_lotra(base, SOME, name="a"), seed=4)
     both = shaken(add_lotra(a, (2, 2, 2), name="b", where="layers.1"), seed=5)
     assert adapter_names(both) == ("a", "b")
     with torch.no_grad():
@@ -180,7 +181,7 @@ def test_several_adapters_switch_combine_and_go():
 
 
 def test_an_added_adapter_leaves_the_active_ones_active():
-    a = shaken(add_lotra(network(), name="a"))
+    a = shaken(add_lotra(network(), SOME, name="a"))
     torch.testing.assert_close(add_lotra(a, name="b")(inputs()), a(inputs()), rtol=1e-12, atol=1e-12)
     trained = [name for name, p in add_lotra(a, name="b").named_parameters() if p.requires_grad]
     assert all(".updates.b." in name for name in trained)
@@ -219,8 +220,38 @@ def test_full_ranks_reach_any_update(form):
 
 
 def test_one_output_forces_one_target_rank():
-    layer = add_lotra(ew.KANLinear(6, 1)).adapter["default"]
+    layer = add_lotra(ew.KANLinear(6, 1), (6, 4, 1)).adapter["default"]
     assert layer.ranks == {"p": 4, "q": 4, "r": 1}
+
+
+def test_thin_layers_learn_whole_unless_ranks_are_given():
+    model = ew.KAN([2, 32, 16, 1])
+    of = lambda new: [layer.adapter["default"].name for layer in new.layers]
+    assert of(add_lotra(model)) == ["full", "tucker", "full"]
+    assert of(add_lotra(model, {"layers.1": "full", "*": (2, 4, 4)})) == ["tucker", "full", "tucker"]
+    assert of(add_lotra(model, {"layers.1": 2, "*": None}, form="lora")) == ["lora", "lora", "full"]
+    for layer, new in zip(model.layers, add_lotra(model).layers, strict=True):
+        numbers = new.adapter["default"].numel()
+        assert numbers == layer.coef.numel() or numbers <= layer.coef.numel() / 2
+
+
+@pytest.mark.parametrize("ranks", [SOME, "full", None])
+def test_one_sweep_gives_the_derivatives_of_an_adapted_network(ranks):
+    """The native sweep takes the sum of both; nested autograd knows nothing of it."""
+    model = shaken(add_lotra(network((2, 5, 1)), ranks))
+    x = inputs(4, 2) * 0.8
+    u, slope, bend = partial(model, x, (0, 0), (1, 0), (0, 2))
+    for n, point in enumerate(x):
+        torch.testing.assert_close(u[n], model(point), rtol=1e-9, atol=1e-9)
+        jacobian = torch.func.jacrev(lambda p: model(p)[0])(point)
+        hessian = torch.func.hessian(lambda p: model(p)[0])(point)
+        torch.testing.assert_close(slope[n, 0], jacobian[0], rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(bend[n, 0], hessian[1, 1], rtol=1e-8, atol=1e-8)
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(bend.square().sum(), learnt)
+    plain = sum(torch.func.hessian(lambda p: model(p)[0])(point)[1, 1] ** 2 for point in x)
+    for a, b in zip(found, torch.autograd.grad(plain, learnt), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)
 
 
 def test_half_precision_layers_have_float_adapters():
@@ -239,7 +270,7 @@ def test_parameters_that_learn_too():
 
 
 def test_the_same_generator_gives_the_same_adapter():
-    first, second = (add_lotra(network(), generator=torch.Generator().manual_seed(7)) for _ in range(2))
+    first, second = (add_lotra(network(), SOME, generator=torch.Generator().manual_seed(7)) for _ in range(2))
     assert same(state(first), state(second))
 
 
@@ -260,7 +291,8 @@ BAD = [
     ({"ranks": {"layers.0": 2}}, "no pattern of ranks matches layer 'layers.1'"),
     ({"where": "encoder.*"}, "'layers.0', 'layers.1'"),
     ({"where": lambda name, layer: False}, "'layers.0', 'layers.1'"),
-    ({"form": "svd"}, "tucker2, cp, tt, lora"),
+    ({"form": "svd"}, "tucker2, cp, tt, lora, full"),
+    ({"ranks": "whole"}, "'full'"),
     ({"name": "keys"}, "identifier"),
     ({"name": "a.b"}, "identifier"),
     ({"also_train": ["head.*"]}, "nothing is named 'head.\\*'"),

@@ -21,6 +21,7 @@ from edgewise.bench.lotra import (
     transfer,
 )
 from edgewise.bench.lotra.__main__ import main
+from edgewise.bench.lotra.journal import Journal, TimeSpentError
 from edgewise.fit.module import trained_numel
 
 
@@ -51,7 +52,7 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(rates, "STEPS", 2)
     monkeypatch.setattr(rates, "LRS", {"mup": (0.1,), "calibrated": (0.1,)})
     monkeypatch.setattr(transfer, "STEPS", 2)
-    monkeypatch.setattr(transfer, "LM_STEPS", 2)
+    monkeypatch.setattr(transfer, "WIDTHS", [2, 12, 12, 1])
     monkeypatch.setattr(transfer, "SOURCES", {"Burgers": transfer.SOURCES["Burgers"]})
     monkeypatch.setattr(expressiveness, "RANKS", ((4, 3, 4),))
     monkeypatch.setattr(step, "SIZES", ((8, 16),))
@@ -73,9 +74,42 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
         assert table(done[name]["rows"]).splitlines()[2] in caplog.text
 
 
+def test_what_was_measured_is_kept(tmp_path):
+    path = tmp_path / "results.json"
+    first = Journal(path)
+    assert first("a", lambda: {"error": 1.0})["error"] == 1.0
+    again = Journal(path)  # interrupted: the file of results was never written
+    assert again("a", pytest.fail)["error"] == 1.0
+    again("b", lambda: {"error": 2.0})
+    path.write_text(json.dumps({"outcomes": again.asked}))
+    again.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+    late = Journal(path, minutes=0)
+    assert late("b", pytest.fail)["error"] == 2.0
+    with pytest.raises(TimeSpentError, match="before 'c'"):
+        late("c", pytest.fail)
+    assert late.asked.keys() == {"b"}
+
+
+def test_the_transfer_study_reports_what_it_has_when_the_time_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "STEPS", 1)
+    monkeypatch.setattr(transfer, "PRETRAINING", 1)
+    monkeypatch.setattr(transfer, "WIDTHS", [2, 3, 1])
+    monkeypatch.setattr(transfer, "METHODS", {name: transfer.METHODS[name] for name in ("full", "untouched")})
+    monkeypatch.setattr(transfer, "EVERY_SEED", ("full",))
+    journal = Journal(tmp_path / "results.json")
+    monkeypatch.setitem(transfer.METHODS, "full", transfer.Method(transfer._scratch, common.everything, (0.01,)))
+    rows = transfer.study([0, 1], journal)
+    counts = {(row["target"], row["method"]): row["seeds"] for row in rows if row["equation"] == "Poisson"}
+    assert counts["near, source", "full"] == 2
+    assert counts["near, source", "untouched"] == counts["far, source", "full"] == 1
+    assert transfer.study([0], Journal(tmp_path / "results.json", minutes=0)) == transfer.study([0], journal)
+    assert transfer.study([5], Journal(minutes=0)) == []
+
+
 def test_the_perceptrons_have_the_size_asked_for():
-    for make in (images._perceptron, images._low_rank_perceptron):
-        numel = trained_numel(make([64, 64, 10], 4000, common.rng(0)))
+    for make in (images._perceptron, images._low_rank):
+        numel = trained_numel(make([64, 64, 10], 4000, 0))
         assert 3500 < numel <= 4000
 
 

@@ -11,7 +11,7 @@ from edgewise.nn.factors import FORMS
 def adapted(form="tucker", *, generator=None, **settings):
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     model = ew.KAN([3, 4, 2], ew.BSpline(4, 3), generator=generator, dtype=torch.float64)
-    new = add_lotra(model, form=form, generator=generator, **settings)
+    new = add_lotra(model, 0.6, form=form, generator=generator, **settings)
     with torch.no_grad():
         for parameter in new.parameters():
             if parameter.requires_grad:
@@ -53,7 +53,7 @@ def test_rates_stay():
 def test_grids_of_their_own_shape(form):
     plain = ew.KAN([3, 4, 2], ew.BSpline(4, 3), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ew.adapt_grid_(plain, points() ** 3, adaptive=1.0)
-    model = add_lotra(plain, form=form)
+    model = add_lotra(plain, 0.6, form=form)
     if form == "lora":
         torch.testing.assert_close(ew.refine(model, 8)(points()), model(points()), rtol=0, atol=1e-12)
         return

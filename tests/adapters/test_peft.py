@@ -27,9 +27,9 @@ def adapted(seed=2, **options) -> nn.Module:
     return shaken(peft.get_peft_model(network(), LotraConfig(**options)), seed=seed)
 
 
-@pytest.mark.parametrize("form", ["tucker", "tucker2", "cp", "tt", "lora"])
+@pytest.mark.parametrize("form", ["tucker", "tucker2", "cp", "tt", "lora", "full"])
 def test_a_new_adapter_changes_nothing_and_alone_learns(form):
-    model = peft.get_peft_model(network(), LotraConfig(form=form))
+    model = peft.get_peft_model(network(), LotraConfig(form=form, ranks=0.6))
     torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lotra_zoo import FORM_NAMES, adapted, inputs, network, same, state
+from lotra_zoo import FORM_NAMES, SOME, adapted, inputs, network, same, state
 
 import edgewise as ew
 from edgewise.adapters import adapter_state, add_lotra, lotra_groups, lotra_ratios, merge, reparametrised
@@ -23,11 +23,18 @@ def test_mup_is_one_over_the_fan_in():
     assert lora == pytest.approx({"source": 1 / 6, "target": 1 / 3}, rel=1e-5)
 
 
+def test_a_layer_that_learns_whole_has_a_tenth_of_the_rate_of_a_factor():
+    model = add_lotra(ew.KANLinear(6, 9, BSpline(5, 3), residual=None), "full")
+    for rule, expected in (("mup", 0.1 / 6), ("relative", 0.1 / 6**0.5), ("identical", 1.0)):
+        (ratios,) = lotra_ratios(model, rule).values()
+        assert ratios == pytest.approx({"core": expected}, rel=1e-5)
+
+
 def test_a_dense_basis_counts_by_its_activity():
     layer = ew.KANLinear(6, 9, Chebyshev(8), residual=None, dtype=torch.float64)
     x = torch.linspace(-1, 1, 20001, dtype=torch.float64)
     activity = sum(torch.cos(k * torch.acos(x)).abs() for k in range(layer.basis.size)).mean().item()
-    (ratios,) = lotra_ratios(add_lotra(layer)).values()
+    (ratios,) = lotra_ratios(add_lotra(layer, SOME)).values()
     assert ratios["basis"] == pytest.approx(1 / activity, rel=0.2)
 
 
@@ -54,7 +61,7 @@ def test_calibrated_steps_lower_the_loss_equally(form):
 
 @pytest.mark.parametrize("form", FORM_NAMES)
 def test_calibrated_works_from_zero_and_changes_nothing(form):
-    model = add_lotra(network(), form=form)
+    model = add_lotra(network(), SOME, form=form)
     before = state(model)
     ratios = lotra_ratios(model, "calibrated", loss=loss)
     assert all(ratio > 0 for parts in ratios.values() for ratio in parts.values())
@@ -62,7 +69,7 @@ def test_calibrated_works_from_zero_and_changes_nothing(form):
 
 
 def test_groups_hold_every_trained_parameter_once():
-    model = add_lotra(network(), also_train=["*.bias"])
+    model = add_lotra(network(), SOME, also_train=["*.bias"])
     groups = lotra_groups(model, 0.3, rest=0.02)
     grouped = [p for group in groups for p in group["params"]]
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -78,7 +85,7 @@ def test_groups_hold_every_trained_parameter_once():
 @pytest.mark.parametrize("rule", ["mup", "relative", "identical"])
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_one_rate_on_the_reparametrised_model_is_the_groups(kind, rule):
-    grouped = add_lotra(network(), generator=torch.Generator().manual_seed(0))
+    grouped = add_lotra(network(), SOME, generator=torch.Generator().manual_seed(0))
     single = reparametrised(grouped, rule)
     optimizers = {
         "adam": lambda p: torch.optim.Adam(p, lr=0.05, eps=1e-30),
@@ -131,7 +138,7 @@ def test_a_step_moves_the_output_as_much_at_every_width(part):
 
 
 def test_bad_requests():
-    model = add_lotra(network())
+    model = add_lotra(network(), SOME)
     with pytest.raises(ValueError, match="mup, relative, calibrated, identical"):
         lotra_groups(model, rule="paper")
     with pytest.raises(ValueError, match="adam, sgd"):

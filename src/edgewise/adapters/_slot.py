@@ -58,8 +58,8 @@ class Adapters(Adapter):
         return torch.stack(updates).sum(0) if updates else torch.zeros(())
 
     def pair(self) -> tuple[Float[Tensor, "in size rank"], Float[Tensor, "rank out"]] | None:
-        """The update as a layer of few outputs and a matrix, side by side for all active adapters; None without any."""
-        if not self.weights:
+        """The update as a layer of few outputs and a matrix, side by side for all active adapters; None where not."""
+        if not self.weights or not all(self[name].splits for name in self.weights):
             return None
         inner = torch.cat([self[name].inner() for name in self.weights], dim=-1)
         outer = torch.cat([weight * self[name].factor("target").T for name, weight in self.weights.items()])

@@ -17,16 +17,17 @@ from torch import nn
 
 from edgewise.adapters._slot import Adapters, adapted_layers, adapter_names, require_adapter, slot
 from edgewise.nn import KANLinear, SlimKANLinear
-from edgewise.nn.factors import Factors, Ranks, largest_ranks, requested_ranks
+from edgewise.nn.factors import Factors, Ranks, factored_numel, largest_ranks, requested_ranks
 from edgewise.surgery._layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
+Wanted = Ranks | str | None
 Where = str | Sequence[str] | Callable[[str, KANLinear], bool] | None
 
 
 def add_lotra(
     model: M,
-    ranks: Ranks | Mapping[str, Ranks | None] | None = None,
+    ranks: Wanted | Mapping[str, Wanted] = None,
     *,
     where: Where = None,
     form: str = "tucker",
@@ -42,12 +43,13 @@ def add_lotra(
 
     Args:
         model: any module with KAN layers.
-        ranks: one per axis of `coef` (in, basis, out), (8, 4, 8) by default; or one number for all, or a mapping from
-            patterns of layer names to ranks. An integer is a size, a float in (0, 1] a share of the axis. They are
-            clamped in layers that are too small for them; one too large for every layer raises `ValueError`.
+        ranks: one per axis of `coef` (in, basis, out), or one number for all, or a mapping from patterns of layer names
+            to ranks. An integer is a size, a float in (0, 1] a share of the axis. They are clamped in layers that are
+            too small for them; one too large for every layer raises `ValueError`. "full" is an update without factors.
+            None is (8, 4, 8), and "full" in layers so thin that factors have more than half as many numbers.
         where: which KAN layers: a pattern such as "layers.[01]" or several, or a function of name and layer; all by
             default.
-        form: "tucker", "tucker2", "cp", "tt" or "lora": see `edgewise.nn.factors`.
+        form: "tucker", "tucker2", "cp", "tt", "lora" or "full": see `edgewise.nn.factors`.
         zero: the factor that starts at zero, "core" or "target".
         name: of the adapter.
         also_train: patterns of names of parameters that learn too, such as "*.bias" or "head.*".
@@ -56,8 +58,8 @@ def add_lotra(
     layers = select_layers(model, where)
     check_name(model, name)
     patterns = dict(ranks) if isinstance(ranks, Mapping) else {"*": ranks}
-    chosen = {layer: _ranks_of(layer, patterns, layers) for layer in layers}
-    _check_ranks(layers, chosen, form)
+    chosen = {name: form_and_ranks(layer, form, _ranks_of(name, patterns, layers)) for name, layer in layers.items()}
+    _check_ranks(layers, chosen)
     trained = _matching([n for n, _ in model.named_parameters()], also_train)
     new = copy.deepcopy(model).requires_grad_(False)
     for parameter in trained:
@@ -68,8 +70,7 @@ def add_lotra(
         ins, size, outs = layer.coef.shape
         factors = Factors(
             (ins, size, outs),
-            form,
-            chosen[layer_name],
+            *chosen[layer_name],
             zero=zero,
             generator=generator,
             device=layer.coef.device,
@@ -146,6 +147,15 @@ def select_layers(model: nn.Module, where: Where) -> dict[str, KANLinear]:
     return {name: layer for name, layer in layers.items() if name in names}
 
 
+def form_and_ranks(layer: KANLinear, form: str, wanted: Wanted) -> tuple[str, Ranks | None]:
+    """What a layer gets: see `ranks` of `add_lotra`."""
+    if isinstance(wanted, str) and wanted != "full":
+        raise ValueError(f"ranks must be numbers or 'full', got {wanted!r}")
+    if wanted is None and factored_numel(layer.coef.shape, form) > layer.coef.numel() / 2:
+        wanted = "full"
+    return ("full", None) if isinstance(wanted, str) else (form, wanted)
+
+
 def attach(layer: KANLinear, name: str, factors: Factors) -> None:
     """Put a new adapter into the slot of this layer."""
     if layer.adapter is None:
@@ -177,7 +187,7 @@ def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
     return found
 
 
-def _ranks_of(name: str, patterns: Mapping[str, Ranks | None], layers: Iterable[str]) -> Ranks | None:
+def _ranks_of(name: str, patterns: Mapping[str, Wanted], layers: Iterable[str]) -> Wanted:
     for pattern, ranks in patterns.items():
         if fnmatchcase(name, pattern):
             return ranks
@@ -187,15 +197,15 @@ def _ranks_of(name: str, patterns: Mapping[str, Ranks | None], layers: Iterable[
     )
 
 
-def _check_ranks(layers: Mapping[str, KANLinear], chosen: Mapping[str, Ranks | None], form: str) -> None:
+def _check_ranks(layers: Mapping[str, KANLinear], chosen: Mapping[str, tuple[str, Ranks | None]]) -> None:
     """Refuse ranks that are none, and ones that no chosen layer has room for."""
     room: dict[str, int] = {}
     wanted: dict[str, int] = {}
-    for name, layer in layers.items():
-        largest = largest_ranks(layer.coef.shape, form)
-        for index, rank in requested_ranks(form, chosen[name]).items():
+    for name, (form, ranks) in chosen.items():
+        largest = largest_ranks(layers[name].coef.shape, form)
+        for index, rank in requested_ranks(form, ranks).items():
             room[index] = max(room.get(index, 0), largest[index])
-            if chosen[name] is not None and isinstance(rank, int):
+            if ranks is not None and isinstance(rank, int):
                 wanted[index] = min(wanted.get(index, rank), rank)
     for place, (index, rank) in enumerate(wanted.items()):
         if rank > room[index]:

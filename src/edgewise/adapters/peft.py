@@ -23,6 +23,7 @@ except ImportError as error:
     raise ImportError("edgewise.adapters.peft needs PEFT: pip install edgewise[peft]") from error
 
 from edgewise import functional
+from edgewise.adapters.lotra import form_and_ranks
 from edgewise.nn import KANLinear
 from edgewise.nn.factors import Factors
 
@@ -39,8 +40,8 @@ class LotraConfig(PeftConfig):
 
     Attributes:
         target_modules: names or a pattern of KAN layers, as for other methods; all KAN layers by default.
-        ranks: one per axis of `coef` (in, basis, out), or one for all; None for the default of the form.
-        form: "tucker", "tucker2", "cp", "tt" or "lora".
+        ranks: one per axis of `coef` (in, basis, out), or one for all; None for the default of `add_lotra`.
+        form: "tucker", "tucker2", "cp", "tt", "lora" or "full".
         zero: the factor that starts at zero, "core" or "target".
         seed: of the initial factors.
     """
@@ -86,8 +87,7 @@ class LotraLayer(nn.Module, BaseTunerLayer):
         layer = self.base_layer
         self.lotra_updates[adapter_name] = Factors(
             (layer.in_features, layer.coef.shape[1], layer.out_features),
-            config.form,
-            config.ranks,
+            *form_and_ranks(layer, config.form, config.ranks),
             zero=config.zero,  # pyright: ignore[reportArgumentType]
             generator=torch.Generator().manual_seed(config.seed + zlib.crc32(key.encode())),
             device=layer.coef.device,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from edgewise.adapters._slot import adapter_names, require_adapter
 from edgewise.kernels import EdgeSpec, design
 from edgewise.nn import KANLinear
-from edgewise.nn.factors import Factors
+from edgewise.nn.factors import FULL_SPREAD, Factors
 
 M = TypeVar("M", bound=nn.Module)
 Loss = Callable[[nn.Module], Tensor]
@@ -115,7 +115,7 @@ def _ratio(factors: Factors, part: str, rule: str, layer: KANLinear) -> float:
     if rule == "identical":
         return 1.0
     if rule == "mup":
-        return 1 / factors.fan_in(part, _activity(layer))
+        return (1.0 if factors.splits else FULL_SPREAD) / factors.fan_in(part, _activity(layer))
     return factors.spread(part)
 
 
@@ -147,7 +147,7 @@ def _calibrated(model: nn.Module, loss: Loss) -> dict[str, dict[str, float]]:
     ratios: dict[str, dict[str, float]] = {}
     for name, (layer, factors) in found.items():
         core = factors.form.core
-        anchor = 1 / factors.fan_in(core, _activity(layer))
+        anchor = _ratio(factors, core, "mup", layer)
         norms = {part: growth.get(name, 1.0) * second[name][part].abs().sum().item() for part in factors.form.factors}
         norms[core] = first[name][core].abs().sum().item()
         if not all(math.isfinite(norm) and norm > 0 for norm in norms.values()):

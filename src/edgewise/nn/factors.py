@@ -9,8 +9,9 @@ With j the inputs, k the functions of the basis, i the outputs and p, q, r the r
 | `cp` | $\sum_r g_r U_{jr} V_{kr} W_{ir}$ | a diagonal core |
 | `tt` | $\sum_{qr} G_{qjr} V_{kq} W_{ir}$ | tensor train |
 | `lora` | $\sum_r U_{jkr} W_{ir}$ | the matrix (in · size, out) of rank r; Hu et al., arXiv 2106.09685 |
+| `full` | $G_{jki}$ | no factors: for layers so thin that factors save nothing |
 
-Every form ends in $W$, so that $\Delta_{jki} = \sum_r B_{jkr} W_{ir}$: a layer of $r$ outputs followed by a matrix.
+Every other form ends in $W$, so that $\Delta_{jki} = \sum_r B_{jkr} W_{ir}$: a layer of $r$ outputs and a matrix.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 MODES = "jki"
+FULL_SPREAD = 0.1  # new curves have a tenth of the spread of a linear layer: see `KANLinear.reset_parameters`
 Ranks = int | float | Sequence[int | float]
 
 
@@ -46,6 +48,7 @@ FORMS: Mapping[str, Form] = {
     "cp": Form({"basis": "kr", "source": "jr", "core": "r", "target": "ir"}, {"r": 8}),
     "tt": Form({"basis": "kq", "core": "qjr", "target": "ir"}, {"q": 4, "r": 8}),
     "lora": Form({"source": "jkr", "target": "ir"}, {"r": 4}, core="target"),
+    "full": Form({"core": "jki"}, {}),
 }
 
 
@@ -85,7 +88,7 @@ class Factors(nn.Module):
             )
             self.register_parameter(name, nn.Parameter(value))
         if zero is not None:
-            nn.init.zeros_(getattr(self, self.form.core if zero == "core" else zero))
+            nn.init.zeros_(getattr(self, zero if zero in self.form.factors else self.form.core))
 
     @classmethod
     def assemble(cls, shape: tuple[int, int, int], form: str, values: Mapping[str, Tensor]) -> Factors:
@@ -130,7 +133,12 @@ class Factors(nn.Module):
         return torch.einsum(equation, *(self.factor(name) for name in names))
 
     def forward(self) -> Float[Tensor, "in size out"]:
-        return self.inner() @ self.factor("target").T
+        return self.inner() @ self.factor("target").T if self.splits else self.factor("core")
+
+    @property
+    def splits(self) -> bool:
+        """Whether the tensor is a layer of few outputs and a matrix; "full" is not."""
+        return "target" in self.form.factors
 
     def fan_in(self, name: str, activity: float = 1.0) -> float:
         r"""The number of products that a factor sums on the way from the input to the output.
@@ -144,7 +152,9 @@ class Factors(nn.Module):
 
     def spread(self, name: str) -> float:
         """The RMS of the entries of a factor at the start."""
-        return 1.0 if name == "target" else self.fan_in(name) ** -0.5
+        if name == "target":
+            return 1.0
+        return self.fan_in(name) ** -0.5 * (1.0 if self.splits else FULL_SPREAD)
 
     def numel(self) -> int:
         """The number of trained numbers."""
@@ -228,6 +238,12 @@ def clamped_ranks(shape: Sequence[int], form: str = "tucker", ranks: Ranks | Non
             if sizes[letter] > bound:
                 sizes[letter], changed = bound, True
     return {letter: sizes[letter] for letter in wanted}
+
+
+def factored_numel(shape: Sequence[int], form: str = "tucker", ranks: Ranks | None = None) -> int:
+    """How many numbers the factors of a tensor of that shape have, at ranks as `clamped_ranks` takes them."""
+    sizes = dict(zip(MODES, shape, strict=True)) | clamped_ranks(shape, form, ranks)
+    return sum(math.prod(sizes[index] for index in indices) for indices in find_form(form).factors.values())
 
 
 def largest_ranks(shape: Sequence[int], form: str = "tucker") -> dict[str, int]:

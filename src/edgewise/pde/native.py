@@ -19,7 +19,7 @@ def native_jet(model: nn.Module, x: Tensor, algebra: Algebra) -> Jet | None:
     if not isinstance(model, KAN) or algebra.order > 2 or len(squares) < len(algebra.products) or x.ndim != 2:
         return None
     layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
-    if len(layers) < len(model.layers) or any(len(m.symbolic) > 0 or m.adapter is not None for m in layers):
+    if len(layers) < len(model.layers) or any(len(m.symbolic) > 0 for m in layers):
         return None
     network = [CurveLayer(m.curves(), m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in layers]
     backends = [select(part.spec, x) for part in network]

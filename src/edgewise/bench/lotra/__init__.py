@@ -1,20 +1,21 @@
 """What LoTRA and slim layers do on small problems: `python -m edgewise.bench.lotra`.
 
-Five seeds, medians and worst cases, equal numbers of tries per method; the rate of a method is chosen by its training
-loss, never by its test error. The problems are ours: those of arXiv 2502.06153 were not available to us, so nothing
-here reproduces its tables.
+Medians and worst cases over seeds, equal numbers of tries per method; the rate of a method is chosen by its loss at
+validation samples, or by its training loss where there are none, never by its test error. The problems are ours: those
+of arXiv 2502.06153 were not available to us, so nothing here reproduces its tables.
 """
 
 from __future__ import annotations
 
 import logging
-import time
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgewise.bench import timing
 from edgewise.bench.lotra import expressiveness, images, plots, rates, sequential, step, transfer
+from edgewise.bench.lotra.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -30,22 +31,34 @@ STUDIES = {
 }
 
 
-def run(studies: Iterable[str] | None = None, out: Path = Path("benchmarks/results"), seeds: int = 5) -> dict[str, Any]:
-    """Run these studies (all by default), log their tables, write a JSON file and a picture for each."""
+def run(
+    studies: Iterable[str] | None = None,
+    out: Path = Path("benchmarks/results"),
+    seeds: int = 5,
+    minutes: float = math.inf,
+) -> dict[str, Any]:
+    """Run these studies (all by default), log their tables, write a JSON file and a picture for each.
+
+    What a file in `out` has measured already, of the same settings, is kept. After `minutes` a study begins nothing
+    new: "transfer" then reports what it has, others raise `TimeSpentError`, and a next run goes on there.
+    """
     done: dict[str, Any] = {}
     for name in STUDIES if studies is None else studies:
-        start = time.process_time()
-        rows = STUDIES[name](range(seeds))
+        path = out / f"lotra-{name}.json"
+        journal = Journal(path, minutes)
+        rows = STUDIES[name](range(seeds), journal)
         done[name] = {
             "study": name,
             "what": (STUDIES[name].__doc__ or "").split("\n")[0],
             "environment": timing.environment(),
             "seeds": seeds,
-            "cpu_seconds": round(time.process_time() - start, 1),
+            "cpu_seconds": journal.seconds(),
             "rows": rows,
+            "outcomes": journal.asked,
         }
-        timing.write(done[name], out / f"lotra-{name}.json")
-        plots.plot(name, rows, out / f"lotra-{name}.png")
+        timing.write(done[name], path)
+        journal.close()
+        plots.plot(name, rows, path.with_suffix(".png"))
         logger.info("%s, %.0f s\n%s\n", done[name]["what"], done[name]["cpu_seconds"], table(rows))
     return done
 

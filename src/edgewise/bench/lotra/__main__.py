@@ -16,13 +16,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; all by default")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing new after this time")
     args = parser.parse_args(arguments)
     unknown = set(args.studies) - set(STUDIES)
     if unknown:
         parser.error(f"unknown study {', '.join(sorted(unknown))}; choose from {', '.join(STUDIES)}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    run(args.studies or None, args.out, args.seeds)
+    run(args.studies or None, args.out, args.seeds, args.minutes)
 
 
 if __name__ == "__main__":

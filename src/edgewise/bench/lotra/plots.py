@@ -25,6 +25,8 @@ class Plot:
         panel: what makes a panel of its own.
         log: the axes with a logarithmic scale.
         lines: join the points of a curve.
+        label: of the vertical axis.
+        top: of the vertical axis: runs that diverged need no room.
     """
 
     x: str
@@ -33,16 +35,24 @@ class Plot:
     panel: Read = lambda row: ""
     log: str = ""
     lines: bool = True
+    label: str = "MSE"
+    top: float | None = None
 
 
 def _family(row: Row) -> str:
     return str(row["method"]).split(" as ", maxsplit=1)[0].split(" (", maxsplit=1)[0]
 
 
-_SIZES = Plot("parameters", ("score median",), _family, log="x")
+_SIZES = Plot("parameters", ("score median",), _family, log="x", label="accuracy on test images, %")
 PLOTS: Mapping[str, Plot] = {
     "rates": Plot(
-        "lr", ("test median",), lambda r: r["rule"], lambda r: f"width {r['width']}, mean of the tasks", log="xy"
+        "lr",
+        ("test median",),
+        lambda r: r["rule"],
+        lambda r: f"width {r['width']}, mean of the tasks",
+        log="xy",
+        label="test MSE",
+        top=1.0,
     ),
     "transfer": Plot(
         "share",
@@ -51,14 +61,19 @@ PLOTS: Mapping[str, Plot] = {
         lambda r: f"{r['target'].split(',')[0]} targets",
         log="xy",
         lines=False,
+        label="error / error of full tuning",
     ),
     "expressiveness": Plot("ranks", ("MSE truncated", "MSE trained", "MSE full"), log="y"),
-    "functions": Plot("parameters", ("score median",), _family, log="xy"),
+    "functions": Plot("parameters", ("score median",), _family, log="xy", label="test MSE"),
     "digits": _SIZES,
     "fashion": _SIZES,
-    "sequential": Plot("task", ("test MSE median",), lambda r: r["method"], log="y"),
+    "sequential": Plot("task", ("test MSE median",), lambda r: r["method"], log="y", lines=False, label="test MSE"),
     "step": Plot(
-        "n", ("times faster",), lambda r: "with the gradient of x" if r["gradient of x"] else "without", log="x"
+        "n",
+        ("times faster",),
+        lambda r: "with the gradient of x" if r["gradient of x"] else "without",
+        log="x",
+        label="times faster than all coefficients",
     ),
 }
 
@@ -69,22 +84,26 @@ def plot(study: str, rows: Sequence[Row], path: Path) -> None:
     points = _points(what, rows)
     figure = canvas_class()(4.6 * len(points), 3.6, "white")
     panels = figure.subplots(1, len(points), squeeze=False, sharey=True)[0]
+    names = list(dict.fromkeys(name for curves in points.values() for name in curves))
     for ax, (title, curves) in zip(panels, points.items(), strict=True):
         words = list(dict.fromkeys(x for curve in curves.values() for x in curve if isinstance(x, str)))
         for name, curve in curves.items():
+            colour = f"C{names.index(name) % 10}"
             places = [words.index(x) for x in curve] if words else list(curve)
-            ax.plot(places, list(curve.values()), "o-" if what.lines else "o", ms=5, lw=1.2, label=name)
+            ax.plot(places, list(curve.values()), "o-" if what.lines else "o", color=colour, ms=5, lw=1.2, label=name)
         ax.set(title=title, xlabel=what.x)
         ax.set_xscale("log" if "x" in what.log else "linear")
         ax.set_yscale("log" if "y" in what.log else "linear")
         if words:
-            ax.set_xticks(range(len(words)), words)
+            ax.set_xticks(range(len(words)), words, fontsize=7)
         if "x" in what.log:
             ticks = sorted({x for curve in curves.values() for x in curve})
             ax.set_xticks(_apart(ticks), [f"{x:g}" for x in _apart(ticks)])
             ax.minorticks_off()
         ax.grid(alpha=0.3)
-    panels[0].set_ylabel(what.y[0] if len(what.y) == 1 else "MSE")
+    panels[0].set_ylabel(what.label)
+    if what.top is not None:
+        panels[0].set_ylim(top=what.top)
     panels[-1].legend(fontsize=7, frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
+
+import torch
 
 from edgewise.adapters import add_lotra, lotra_groups
 from edgewise.bench.lotra.common import TASKS, mse, pretrained, rng, summary, train, uniform
+from edgewise.bench.lotra.journal import Journal, Outcome
 from edgewise.fit import fit
+from edgewise.nn import KAN
 
 STEPS = 100
-WIDTHS = (16, 64, 192)
+WIDTHS = (16, 64, 192, 512)
+RANKS = {"layers.1": (6, 4, 6), "*": (8, 4, 8)}
 LRS = {
     "mup": (0.1, 0.3, 1.0),
     "calibrated": (0.1, 0.3, 1.0),
@@ -20,25 +26,16 @@ LRS = {
 }
 
 
-def study(seeds: Iterable[int]) -> list[dict[str, Any]]:
+def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
     """Rules of learning rates over widths and tasks: MSE after 100 steps on 256 points, ranks (6, 4, 6); L-BFGS too."""
-    found: dict[tuple[str, int, str, float], list[tuple[float, float, float]]] = {}
+    found: dict[tuple[str, int, str, float], list[Outcome]] = {}
     for n in WIDTHS:
         for seed in seeds:
-            base = pretrained(n, seed)
-            x, test = uniform(256, 4, rng(seed + 100)), uniform(2000, 4, rng(seed + 200))
-            for task, target in TASKS.items():
-                y = target(x)
-                on_test = mse(test, target(test))
-                for rule, lr in [("L-BFGS", 0.0), *((rule, lr) for rule, lrs in LRS.items() for lr in lrs)]:
-                    model = add_lotra(base, {"layers.1": (6, 4, 6), "*": None}, generator=rng(seed))
-                    start = time.process_time()
-                    if rule == "L-BFGS":
-                        model = fit(model, (x, y), optimizer="lbfgs", steps=STEPS).model
-                    else:
-                        train(model, lotra_groups(model, lr, rule=rule, loss=mse(x, y)), mse(x, y), STEPS)
-                    seconds = time.process_time() - start
-                    outcome = mse(x, y)(model).item(), on_test(model).item(), seconds
+            base = cache(partial(pretrained, n, seed))
+            for task in TASKS:
+                for rule, lr in _tries(n):
+                    key = f"seed {seed}, width {n}, {task}, {rule}, {lr}, {STEPS} steps"
+                    outcome = once(key, partial(_measured, base, task, rule, lr, seed))
                     found.setdefault((task, n, rule, lr), []).append(outcome)
     return [
         {
@@ -46,9 +43,30 @@ def study(seeds: Iterable[int]) -> list[dict[str, Any]]:
             "width": n,
             "rule": rule,
             "lr": lr,
-            **summary("train", [outcome[0] for outcome in outcomes]),
-            **summary("test", [outcome[1] for outcome in outcomes]),
-            "seconds": summary("s", [outcome[2] for outcome in outcomes])["s median"],
+            **summary("train", [outcome["train"] for outcome in outcomes]),
+            **summary("test", [outcome["test"] for outcome in outcomes]),
+            "seconds": summary("s", [outcome["seconds"] for outcome in outcomes])["s median"],
         }
         for (task, n, rule, lr), outcomes in sorted(found.items())
     ]
+
+
+def _tries(n: int) -> list[tuple[str, float]]:
+    """Rules with their rates; L-BFGS, which has none, where it takes seconds."""
+    tries = [(rule, lr) for rule, lrs in LRS.items() for lr in lrs]
+    return [("L-BFGS", 0.0), *tries] if n < 500 else tries
+
+
+def _measured(base: Callable[[], KAN], task: str, rule: str, lr: float, seed: int) -> Outcome:
+    x, test = uniform(256, 4, rng(seed + 100)), uniform(2000, 4, rng(seed + 200))
+    target = TASKS[task]
+    loss, on_test = mse(x, target(x)), mse(test, target(test))
+    model = add_lotra(base(), RANKS, generator=rng(seed))
+    start = time.process_time()
+    if rule == "L-BFGS":
+        model = fit(model, (x, target(x)), optimizer="lbfgs", steps=STEPS).model
+    else:
+        train(model, lotra_groups(model, lr, rule=rule, loss=loss), loss, STEPS)
+    seconds = time.process_time() - start
+    with torch.no_grad():
+        return {"train": loss(model).item(), "test": on_test(model).item(), "seconds": seconds}
