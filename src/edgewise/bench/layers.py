@@ -1,12 +1,14 @@
 """Training steps of KAN layers and networks against perceptrons and against other implementations.
 
-A step is forward, the mean squared error, backward and Adam (torch's fused one), for single layers with the gradient of
-the inputs, as inside a network. The yardstick is a perceptron with as many parameters and SiLU; "width" is the one with
-the same layer widths.
+A step is forward, the mean squared error, backward and Adam, for single layers with the gradient of the inputs, as
+inside a network. The yardstick is a perceptron with as many parameters and SiLU under torch's fused Adam; "width" is
+the one with the same layer widths. "edgewise" trains with `edgewise.optim.Adam`, and so does a second perceptron of
+equal size, which tells what of the difference is the optimiser's; "torch's Adam" is edgewise under the yardstick's.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,9 +22,10 @@ from torch import Tensor, nn
 from edgewise.bases import BSpline
 from edgewise.bench import peers, timing
 from edgewise.fit import fit
-from edgewise.kernels import EdgeSpec, refusals, use_backend
-from edgewise.kernels.cpu import jets
+from edgewise.kernels import EdgeSpec, network_kernel, refusals, use_backend
+from edgewise.kernels.cpu import jets, layer, network as whole
 from edgewise.nn import KAN, KANLinear
+from edgewise.optim import Adam
 
 YARDSTICK = "mlp of equal size"
 
@@ -37,6 +40,7 @@ class Case:
     dtype: torch.dtype = torch.float32
     whole_step: bool = False
     laplacian: bool = False
+    jax: bool = False  # compiling takes seconds
 
     @property
     def name(self) -> str:
@@ -46,7 +50,7 @@ class Case:
 
 
 CASES = (
-    Case((64, 64), 5, 1024),
+    Case((64, 64), 5, 1024, jax=True),
     Case((256, 256), 5, 1024),
     Case((512, 512), 16, 256),
     Case((64, 64), 64, 1024),
@@ -59,6 +63,7 @@ CASES = (
 GROWTH = tuple(Case((64, 64), intervals, 1024) for intervals in (5, 10, 20, 50, 100, 200))
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 FIT_STEPS = 1000  # the default of optimizer="adam"
+INFERENCE = (Case((2, 5, 1), 5, 1), Case((64, 64), 5, 1))
 MEMORY = Case((256, 256), 16, 4096)
 
 
@@ -90,6 +95,8 @@ def run(
         steps = {case.name: candidates(case, False)["edgewise"] for case in GROWTH}
         results["growth"] = timing.compare(steps, GROWTH[0].name, rounds=rounds)
         report("growth: " + ", ".join(f"{n} x{1 / t.speed:.2f}" for n, t in results["growth"].items()))
+    results["inference_us"] = {case.name: inference(case) for case in INFERENCE}
+    report(f"inference: {results['inference_us']}")
     if memory:
         results["memory_mib"] = peak_memory(MEMORY)
         report(f"peak memory of {MEMORY.name}: {results['memory_mib']}")
@@ -113,13 +120,17 @@ def candidates(case: Case, with_peers: bool) -> dict[str, timing.Step]:
     steps = {
         YARDSTICK: training_step(mlp_of_equal_size(case), x, target, layered),
         "mlp of equal width": training_step(perceptron(case.widths, nn.SiLU).to(case.dtype), x, target, layered),
-        "edgewise": training_step(kan(case), x, target, layered),
+        f"{YARDSTICK}, native Adam": training_step(mlp_of_equal_size(case), x, target, layered, native_adam=True),
+        "edgewise": training_step(kan(case), x, target, layered, native_adam=True),
+        "edgewise, torch's Adam": training_step(kan(case), x, target, layered),
     }
     if case.whole_step:
         model = kan(case)
         steps["edgewise, inside fit"] = timing.Many(
             lambda: fit(model, (x, target), optimizer="adam", steps=FIT_STEPS), FIT_STEPS
         )
+    if with_peers and case.jax and peers.has_jaxkan():
+        steps["jaxkan, jit"] = peers.jaxkan_step(case.widths, case.intervals, x, target, layered)
     if with_peers:
         for name, make in peers.installed().items():
             if name == "pykan" and case.widths[0] > 128:  # keeps (batch, in, out) tensors
@@ -156,9 +167,14 @@ def mlp_of_equal_size(case: Case, activation: type[nn.Module] = nn.SiLU) -> nn.M
     return perceptron(shape(h), activation).to(case.dtype)
 
 
-def training_step(model: nn.Module, x: Tensor, target: Tensor, input_gradient: bool) -> timing.Step:
+def training_step(
+    model: nn.Module, x: Tensor, target: Tensor, input_gradient: bool, native_adam: bool = False
+) -> timing.Step:
     """Forward, loss, backward, Adam."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    if native_adam:
+        optimizer: torch.optim.Optimizer = Adam(model.parameters(), lr=1e-3)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     x = x.clone().requires_grad_(input_gradient)
 
     def step() -> None:
@@ -217,6 +233,25 @@ def roofline(case: Case, peaks: dict[str, float]) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
+def inference(case: Case) -> dict[str, float]:
+    """Microseconds of a call on one sample: the model, its kernel, and one operator and one module of torch."""
+    model, x = kan(case), torch.rand(1, case.widths[0]) * 2 - 1
+    network, linear = model.curve_layers() or [], nn.Linear(case.widths[0], case.widths[-1])
+    if network_kernel(network, x) is None:  # too wide: the model calls its only layer
+        (part,) = network
+        native = functools.partial(layer.edge_sum, x, *part[:1], *part[2:], bias=part.bias)
+    else:
+        native = functools.partial(whole.forward, network, x)
+    calls = {
+        "model": lambda: model(x),
+        "its kernel": native,
+        "torch operator": lambda: nn.functional.linear(x, linear.weight, linear.bias),
+        "torch module": lambda: linear(x),
+    }
+    return {name: 1e6 * timing.best_seconds(call) for name, call in calls.items()}
+
+
 def exactness(with_peers: bool) -> dict[str, Any]:
     """The largest error of float32 curves with N(0, 1) coefficients against scipy in float64, by intervals."""
     generator = torch.Generator().manual_seed(0)
@@ -252,8 +287,10 @@ def peak_memory(case: Case) -> dict[str, float | None]:
         f"case = layers.Case({case.widths}, {case.intervals}, {case.batch})\n"
         "x = torch.rand(case.batch, case.widths[0]) * 2 - 1\n"
         "target = torch.randn(case.batch, case.widths[-1])\n"
-        "step = layers.training_step({}, x, target, True)"
+        "step = layers.training_step({}, x, target, True, {})"
     )
     threads = torch.get_num_threads()
     models = {"edgewise": "layers.kan(case)", YARDSTICK: "layers.mlp_of_equal_size(case)"}
-    return {name: timing.peak_memory(setting.format(model), threads) for name, model in models.items()}
+    return {
+        name: timing.peak_memory(setting.format(model, name == "edgewise"), threads) for name, model in models.items()
+    }

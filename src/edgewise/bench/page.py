@@ -97,6 +97,9 @@ def _rest(results: dict[str, Any]) -> str:
     if "growth" in results:
         growth = ", ".join(f"{name}: {1 / t['speed']:.2f}" for name, t in results["growth"].items())
         lines.append(f"Time of a step, that of the first as 1: {growth}.")
+    for name, found in results.get("inference_us", {}).items():
+        times = ", ".join(f"{what} {value:.1f}" for what, value in found.items())
+        lines.append(f"Inference, {name}, best time in microseconds: {times}.")
     if "memory_mib" in results:
         memory = ", ".join(f"{name} {value:.0f} MiB" for name, value in results["memory_mib"].items() if value)
         lines.append(f"Peak memory of a training step, 256-256 G=16 B=4096: {memory}.")

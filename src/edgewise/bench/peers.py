@@ -1,7 +1,8 @@
 """Other implementations of the same layer, each behind one function; those that are not installed are left out.
 
-`pip install pykan inkan flashkan` brings the ones that PyPI carries. The widely used layer "efficient-kan" is not on
-PyPI: `EfficientKANLinear` computes what it computes (its default settings without the second scale), written anew.
+`pip install pykan inkan flashkan jaxkan` brings the ones that PyPI carries. The widely used layers "efficient-kan" and
+"FastKAN" are not there: `EfficientKANLinear` and `FastKANLinear` compute what they compute (the first by its default
+settings without the second scale), written anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,9 +48,32 @@ class EfficientKANLinear(nn.Module):
         return values
 
 
+class FastKANLinear(nn.Module):
+    """Gaussians on [-2, 2] of the normalised inputs, then one matrix product; SiLU of the inputs beside it."""
+
+    centres: Tensor
+
+    def __init__(self, in_features: int, out_features: int, functions: int) -> None:
+        super().__init__()
+        self.normalised = nn.LayerNorm(in_features)
+        self.register_buffer("centres", torch.linspace(-2, 2, functions))
+        self.spline = nn.Linear(in_features * functions, out_features, bias=False)
+        self.base = nn.Linear(in_features, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        width = 4 / (len(self.centres) - 1)
+        bumps = torch.exp(-(((self.normalised(x)[..., None] - self.centres) / width) ** 2))
+        return self.spline(bumps.flatten(1)) + self.base(F.silu(x))
+
+
 def efficient_kan(widths: Sequence[int], intervals: int) -> nn.Module:
     """Layers of `EfficientKANLinear`."""
     return nn.Sequential(*(EfficientKANLinear(a, b, intervals) for a, b in pairwise(widths)))
+
+
+def fastkan(widths: Sequence[int], intervals: int) -> nn.Module:
+    """Layers of `FastKANLinear` with as many functions as cubic splines on the intervals have."""
+    return nn.Sequential(*(FastKANLinear(a, b, intervals + 3) for a, b in pairwise(widths)))
 
 
 def pykan(widths: Sequence[int], intervals: int) -> nn.Module:
@@ -78,10 +103,45 @@ def flashkan(widths: Sequence[int], intervals: int) -> nn.Module:
 
 _PEERS: dict[str, tuple[str | None, Factory]] = {
     "efficient-kan": (None, efficient_kan),
+    "fastkan": (None, fastkan),
     "pykan": ("kan", pykan),
     "inkan": ("inkan", inkan),
     "flashkan": ("flashkan", flashkan),
 }
+
+
+def jaxkan_step(widths: Sequence[int], intervals: int, x: Tensor, target: Tensor, inputs: bool) -> Callable[[], None]:
+    """A step of jaxKAN's splines under jit, with optax's Adam; with the gradient of the inputs where asked."""
+    import jax
+    import optax
+    from flax import nnx
+    from jaxkan.models.KAN import KAN
+
+    structure, numbers, rest = nnx.split(KAN(list(widths), "spline", {"k": 3, "G": intervals}), nnx.Param, ...)
+    adam = optax.adam(1e-3)
+
+    def loss(numbers, x, y):
+        return ((nnx.merge(structure, numbers, rest)(x) - y) ** 2).mean()
+
+    @jax.jit
+    def advance(numbers: Any, state: Any, x: Any, y: Any) -> Any:
+        slopes = jax.grad(loss, argnums=(0, 1) if inputs else (0,))(numbers, x, y)
+        updates, state = adam.update(slopes[0], state)
+        return optax.apply_updates(numbers, updates), state, slopes[1:]
+
+    at: list[Any] = [numbers, adam.init(numbers)]
+    samples = jax.numpy.asarray(x.detach().numpy()), jax.numpy.asarray(target.numpy())
+
+    def step() -> None:
+        at[0], at[1], slope = advance(at[0], at[1], *samples)
+        jax.block_until_ready((at, slope))
+
+    return step
+
+
+def has_jaxkan() -> bool:
+    """Whether jaxKAN and what it needs can be imported."""
+    return all(_imports(name) for name in ("jax", "flax", "optax", "jaxkan"))
 
 
 def installed() -> dict[str, Factory]:

@@ -22,7 +22,7 @@ from edgewise.fit.data import Batch, Source
 from edgewise.fit.native import NativeSteps, native_steps
 from edgewise.fit.progress import Progress
 from edgewise.fit.result import FitResult
-from edgewise.optim import Loss
+from edgewise.optim import Adam, Loss
 from edgewise.surgery import refine as refined
 from edgewise.trace import Trace, trace
 
@@ -33,9 +33,17 @@ _log = logging.getLogger(__name__)
 
 BURST_SECONDS = 0.05  # of steps between two looks at the clock, about
 
+
+def _adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> Optimizer:
+    """Native on the CPU; elsewhere torch's, which is made for other devices."""
+    parameters = list(parameters)
+    make = Adam if all(p.is_cpu for p in parameters) else torch.optim.AdamW
+    return make(parameters, lr=lr, weight_decay=weight_decay)
+
+
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, int]] = {  # class, learning rate, steps
-    "adam": (torch.optim.Adam, 1e-2, 1000),
-    "adamw": (torch.optim.AdamW, 1e-2, 1000),
+    "adam": (_adam, 1e-2, 1000),
+    "adamw": (partial(_adam, weight_decay=1e-2), 1e-2, 1000),
     "sgd": (torch.optim.SGD, 1e-2, 1000),
     "lbfgs": (partial(torch.optim.LBFGS, history_size=50, line_search_fn="strong_wolfe"), 1.0, 200),
 }
@@ -215,7 +223,8 @@ def _burst(run: Run, at: _Position, native: NativeSteps) -> bool:
         at.keep(least, at.step + losses.index(least), {**_snapshot(at.model), **native.best()})
     at.history += [{"step": at.step + n, "loss": loss} for n, loss in enumerate(losses, 1)]
     at.step, at.epoch = at.step + len(losses), at.epoch + len(losses)
-    at.burst = 2 * at.burst if time.monotonic() - start < BURST_SECONDS else max(1, at.burst // 2)
+    pace = BURST_SECONDS / max(time.monotonic() - start, 1e-9)
+    at.burst = max(1, int(len(losses) * min(pace, 16.0)))
     return True
 
 

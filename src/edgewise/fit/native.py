@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise.kernels import Adam, CurveLayer, network_kernel
+from edgewise.kernels import Adam as AdamSettings, CurveLayer, network_kernel
 from edgewise.nn import KAN
-from edgewise.optim import Loss, get_loss
+from edgewise.optim import Adam, Loss, get_loss
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -37,7 +37,7 @@ class NativeSteps:
     def run(self, x: Tensor, y: Tensor, steps: int) -> list[float]:
         """So many steps; the loss before each. Ends before a step whose loss is not finite, which comes last then."""
         group, before = self._group, self._steps.steps
-        adam = Adam(float(group["lr"]), group["betas"], group["eps"], group["weight_decay"])
+        adam = AdamSettings(float(group["lr"]), group["betas"], group["eps"], group["weight_decay"])
         with torch.no_grad():
             losses = self._steps.run(x.detach(), y.detach(), adam, steps)
             for state in self._states:
@@ -71,13 +71,13 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
 
 def _is_adam(optimizer: Optimizer) -> bool:
     """Adam or AdamW as in the papers: no variant, no decay inside the gradient, one group, no hooks."""
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or len(optimizer.param_groups) != 1:
+    if type(optimizer) not in (Adam, torch.optim.Adam, torch.optim.AdamW) or len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]
     variants = ("amsgrad", "maximize", "differentiable", "capturable")
-    decoupled = group.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW)
+    decoupled = group.get("decoupled_weight_decay", type(optimizer) is not torch.optim.Adam)
     return (
-        not any(group[name] for name in variants)
+        not any(group.get(name) for name in variants)
         and (decoupled or group["weight_decay"] == 0)
         and not any(isinstance(beta, Tensor) for beta in group["betas"])
         and not any(getattr(optimizer, name) for name in _HOOKS)

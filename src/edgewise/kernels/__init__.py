@@ -13,6 +13,7 @@ from edgewise.kernels.dispatch import (
     register_kernel as register_kernel,
     select as select,
     use_backend as use_backend,
+    whole_networks_up_to as whole_networks_up_to,
 )
 from edgewise.kernels.reference import (
     CurveLayer as CurveLayer,
@@ -37,4 +38,5 @@ __all__ = [
     "register_kernel",
     "select",
     "use_backend",
+    "whole_networks_up_to",
 ]

@@ -230,17 +230,17 @@ def _apply(function: type[_Contraction], *args: Any) -> Tensor:
     A Function with `setup_context` inspects its own signature at every call (torch 2.13), which takes ten times as long
     as a small contraction; one that sets up in `forward` does not, and serves where no transform is active.
     """
-    if torch._C._are_functorch_transforms_active():
-        return function.apply(*args)
-    return _twin(function).apply(*args)
+    return (function if transformed() else _twin(function)).apply(*args)
 
 
 @functools.cache
 def _twin(function: type[_Contraction]) -> type[Function]:
+    compute = function.forward
+
     def forward(ctx: Any, *args: Any) -> Tensor:
-        output = function.forward(*args)
-        function.setup_context(ctx, args, output)
-        return output
+        *tensors, ctx.spec, ctx.kernel = args
+        ctx.save_for_backward(*tensors)
+        return compute(*args)
 
     return type(
         function.__name__, (function,), {"forward": staticmethod(forward), "setup_context": Function.setup_context}

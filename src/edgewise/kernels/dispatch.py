@@ -23,15 +23,18 @@ Refusal = str | None
 
 @runtime_checkable
 class NetworkKernel(Protocol):
-    """A whole network in one call; `apply` is differentiable to any order in x and every coef and bias.
+    """A whole network in one call; `apply` is differentiable to any order in x and every coef and bias, or None.
 
     `TrainingSteps` trains it: see `edgewise.kernels.cpu.network`.
     """
 
     TrainingSteps: Callable[..., Any]
 
+    @property
+    def MAX_FEATURES(self) -> int: ...
+
     def refuses(self, network: Sequence[CurveLayer], x: Tensor) -> Refusal: ...
-    def apply(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor: ...
+    def apply(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor | None: ...
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,19 @@ class Backend:
 
 
 _backends: dict[str, Backend] = {}
+_newest: tuple[Backend, ...] = ()  # the same, in the order in which they are asked
+_networks: tuple[NetworkKernel, ...] = ()  # of these, in that order
 _forced: str | None = None
 
 
 def register_kernel(backend: Backend) -> None:
     """Add a backend; later ones are asked first. A duplicate name raises `ValueError`."""
+    global _newest, _networks  # noqa: PLW0603
     if backend.name in _backends or backend.name == "reference":
         raise ValueError(f"a kernel named {backend.name!r} is registered already; choose another name")
     _backends[backend.name] = backend
+    _newest = (backend, *_newest)
+    _networks = tuple(b.network for b in _newest if b.network is not None)
 
 
 @contextlib.contextmanager
@@ -85,7 +93,7 @@ def select(spec: EdgeSpec, x: Tensor) -> Backend | None:
         if reason is not None:
             raise ValueError(f"backend {_forced!r} was asked for and cannot be used: {reason}")
         return _backends[_forced]
-    for backend in reversed(_backends.values()):
+    for backend in _newest:
         if _refusal(backend, spec, x) is None:
             return backend
     return None
@@ -93,13 +101,14 @@ def select(spec: EdgeSpec, x: Tensor) -> Backend | None:
 
 def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
     """For every backend, newest first, why it would not be used; None where it would."""
-    return {b.name: _refusal(b, spec, x) for b in reversed(_backends.values())}
+    return {b.name: _refusal(b, spec, x) for b in _newest}
 
 
 def _refusal(backend: Backend, spec: EdgeSpec, x: Tensor) -> Refusal:
     """Why the backend serves neither the functions nor splines that span the same curves."""
-    reason, twin = backend.refuses(spec, x), splines.as_splines(spec)
-    return reason if reason is None or twin is None else backend.refuses(twin, x)
+    reason = backend.refuses(spec, x)
+    twin = None if reason is None else splines.as_splines(spec)
+    return reason if twin is None else backend.refuses(twin, x)
 
 
 def edge_sum(
@@ -127,7 +136,7 @@ def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) 
 
 def _as_autocast(y: Tensor) -> Tensor:
     """The result in the dtype that the matrix product of the reference would have under autocast."""
-    if y.dtype is torch.float32 and torch.is_autocast_enabled(y.device.type):
+    if torch._C._is_any_autocast_enabled() and y.dtype is torch.float32 and torch.is_autocast_enabled(y.device.type):
         return y.to(torch.get_autocast_dtype(y.device.type))
     return y
 
@@ -139,21 +148,30 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
     """
     if torch.compiler.is_compiling() or autograd.transformed():
         return None
-    kernel = network_kernel(network, x)
-    return None if kernel is None else kernel.apply(network, x)
+    for kernel in _network_kernels():
+        y = kernel.apply(network, x)
+        if y is not None:
+            return y
+    return None
 
 
 def network_kernel(network: Sequence[CurveLayer], x: Tensor) -> NetworkKernel | None:
     """The kernel that computes a whole network at inputs like x, or None."""
-    if _forced == "reference":
-        return None
-    for backend in reversed(_backends.values()):
-        kernel = backend.network
-        if kernel is not None and _forced in (None, backend.name) and kernel.refuses(network, x) is None:
-            return kernel
-    return None
+    return next((kernel for kernel in _network_kernels() if kernel.refuses(network, x) is None), None)
+
+
+def _network_kernels() -> tuple[NetworkKernel, ...]:
+    """Those that may be asked."""
+    if _forced is None:
+        return _networks
+    return tuple(b.network for b in _newest if b.network is not None and b.name == _forced)
 
 
 def network_refusals(network: Sequence[CurveLayer], x: Tensor) -> dict[str, Refusal]:
     """For every backend that computes whole networks, newest first, why it would not be used; None where it would."""
-    return {b.name: b.network.refuses(network, x) for b in reversed(_backends.values()) if b.network is not None}
+    return {b.name: b.network.refuses(network, x) for b in _newest if b.network is not None}
+
+
+def whole_networks_up_to() -> int:
+    """The most features of a layer with which some backend computes a network whole."""
+    return max([0, *[kernel.MAX_FEATURES for kernel in _network_kernels()]])

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis
-from edgewise.kernels import CurveLayer, network_sum
+from edgewise.kernels import CurveLayer, network_sum, whole_networks_up_to
 from edgewise.nn.affine import Affine
 from edgewise.nn.linear import KANLinear
 from edgewise.nn.products import ProductNodes
@@ -143,14 +143,16 @@ class KAN(nn.Module):
 
     def _whole(self, x: Tensor) -> Tensor | None:
         """All layers in one native call, where that is possible and nobody watches the layers."""
+        if self._widest > whole_networks_up_to():
+            return None
         layers = self._unwatched_layers()
-        if layers is None or x.ndim == 0 or x.shape[-1] != len(layers[0].grid):
+        if layers is None or x.ndim == 0 or x.shape[-1] != layers[0].grid.shape[0]:
             return None
         return network_sum(layers, x)
 
     def _unwatched_layers(self) -> list[CurveLayer] | None:
         layers = []
-        for layer in self.layers:
+        for layer in self._modules["layers"]._modules.values():  # pyright: ignore[reportOptionalMemberAccess]
             part = layer.plain() if isinstance(layer, KANLinear) and not _watched(layer) else None
             if part is None:
                 return None
@@ -166,6 +168,7 @@ class KAN(nn.Module):
         output_names: Iterable[str] | None,
     ) -> None:
         self.layers = nn.ModuleList(layers)
+        self._widest = max(width for m in layers if isinstance(m, KANLinear) for width in m.mask.shape)
         self.input_affine, self.output_affine = input_affine, output_affine
         self.input_names = _names("input_names", input_names, self.in_features)
         self.output_names = _names("output_names", output_names, self.out_features)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
-from edgewise.kernels import CurveLayer, EdgeSpec, edge_sums
+from edgewise.kernels import CurveLayer, EdgeSpec, edge_sum, edge_sums
 from edgewise.nn.symbolic import SymbolicEdges
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
@@ -170,7 +170,8 @@ class KANLinear(nn.Module):
             if self.factored:
                 return None
             coef = self.curves()
-        if bias is None or self.symbolic.functions:
+        symbols: Any = self._modules["symbolic"]
+        if bias is None or symbols.functions:
             return None
         grid: Any = self._buffers["grid"]
         return CurveLayer(coef, bias, grid, EdgeSpec(self.basis, self.residual))
@@ -178,7 +179,7 @@ class KANLinear(nn.Module):
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
         y = self._sum(x)
-        return y if len(self.symbolic) == 0 else self.symbolic.add_to(y, x)
+        return y if not self.symbolic.functions else self.symbolic.add_to(y, x)
 
     def edge_values(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
         r"""The value of every edge, $\phi_{ij}(x_j)$ at [..., j, i]; exactly zero where the edge is absent."""
@@ -201,6 +202,11 @@ class KANLinear(nn.Module):
 
     def _sum(self, x: Tensor) -> Tensor:
         r"""Curves and bias; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
+        own = self._parameters  # see `plain`
+        coef, bias = own.get("coef"), own.get("bias")
+        if self.adapter is None and self._dense and coef is not None and bias is not None:
+            grid: Any = self._buffers["grid"]
+            return edge_sum(x, coef, grid, EdgeSpec(self.basis, self.residual), bias=bias)
         pair = self.adapter.pair() if self.adapter is not None and self.factored else None
         if pair is None:
             return functional.edge_sum(x, self.curves(), self.grid, self.basis, self.residual, bias=self.bias)

@@ -1,5 +1,6 @@
-"""Second-order training: losses with their curvature, analytic Jacobians, Levenberg-Marquardt, smoothing."""
+"""Second-order training: losses with their curvature, analytic Jacobians, Levenberg-Marquardt, smoothing; and Adam."""
 
+from edgewise.optim.adam import Adam as Adam
 from edgewise.optim.bands import Band as Band, edge_bands as edge_bands
 from edgewise.optim.jacobian import (
     NormalEquations as NormalEquations,
@@ -15,6 +16,7 @@ from edgewise.optim.network import Network as Network, Numbers as Numbers
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
 __all__ = [
+    "Adam",
     "Band",
     "LevenbergMarquardt",
     "Loss",

@@ -72,10 +72,13 @@ class _Jet(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Any, ...]:
         x, directions, weights, *tensors = ctx.saved_tensors
         network = whole.from_tensors(ctx.specs, tensors)
-        results = whole.empty_gradients(network)
+        trained = whole.parameters(network)
+        gradient = x.new_empty(sum(t.numel() for t in trained))
         dense = [g.contiguous() for g in slopes]
-        _call(network, results, x, directions, weights, None, None, None, *dense)
-        return None, None, None, None, *(t for dcoef, dbias in results for t in (dcoef, dbias, None))
+        _call(network, gradient, x, directions, weights, None, None, None, *dense)
+        found = iter(whole.views(gradient, trained))
+        by_layer = ((next(found), None if part.bias is None else next(found), None) for part in network)
+        return None, None, None, None, *(t for layer in by_layer for t in layer)
 
 
 def _shapes(x: Tensor, directions: Tensor, weights: Tensor, out: int) -> list[tuple[int, ...]]:
@@ -84,7 +87,7 @@ def _shapes(x: Tensor, directions: Tensor, weights: Tensor, out: int) -> list[tu
 
 def _call(
     network: Network,
-    results: list[tuple[Tensor, Tensor | None]] | None,
+    gradient: Tensor | None,
     x: Tensor,
     directions: Tensor,
     weights: Tensor,
@@ -92,5 +95,5 @@ def _call(
 ) -> None:
     pointers = (0 if t is None else t.data_ptr() for t in (directions, weights, *tensors))
     args = _JET.pack(len(directions), len(weights), *pointers)
-    status = whole.call("network_jets", network, x, results, args)
+    status = whole.call("network_jets", whole.Packed(network), x, args, gradient=gradient)
     assert status == 0, "the native jets refused their arguments"

@@ -15,9 +15,9 @@ from torch import Tensor
 from edgewise.bases import BSpline
 from edgewise.kernels import reference
 from edgewise.kernels.cpu import load
+from edgewise.kernels.cpu.load import SUFFIX
 from edgewise.kernels.reference import EdgeSpec
 
-SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 RESIDUAL = {None: 0, "identity": 1, "silu": 2}
 MAX_DEGREE = 5
 MAX_ORDER = 3
@@ -28,8 +28,14 @@ MAX_ORDER = 3
 _ARGS = struct.Struct("@10P3q5i4x")
 
 
-def refuses(spec: EdgeSpec, x: Tensor) -> str | None:  # noqa: PLR0911  (one reason per line reads best)
+def refuses(spec: EdgeSpec, x: Tensor) -> str | None:
     """Why the native kernels do not serve these functions at inputs like x; None where they do."""
+    if x.dtype not in SUFFIX or not x.is_cpu:
+        return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
+    return _reason(spec) if torch.compiler.is_compiling() else _known_reason(spec)
+
+
+def _reason(spec: EdgeSpec) -> str | None:
     basis = spec.basis
     if not isinstance(basis, BSpline):
         return f"it computes B-splines, not {basis.name!r}"
@@ -41,9 +47,10 @@ def refuses(spec: EdgeSpec, x: Tensor) -> str | None:  # noqa: PLR0911  (one rea
         return f"residual function {spec.residual!r} is not compiled in"
     if spec.order > MAX_ORDER:
         return f"derivative order {spec.order} is above {MAX_ORDER}"
-    if x.device.type != "cpu" or x.dtype not in SUFFIX:
-        return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
     return _why_not()
+
+
+_known_reason = functools.lru_cache(maxsize=256)(_reason)
 
 
 @torch.compiler.assume_constant_result
@@ -109,9 +116,8 @@ def edge_gradients(
 
 def multiply_add(dtype: torch.dtype, rounds: int) -> float:
     """Multiply and add in registers on all threads; returns the number of floating-point operations (csrc/peak.h)."""
-    function = _function("multiply_add", dtype)
-    function.restype = ctypes.c_double
-    return function(_pool(), torch.get_num_threads(), ctypes.c_int64(rounds))
+    load.function("multiply_add", dtype).restype = ctypes.c_double
+    return load.call("multiply_add", dtype, ctypes.c_int64(rounds))
 
 
 def _call(
@@ -145,18 +151,8 @@ def _call(
         RESIDUAL[spec.residual],
         0,
     )
-    status = _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *rest)
+    status = load.call(name, x.dtype, args, *rest)
     assert status == 0, f"native kernel {name} refused its arguments"
-
-
-@functools.cache
-def _function(name: str, dtype: torch.dtype) -> Any:
-    return getattr(load.library(), f"ew_{name}_{SUFFIX[dtype]}")
-
-
-@functools.cache
-def _pool() -> ctypes.c_void_p:
-    return ctypes.c_void_p(load.parallel_for())
 
 
 class _Plan(NamedTuple):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,11 +24,23 @@ from edgewise.kernels.cpu.build import VARIANTS, build, library_name
 log = logging.getLogger("edgewise")
 
 PREBUILT = Path(__file__).parent / "lib"
+SUFFIX = {torch.float32: "f32", torch.float64: "f64"}  # of the functions' names
 
 
 def library() -> ctypes.CDLL | None:
     """The native kernels of this machine, or None; `why_not` tells the reason."""
     return _loaded()[0]
+
+
+def call(name: str, dtype: torch.dtype, *args: Any) -> Any:
+    """Call the native function of that name for a dtype, on torch's threads."""
+    return function(name, dtype)(_pool(), torch.get_num_threads(), *args)
+
+
+@functools.cache
+def function(name: str, dtype: torch.dtype) -> Any:
+    """The native function itself, which takes torch's parallel loop and the number of threads first."""
+    return getattr(library(), f"ew_{name}_{SUFFIX[dtype]}")
 
 
 def why_not() -> str | None:
@@ -97,6 +110,11 @@ def _locked(path: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@functools.cache
+def _pool() -> ctypes.c_void_p:
+    return ctypes.c_void_p(parallel_for())
 
 
 @functools.cache

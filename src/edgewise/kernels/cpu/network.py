@@ -13,11 +13,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._utils import _unflatten_dense_tensors
 
 from edgewise.kernels import autograd
 from edgewise.kernels.cpu import layer as single, load
@@ -33,12 +35,17 @@ Network = Sequence[CurveLayer]
 
 # The C structs of csrc/network.h: NetworkArgs and, right behind it, a NetworkLayer per layer. Packing takes a fifth
 # of the time of ctypes.
-_ARGS, _LAYER = "@P2q7P", "5P2q3i4x"
+_ARGS, _LAYER = struct.Struct("@P2q7P"), struct.Struct("@3P2q3i4x")
 _ADAM, _ADAM_TENSOR = "@5dq", "4Pq"  # AdamArgs and, right behind it, AdamTensor of csrc/adam.h
 
 
 def refuses(network: Network, x: Tensor) -> str | None:
     """Why a network cannot run in one native call at inputs like x; None where it can."""
+    packed = _packed.get(id(network[0].coef))
+    return None if packed is not None and packed.serves(network, x) else _reason(network, x)
+
+
+def _reason(network: Network, x: Tensor) -> str | None:
     if x.device.type != "cpu":
         return f"inputs are on {x.device}"
     for n, (coef, bias, grid, spec) in enumerate(network):
@@ -62,32 +69,12 @@ def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str
 
 def forward(network: Network, x: Tensor) -> Tensor:
     """The outputs of the network, (*batch, out); no gradients."""
-    x = _dense(x)
-    y = x.new_empty((*x.shape[:-1], network[-1].coef.shape[-1]))
-    call("network_forward", network, x, y=y)
-    return y
+    return _forward(packed(network), x)
 
 
-def gradients(
-    network: Network, x: Tensor, g: Tensor, *, need_dx: bool = True
-) -> tuple[Tensor | None, list[tuple[Tensor, Tensor | None]]]:
-    """The gradients of sum(g * y) in x and, per layer, in (coef, bias)."""
-    x, g = _dense(x), _dense(g)
-    dx = torch.empty_like(x) if need_dx else None
-    results = empty_gradients(network)
-    call("network_gradients", network, x, results, g=g, dx=dx)
-    return dx, results
-
-
-def mse_gradients(
-    network: Network, x: Tensor, target: Tensor, results: list[tuple[Tensor, Tensor | None]] | None = None
-) -> tuple[Tensor, list[tuple[Tensor, Tensor | None]]]:
-    """The mean squared error and its gradients per layer in (coef, bias), into `results` where they are given."""
-    x, target = _dense(x), _dense(target)
-    loss = x.new_empty(())
-    results = empty_gradients(network) if results is None else results
-    call("network_gradients", network, x, results, target=target, loss=loss)
-    return loss, results
+def gradients(network: Network, x: Tensor, g: Tensor, *, need_dx: bool = True) -> tuple[Tensor | None, list[Tensor]]:
+    """The gradients of sum(g * y) in x and in the `parameters`."""
+    return _gradients(packed(network), parameters(network), x, g, need_dx)
 
 
 def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,10 +82,10 @@ def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Parameters come in the order of `parameters`: per layer the coefficients as stored, then the bias.
     """
-    x = _dense(x)
+    x = x.contiguous()
     out = network[-1].coef.shape[-1]
     y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
-    call("network_jacobian", network, x, y=y, jacobian=rows)
+    call("network_jacobian", packed(network), x, y=y, jacobian=rows)
     return y, rows
 
 
@@ -168,17 +155,14 @@ class TrainingSteps:
             raise ValueError(f"this network cannot be trained in native code: {reason}")
         self.network, self.steps = network, done
         self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
-        self._results = empty_gradients(network)
-        self._layers = _Layers(network, self._results)
-        slopes = (g for pair in self._results for g in pair if g is not None)
+        self._packed = Packed(network)
         self._tensors = [
             number
-            for p, g, (m, v) in zip(tensors, slopes, self.moments, strict=True)
-            for number in (p.data_ptr(), g.data_ptr(), m.data_ptr(), v.data_ptr(), p.numel())
+            for p, (m, v) in zip(tensors, self.moments, strict=True)
+            for number in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
         ]
         self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
-        self._loss = tensors[0].new_empty(())
-        self.least = torch.full_like(self._loss, torch.inf)
+        self.least = tensors[0].new_full((), torch.inf)
         self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
 
     def run(self, x: Tensor, target: Tensor, adam: Adam = Adam(), steps: int = 1) -> Tensor:  # noqa: B008
@@ -189,51 +173,71 @@ class TrainingSteps:
         """
         x, target = x.contiguous(), target.contiguous()
         losses = x.new_empty(steps)
-        count = x.numel() // x.shape[-1]
-        args = self._layers.packed(count, x.data_ptr(), target=target.data_ptr(), loss=self._loss.data_ptr())
+        args = self._packed.args(x, target=target)
         settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *self._tensors)
         pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
         numbers = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
-        call_steps = _function("network_steps", x.dtype)
-        call_steps.restype = ctypes.c_int64
-        done = call_steps(_pool(), torch.get_num_threads(), args, settings, *numbers, *pointers)
+        load.function("network_steps", x.dtype).restype = ctypes.c_int64
+        done = load.call("network_steps", x.dtype, args, settings, *numbers, *pointers)
         self.steps += done
         return losses[: done + 1]
 
 
 class NetworkFunction(torch.autograd.Function):
-    """The network as one node of the graph: `apply(x, network, *parameters)` with coef and bias of every layer."""
+    """The network as one node of the graph: `apply(x, packed, network, *parameters)`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, network: Network, *tensors: Tensor | None) -> Tensor:
-        ctx.fixed = [(p.grid, p.spec) for p in network]
+    def forward(ctx: Any, x: Tensor, packed: Packed, network: Network, *tensors: Tensor) -> Tensor:
+        ctx.packed, ctx.network = packed, network
         ctx.save_for_backward(x, *tensors)
-        return forward(network, x)
+        return _forward(packed, x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        x, *tensors = ctx.saved_tensors
-        network = [CurveLayer(tensors[2 * n], tensors[2 * n + 1], *fixed) for n, fixed in enumerate(ctx.fixed)]
+        x, *tensors = ctx.saved_tensors  # torch sees whether they have changed since
         if torch.is_grad_enabled():  # somebody will differentiate what this returns
-            return _differentiable_gradients(ctx, network, x, g)
-        dx, results = gradients(network, x, g, need_dx=ctx.needs_input_grad[0])
-        return dx, None, *(t for pair in results for t in pair)
+            return _differentiable_gradients(ctx, x, g)
+        packed = ctx.packed if ctx.packed.holds(ctx.network) else Packed(ctx.network)
+        dx, slopes = _gradients(packed, tensors, x, g, ctx.needs_input_grad[0])
+        return dx, None, None, *slopes
 
 
-def apply(network: Network, x: Tensor) -> Tensor:
-    """The outputs of the network, differentiable to any order in x and in every coef and bias."""
+def apply(network: Network, x: Tensor) -> Tensor | None:
+    """The outputs of the network, differentiable to any order in x and the `parameters`; None where it `refuses`."""
+    known = _packed.get(id(network[0].coef))
+    if known is None or not known.serves(network, x):
+        if _reason(network, x) is not None:
+            return None
+        known = packed(network)
     if not torch.is_grad_enabled():
-        return forward(network, x)
-    return NetworkFunction.apply(x, network, *(t for p in network for t in p[:2]))
+        return _forward(known, x)
+    return NetworkFunction.apply(x, known, network, *parameters(network))
 
 
-def _differentiable_gradients(ctx: Any, network: Network, x: Tensor, g: Tensor) -> tuple[Any, ...]:
+def _forward(packed: Packed, x: Tensor) -> Tensor:
+    x = x.contiguous()
+    y = x.new_empty((*x.shape[:-1], packed.out))
+    call("network_forward", packed, x, y=y)
+    return y
+
+
+def _gradients(
+    packed: Packed, tensors: list[Tensor], x: Tensor, g: Tensor, need_dx: bool
+) -> tuple[Tensor | None, list[Tensor]]:
+    x = x.contiguous()
+    dx = torch.empty_like(x) if need_dx else None
+    gradient = x.new_empty(packed.parameters)
+    call("network_gradients", packed, x, g=g.contiguous(), dx=dx, gradient=gradient)
+    return dx, views(gradient, tensors)
+
+
+def _differentiable_gradients(ctx: Any, x: Tensor, g: Tensor) -> tuple[Any, ...]:
     """The gradients by way of the layers one by one, whose rules are differentiable again."""
     y = x
-    for part in network:
+    for part in ctx.network:
         y = autograd.edge_sum(single, y, part.coef, part.grid, part.spec)
         y = y if part.bias is None else y + part.bias
-    inputs = [x, None, *(t for part in network for t in part[:2])]
+    inputs = [x, None, None, *parameters(ctx.network)]
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
     found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
@@ -245,76 +249,101 @@ def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[Curv
     return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
 
 
-def empty_gradients(network: Network) -> list[tuple[Tensor, Tensor | None]]:
-    """Room for the gradients of every (coef, bias)."""
-    return [
-        (p.coef.new_empty(p.coef.shape), None if p.bias is None else p.bias.new_empty(p.bias.shape)) for p in network
-    ]
+class Packed:
+    """The layers as C structs, and what must not have changed for these to be true."""
 
-
-class _Layers:
-    """The layers as C structs; keeps alive what they point to."""
-
-    def __init__(self, network: Network, results: Sequence[tuple[Tensor, Tensor | None]] | None) -> None:
-        self._format = _struct(len(network))
-        self._kept, self._values = [], []
-        for n, (coef, bias, grid, spec) in enumerate(network):
+    def __init__(self, network: Network) -> None:
+        self.dtype = network[0].coef.dtype
+        self.out = network[-1].coef.shape[-1]
+        self.parameters = sum(t.numel() for t in parameters(network))
+        self._layers, self._seen, self._kept = b"", [], []
+        for coef, bias, grid, spec in network:
             basis: Any = spec.basis
-            coef, plan = coef.contiguous(), single.grid_plan(grid, basis)
-            dcoef, dbias = (None, None) if results is None else results[n]
-            self._kept += [coef, plan]
-            features, _, out = coef.shape
-            self._values += [
+            dense, plan = coef.contiguous(), single.grid_plan(grid, basis)
+            self._kept += [dense, plan] if dense is not coef else [plan]
+            self._layers += _LAYER.pack(
                 plan.data_ptr(),
-                coef.data_ptr(),
+                dense.data_ptr(),
                 0 if bias is None else bias.data_ptr(),
-                0 if dcoef is None else dcoef.data_ptr(),
-                0 if dbias is None else dbias.data_ptr(),
-                features,
-                out,
+                coef.shape[0],
+                coef.shape[2],
                 basis.intervals,
                 basis.degree,
                 single.RESIDUAL[spec.residual],
-            ]
+            )
+            self._seen.append((
+                weakref.ref(coef),
+                coef.data_ptr() if dense is coef else -1,
+                coef.numel(),
+                0 if bias is None else bias.data_ptr(),
+                weakref.ref(grid),
+                grid.data_ptr(),
+                -1 if grid.is_inference() else grid._version,
+                spec,
+            ))  # fmt: skip
 
-    def packed(
-        self, batch: int, x: int, *, g: int = 0, target: int = 0, y: int = 0, dx: int = 0, loss: int = 0,
-        jacobian: int = 0,
+    def serves(self, network: Network, x: Tensor) -> bool:
+        """Whether these are the structs of the network, and x are inputs that it takes."""
+        return x.dtype is self.dtype and x.is_cpu and self.holds(network)
+
+    def holds(self, network: Network) -> bool:
+        """Whether these still are the structs of the network."""
+        if len(network) != len(self._seen):
+            return False
+        for part, (coef, address, numel, bias, grid, points, version, spec) in zip(network, self._seen, strict=True):
+            if (
+                coef() is not part.coef
+                or part.coef.data_ptr() != address
+                or part.coef.numel() != numel
+                or not part.coef.is_contiguous()
+                or (0 if part.bias is None else part.bias.data_ptr()) != bias
+                or grid() is not part.grid
+                or part.grid.data_ptr() != points
+                or version < 0
+                or part.grid._version != version
+                or part.spec != spec
+            ):
+                return False
+        return True
+
+    def args(
+        self, x: Tensor, *, g: Tensor | None = None, target: Tensor | None = None, y: Tensor | None = None,
+        dx: Tensor | None = None, jacobian: Tensor | None = None, gradient: Tensor | None = None,
     ) -> bytes:  # fmt: skip
         """The arguments of a native call: addresses of the tensors, then the layers."""
-        count = len(self._kept) // 2
-        return self._format.pack(0, count, batch, x, g, target, y, dx, loss, jacobian, *self._values)
+        head = _ARGS.pack(
+            0,
+            len(self._seen),
+            x.numel() // x.shape[-1],
+            x.data_ptr(),
+            0 if g is None else g.data_ptr(),
+            0 if target is None else target.data_ptr(),
+            0 if y is None else y.data_ptr(),
+            0 if dx is None else dx.data_ptr(),
+            0 if jacobian is None else jacobian.data_ptr(),
+            0 if gradient is None else gradient.data_ptr(),
+        )
+        return head + self._layers
 
 
-@functools.cache
-def _struct(layers: int) -> struct.Struct:
-    return struct.Struct(_ARGS + layers * _LAYER)
+_packed: dict[int, Packed] = {}
 
 
-def call(
-    name: str,
-    network: Network,
-    x: Tensor,
-    results: Sequence[tuple[Tensor, Tensor | None]] | None = None,
-    *more: bytes,
-    **tensors: Tensor | None,
-) -> int:
+def packed(network: Network) -> Packed:
+    """The structs of a network, kept while its first coefficients live."""
+    coef = network[0].coef
+    kept = _packed.get(id(coef))
+    if kept is None or not kept.holds(network):
+        kept = _packed[id(coef)] = Packed(network)
+        weakref.finalize(coef, _packed.pop, id(coef), None)
+    return kept
+
+
+def views(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of a flat tensor in the shapes of these."""
+    return list(_unflatten_dense_tensors(flat, tensors))
+
+
+def call(name: str, packed: Packed, x: Tensor, *more: bytes, **tensors: Tensor | None) -> int:
     """Call a native function on a network; `more` are further packed structs."""
-    layers = _Layers(network, results)
-    pointers = {key: t.data_ptr() for key, t in tensors.items() if t is not None}
-    args = layers.packed(x.numel() // x.shape[-1], x.data_ptr(), **pointers)
-    return _function(name, x.dtype)(_pool(), torch.get_num_threads(), args, *more)
-
-
-@functools.cache
-def _function(name: str, dtype: torch.dtype) -> Any:
-    return getattr(load.library(), f"ew_{name}_{single.SUFFIX[dtype]}")
-
-
-@functools.cache
-def _pool() -> ctypes.c_void_p:
-    return ctypes.c_void_p(load.parallel_for())
-
-
-def _dense(t: Tensor) -> Tensor:
-    return t.contiguous()
+    return load.call(name, x.dtype, packed.args(x, **tensors), *more)

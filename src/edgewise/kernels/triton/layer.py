@@ -20,8 +20,8 @@ BLOCK_B, BLOCK_K, BLOCK_O = 32, 16, 64
 
 def refuses(spec: EdgeSpec, x: Tensor) -> str | None:
     """Why the Triton kernels do not serve these functions at inputs like x; None where they do."""
-    if x.device.type != "cuda":
-        return f"inputs are on {x.device}, not on a CUDA device"
+    if not x.is_cuda:
+        return "inputs are not on a CUDA device"
     if not isinstance(spec.basis, BSpline):
         return f"it computes B-splines, not {spec.basis.name!r}"
     if x.dtype not in (torch.float32, torch.float64):

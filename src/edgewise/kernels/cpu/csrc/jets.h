@@ -19,7 +19,7 @@ template <class T> struct JetArgs {
 };
 
 template <class T> struct Jets {
-  static constexpr int L = lanes<T>, vectors = Network<T>::vectors, chunk = Network<T>::chunk;
+  static constexpr int L = lanes<T>, chunk = Network<T>::chunk;
   static constexpr int max_sums = 8;
   const Network<T>& net;
   const JetArgs<T>& jet;
@@ -31,18 +31,16 @@ template <class T> struct Jets {
     Buffer<T> outputs, g, h;  // the same of the last layer, and slopes at two neighbouring layers
     Buffer<T> dense;          // [3][largest size + 1][chunk]
     Buffer<T> t;              // [M][chunk]: t_mj of one input
-    std::vector<Buffer<T>> sums, bias_sums;
+    std::vector<Sums<T>> sums;
 
     explicit State(const Jets& jets) {
       int64_t widest = 1, largest = 1;
       for (int64_t l = 0; l < jets.net.a.count; ++l) {
         const NetworkLayer<T>& layer = jets.net.a.layers[l];
-        const int64_t count = layer.in * layer.out * layer.rows() * L;
         widest = std::max({widest, layer.in, layer.out}), largest = std::max(largest, layer.size() + 1);
         inputs.push_back(buffer<T>(jets.channels * layer.in * chunk));
-        sums.push_back(buffer<T>(count)), bias_sums.push_back(buffer<T>(layer.out));
-        std::fill_n(sums.back().get(), count, T(0));
-        std::fill_n(bias_sums.back().get(), layer.out, T(0));
+        sums.emplace_back();
+        sums.back().begin(layer, false);
       }
       outputs = buffer<T>(jets.channels * widest * chunk);
       g = buffer<T>(jets.channels * widest * chunk), h = buffer<T>(jets.channels * widest * chunk);
@@ -63,7 +61,7 @@ template <class T> struct Jets {
       }
   }
 
-  template <int degree> void layer_forward(int64_t l, State& state, T* y) const {
+  template <int degree, int tables> void layer_forward(int64_t l, State& state, T* y) const {
     const NetworkLayer<T>& layer = net.a.layers[l];
     const int64_t size = layer.size(), padded = Network<T>::padded_size(layer), in = layer.in, out = layer.out;
     const T* x = state.inputs[l].get();
@@ -78,7 +76,7 @@ template <class T> struct Jets {
         const LocalCurves<T, degree, 3> local(load(x + j * chunk + b), plan, residuals + b, chunk);
         for (int64_t i = 0; i < out; ++i) {
           V<T> phi[3];
-          local.edge(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
+          local.template edge<tables>(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
           T* to = y + i * chunk + b;
           store(to, load(to) + phi[0]);
           for (int64_t r = 0; r < R; ++r) {
@@ -104,7 +102,7 @@ template <class T> struct Jets {
     std::fill_n(x + (1 + R) * in * chunk, M * in * chunk, T(0));
     for (int64_t l = 0; l < net.a.count; ++l) {
       T* y = l + 1 < net.a.count ? state.inputs[l + 1].get() : state.outputs.get();
-      Network<T>::with_degree(net.a.layers[l].degree, [&](auto degree) { layer_forward<degree>(l, state, y); });
+      Network<T>::with_layer(net.a.layers[l], [&](auto degree, auto tables) { layer_forward<degree, tables>(l, state, y); });
     }
   }
 
@@ -125,7 +123,7 @@ template <class T> struct Jets {
   }
 
   // From the slopes at the outputs in state.g to those at the inputs, in state.g again.
-  template <int degree> void layer_backward(int64_t l, State& state) const {
+  template <int degree, int tables> void layer_backward(int64_t l, State& state) const {
     const NetworkLayer<T>& layer = net.a.layers[l];
     const int64_t size = layer.size(), padded = Network<T>::padded_size(layer), in = layer.in, out = layer.out;
     const int64_t stride = (size + 1) * chunk, rows = layer.rows();
@@ -135,7 +133,7 @@ template <class T> struct Jets {
     for (int64_t i = 0; i < out; ++i) {
       V<T> total{};
       for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
-      state.bias_sums[l][i] += sum_lanes<T>(total);
+      state.sums[l].bias[i] += sum_lanes<T>(total);
     }
     std::fill_n(h, channels * in * chunk, T(0));
     for (int64_t j = 0; j < in; ++j) {
@@ -149,7 +147,7 @@ template <class T> struct Jets {
         V<T> x_slope{}, curved[max_sums] = {};  // curved: sum_i Q_mi phi''
         for (int64_t i = 0; i < out; ++i) {
           V<T> phi[4];
-          local.edge(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
+          local.template edge<tables>(net.coef[l].get() + (j * out + i) * padded, int(size), phi);
           V<T> beta{}, gamma{};
           for (int64_t r = 0; r < R; ++r) {
             const V<T> slope = load(g + ((1 + r) * out + i) * chunk + b);
@@ -189,9 +187,9 @@ template <class T> struct Jets {
           store(alpha_beta_gamma + chunk + b, beta);
           store(alpha_beta_gamma + 2 * chunk + b, gamma);
         }
-        T* sums = state.sums[l].get() + (j * out + i) * rows * L;
+        T* sums = state.sums[l].values.get() + (j * out + i) * rows * L;
         for (int order = 0; order < 3; ++order)
-          Network<T>::template add_products<1>(alpha_beta_gamma + order * chunk, dense + order * stride, rows, sums);
+          Sums<T>::template products<1>(alpha_beta_gamma + order * chunk, dense + order * stride, rows, sums);
       }
     }
     std::swap(state.g, state.h);
@@ -229,13 +227,14 @@ template <class T> struct Jets {
               state.g[(channel * out + i) * chunk + b] = b < count ? from[(b0 + b) * out + i] : T(0);
         }
         for (int64_t l = net.a.count - 1; l >= 0; --l)
-          Network<T>::with_degree(net.a.layers[l].degree, [&](auto degree) { layer_backward<degree>(l, state); });
+          Network<T>::with_layer(net.a.layers[l], [&](auto degree, auto tables) { layer_backward<degree, tables>(l, state); });
       }
     });
-    for (int64_t l = 0; l < net.a.count; ++l) {
-      std::vector<const T*> sums, bias_sums;
-      for (const auto& state : states) sums.push_back(state->sums[l].get()), bias_sums.push_back(state->bias_sums[l].get());
-      net.collect(l, sums, bias_sums);
+    T* to = net.a.gradient;
+    for (int64_t l = 0; l < net.a.count; to += net.a.layers[l++].parameters()) {
+      std::vector<Sums<T>*> parts;
+      for (const auto& state : states) parts.push_back(&state->sums[l]);
+      net.give(l, parts, to);
     }
   }
 };

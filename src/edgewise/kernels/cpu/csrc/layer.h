@@ -113,34 +113,53 @@ template <class T, int degree, bool residual> struct Layer {
     Buffer<T> copy;
     const T* coef = a.coef;
     if (ragged) copy = padded_copy(coef, threads), coef = copy.get();
-    // Threads share the outputs when every one gets a whole tile block (then each reads its part of the coefficients
-    // only), else the samples.
+    // Threads share the outputs when every one gets a whole tile block, or the inputs when a part of the samples were too
+    // few for an interval, and then add up (either way each reads its part of the coefficients only); else the samples.
     const int64_t n = few() ? 1 : threads.count;
     const bool by_output = tile_blocks % n == 0 && (tile_blocks >= 2 * n || a.batch < 64 * n);
+    const bool by_input = !by_output && n > 1 && a.in >= 2 * n && a.batch < 16 * n * a.intervals && a.batch >= 64 * n;
+    if (by_input) return sum_by_input(coef, threads, n);
     threads.run(n, [&](int64_t task) {
-      if (by_output) sum_part(coef, 0, a.batch, part(tile_blocks, task, n), part(tile_blocks, task + 1, n));
-      else sum_part(coef, part(a.batch, task, n), part(a.batch, task + 1, n), 0, tile_blocks);
+      if (by_output) sum_part(coef, 0, a.batch, part(tile_blocks, task, n), part(tile_blocks, task + 1, n), 0, a.in, a.y);
+      else sum_part(coef, part(a.batch, task, n), part(a.batch, task + 1, n), 0, tile_blocks, 0, a.in, a.y);
     });
   }
 
-  void sum_part(const T* coef, int64_t b0, int64_t b1, int64_t block0, int64_t block1) const {
+  void sum_by_input(const T* coef, const Threads& threads, int64_t n) const {
+    const int64_t size = a.batch * a.out;
+    const Buffer<T> others = buffer<T>((n - 1) * size);
+    threads.run(n, [&](int64_t task) {
+      T* to = task == 0 ? a.y : others.get() + (task - 1) * size;
+      sum_part(coef, 0, a.batch, 0, tile_blocks, part(a.in, task, n), part(a.in, task + 1, n), to);
+    });
+    threads.run(n, [&](int64_t task) {
+      for (int64_t other = 0; other < n - 1; ++other) {
+        const T* from = others.get() + other * size;
+        for (int64_t i = part(size, task, n); i < part(size, task + 1, n); ++i) a.y[i] += from[i];
+      }
+    });
+  }
+
+  // Adds the inputs [in0, in1), and to the first of these the bias, in rows of `out` of all outputs.
+  void sum_part(const T* coef, int64_t b0, int64_t b1, int64_t block0, int64_t block1, int64_t in0, int64_t in1, T* y) const {
     if (b0 == b1 || block0 == block1) return;
-    const int chunk = chunk_size(b1 - b0, a.in);
-    Block local(*this, chunk, 1, a.in);
+    const int chunk = chunk_size(b1 - b0, in1 - in0);
+    Block local(*this, chunk, 1, in1 - in0);
+    const T* bias = in0 == 0 ? a.bias : nullptr;
     const bool in_place = !ragged && a.out == width;
     Buffer<T> own;
     if (!in_place) own = buffer<T>((block1 - block0) * chunk * width);
     for (int64_t b = b0; b < b1; b += chunk) {
       const int64_t count = std::min<int64_t>(chunk, b1 - b);
-      T* tile = in_place ? a.y + b * width : own.get();
+      T* tile = in_place ? y + b * width : own.get();
       for (int64_t block = block0; block < block1; ++block)
         for (int64_t n = 0; n < count; ++n)
           for (int64_t i = 0; i < width; ++i) {
             const int64_t o = block * width + i;
-            tile[((block - block0) * chunk + n) * width + i] = a.bias && o < a.out ? a.bias[o] : T(0);
+            tile[((block - block0) * chunk + n) * width + i] = bias && o < a.out ? bias[o] : T(0);
           }
-      for (int64_t j0 = 0; j0 < a.in; j0 += local.inputs) {
-        const int64_t j1 = std::min(a.in, j0 + local.inputs);
+      for (int64_t j0 = in0; j0 < in1; j0 += local.inputs) {
+        const int64_t j1 = std::min(in1, j0 + local.inputs);
         local.sort(a, j0, j1, b, b + count, int(width));
         local.evaluate(a, j0, j1, a.order, 0);
         for (int64_t block = block0; block < block1; ++block)
@@ -154,7 +173,7 @@ template <class T, int degree, bool residual> struct Layer {
         for (int64_t block = block0; block < block1; ++block) {
           const int64_t used = std::min(width, a.out - block * width);
           for (int64_t n = 0; n < count; ++n)
-            std::copy_n(tile + ((block - block0) * chunk + n) * width, used, a.y + (b + n) * a.out + block * width);
+            std::copy_n(tile + ((block - block0) * chunk + n) * width, used, y + (b + n) * a.out + block * width);
         }
     }
   }

@@ -1,41 +1,29 @@
-// A whole small network in one call, one sample per lane: forward, backward, the mean squared error with its gradient,
-// and rows of the Jacobian. Samples go through all layers in chunks that stay in cache.
+// A whole small network in one call, one sample per lane: forward, backward, and the mean squared error with its
+// gradient. Samples go through all layers in chunks that stay in cache.
 #pragma once
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
-#include "buffer.h"
-#include "curves.h"
 #include "parallel.h"
+#include "sums.h"
 
 namespace ew {
-
-template <class T> struct NetworkLayer {
-  const char* plan;
-  const T *coef, *bias;    // (in, size [+ 1], out); bias may be null
-  T *dcoef, *dbias;        // gradients, or null
-  int64_t in, out;
-  int intervals, degree, residual;
-
-  int64_t size() const { return intervals + degree; }
-  int64_t rows() const { return size() + (residual != none); }
-};
 
 template <class T> struct NetworkArgs {
   const NetworkLayer<T>* layers;  // null: right behind this struct
   int64_t count, batch;
-  const T *x, *g, *target;  // (batch, first in), (batch, last out) twice
-  T *y, *dx, *loss, *jacobian;
+  const T *x, *g, *target;  // (batch, first in), (batch, last out); with a target: of the mean squared error
+  T *y, *dx, *jacobian;
+  T* gradient;  // in all parameters: per layer the coefficients as stored, then the bias
 };
 
 template <class T> struct Network {
-  static constexpr int L = lanes<T>, vectors = 8, chunk = vectors * L;  // samples that go through the layers together
+  static constexpr int L = lanes<T>, chunk = network_chunk<T>;
 
   NetworkArgs<T> a;
   std::vector<Buffer<T>> coef;  // per layer (in, out, padded size): the look-ups want an edge's coefficients together
-
   std::vector<char> even;  // per layer: coefficients and gradients are those of B-splines with uniform knots (see Plan::mix)
 
   // `exact`: every layer keeps its own B-splines.
@@ -43,20 +31,27 @@ template <class T> struct Network {
     if (!a.layers) a.layers = (const NetworkLayer<T>*)(&args + 1);
     for (int64_t l = 0; l < a.count; ++l) {
       const NetworkLayer<T>& layer = a.layers[l];
-      const int64_t size = layer.size(), rows = layer.rows();
-      const int64_t padded = padded_size(layer);
-      Buffer<T> to = buffer<T>(layer.in * layer.out * padded + 2 * L);
       bool all = !exact;
-      for (int64_t j = 0; j < layer.in; ++j) all &= Plan<T>::at(layer.plan, j, layer.intervals, layer.degree).even();
+      for (int64_t j = 0; j < layer.in; ++j) all &= own_plan(layer, j).even();
       even.push_back(all);
-      for (int64_t j = 0; j < layer.in; ++j)
-        for (int64_t i = 0; i < layer.out; ++i) {
-          T* edge = to.get() + (j * layer.out + i) * padded;
-          edge[size] = 0;
-          for (int64_t k = 0; k < rows; ++k) edge[k] = layer.coef[(j * rows + k) * layer.out + i];
-          if (all) mix(Plan<T>::at(layer.plan, j, layer.intervals, layer.degree), edge);
-        }
-      coef.push_back(std::move(to));
+      coef.push_back(buffer<T>(layer.in * layer.out * padded_size(layer) + 2 * L));
+      const int64_t rows = layer.rows(), out = layer.out;
+      if (layer.coef) pack(l, [&](int64_t j, int64_t i, int64_t k) { return layer.coef[(j * rows + k) * out + i]; });
+    }
+  }
+
+  // Takes the coefficients of a layer from from(j, i, k).
+  template <class From> void pack(int64_t l, const From& from) {
+    const NetworkLayer<T>& layer = a.layers[l];
+    const int64_t size = layer.size(), rows = layer.rows(), padded = padded_size(layer);
+    for (int64_t j = 0; j < layer.in; ++j) {
+      const auto plan = own_plan(layer, j);
+      for (int64_t i = 0; i < layer.out; ++i) {
+        T* edge = coef[l].get() + (j * layer.out + i) * padded;
+        edge[size] = 0;
+        for (int64_t k = 0; k < rows; ++k) edge[k] = from(j, i, k);
+        if (even[l]) mix(plan, edge);
+      }
     }
   }
 
@@ -87,6 +82,7 @@ template <class T> struct Network {
       ++m;
     });
   }
+  static Plan<T> own_plan(const NetworkLayer<T>& layer, int64_t j) { return Plan<T>::at(layer.plan, j, layer.intervals, layer.degree); }
   // The plan of an input; what `even` says decides about its functions.
   template <int degree> Plan<T> plan(int64_t l, int64_t j) const {
     auto p = Plan<T>::at(a.layers[l].plan, j, a.layers[l].intervals, degree);
@@ -97,218 +93,139 @@ template <class T> struct Network {
   static int64_t padded_size(const NetworkLayer<T>& layer) { return (layer.size() + L) / L * L; }
   int64_t last() const { return a.layers[a.count - 1].out; }
 
-  // What one chunk leaves behind for its backward pass.
-  struct LayerState {
-    Buffer<T> x;      // [in][chunk]
-    Buffer<T> slope;  // [in][out][chunk]: derivative of every edge at its input
-    Buffer<T> basis;  // [in][degree + 2][chunk]: local basis functions, then the residual function
-    Buffer<typename IntegerOf<T>::type> interval;  // [in][chunk]
-    Buffer<T> sums;   // [in][out][rows][L]: gradients of the coefficients, a vector of partial sums each
-    Buffer<T> bias_sums;  // [out]
-  };
   struct State {
-    std::vector<LayerState> layers;
+    std::vector<Kept<T>> layers;
+    std::vector<Sums<T>> sums;
     Buffer<T> y, g, h;  // [widest][chunk]
-    Buffer<T> dense;    // [largest size + 1][chunk]
     double loss = 0;
+    std::vector<Kept<T>> first;  // the first layer of every chunk, where its samples are the same again and again
+    bool first_known = false;
 
-    State(const Network& net, bool backward) {
-      int64_t widest = 1, largest = 1;
+    State(const Network& net, bool backward, bool with_sums) {
+      int64_t widest = 1;
       for (int64_t l = 0; l < net.a.count; ++l) {
         const NetworkLayer<T>& layer = net.a.layers[l];
-        const int64_t edges = layer.in * layer.out;
-        widest = std::max({widest, layer.in, layer.out}), largest = std::max(largest, layer.size() + 1);
-        LayerState s;
-        s.x = buffer<T>(layer.in * chunk);
+        widest = std::max({widest, layer.in, layer.out});
+        Kept<T> kept;
+        kept.x = buffer<T>(layer.in * chunk);
         if (backward) {
-          s.slope = buffer<T>(edges * chunk);
-          s.basis = buffer<T>(layer.in * (layer.degree + 2) * chunk);
-          s.interval = buffer<typename IntegerOf<T>::type>(layer.in * chunk);
-          s.sums = buffer<T>(edges * layer.rows() * L), s.bias_sums = buffer<T>(layer.out);
-          std::fill_n(s.sums.get(), edges * layer.rows() * L, T(0));
-          std::fill_n(s.bias_sums.get(), layer.out, T(0));
+          kept.slope = buffer<T>(layer.in * layer.out * chunk);
+          room_for_basis(layer, kept);
         }
-        layers.push_back(std::move(s));
+        layers.push_back(std::move(kept));
+        if (!with_sums) continue;
+        sums.emplace_back();
+        sums.back().begin(layer);
       }
       y = buffer<T>(widest * chunk), g = buffer<T>(widest * chunk), h = buffer<T>(widest * chunk);
-      dense = buffer<T>(largest * chunk);
+    }
+    static void room_for_basis(const NetworkLayer<T>& layer, Kept<T>& kept) {
+      kept.basis = buffer<T>(layer.in * (layer.degree + 2) * chunk);
+      kept.interval = buffer<typename IntegerOf<T>::type>(layer.in * chunk);
+    }
+    void clear(const Network& net) {
+      for (size_t l = 0; l < sums.size(); ++l) sums[l].clear(net.a.layers[l]);
+      loss = 0;
     }
   };
 
   // ---- forward -------------------------------------------------------------------------------------------------------
 
-  template <int degree, bool backward>
-  void layer_forward(int64_t l, LayerState& state, T* y) const {
+  // With `keep` the local functions stay for the backward pass; with `slopes` so do the derivatives of the edges.
+  template <int degree, int tables, bool keep, bool slopes> void layer_forward(int64_t l, Kept<T>& kept, T* y) const {
     const NetworkLayer<T>& layer = a.layers[l];
-    const T* coef = this->coef[l].get();
-    constexpr int orders = backward ? 2 : 1;
-    const int64_t size = layer.size(), padded = padded_size(layer);
-    for (int64_t i = 0; i < layer.out; ++i)
-      std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
+    constexpr int orders = slopes ? 2 : 1;
+    const int64_t size = layer.size(), padded = padded_size(layer), out = layer.out;
+    for (int64_t i = 0; i < out; ++i) std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
     for (int64_t j = 0; j < layer.in; ++j) {
       const auto plan = this->template plan<degree>(l, j);
-      const T* x = state.x.get() + j * chunk;
+      const T *x = kept.x.get() + j * chunk, *edges = coef[l].get() + j * out * padded;
+      T* slope = slopes ? kept.slope.get() + j * out * chunk : nullptr;
       alignas(64) T residuals[orders * chunk];
       residual_rows<T, orders>(x, chunk, Residual(layer.residual), residuals, chunk);
       for (int b = 0; b < chunk; b += L) {
         const LocalCurves<T, degree, orders> local(load(x + b), plan, residuals + b, chunk);
-        if constexpr (backward) {
-          *(VI<T>*)(state.interval.get() + j * chunk + b) = local.interval;
-          T* rows = state.basis.get() + j * (degree + 2) * chunk + b;
+        if constexpr (keep) {
+          *(VI<T>*)(kept.interval.get() + j * chunk + b) = local.interval;
+          T* rows = kept.basis.get() + j * (degree + 2) * chunk + b;
           for (int m = 0; m <= degree; ++m) store(rows + m * chunk, local.basis[0][m]);
           store(rows + (degree + 1) * chunk, local.residual[0]);
         }
-        for (int64_t i = 0; i < layer.out; ++i) {
-          V<T> phi[orders];
-          local.edge(coef + (j * layer.out + i) * padded, int(size), phi);
-          store(y + i * chunk + b, load(y + i * chunk + b) + phi[0]);
-          if constexpr (backward) store(state.slope.get() + (j * layer.out + i) * chunk + b, phi[1]);
-        }
+        add_edges<tables, slopes>(local, edges, int(size), padded, out, y + b, slope + b);
       }
     }
   }
+  template <int tables, bool slopes, class Local>
+  static EW_INLINE void add_edges(const Local& local, const T* edges, int size, int64_t padded, int64_t out, T* y, T* slope) {
+    for (int64_t i = 0; i < out; ++i) {
+      V<T> phi[slopes ? 2 : 1];
+      local.template edge<tables>(edges + i * padded, size, phi);
+      store(y + i * chunk, load(y + i * chunk) + phi[0]);
+      if constexpr (slopes) store(slope + i * chunk, phi[1]);
+    }
+  }
+
+  // The same from local functions that are there already.
+  template <int degree, int tables> void layer_again(int64_t l, const Kept<T>& kept, T* y) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    const int64_t size = layer.size(), padded = padded_size(layer), out = layer.out;
+    for (int64_t i = 0; i < out; ++i) std::fill_n(y + i * chunk, chunk, layer.bias ? layer.bias[i] : T(0));
+    for (int64_t j = 0; j < layer.in; ++j)
+      for (int b = 0; b < chunk; b += L) {
+        const VI<T> interval = *(const VI<T>*)(kept.interval.get() + j * chunk + b);
+        const LocalCurves<T, degree, 1> local(interval, kept.basis.get() + j * (degree + 2) * chunk + b, chunk);
+        add_edges<tables, false>(local, coef[l].get() + j * out * padded, int(size), padded, out, y + b, (T*)nullptr);
+      }
+  }
+
+  void read_inputs(State& state, int64_t b0, int count) const {
+    const int64_t in = a.layers[0].in;
+    T* x = state.layers[0].x.get();
+    for (int64_t j = 0; j < in; ++j)
+      for (int b = 0; b < chunk; ++b) x[j * chunk + b] = b < count ? a.x[(b0 + b) * in + j] : T(0);
+  }
 
   // Leaves the outputs in state.y, [last out][chunk]. Lanes past `count` hold zeros as inputs.
-  template <bool backward> void forward(State& state, int64_t b0, int count) const {
-    T* x = state.layers[0].x.get();
-    for (int64_t j = 0; j < a.layers[0].in; ++j)
-      for (int b = 0; b < chunk; ++b) x[j * chunk + b] = b < count ? a.x[(b0 + b) * a.layers[0].in + j] : T(0);
+  template <bool keep> void forward(State& state, int64_t b0, int count, bool need_dx) const {
+    if (!state.first_known) read_inputs(state, b0, count);
     for (int64_t l = 0; l < a.count; ++l) {
       T* y = l + 1 < a.count ? state.layers[l + 1].x.get() : state.y.get();
-      with_degree(a.layers[l].degree, [&](auto degree) {
-        layer_forward<degree, backward>(l, state.layers[l], y);
+      with_layer(a.layers[l], [&](auto degree, auto tables) {
+        if (l == 0 && state.first_known) layer_again<degree, tables>(l, state.layers[l], y);
+        else if (keep && (l > 0 || need_dx)) layer_forward<degree, tables, keep, keep>(l, state.layers[l], y);
+        else layer_forward<degree, tables, keep, false>(l, state.layers[l], y);
       });
     }
   }
 
   // ---- backward ------------------------------------------------------------------------------------------------------
 
-  // dense[k][b] = B_k(x_b) from the local functions; row `size` is the residual function.
-  template <int degree> static void spread(const NetworkLayer<T>& layer, const LayerState& state, int64_t j, T* dense) {
-    constexpr int window = degree + 1;
-    const int intervals = layer.intervals;
-    const T* rows = state.basis.get() + j * (degree + 2) * chunk;
-    for (int b = 0; b < chunk; b += L) {
-      const VI<T> interval = *(const VI<T>*)(state.interval.get() + j * chunk + b);
-      V<T> w[window], sum[window] = {};
-      for (int m = 0; m < window; ++m) w[m] = load(rows + m * chunk + b);
-      for (int s = 0; s < intervals; ++s) {
-        const VI<T> here = interval == s;
-        for (int m = 0; m < window; ++m) sum[m] = here ? w[m] : sum[m];
-        store(dense + s * chunk + b, sum[0]);
-        for (int m = 0; m < degree; ++m) sum[m] = sum[m + 1];
-        sum[degree] = V<T>{};
-      }
-      for (int m = 0; m < degree; ++m) store(dense + (intervals + m) * chunk + b, sum[m]);
-      store(dense + (intervals + degree) * chunk + b, load(rows + (degree + 1) * chunk + b));
-    }
-  }
-
-  // sums[i][k] += sum_b g[i][b] dense[k][b], a vector of partial sums each, for `outputs` rows of g
-  template <int outputs> static void add_products(const T* g, const T* dense, int64_t rows, T* sums) {
-    int64_t k = 0;
-    for (; k + 4 <= rows; k += 4) add_tile<outputs, 4>(g, dense + k * chunk, rows, sums + k * L);
-    for (; k < rows; ++k) add_tile<outputs, 1>(g, dense + k * chunk, rows, sums + k * L);
-  }
-  template <int outputs, int height> static void add_tile(const T* g, const T* dense, int64_t rows, T* sums) {
-    V<T> total[outputs][height] = {};
-    for (int b = 0; b < chunk; b += L)
-      for (int i = 0; i < outputs; ++i)
-        for (int k = 0; k < height; ++k) total[i][k] += load(g + i * chunk + b) * load(dense + k * chunk + b);
-    for (int i = 0; i < outputs; ++i)
-      for (int k = 0; k < height; ++k) {
-        T* to = sums + (i * rows + k) * L;
-        store(to, load(to) + total[i][k]);
-      }
-  }
-
   // From state.g, the gradient of the outputs [last out][chunk]; leaves the gradient of the inputs in state.g.
   void backward(State& state, bool need_dx) const {
     for (int64_t l = a.count - 1; l >= 0; --l) {
       const NetworkLayer<T>& layer = a.layers[l];
-      LayerState& kept = state.layers[l];
-      const T* g = state.g.get();
-      const int64_t rows = layer.rows();
-      for (int64_t i = 0; i < layer.out; ++i) {
+      with_degree(layer.degree, [&](auto degree) { state.sums[l].template add<degree>(layer, state.layers[l], state.g.get()); });
+      if (l > 0 || need_dx) pull(state, l);
+    }
+  }
+  // From the gradient at a layer's outputs to that at its inputs, both in state.g.
+  void pull(State& state, int64_t l) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    for (int64_t j = 0; j < layer.in; ++j) {
+      const T* slope = state.layers[l].slope.get() + j * layer.out * chunk;
+      for (int b = 0; b < chunk; b += L) {
         V<T> total{};
-        for (int b = 0; b < chunk; b += L) total += load(g + i * chunk + b);
-        kept.bias_sums[i] += sum_lanes<T>(total);
+        for (int64_t i = 0; i < layer.out; ++i) total += load(state.g.get() + i * chunk + b) * load(slope + i * chunk + b);
+        store(state.h.get() + j * chunk + b, total);
       }
-      for (int64_t j = 0; j < layer.in; ++j) {
-        with_degree(layer.degree, [&](auto degree) { spread<degree>(layer, kept, j, state.dense.get()); });
-        constexpr int wide = registers == 32 ? 4 : 2;
-        T* sums = kept.sums.get() + j * layer.out * rows * L;
-        int64_t i = 0;
-        for (; i + wide <= layer.out; i += wide) add_products<wide>(g + i * chunk, state.dense.get(), rows, sums + i * rows * L);
-        for (; i < layer.out; ++i) add_products<1>(g + i * chunk, state.dense.get(), rows, sums + i * rows * L);
-        if (l > 0 || need_dx)
-          for (int b = 0; b < chunk; b += L) {
-            V<T> total{};
-            for (int64_t i = 0; i < layer.out; ++i)
-              total += load(g + i * chunk + b) * load(kept.slope.get() + (j * layer.out + i) * chunk + b);
-            store(state.h.get() + j * chunk + b, total);
-          }
-      }
-      std::swap(state.g, state.h);
     }
-  }
-
-  // ---- the calls -----------------------------------------------------------------------------------------------------
-
-  int64_t tasks(const Threads& threads) const {
-    return std::max<int64_t>(1, std::min<int64_t>(threads.count, (a.batch + 2 * chunk - 1) / (2 * chunk)));
-  }
-  // Parts of the batch are whole chunks.
-  int64_t first_sample(int64_t task, int64_t tasks) const {
-    return std::min(a.batch, part((a.batch + chunk - 1) / chunk, task, tasks) * chunk);
-  }
-
-  void evaluate(const Threads& threads) const {
-    const int64_t n = tasks(threads), out = last();
-    threads.run(n, [&](int64_t task) {
-      State state(*this, false);
-      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
-        const int count = int(std::min<int64_t>(chunk, end - b0));
-        forward<false>(state, b0, count);
-        for (int b = 0; b < count; ++b)
-          for (int64_t i = 0; i < out; ++i) a.y[(b0 + b) * out + i] = state.y[i * chunk + b];
-      }
-    });
-  }
-
-  // The gradients of sum(g * y), or with a target of the mean squared error, whose value goes to a.loss.
-  void gradients(const Threads& threads) const {
-    const int64_t n = tasks(threads), out = last();
-    const T scale = T(2) / T(std::max<int64_t>(1, a.batch * out));
-    std::vector<std::unique_ptr<State>> states(n);
-    for (auto& state : states) state.reset(new State(*this, true));
-    threads.run(n, [&](int64_t task) {
-      State& state = *states[task];
-      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
-        const int count = int(std::min<int64_t>(chunk, end - b0));
-        forward<true>(state, b0, count);
-        outer_gradient(state, b0, count, scale);
-        backward(state, a.dx != nullptr);
-        if (a.dx)
-          for (int b = 0; b < count; ++b)
-            for (int64_t j = 0; j < a.layers[0].in; ++j) a.dx[(b0 + b) * a.layers[0].in + j] = state.g[j * chunk + b];
-      }
-    });
-    if (a.target) {
-      double total = 0;
-      for (const auto& state : states) total += state->loss;
-      *a.loss = T(total / std::max<int64_t>(1, a.batch * out));
-    }
-    for (int64_t l = 0; l < a.count; ++l) {
-      std::vector<const T*> sums, bias_sums;
-      for (const auto& state : states) sums.push_back(state->layers[l].sums.get()), bias_sums.push_back(state->layers[l].bias_sums.get());
-      collect(l, sums, bias_sums);
-    }
+    std::swap(state.g, state.h);
   }
 
   // state.g of the outputs: as given, or that of the mean squared error; zero past the last sample.
-  void outer_gradient(State& state, int64_t b0, int count, T scale) const {
+  void outer_gradient(State& state, int64_t b0, int count) const {
     const int64_t out = last();
+    const T scale = T(2) / T(std::max<int64_t>(1, a.batch * out));
     const T* from = (a.target ? a.target : a.g) + b0 * out;
     for (int64_t i = 0; i < out; ++i) {
       T* g = state.g.get() + i * chunk;
@@ -326,93 +243,117 @@ template <class T> struct Network {
     }
   }
 
-  // Adds the parts of the threads, in a fixed order.
-  void collect(int64_t l, const std::vector<const T*>& sums, const std::vector<const T*>& bias_sums) const {
-    const NetworkLayer<T>& layer = a.layers[l];
-    const int64_t rows = layer.rows();
-    const Buffer<T> total = buffer<T>(rows + L);
-    if (layer.dcoef)
-      for (int64_t j = 0; j < layer.in; ++j)
-        for (int64_t i = 0; i < layer.out; ++i) {
-          for (int64_t k = 0; k < rows; ++k) {
-            V<T> lanes_of{};
-            for (const T* part : sums) lanes_of += load(part + ((j * layer.out + i) * rows + k) * L);
-            total[k] = sum_lanes<T>(lanes_of);
-          }
-          if (even[l]) unmix(Plan<T>::at(layer.plan, j, layer.intervals, layer.degree), total.get());
-          for (int64_t k = 0; k < rows; ++k) layer.dcoef[(j * rows + k) * layer.out + i] = total[k];
-        }
-    if (layer.dbias)
-      for (int64_t i = 0; i < layer.out; ++i) {
-        T total = 0;
-        for (const T* part : bias_sums) total += part[i];
-        layer.dbias[i] = total;
-      }
+  // ---- the calls -----------------------------------------------------------------------------------------------------
+
+  // As many as there are threads, if each gets enough to do: `least` edges times samples, where waking one costs as much
+  // as that many.
+  int64_t tasks(const Threads& threads, int64_t least = 1 << 14) const {
+    int64_t edges = 0;
+    for (int64_t l = 0; l < a.count; ++l) edges += a.layers[l].in * a.layers[l].out;
+    const int64_t most = std::min((a.batch + 2 * chunk - 1) / (2 * chunk), edges * a.batch / least);
+    return std::max<int64_t>(1, std::min<int64_t>(threads.count, most));
+  }
+  // Parts of the batch are whole chunks.
+  int64_t first_sample(int64_t task, int64_t tasks) const {
+    return std::min(a.batch, part((a.batch + chunk - 1) / chunk, task, tasks) * chunk);
+  }
+  // Calls body(first sample, count) for the chunks of a task.
+  template <class Body> void chunks(int64_t task, int64_t tasks, const Body& body) const {
+    for (int64_t b0 = first_sample(task, tasks), end = first_sample(task + 1, tasks); b0 < end; b0 += chunk)
+      body(b0, int(std::min<int64_t>(chunk, end - b0)));
   }
 
-  // Rows of the Jacobian, (batch, last out, parameters): per layer the coefficients as stored, then the bias; and the
-  // outputs. Every row has the degree + 2 entries of each edge on it and is otherwise zero.
-  void jacobian(const Threads& threads) const {
-    const int64_t out = last();
-    int64_t parameters = 0;
-    for (int64_t l = 0; l < a.count; ++l)
-      parameters += a.layers[l].in * a.layers[l].rows() * a.layers[l].out + (a.layers[l].bias ? a.layers[l].out : 0);
-    const int64_t n = tasks(threads);
+  void evaluate(const Threads& threads) const {
+    const int64_t n = tasks(threads), out = last();
     threads.run(n, [&](int64_t task) {
-      State state(*this, true);
-      for (int64_t b0 = first_sample(task, n), end = first_sample(task + 1, n); b0 < end; b0 += chunk) {
-        const int count = int(std::min<int64_t>(chunk, end - b0));
-        forward<true>(state, b0, count);
-        for (int64_t o = 0; o < out; ++o) {
-          for (int b = 0; b < count; ++b) a.y[(b0 + b) * out + o] = state.y[o * chunk + b];
-          for (int64_t i = 0; i < out; ++i) std::fill_n(state.g.get() + i * chunk, chunk, T(i == o));
-          jacobian_rows(state, a.jacobian + (b0 * out + o) * parameters, out * parameters, parameters, count);
-        }
-      }
+      State state(*this, false, false);
+      chunks(task, n, [&](int64_t b0, int count) {
+        forward<false>(state, b0, count, false);
+        for (int b = 0; b < count; ++b)
+          for (int64_t i = 0; i < out; ++i) a.y[(b0 + b) * out + i] = state.y[i * chunk + b];
+      });
     });
   }
 
-  void jacobian_rows(State& state, T* rows, int64_t stride, int64_t parameters, int count) const {
-    for (int b = 0; b < count; ++b) std::fill_n(rows + b * stride, parameters, T(0));
-    int64_t place = parameters;
-    for (int64_t l = a.count - 1; l >= 0; --l) {
-      const NetworkLayer<T>& layer = a.layers[l];
-      const LayerState& kept = state.layers[l];
-      const int64_t out = layer.out, height = layer.rows();
-      const T* g = state.g.get();
-      if (layer.bias) {
-        place -= out;
-        for (int b = 0; b < count; ++b)
-          for (int64_t i = 0; i < out; ++i) rows[b * stride + place + i] = g[i * chunk + b];
+  // The sums over the samples of one task.
+  void add_task(State& state, int64_t task, int64_t tasks) const {
+    size_t n = 0;
+    chunks(task, tasks, [&](int64_t b0, int count) {
+      const bool known = !state.first.empty();
+      if (known) std::swap(state.layers[0], state.first[n]);
+      forward<true>(state, b0, count, a.dx != nullptr);
+      outer_gradient(state, b0, count);
+      backward(state, a.dx != nullptr);
+      if (known) std::swap(state.layers[0], state.first[n++]);
+      if (!a.dx) return;
+      const int64_t in = a.layers[0].in;
+      for (int b = 0; b < count; ++b)
+        for (int64_t j = 0; j < in; ++j) a.dx[(b0 + b) * in + j] = state.g[j * chunk + b];
+    });
+  }
+  // Evaluates the first layer's functions for all calls of `add_task` that follow.
+  void keep_first(State& state, int64_t task, int64_t tasks) const {
+    const NetworkLayer<T>& layer = a.layers[0];
+    chunks(task, tasks, [&](int64_t b0, int count) {
+      Kept<T> kept;
+      kept.x = buffer<T>(layer.in * chunk);
+      State::room_for_basis(layer, kept);
+      std::swap(state.layers[0], kept);
+      read_inputs(state, b0, count);
+      with_layer(layer, [&](auto degree, auto tables) {
+        layer_forward<degree, tables, true, false>(0, state.layers[0], state.y.get());
+      });
+      std::swap(state.layers[0], kept);
+      state.first.push_back(std::move(kept));
+    });
+    state.first_known = true;
+  }
+  T mean_loss(const std::vector<std::unique_ptr<State>>& states) const {
+    double total = 0;
+    for (const auto& state : states) total += state->loss;
+    return T(total / std::max<int64_t>(1, a.batch * last()));
+  }
+  std::vector<std::unique_ptr<State>> states(int64_t count) const {
+    std::vector<std::unique_ptr<State>> all(count);
+    for (auto& state : all) state.reset(new State(*this, true, true));
+    return all;
+  }
+
+  // The gradients of sum(g * y).
+  void gradients(const Threads& threads) const {
+    const int64_t n = tasks(threads);
+    const auto all = states(n);
+    threads.run(n, [&](int64_t task) { add_task(*all[task], task, n); });
+    T* to = a.gradient;
+    for (int64_t l = 0; l < a.count; to += a.layers[l++].parameters()) give(l, parts(all, l), to);
+  }
+
+  static std::vector<Sums<T>*> parts(const std::vector<std::unique_ptr<State>>& states, int64_t l) {
+    std::vector<Sums<T>*> of_layer;
+    for (const auto& state : states) of_layer.push_back(&state->sums[l]);
+    return of_layer;
+  }
+  // Adds the parts of the threads, in their order, and hands over the gradients of a layer.
+  void give(int64_t l, const std::vector<Sums<T>*>& parts, T* to) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    const int64_t rows = layer.rows(), out = layer.out;
+    if (layer.bias) Sums<T>::total_bias(layer, parts, to + layer.weights());
+    const Buffer<T> total = buffer<T>(layer.in * out * rows + L);
+    totals(l, parts, total.get());
+    for (int64_t j = 0; j < layer.in; ++j)
+      for (int64_t i = 0; i < out; ++i)
+        for (int64_t k = 0; k < rows; ++k) to[(j * rows + k) * out + i] = total[(j * out + i) * rows + k];
+  }
+
+  // The gradients of the coefficients of a layer, (in, out, rows).
+  void totals(int64_t l, const std::vector<Sums<T>*>& parts, T* to) const {
+    const NetworkLayer<T>& layer = a.layers[l];
+    Sums<T>::total(layer, parts, to);
+    if (even[l])
+      for (int64_t j = 0; j < layer.in; ++j) {
+        const auto plan = own_plan(layer, j);
+        for (int64_t i = 0; i < layer.out; ++i) unmix(plan, to + (j * layer.out + i) * layer.rows());
       }
-      place -= layer.in * height * out;
-      T slopes[256];
-      for (int b = 0; b < count; ++b) {
-        for (int64_t i0 = 0; i0 < out; i0 += 256) {
-          const int64_t n = std::min<int64_t>(256, out - i0);
-          for (int64_t i = 0; i < n; ++i) slopes[i] = g[(i0 + i) * chunk + b];
-          for (int64_t j = 0; j < layer.in; ++j) {
-            const T* basis = kept.basis.get() + j * (layer.degree + 2) * chunk + b;
-            T* to = rows + b * stride + place + (j * height + kept.interval[j * chunk + b]) * out + i0;
-            for (int m = 0; m <= layer.degree; ++m)
-              for (int64_t i = 0; i < n; ++i) to[m * out + i] = basis[m * chunk] * slopes[i];
-            if (layer.residual) {
-              to = rows + b * stride + place + (j * height + height - 1) * out + i0;
-              for (int64_t i = 0; i < n; ++i) to[i] = basis[(layer.degree + 1) * chunk] * slopes[i];
-            }
-          }
-        }
-      }
-      if (l > 0)
-        for (int64_t j = 0; j < layer.in; ++j)
-          for (int b = 0; b < chunk; b += L) {
-            V<T> total{};
-            for (int64_t i = 0; i < out; ++i)
-              total += load(g + i * chunk + b) * load(kept.slope.get() + (j * out + i) * chunk + b);
-            store(state.h.get() + j * chunk + b, total);
-          }
-      std::swap(state.g, state.h);
-    }
   }
 
   template <class Body> static void with_degree(int degree, const Body& body) {
@@ -423,6 +364,12 @@ template <class T> struct Network {
       case 4: return body(std::integral_constant<int, 4>{});
       case 5: return body(std::integral_constant<int, 5>{});
     }
+  }
+  // Calls body(degree tag, tag of the registers that hold the coefficients of an edge).
+  template <class Body> static void with_layer(const NetworkLayer<T>& layer, const Body& body) {
+    with_degree(layer.degree, [&](auto degree) {
+      with_registers<T>(layer.size(), [&](auto tables) { body(degree, tables); });
+    });
   }
 };
 

@@ -24,6 +24,7 @@ template <class T> struct Plan {
   const int32_t* first;  // cell -> the interval of its left end
   T cell_scale;          // cells per unit of x
   T even_scale;          // intervals per unit of x where all are equally wide, else 0
+  T doubt;               // x is in the interval that this scale says if it is farther from a break point, in intervals
   int intervals, degree, cells;
 
   bool even() const { return shared[0] != 0; }
@@ -32,7 +33,7 @@ template <class T> struct Plan {
   static int cells_for(int intervals) { return 2 * intervals; }
   static size_t bytes(int intervals, int degree) {
     const size_t window = degree + 1;
-    size_t values = 2 * (intervals + 1) + intervals + 2 + (2 * intervals + 1) * window * window + (intervals + degree) * window;
+    size_t values = 2 * (intervals + 1) + intervals + 3 + (2 * intervals + 1) * window * window + (intervals + degree) * window;
     size_t total = values * sizeof(T) + cells_for(intervals) * sizeof(int32_t) + 128;  // look-ups read whole vectors
     return (total + 63) / 64 * 64;
   }
@@ -42,8 +43,8 @@ template <class T> struct Plan {
     p.t = (const T*)(buffer + feature * bytes(intervals, degree));
     p.edge = p.t + intervals + 1;
     p.inverse = p.edge + intervals + 1;
-    p.cell_scale = p.inverse[intervals], p.even_scale = p.inverse[intervals + 1];
-    p.table = p.inverse + intervals + 2;
+    p.cell_scale = p.inverse[intervals], p.even_scale = p.inverse[intervals + 1], p.doubt = p.inverse[intervals + 2];
+    p.table = p.inverse + intervals + 3;
     p.by_power = p.table + size_t(intervals) * (degree + 1) * (degree + 1);
     p.shared = p.by_power + size_t(intervals) * (degree + 1) * (degree + 1);
     p.mix = p.shared + (degree + 1) * (degree + 1);
@@ -137,7 +138,7 @@ inline void solve_transposed(const double (*A)[max_degree + 1], const double (*B
 template <class T> void make_plan(const T* grid, int intervals, int degree, bool clamped, char* out) {
   const int powers = degree + 1;
   T* t = (T*)out;
-  T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 2;
+  T *edge = t + intervals + 1, *inverse = edge + intervals + 1, *table = inverse + intervals + 3;
   T* by_power = table + size_t(intervals) * powers * powers;
   T *shared = by_power + size_t(intervals) * powers * powers, *mix = shared + powers * powers;
   int32_t* first = (int32_t*)(mix + (intervals + degree) * powers);
@@ -172,6 +173,10 @@ template <class T> void make_plan(const T* grid, int intervals, int degree, bool
   const int cells = Plan<T>::cells_for(intervals);
   inverse[intervals] = T(cells / (high - low));
   inverse[intervals + 1] = even_scale(t, intervals);
+  // Rounding of x - t_0, of the scale, of their product and of the break points: a few units of the largest of them.
+  inverse[intervals + 2] =
+      even ? T(16 * std::numeric_limits<T>::epsilon() * (intervals + std::max(std::abs(low), std::abs(high)) * intervals / (high - low)))
+           : std::numeric_limits<T>::infinity();
   for (int c = 0, s = 0; c < cells; ++c) {
     const double left = low + (c + 1e-3) * ((high - low) / cells);  // on a uniform grid: not just below a break point
     while (s + 1 < intervals && left >= grid[s + 1]) ++s;

@@ -55,6 +55,19 @@ template <class T> int64_t gather_columns(const T* from, int64_t in, int64_t bef
 
 // ---- one column ----------------------------------------------------------------------------------------------------
 
+template <class T> EW_INLINE bool all_true(VI<T> lanes_of) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return _mm512_cmpeq_epi32_mask((__m512i)lanes_of, __m512i{}) == 0;
+  else return _mm512_cmpeq_epi64_mask((__m512i)lanes_of, __m512i{}) == 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_epi8((__m256i)lanes_of) == -1;
+#else
+  bool all = true;
+  for (int l = 0; l < lanes<T>; ++l) all &= lanes_of[l] != 0;
+  return all;
+#endif
+}
+
 // The interval of every lane; 0 for a NaN.
 template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
   VI<T> s{};
@@ -63,10 +76,13 @@ template <class T> EW_INLINE VI<T> intervals_of(V<T> x, const Plan<T>& plan) {
     return s;
   }
   const V<T> last = splat<T>(T((plan.even_scale ? plan.intervals : plan.cells) - 1));
-  V<T> guess = (x - plan.t[0]) * (plan.even_scale ? plan.even_scale : plan.cell_scale);
-  guess = guess > 0 ? guess : V<T>{};  // a NaN becomes 0 too
-  s = __builtin_convertvector(vmin<T>(guess, last), VI<T>);
+  const V<T> place = (x - plan.t[0]) * (plan.even_scale ? plan.even_scale : plan.cell_scale);
+  s = __builtin_convertvector(vmin<T>(place > 0 ? place : V<T>{}, last), VI<T>);  // a NaN becomes 0 too
   if (plan.even_scale) {
+    // Near a break point the break point decides, which takes a look-up.
+    const V<T> from_left = place - __builtin_convertvector(s, V<T>), doubt = splat<T>(plan.doubt);
+    const VI<T> sure = (from_left < -doubt) | ((from_left > doubt) & (from_left < 1 - doubt)) | (from_left > 1 + doubt);
+    if (all_true<T>(sure)) return s;
     s -= x >= lookup<T>(plan.edge + 1, plan.intervals, s);
     return s + (x < lookup<T>(plan.edge, plan.intervals, s));
   }

@@ -1,0 +1,178 @@
+r"""Adam with decoupled weight decay as one native call for all tensors.
+
+Kingma and Ba, arXiv 1412.6980, algorithm 1; Loshchilov and Hutter, arXiv 1711.05101, algorithm 2:
+
+$$ m \gets \beta_1 m + (1 - \beta_1) g, \quad v \gets \beta_2 v + (1 - \beta_2) g^2, \quad
+   p \gets (1 - \eta\lambda)\, p - \eta\, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon} $$
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from edgewise.kernels.cpu import load
+from edgewise.kernels.cpu.load import SUFFIX
+
+
+class Adam(Optimizer):
+    """`torch.optim.AdamW`, of which it has the state, for models whose step is short.
+
+    A step of torch's fused Adam on a network such as [2, 5, 1] takes longer than forward and backward together. Here
+    dense float32 and float64 tensors on the CPU are done in one native call; any others in torch.
+
+    Args:
+        params: tensors or groups of them, as every torch optimiser takes them.
+        lr: learning rate.
+        betas: decay of the running means of the gradient and of its square.
+        eps: added to the root in the denominator.
+        weight_decay: decoupled from the gradient: a step shrinks a parameter by `lr * weight_decay` of itself.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not (lr >= 0 and eps >= 0 and weight_decay >= 0 and all(0 <= b < 1 for b in betas)):
+            raise ValueError(
+                f"Adam takes lr, eps and weight_decay of at least 0 and betas in [0, 1), got lr={lr}, eps={eps}, "
+                f"weight_decay={weight_decay}, betas={betas}"
+            )
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        self._seen: dict[int, _Seen] = {}
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; with a closure, on the loss that it computes and returns."""
+        if _watched(self):
+            return _hooked_step(self, closure)
+        return self._step(closure)
+
+    step.hooked = True  # pyright: ignore[reportFunctionMemberAccess]  torch's own wrapper takes as long as the step
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        if not set_to_none:
+            return super().zero_grad(set_to_none=False)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+        return None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._seen = {}
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._advance(group)
+        return loss
+
+    def _advance(self, group: dict[str, Any]) -> None:
+        """One step of the tensors of a group: those of each dtype in one native call, the others one by one."""
+        seen, states = self._seen, self.state
+        calls: dict[tuple[torch.dtype, int], tuple[list[int], list[int]]] = {}
+        changed = []
+        for p in group["params"]:
+            g = p.grad
+            if g is None:
+                continue
+            state = states[p]
+            kept = seen.get(id(p))
+            if kept is None or not kept.holds(p, state):
+                kept = seen[id(p)] = _Seen.of(p, state)
+            if kept.kind is None or g.layout is not torch.strided or g.dtype is not p.dtype or not g.is_contiguous():
+                _step_in_torch_(p, g, state, group)
+                continue
+            tensors, counts = calls.setdefault(kept.kind, ([], []))
+            tensors += (kept.p, g.data_ptr(), kept.m, kept.v, kept.numel)
+            counts.append(kept.count_address)
+            changed.append(p)
+        for (dtype, count_bytes), (tensors, counts) in calls.items():
+            settings = group["lr"], *group["betas"], group["eps"], group["weight_decay"], len(counts)
+            load.call("adam", dtype, _struct(len(counts)).pack(*settings, *tensors, *counts), count_bytes)
+        torch._C._increment_version(changed)
+
+
+class _Seen(NamedTuple):
+    """A parameter and its state as they were at the last step: what need not be looked up again, while it `holds`."""
+
+    kind: tuple[torch.dtype, int] | None  # the native call that serves it
+    state: dict[str, Tensor]
+    first: Tensor
+    second: Tensor
+    steps: Tensor
+    p: int
+    m: int
+    v: int
+    count_address: int
+    numel: int
+
+    def holds(self, p: Tensor, state: dict[str, Tensor]) -> bool:
+        return (
+            state is self.state
+            and state.get("exp_avg") is self.first
+            and state.get("exp_avg_sq") is self.second
+            and state.get("step") is self.steps
+            and p.data_ptr() == self.p
+            and p.numel() == self.numel
+        )
+
+    @classmethod
+    def of(cls, p: Tensor, state: dict[str, Tensor]) -> _Seen:
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+        m, v, count = state["exp_avg"], state["exp_avg_sq"], state["step"]
+        plain = p.dtype in SUFFIX and all(t.is_cpu and t.is_contiguous() and t.dtype is p.dtype for t in (p, m, v))
+        plain = plain and count.is_cpu and load.library() is not None
+        kind = (p.dtype, count.element_size()) if plain else None
+        return cls(kind, state, m, v, count, p.data_ptr(), m.data_ptr(), v.data_ptr(), count.data_ptr(), p.numel())
+
+
+@torch.no_grad()
+def _step_in_torch_(p: Tensor, g: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    """The same step in torch, for any dtype, device and layout."""
+    if g.is_sparse:
+        raise ValueError("Adam takes dense gradients; use torch.optim.SparseAdam for sparse ones")
+    (beta1, beta2), lr = group["betas"], group["lr"]
+    state["step"] += 1
+    m, v, t = state["exp_avg"], state["exp_avg_sq"], float(state["step"])
+    m.lerp_(g, 1 - beta1)
+    v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    p.mul_(1 - lr * group["weight_decay"])
+    p.addcdiv_(m, (v / (1 - beta2**t)).sqrt_().add_(group["eps"]), value=-lr / (1 - beta1**t))
+
+
+def _watched(optimizer: Optimizer) -> bool:
+    """Somebody wants to know of every step: hooks, or the profiler."""
+    return bool(
+        optimizer._optimizer_step_pre_hooks
+        or optimizer._optimizer_step_post_hooks
+        or _global_optimizer_pre_hooks
+        or _global_optimizer_post_hooks
+        or torch.autograd.profiler._is_profiler_enabled
+    )
+
+
+_hooked_step = Optimizer.profile_hook_step(Adam._step)
+
+
+@functools.cache
+def _struct(count: int) -> struct.Struct:
+    """AdamArgs of csrc/adam.h, the tensors behind it, and the addresses of their counts of steps."""
+    return struct.Struct("@5dq" + count * "4Pq" + count * "P")
