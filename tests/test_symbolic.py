@@ -1,6 +1,7 @@
 """Laws of the symbolic path: a formula is its network, a search finds the function that made the curve."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import special
 import edgewise as ew
 from edgewise.nn import Affine, KANLinear, ProductNodes, SymbolicEdges
 from edgewise.symbolic import formula, search_edge, search_layer, suggest, symbolify
+from edgewise.symbolic.gauge import tidy
 
 LIBRARY = ew.DEFAULT_LIBRARY
 SMOOTH = ["x", "x^2", "sin", "exp", "tanh", "gaussian", "cosh", "arctan", "erf"]
@@ -373,3 +375,12 @@ def test_the_beam_corrects_a_wrong_first_choice(seed):
     a, b = f.inputs
     assert sympy.simplify(f.expressions[0] - sympy.exp(b**2 + sympy.sin(sympy.pi * a))) == 0
     assert report.pareto[-1].rmse < 1e-10
+
+
+@pytest.mark.parametrize("slope", [1e-266, -1e-160, 1e200])
+@pytest.mark.parametrize("name", ["1/x^2", "x^5", "sqrt", "1/x^5"])
+def test_an_edge_with_a_slope_beyond_all_measure_is_left_alone(name, slope):
+    affine = (slope, 3.0, 9.0, -1.0)
+    tidied = tidy(name, affine)
+    assert all(map(math.isfinite, tidied))
+    assert tidied[2] != 0

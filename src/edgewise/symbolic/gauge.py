@@ -33,10 +33,9 @@ def tidy(name: str, affine: Affine) -> Affine:
         return 1.0, 0.0, c * a, d + c * b
     if a < 0 and (name in _EVEN or name in _ODD):
         a, b, c = -a, -b, c if name in _EVEN else -c
-    if name in _POWERS:
-        p = _POWERS[name]
+    if name in _POWERS and abs(_POWERS[name] * math.log10(abs(a))) < 300:  # beyond that, powers overflow
         scale = abs(a)
-        a, b, c = math.copysign(1.0, a), b / scale, c * scale**p
+        a, b, c = math.copysign(1.0, a), b / scale, c * scale ** _POWERS[name]
     elif name == "sign":
         a, b = math.copysign(1.0, a), b / abs(a)
     elif name == "exp" and abs(b) < 300:
