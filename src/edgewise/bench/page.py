@@ -54,10 +54,11 @@ def plot(results: dict[str, Any], path: Path) -> None:
     names = list(dict.fromkeys(name for timings in cases.values() for name in timings if name != YARDSTICK))
     figure, axis = plt.subplots(figsize=(9, 0.55 * len(cases) + 2.2), layout="constrained")
     height = 0.8 / len(names)
+    colours = plt.get_cmap("tab20").colors  # pyright: ignore[reportAttributeAccessIssue]
     for n, name in enumerate(names):
         places = [row + n * height for row, timings in enumerate(cases.values()) if name in timings]
         speeds = [timings[name]["speed"] for timings in cases.values() if name in timings]
-        axis.barh(places, [speed - 1 for speed in speeds], height, left=1, label=name)
+        axis.barh(places, [speed - 1 for speed in speeds], height, left=1, label=name, color=colours[n % 20])
     axis.set_xscale("log")
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_yticks([row + 0.4 for row in range(len(cases))], list(cases))
