@@ -193,3 +193,14 @@ def test_higher_derivatives_and_transforms():
         hessian = torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x)
     torch.testing.assert_close(actual, expected)
     torch.testing.assert_close(torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x), hessian)
+
+
+def test_a_network_that_is_packed_again_is_watched_once(monkeypatch):
+    watched = []
+    monkeypatch.setattr(network.weakref, "finalize", lambda *arguments: watched.append(arguments))
+    layers = layers_of(KAN([2, 3, 1], dtype=torch.float64))
+    first = network.packed(layers)
+    layers[0].grid.mul_(1.0)  # another version: what was known of it may be false
+    assert network.packed(layers) is not first
+    assert len(watched) == 1
+    network._packed.pop(id(layers[0].coef))

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from edgewise.bench import layers, page
+from edgewise.bench.timing import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m edgewise.bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="layers", choices=["layers"])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/layers.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "layers.json")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--no-peers", action="store_true")

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--chains", type=int, default=100, help="to learn from; half as many are tested on")
     parser.add_argument("--sites", type=int, default=610)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/anderson.json"))
+    parser.add_argument("--out", type=Path, default=timing.RESULTS / "anderson.json")
     options = parser.parse_args(arguments)
     rows: list[Row] = []
     machine = timing.environment()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from edgewise.bench import timing
 from edgewise.symbolic import search_layer
 
-OUT = Path("benchmarks/results/edge-search.json")
+OUT = timing.RESULTS / "edge-search.json"
 
 
 def main() -> None:

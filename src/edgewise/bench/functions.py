@@ -36,11 +36,10 @@ RIVAL_SEEDS = 2
 MLP_STEPS = 200
 GROUPS = ("toy", "special", "feynman", "scaling")
 DEGREES = (3, 5, 7)
-RESULTS = Path("benchmarks/results")
 Data = tuple[torch.Tensor, torch.Tensor]
 
 
-def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out: Path = RESULTS) -> list[Path]:
+def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out: Path = timing.RESULTS) -> list[Path]:
     """Run these groups; a JSON file and a picture for each: per function the median and the worst seed."""
     groups = list(groups)
     unknown = sorted(set(groups) - set(GROUPS))
@@ -51,9 +50,10 @@ def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out:
         functions = [f for f in FUNCTIONS.values() if f.group == ("toy" if group == "scaling" else group)]
         path, rows = out / f"kan-functions-{group}.json", list[dict[str, Any]]()
         study = {"study": f"kan-functions-{group}", "train": TRAIN, "test": TEST, "seeds": list(seeds), "rows": rows}
+        environment = timing.environment()
         for found in _rows(group, functions, seeds):
             rows.append(found)
-            timing.write({"environment": timing.environment(), **study}, path)
+            timing.write({"environment": environment, **study}, path)
         draw(group, rows, path.with_suffix(".png"))
         written.append(path)
     return written
@@ -131,9 +131,7 @@ def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.
 
 def main(groups: Sequence[str] = ()) -> None:
     """`edgewise reproduce kan-functions`: the named groups of functions, all of them by default."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
-    torch.set_num_threads(1)
+    timing.begin_study()
     run(groups or GROUPS)
 
 

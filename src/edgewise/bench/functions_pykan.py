@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from edgewise.bench import timing
-from edgewise.bench.functions import RESULTS, TEST, TRAIN
+from edgewise.bench.functions import TEST, TRAIN
 from edgewise.data.functions import FUNCTIONS, TargetFunction
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ STEPS = 50
 SECONDS = 60.0
 
 
-def run(names: Sequence[str] = NAMES, *, seeds: Sequence[int] = range(2), out: Path = RESULTS) -> Path:
+def run(names: Sequence[str] = NAMES, *, seeds: Sequence[int] = range(2), out: Path = timing.RESULTS) -> Path:
     """`kan-functions-pykan.json`: median and worst of the seeds, CPU seconds, the grids reached."""
     rows = []
     for name in names:
@@ -79,9 +79,8 @@ def trial(function: TargetFunction, seed: int) -> dict[str, Any]:
 
 def main(names: Sequence[str] = ()) -> None:
     """The named functions, a choice of ten by default."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    timing.begin_study()
     os.environ.setdefault("TQDM_DISABLE", "1")
-    torch.set_num_threads(1)
     run(names or NAMES)
 
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="edgewise reproduce knots", description=main.__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--seconds", type=float, default=30.0, help="of processor time for the ratios of each seed")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/knots.json"))
+    parser.add_argument("--out", type=Path, default=timing.RESULTS / "knots.json")
     options = parser.parse_args(arguments)
     machine = timing.environment()
     rows: list[Row] = []

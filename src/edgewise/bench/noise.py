@@ -33,10 +33,11 @@ NOISES = (0.0, 0.01, 0.1)
 TEST = 3000
 SMOOTHING: Mapping[str, bool | float | None] = {"default": None, "plain": False, "weak": 1e-8, "strong": 1e-6}
 ALLOWED = 1.2
-RESULTS = Path("benchmarks/results")
 
 
-def run(cases: Mapping[str, Sequence[int]] = CASES, *, seeds: Sequence[int] = range(5), out: Path = RESULTS) -> Path:
+def run(
+    cases: Mapping[str, Sequence[int]] = CASES, *, seeds: Sequence[int] = range(5), out: Path = timing.RESULTS
+) -> Path:
     """All cases; `noise.json` and its picture."""
     rows = [
         row(FUNCTIONS[name], shape, count, noise, seeds)
@@ -120,9 +121,7 @@ def _draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def main(cases: Sequence[str] = ()) -> None:
     """`edgewise reproduce noise`: the named functions, all by default."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
-    torch.set_num_threads(1)
+    timing.begin_study()
     unknown = set(cases) - set(CASES)
     if unknown:
         raise ValueError(f"there is no case {', '.join(sorted(unknown))}; choose among {', '.join(CASES)}")

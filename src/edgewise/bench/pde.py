@@ -25,7 +25,7 @@ from torch import nn
 from edgewise.bases import BSpline
 from edgewise.bench.pde_nested import train_nested, usual_network
 from edgewise.bench.pde_problems import CASES, Case
-from edgewise.bench.timing import environment
+from edgewise.bench.timing import RESULTS, environment
 from edgewise.nn import KAN
 from edgewise.pde import Problem, Solution, laplacian, solve
 from edgewise.pde.starts import default_model
@@ -39,7 +39,7 @@ NESTED_STEPS = {"kan, nested autograd, L-BFGS": ("lbfgs", 25), "kan, nested auto
 
 def run(
     names: Iterable[str] | None = None,
-    out: Path = Path("benchmarks/results"),
+    out: Path = RESULTS,
     seeds: int = 3,
     *,
     kinds: Sequence[str] = KINDS,
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     """`edgewise reproduce pde`: all cases, into `benchmarks/results`; `python -m edgewise.bench.pde` has options."""
     parser = argparse.ArgumentParser(prog="python -m edgewise.bench.pde", description=__doc__)
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(case.name for case in CASES)}; all by default")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--again", action="store_true", help="solve again what the results have")

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     if unknown:
         parser.error(f"no equation {', '.join(sorted(unknown))} in {options.set}; it has {', '.join(equations)}")
     chosen = [equations[name] for name in options.names or list(equations)[:: options.every]]
-    out = options.out or Path("benchmarks/results") / FILES[options.set]
+    out = options.out or timing.RESULTS / FILES[options.set]
     result = study(
         chosen,
         options.seeds,

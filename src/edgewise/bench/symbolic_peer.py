@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1000])
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=120, help="of CPU time per equation, then it is stopped")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/symbolic-pykan.json"))
+    parser.add_argument("--out", type=Path, default=timing.RESULTS / "symbolic-pykan.json")
     options = parser.parse_args(arguments)
     settings = {"samples": options.samples, "max_seconds": options.seconds, "widths": "[variables, 5, 1]"}
     rows: list[Row] = []

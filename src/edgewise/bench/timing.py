@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import platform
@@ -21,6 +22,7 @@ import torch
 from edgewise._version import __version__
 from edgewise.kernels.cpu import layer, load
 
+RESULTS = Path("benchmarks/results")
 Step = Callable[[], Any]
 SLICE = 0.01
 
@@ -48,6 +50,13 @@ class Timing:
     best_ms: float
     speed: float
     best_speed: float
+
+
+def begin_study() -> None:
+    """What studies print goes to standard error, without the stages of every fit; one thread."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
+    torch.set_num_threads(1)
 
 
 def compare(steps: Mapping[str, Step], yardstick: str, *, rounds: int = 30, seconds: float = 20.0) -> dict[str, Timing]:

@@ -30,9 +30,9 @@ def banded(picture: Diagram, model: Any, parts: list[Part], x: Any, y: Any) -> D
         if edge.kind == "curve" and None not in edge.y:
             part, band = parts[edge.layer], bands[edge.layer]
             scale, shift = part.input_unit(edge.source)
-            times = part.output_unit(edge.target)[0] if edge.target < part.sums else 1.0
             points, std = band.points[:, edge.source], band.std[:, edge.source, edge.target]
-            width = DEVIATIONS * abs(times) * np.interp(np.array(edge.x) * scale + shift, points.numpy(), std.numpy())
+            at_x = np.interp(np.array(edge.x) * scale + shift, points.numpy(), std.numpy())
+            width = DEVIATIONS * abs(part.edge_unit(edge.target)) * at_x
             values = np.array(edge.y, dtype=float)
             edge = dataclasses.replace(edge, band=(tuple((values - width).tolist()), tuple((values + width).tolist())))
         edges.append(edge)

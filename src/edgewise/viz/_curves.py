@@ -53,6 +53,10 @@ class Part:
         """Scale and shift from a node to the user's output."""
         return (1.0, 0.0) if self.after is None else (float(self.after.scale[node]), float(self.after.shift[node]))
 
+    def edge_unit(self, target: int) -> float:
+        """What the values of an edge are multiplied by in the user's output; those of a factor stay as they are."""
+        return self.output_unit(target)[0] if target < self.sums else 1.0
+
     def exists(self) -> Tensor:
         """(in, out), True where the edge is a curve or a symbol."""
         return self.layer.mask | self.layer.symbolic.mask(tuple(self.layer.mask.shape))
@@ -119,7 +123,7 @@ def sample_edges(
     edges = []
     for n, pair in enumerate(pairs):
         scale, shift = part.input_unit(pair[0])
-        times = part.output_unit(pair[1])[0] if pair[1] < part.sums else 1.0
+        times = part.edge_unit(pair[1])
         xs, ys = (u[:, pair[0]].double() - shift) / scale, values[:, n] * times
         if scale < 0:
             xs, ys = xs.flip(0), ys.flip(0)

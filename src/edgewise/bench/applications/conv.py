@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from edgewise.bases import Basis, Hinge
+from edgewise.bench import timing
 from edgewise.bench.applications import pictures, race
 from edgewise.nn import KANConv2d
 
@@ -40,7 +41,7 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
         found, times[name] = study(data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
         rates = {row["name"]: row["lr"] for row in found}
-        pictures.draw_answers(networks(data), rates, data, STEPS, race.RESULTS / f"conv_{name}.png")
+        pictures.draw_answers(networks(data), rates, data, STEPS, timing.RESULTS / f"conv_{name}.png")
     race.write("conv", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from edgewise.bench import timing
 from edgewise.fit.module import trained_numel as numel
 
-RESULTS = Path("benchmarks/results")
 """Where the studies write, seen from where the command is given."""
 
 log = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:
     """The results of one study as JSON beside where it was measured; returns the file."""
-    path = RESULTS / f"{name}.json"
+    path = timing.RESULTS / f"{name}.json"
     timing.write({"environment": timing.environment(), "measure": measure, "rows": list(rows), **more}, path)
     return path
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewise.bases import BSpline
+from edgewise.bench import timing
 from edgewise.bench.applications import pictures, race
 from edgewise.data.images import Tissues, load_mni152
 from edgewise.models.u_kan import UKAN
@@ -192,7 +193,7 @@ def _draw(entries: Sequence[race.Entry], train: Slices, test: Slices) -> None:
     for entry in entries:
         job = dataclasses.replace(task(train, test), score=partial(keep, entry.name))
         race.train(entry, job, 0, steps=STEPS)
-    draw_masks(found, test, race.RESULTS / "segmentation.png")
+    draw_masks(found, test, timing.RESULTS / "segmentation.png")
 
 
 def draw_masks(found: dict[str, Tensor], data: Slices, path: Path) -> None:

@@ -33,7 +33,7 @@ STUDIES = {
 
 def run(
     studies: Iterable[str] | None = None,
-    out: Path = Path("benchmarks/results"),
+    out: Path = timing.RESULTS,
     seeds: int = 5,
     minutes: float = math.inf,
 ) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from edgewise.bench.lotra import STUDIES, run
+from edgewise.bench.timing import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m edgewise.bench.lotra", description="LoTRA and slim layers")
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; all by default")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing new after this time")
     args = parser.parse_args(arguments)

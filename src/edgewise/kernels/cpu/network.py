@@ -41,8 +41,7 @@ _ADAM, _ADAM_TENSOR = "@5dq", "4Pq"  # AdamArgs and, right behind it, AdamTensor
 
 def refuses(network: Network, x: Tensor) -> str | None:
     """Why a network cannot run in one native call at inputs like x; None where it can."""
-    packed = _packed.get(id(network[0].coef))
-    return None if packed is not None and packed.serves(network, x) else _reason(network, x)
+    return None if _known(network, x) is not None else _reason(network, x)
 
 
 def _reason(network: Network, x: Tensor) -> str | None:
@@ -204,8 +203,8 @@ class NetworkFunction(torch.autograd.Function):
 
 def apply(network: Network, x: Tensor) -> Tensor | None:
     """The outputs of the network, differentiable to any order in x and the `parameters`; None where it `refuses`."""
-    known = _packed.get(id(network[0].coef))
-    if known is None or not known.serves(network, x):
+    known = _known(network, x)
+    if known is None:
         if _reason(network, x) is not None:
             return None
         known = packed(network)
@@ -334,9 +333,16 @@ def packed(network: Network) -> Packed:
     coef = network[0].coef
     kept = _packed.get(id(coef))
     if kept is None or not kept.holds(network):
+        if kept is None:
+            weakref.finalize(coef, _packed.pop, id(coef), None)
         kept = _packed[id(coef)] = Packed(network)
-        weakref.finalize(coef, _packed.pop, id(coef), None)
     return kept
+
+
+def _known(network: Network, x: Tensor) -> Packed | None:
+    """The structs that serve this network at inputs like x, if there are any yet."""
+    kept = _packed.get(id(network[0].coef))
+    return kept if kept is not None and kept.serves(network, x) else None
 
 
 def views(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
