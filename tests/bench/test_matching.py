@@ -46,6 +46,6 @@ def test_a_comparison_trains_both_and_leaves_the_model_alone() -> None:
 def test_classes_are_compared_by_their_errors() -> None:
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     y = (x[:, 0] > 0).long()
-    found = compare(KAN([2, 2]), (x, y), (x, y), loss="cross_entropy", steps=50, seeds=1, rates=(1e-1,))
+    found = compare(KAN([2, 2]), (x, y), (x, y), loss="cross_entropy", steps=300, seeds=1, rates=(1e-1,))
     assert found.measure == "share of errors"
     assert max(row["mean"] for row in found.rows) < 0.1
