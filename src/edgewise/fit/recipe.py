@@ -129,6 +129,12 @@ class _Run:
         return self.start + self.recipe.seconds
 
     @property
+    def noiseless(self) -> float:
+        """The loss held out below which there is no noise to fit."""
+        spread = float(self.held.y.var(0, correction=0).mean()) if self.loss.units else 1.0
+        return CLEAN**2 * (spread or 1.0)
+
+    @property
     def late(self) -> bool:
         return time.monotonic() > self.deadline
 
@@ -283,10 +289,23 @@ def _rungs(run: _Run, at: Candidate) -> list[Basis]:
 
 
 def _descend_from_given(run: _Run) -> Candidate:
-    """From the model's own numbers, on its own grids; on finer ones afterwards if the recipe extends."""
+    """From the model's own numbers, on its own grids; on finer ones afterwards if the recipe extends.
+
+    Without smoothing where there is no noise to smooth away: from the start if the model comes so near as it is, else
+    in a second stage.
+    """
     network, numbers = Network.of(run.model)
     at = Candidate(network, numbers, prior=_first_prior(run, network, 1))
-    return _stage(run, at, run.train, None, run.recipe.steps, every=10, name="given numbers")
+    determined = run.recipe.smoothing is None and network.parameters < SPARE_SMOOTH * len(run.train)
+    run.clean = bool(_held_loss(run, at)[0] < run.noiseless)
+    if not (determined and run.clean):
+        at = _stage(run, at, run.train, None, run.recipe.steps, every=10, name="given numbers")
+    if not (determined and run.clean) or run.late:
+        return at
+    plain = dataclasses.replace(at, prior=None)
+    plain = _stage(run, plain, run.train, None, run.recipe.steps, every=10, name="given numbers, not smoothed")
+    better = bool(_held_loss(run, plain)[0] < WORTH_IT * _held_loss(run, at)[0])
+    return dataclasses.replace(plain, prior=at.prior) if better else at
 
 
 def _stage(
@@ -364,7 +383,7 @@ def _note(run: _Run, at: Candidate, basis: Basis | None, name: str, losses: Tens
     if math.isfinite(value) and better and final in (None, basis):
         candidate = at.take(torch.tensor([n]))
         run.best = Choice(candidate, basis, value, _loss(_model(run, candidate), run.raw_held, run.loss))
-        run.clean = run.clean or value < CLEAN**2
+        run.clean = run.clean or value < run.noiseless
     record = {
         "step": run.steps,
         "stage": name,
