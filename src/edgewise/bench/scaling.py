@@ -28,8 +28,10 @@ TRAIN, TEST = 10_000, 5000
 STEPS = 60
 MOST = 2500
 """Parameters, beyond which the next grid is left out."""
-RESOLVED, FLOOR = 0.1, 1e-13
-"""Relative error that a grid has at most where it resolves the function; below the other it is that of the arithmetic."""
+RESOLVED = 0.1
+"""Relative error that a grid has at most where it resolves the function."""
+FLOOR = 1e-13
+"""Relative error below which it is that of the arithmetic."""
 
 _log = logging.getLogger(__name__)
 
