@@ -1,7 +1,7 @@
 r"""The inner numbers of $c f(\alpha t + \beta) + d$ for inputs t in [-1, 1], for many functions and curves at once.
 
 A coarse scan over $(\alpha, \beta)$ finds the starting points. The best are polished by a safeguarded Gauss-Newton
-method on these two alone, with (c, d) eliminated (variable projection: Golub and Pereyra 1973, with Kaufman's Jacobian).
+method on these two alone, with (c, d) eliminated (variable projection: Golub and Pereyra 1973, Kaufman's Jacobian).
 """
 
 from __future__ import annotations
