@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is the choice of "auto"
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
-OPTIMIZERS = ("auto", "gauss-newton", "lbfgs", "adam")
+OPTIMIZERS = ("auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def solve(
         problem: equation, domain and conditions.
         model: a `KAN`, or an MLP of linear layers and smooth activations, or the hidden widths of a KAN of splines of
             degree 5; it is left as it was. Its outputs are the fields, its inputs the coordinates or the features.
-        optimizer: "gauss-newton" (damped, exact Jacobian), "lbfgs", "adam", or "auto": by the number of parameters.
+        optimizer: "gauss-newton" (damped, exact Jacobian), "self-scaled-bfgs" (from gradients, a matrix of all
+            parameters squared), "lbfgs", "adam", or "auto": the first, third or last by the number of parameters.
         starts: how many initial values compete.
         steps: iterations in every round.
         rounds: rounds at every resolution.
@@ -255,6 +256,8 @@ class _Solver:
             deadline = self.started + self.settings.seconds
             end = LevenbergMarquardt(patience=15).minimize(fitting, numbers, steps, deadline=deadline)
             return end.numbers, end.steps
+        if method == "self-scaled-bfgs":
+            return fitting.self_scaled_bfgs(numbers, steps), steps
         return fitting.first_order(numbers, steps, method), steps
 
     def _adapted(self, model: nn.Module, unknowns: dict[str, float], term: Term) -> Term:
