@@ -36,7 +36,7 @@ def self_scaled_bfgs(objective: Objective, x: Float[Tensor, " n"], steps: int) -
     for _ in range(steps):
         direction = H.mv(g).neg_()
         slope = float(g @ direction)
-        new_loss = math.inf
+        new_loss, new_g = math.inf, g
         if slope < 0:
             search = _strong_wolfe(lambda x, t, d: objective(x + t * d), x, size, direction, loss, g, slope)
             new_loss, new_g, size = float(search[0]), search[1], float(search[2])
