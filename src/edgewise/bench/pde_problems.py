@@ -438,7 +438,7 @@ CASES = (
         (8,),
         1e-2,
         intervals=8,
-        settings=FRONT | {"intervals": (12, 20), "rounds": 2, "steps": 40},
+        settings=FRONT | {"intervals": (20, 30), "rounds": 3, "points": 3000},
         unknowns={"nu": VISCOSITY},
         least_uncertainty=least_uncertainty,
     ),
