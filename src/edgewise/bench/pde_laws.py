@@ -29,7 +29,7 @@ RIGHT = 1e-4  # relative; ten times the error that the solve may have
 STRETCH = 1.5
 
 
-def run(names: Sequence[str] = NAMES, out: Path = RESULTS, seeds: int = 1, seconds: float = 60.0) -> dict[str, Any]:
+def run(names: Sequence[str] = NAMES, out: Path = RESULTS, seeds: int = 1, seconds: float = 15.0) -> dict[str, Any]:
     """Solve and discover; the file is written after every law."""
     known = {case.name: case for case in CASES}
     report: dict[str, Any] = {"study": "pde_laws", "environment": environment(), "rows": []}
@@ -41,7 +41,7 @@ def run(names: Sequence[str] = NAMES, out: Path = RESULTS, seeds: int = 1, secon
     return report
 
 
-def find_law(case: Case, seed: int, seconds: float = 60.0, **changes: Any) -> dict[str, Any]:
+def find_law(case: Case, seed: int, seconds: float = 15.0, **changes: Any) -> dict[str, Any]:
     """The law behind the solution of a case: its text, its distance to the exact one and whether it is right."""
     problem, start = case.problem(seed), time.process_time()
     solution = solve(problem, network(case, problem, seed), seed=seed, **{**case.settings, **changes})
