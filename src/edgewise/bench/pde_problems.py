@@ -424,7 +424,8 @@ CASES = (
         (8,),
         1e-3,
         intervals=8,
-        settings=FRONT | {"windows": (0.2, 0.4, 0.6, 0.8), "intervals": (20,), "rounds": 4, "points": 2500},
+        settings=FRONT
+        | {"windows": (0.2, 0.4, 0.6, 0.8), "intervals": (20,), "rounds": 4, "points": 2500, "starts": 4, "steps": 35},
     ),
     Case("reaction-diffusion", reaction_diffusion, fisher_wave, (8,), 1e-5, 7, settings=SHORT | {"rounds": 2}),
     Case("kdv", korteweg_de_vries, two_solitons, (6, 6), 1e-3, 6, 5, SHORT),
