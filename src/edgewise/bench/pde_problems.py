@@ -405,7 +405,7 @@ CASES = (
     Case("l-shape", l_shape, _corner, (8,), 1e-2, settings=SHORT),
     Case("helmholtz", helmholtz, helmholtz_exact, (10,), 1e-5, 7, 6, {"intervals": (8, 16), "rounds": 2}),
     Case("heat", heat, heat_exact, (8,), 1e-5, settings=SHORT),
-    Case("wave", wave, wave_exact, (10,), 1e-5, 7, 6, {"windows": 3, "intervals": (12,), "balance": 1e5}),
+    Case("wave", wave, wave_exact, (10,), 1e-5, 7, 6, {"starts": 4, "intervals": (8, 16), "balance": 1e5}),
     Case(
         "wave-characteristics",
         wave_on_characteristics,
