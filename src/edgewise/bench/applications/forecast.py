@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline, Chebyshev
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.data import Series, load_etth1
 from edgewise.models.forecast import Forecaster, kan_forecaster, rmok_forecaster, tkan_forecaster
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args(arguments)
+    timing.begin_study()
     series = load_etth1(options.path)
     found = {}
     for horizon in options.horizons:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edgewise.bases import Basis, BSpline, Chebyshev
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.data import Characters, load_shakespeare
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args(arguments)
+    timing.begin_study()
     text = load_shakespeare(options.path)
     found = study(text, steps=options.steps, seeds=options.seeds)
     path = race.write("gpt", MEASURE, **found)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
 from edgewise.viz.mpl import canvas_class
@@ -43,6 +44,7 @@ class Rays(NamedTuple):
 
 def main(seeds: int = 3, steps: int = STEPS) -> None:
     """The study: a table on the terminal, `nerf.json` and a picture of views held out."""
+    timing.begin_study()
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
     task, choice = task_of(train, test), task_of(train, chooser)
     entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]

@@ -1,7 +1,8 @@
 """A race: models of equal size, several seeds, the same budget of steps and, separately, of time.
 
 A study supplies `Entry`s (how to build and what to tune), a `Task` (one batch's loss, and the score at the end), and
-gets rows of numbers that a table and a JSON file can show.
+gets rows of numbers that a table and a JSON file can show. Time is this process's time on the processor, so that what
+else runs on the machine changes no result.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from torch import Tensor, nn
 
 from edgewise.bench import timing
 from edgewise.fit.module import trained_numel as numel
-
-"""Where the studies write, seen from where the command is given."""
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +112,8 @@ def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: 
     """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; ratios to the yardstick."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return timing.compare({entry.name: _step(entry, task) for entry in entries}, yardstick, rounds=rounds)
+        steps = {entry.name: _step(entry, task) for entry in entries}
+        return timing.compare(steps, yardstick, rounds=rounds, clock=time.process_time)
 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:
@@ -141,14 +141,14 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(model.parameters(), entry.lr, weight_decay=entry.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _pace(n, steps))
     resident = timing.reset_peak()
-    begun = time.perf_counter()
+    begun = time.process_time()
     model.train()
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
         task.loss(model, generator).backward()
         optimizer.step()
         schedule.step()
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     memory = timing.memory("VmHWM") - resident
     model.eval()
     with torch.no_grad():

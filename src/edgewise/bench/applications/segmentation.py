@@ -49,6 +49,7 @@ def main(path: str | None = None, seeds: int = 3) -> None:
         path: the wheel of nilearn or its folder, by default the environment's EDGEWISE_MNI152, else see `load_mni152`.
         seeds: runs per model and budget.
     """
+    timing.begin_study()
     head = load_mni152(path or os.environ.get("EDGEWISE_MNI152"), download=True)
     train, test = slices(head, TRAIN, 0), slices(head, TEST, 1)
     entries, rows, times = study(networks(), train, test, seeds=seeds)

@@ -35,6 +35,7 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
             part is left out.
         seeds: runs per model and budget.
     """
+    timing.begin_study()
     rows: list[dict[str, Any]] = []
     times: dict[str, Any] = {}
     for name, data in pictures.parts(cifar).items():
