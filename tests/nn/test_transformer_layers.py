@@ -10,6 +10,7 @@ from torch.nn.functional import gelu, silu
 from zoo import BASES, rng
 
 from edgewise.bases import BSpline, Chebyshev, Gaussian
+from edgewise.kernels import use_backend
 from edgewise.nn import GroupRational, KANAttention, KANFeedForward
 from edgewise.nn.projection import projection
 
@@ -68,6 +69,37 @@ def test_a_rational_unit_has_exact_gradients_and_learns_its_denominator_from_the
     fresh = GroupRational(4, 2)
     fresh(torch.randn(5, 4, generator=rng())).sum().backward()
     assert (fresh.denominator.grad != 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("batch", "features", "groups"), [(1, 1, 1), (333, 21, 1), (200, 21, 21), (900, 64, 8), (3, 6, 3)]
+)
+def test_native_units_are_the_reference_in_value_and_gradients(batch, features, groups, dtype):
+    unit = moved(GroupRational(features, groups, start="gelu", dtype=dtype))
+    x, g = (torch.randn(batch, features, generator=rng(n), dtype=dtype) for n in (1, 2))
+    x[0, 0] = 0.0
+    found = []
+    for backend in (None, "reference"):
+        with use_backend(backend):
+            y = unit(x.requires_grad_())
+            found.append((y, *torch.autograd.grad(y, [x, *unit.parameters()], g)))
+    for native, reference in zip(*found, strict=True):
+        assert native.shape == reference.shape
+        assert (native - reference).abs().max() <= 100 * torch.finfo(dtype).eps * reference.abs().max()
+
+
+def test_native_units_do_not_depend_on_the_number_of_threads():
+    unit, x = moved(GroupRational(48, 8)), torch.randn(3000, 48, generator=rng(1))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            y = unit(x)
+            found.append((y, *torch.autograd.grad(y.square().sum(), unit.parameters())))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, many) for one, many in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("features", [64, 128, 192])
