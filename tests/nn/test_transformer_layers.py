@@ -89,6 +89,23 @@ def test_native_units_are_the_reference_in_value_and_gradients(batch, features, 
         assert (native - reference).abs().max() <= 100 * torch.finfo(dtype).eps * reference.abs().max()
 
 
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_units_of_channels_are_those_of_pixels(groups, layout):
+    of_pixels = moved(GroupRational(6, groups, start="silu", dtype=torch.float64))
+    of_channels = GroupRational(6, groups, dim=1, dtype=torch.float64)
+    of_channels.load_state_dict(of_pixels.state_dict())
+    x = torch.randn(3, 6, 5, 4, generator=rng(1), dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    y, expected = of_channels(x), of_pixels(x.movedim(1, -1)).movedim(-1, 1)
+    weight = torch.randn(y.shape, generator=rng(2), dtype=torch.float64)
+    gradients = [
+        torch.autograd.grad(out, [x, *unit.parameters()], weight)
+        for out, unit in ((y, of_channels), (expected, of_pixels))
+    ]
+    assert torch.allclose(y, expected, rtol=1e-12, atol=0)
+    assert all(torch.allclose(p, q, rtol=1e-10, atol=1e-12) for p, q in zip(*gradients, strict=True))
+
+
 def test_native_units_do_not_depend_on_the_number_of_threads():
     unit, x = moved(GroupRational(48, 8)), torch.randn(3000, 48, generator=rng(1))
     before, found = torch.get_num_threads(), []

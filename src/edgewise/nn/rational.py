@@ -38,10 +38,14 @@ _STARTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class GroupRational(nn.Module):
     r"""$y_j = R_{g(j)}(x_j)$, shapes (*batch, features) -> (*batch, features), see the equation of this file.
 
+    Behind a convolution (dim=1) it makes curves of the taps: those of a channel are one curve times a number each.
+
     Args:
         features: number of features, a multiple of `groups`.
         groups: numbers of numerators; neighbouring features share one.
         start: what every unit computes at first: "identity" exactly, "silu" to 2.6e-5 and "gelu" to 2.5e-3 on [-5, 5].
+        dim: the dimension of the features; of pictures 1. With several groups, memory in which they are next to one
+            another (`torch.channels_last`) is not copied.
 
     Attributes:
         numerator: (groups, 6), the $a_{gm}$.
@@ -54,6 +58,7 @@ class GroupRational(nn.Module):
         groups: int = 8,
         *,
         start: Start = "identity",
+        dim: int = -1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -64,18 +69,20 @@ class GroupRational(nn.Module):
             )
         if start not in _STARTS:
             raise ValueError(f"unknown start {start!r}; there are {', '.join(_STARTS)}")
-        self.features, self.groups, self.start = features, groups, start
+        self.features, self.groups, self.start, self.dim = features, groups, start, dim
         a, b = _STARTS[start]
         self.numerator = nn.Parameter(torch.tensor(a, device=device, dtype=dtype).repeat(groups, 1))
         self.denominator = nn.Parameter(torch.tensor(b, device=device, dtype=dtype))
 
-    def forward(self, x: Float[Tensor, "*b features"]) -> Float[Tensor, "*b features"]:
-        if x.ndim == 0 or x.shape[-1] != self.features:
-            raise ValueError(f"GroupRational takes inputs of shape (*batch, {self.features}), got {tuple(x.shape)}")
-        a = self.numerator.T
-        if self.groups > 1:
-            a = a.repeat_interleave(self.features // self.groups, 1)
-        return rational(x, a, self.denominator[:, None])
+    def forward(self, x: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        if not -x.ndim <= self.dim < x.ndim or x.shape[self.dim] != self.features:
+            shape = f"(*batch, {self.features})" if self.dim == -1 else f"with {self.features} in dimension {self.dim}"
+            raise ValueError(f"GroupRational takes inputs of shape {shape}, got {tuple(x.shape)}")
+        a, b = self.numerator.T, self.denominator[:, None]
+        if self.groups == 1:  # one column serves all features, wherever they are
+            return rational(x, a, b)
+        a = a.repeat_interleave(self.features // self.groups, 1)
+        return rational(x.movedim(self.dim, -1), a, b).movedim(-1, self.dim)
 
     def extra_repr(self) -> str:
         return f"{self.features}, groups={self.groups}, start={self.start!r}"

@@ -6,6 +6,7 @@ file is named. All feed-forward blocks have as many parameters; each learning ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -39,10 +40,10 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     rows: list[dict[str, Any]] = []
     times: dict[str, Any] = {}
     for name, data in pictures.parts(cifar).items():
-        found, times[name] = study(data, seeds=seeds)
+        entries = pictures.tuned(networks(data), data, RATES, steps=STEPS)
+        found, times[name] = study(entries, data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        rates = {row["name"]: row["lr"] for row in found}
-        pictures.draw_answers(networks(data), rates, data, STEPS, timing.RESULTS / f"vit_{name}.png")
+        pictures.draw_answers(entries, data, STEPS, timing.RESULTS / f"vit_{name}.png")
     race.write("vit", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -50,13 +51,12 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
 
 
 def study(
-    data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, features: int = FEATURES, rounds: int = 20
+    entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of the race, and the times of a training step."""
-    entries = pictures.tuned(networks(data, features), data, RATES, steps=steps)
-    job = pictures.task(data)
-    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
-    return rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
+    job, yardstick = pictures.task(data), entries[0].name
+    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=yardstick)
+    return rows, dict(race.step_times(entries, job, yardstick, rounds=rounds))
 
 
 def networks(data: pictures.Split, features: int = FEATURES) -> list[race.Entry]:

@@ -38,7 +38,7 @@ def serves(x: Tensor, a: Tensor, b: Tensor) -> bool:
 
 def values(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """P / (1 + |Q|) for x (*batch, features), a (6, features or 1), b (4, features or 1)."""
-    x = x.contiguous()
+    x = _dense(x, a)
     y = torch.empty_like(x)
     _call("rational", x, *_repeated(a, b), y=y)
     return y
@@ -46,13 +46,20 @@ def values(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def gradients(g: Tensor, x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients in x, a and b for that of the values, g."""
-    x, g = x.contiguous(), g.contiguous()
+    x = _dense(x, a)
     dx, repeated = torch.empty_like(x), _repeated(a, b)
+    g = g if g.stride() == dx.stride() else torch.empty_like(dx).copy_(g)
     period = repeated[0].shape[1]
     sums = x.new_empty(-(-x.numel() // (period * _rows(period))), sum(TERMS), period)
     _call("rational_gradients", x, *repeated, g=g, dx=dx, sums=sums)
     da, db = sums.sum(0).split(TERMS)
     return dx, _folded(da, a), _folded(db, b)
+
+
+def _dense(x: Tensor, a: Tensor) -> Tensor:
+    """Without holes, and in order where the features differ."""
+    channels_last = a.shape[1] == 1 and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return x if channels_last else x.contiguous()
 
 
 def _repeated(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
