@@ -55,6 +55,7 @@ class Timing:
 def begin_study() -> None:
     """What studies print goes to standard error, without the stages of every fit; one thread."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("edgewise.bench").setLevel(logging.INFO)  # the command line lets warnings alone through
     logging.getLogger("edgewise.fit").setLevel(logging.WARNING)
     torch.set_num_threads(1)
 

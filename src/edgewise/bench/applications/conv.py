@@ -81,16 +81,16 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
 def chosen(data: pictures.Split, *, steps: int = STEPS, parameters: int = PARAMETERS) -> list[race.Entry]:
     """The best try of every contestant on pictures held out."""
     rehearsal = pictures.task(pictures.rehearsal(data))
-    return [race.best(tries(name, data, parameters), rehearsal, steps=steps) for name in KINDS]
+    return [race.best(tries(name, data, parameters), rehearsal, steps=steps // 2) for name in KINDS]
 
 
 def study(
     entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of the race, and the times of a training step."""
-    job, yardstick = pictures.task(data), entries[0].name
-    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=yardstick)
-    return rows, dict(race.step_times(entries, job, yardstick, rounds=rounds))
+    job = pictures.task(data)
+    times = race.step_times(entries, job, rounds=rounds)
+    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times
 
 
 def tries(name: str, data: pictures.Split, parameters: int = PARAMETERS) -> list[race.Entry]:

@@ -25,7 +25,6 @@ from edgewise.nn.projection import projection
 LENGTH = 96
 STEPS = 350
 BATCH = 64
-YARDSTICK = "MLP"
 MEASURE = "test MSE"
 RATES = (3e-3, 1e-2, 3e-2)
 SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
@@ -55,10 +54,11 @@ def main(arguments: Sequence[str] = ()) -> None:
 def study(series: Series, horizon: int, *, steps: int = STEPS, seeds: int = 3) -> dict[str, Any]:
     """Learning rates, the race at one horizon, whole training steps side by side, the errors of repeating what was."""
     rehearsal, task = forecasting(series, horizon, "validation"), forecasting(series, horizon)
-    runners = race.tuned(entries(horizon, len(series.names)), rehearsal, RATES, steps=steps)
+    runners = race.tuned(entries(horizon, len(series.names)), rehearsal, RATES, steps=steps // 2)
+    times = race.step_times(runners, task)
     return {
-        "rows": race.race(runners, task, steps=steps, seeds=seeds, yardstick=YARDSTICK),
-        "step_times": race.step_times(runners, task, YARDSTICK),
+        "rows": race.race(runners, task, steps=steps, seeds=seeds, times=times),
+        "step_times": times,
         "repeating": repeating(series, horizon),
     }
 
@@ -76,7 +76,7 @@ def entries(horizon: int, channels: int) -> list[race.Entry]:
     spline, polynomial = (round((target - horizon) / ((basis.size + 1) * edges)) for basis in (SPLINE, POLYNOMIAL))
     recurrent = min(range(8, 200, 2), key=lambda h: abs(race.numel(tkan_forecaster(*shape, hidden=h)) - target))
     return [
-        race.Entry(YARDSTICK, seeded(perceptron, hidden=hidden)),
+        race.Entry("MLP", seeded(perceptron, hidden=hidden)),
         race.Entry("RLinear", seeded(linear)),
         race.Entry("B-spline KAN", seeded(kan_forecaster, hidden=spline, basis=SPLINE)),
         race.Entry("Chebyshev KAN", seeded(kan_forecaster, hidden=polynomial, basis=POLYNOMIAL)),

@@ -48,8 +48,9 @@ def main(seeds: int = 3, steps: int = STEPS) -> None:
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
     task, choice = task_of(train, test), task_of(train, chooser)
     entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]
-    rows = race.race(entries, task, steps=steps, seeds=seeds, yardstick=MLP)
-    path = race.write("nerf", task.measure, rows, step=race.step_times(entries, task, MLP))
+    times = race.step_times(entries, task)
+    rows = race.race(entries, task, steps=steps, seeds=seeds, times=times)
+    path = race.write("nerf", task.measure, rows, step=times)
     print(race.table(rows, task.measure))
     seen = {entry.name: _trained(entry, task, steps) for entry in entries}
     _picture(test, {name: pictures(model, test) for name, model in seen.items()}, str(path.with_suffix(".png")))

@@ -62,24 +62,27 @@ class Task:
 
 
 def race(
-    entries: Sequence[Entry], task: Task, *, steps: int, seeds: int = 3, yardstick: str | None = None
+    entries: Sequence[Entry],
+    task: Task,
+    *,
+    steps: int,
+    seeds: int = 3,
+    times: Mapping[str, timing.Timing] | None = None,
 ) -> list[dict[str, Any]]:
     """Train every entry with every seed; one row per entry and budget.
 
-    With a `yardstick` (an entry's name), the others run once more, stopped when the time is over that the yardstick's
-    training took with the same seed: the budget "time" beside the budget "steps". The yardstick must come first.
+    With `times` (of `step_times`) all but the first entry run once more, with as many steps as fit into the time of the
+    first one's: the budget "time" beside the budget "steps". Interleaved steps tell that better than the runs' seconds,
+    which depend on what ran beside them.
     """
-    if yardstick is not None and entries[0].name != yardstick:
-        raise ValueError(f"the yardstick {yardstick!r} must be the first entry, not {entries[0].name!r}")
-    rows, clock = [], list[float]()
-    for entry in entries:
-        runs = [train(entry, task, seed, steps=steps) for seed in range(seeds)]
-        rows.append(_row(entry, task, "steps", runs))
-        if entry.name == yardstick:
-            clock = [run["seconds"] for run in runs]
-        elif clock:
-            paced = [_paced(entry, task, seed, steps, runs[seed], clock[seed]) for seed in range(seeds)]
-            rows.append(_row(entry, task, "time", paced))
+    rows = []
+    for n, entry in enumerate(entries):
+        budgets = {"steps": steps}
+        if times is not None and n > 0:
+            budgets["time"] = max(1, round(steps * times[entry.name].speed))
+        for budget, count in budgets.items():
+            runs = [train(entry, task, seed, steps=count) for seed in range(seeds)]
+            rows.append(_row(entry, task, budget, runs))
     return rows
 
 
@@ -108,12 +111,12 @@ def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
         return _train(entry, task, seed, steps)
 
 
-def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: int = 20) -> dict[str, timing.Timing]:
-    """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; ratios to the yardstick."""
+def step_times(entries: Sequence[Entry], task: Task, *, rounds: int = 20) -> dict[str, timing.Timing]:
+    """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; speeds against the first."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         steps = {entry.name: _step(entry, task) for entry in entries}
-        return timing.compare(steps, yardstick, rounds=rounds, clock=time.process_time)
+        return timing.compare(steps, entries[0].name, rounds=rounds, clock=time.process_time)
 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:
@@ -157,11 +160,6 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     log.info("%s, seed %d: %s %.4g, %.1f s", entry.name, seed, task.measure, value, seconds)
     run = {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
     return run if task.keep is None else {**run, "kept": kept}
-
-
-def _paced(entry: Entry, task: Task, seed: int, steps: int, run: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """A run with as many steps as fit into `seconds` at the pace of `run`: the schedule ends at zero in time."""
-    return train(entry, task, seed, steps=max(1, round(steps * seconds / run["seconds"])))
 
 
 def _pace(n: int, steps: int) -> float:

@@ -71,10 +71,10 @@ def study(
     """The entries at their best rates, the rows of the race, and the times of a training step."""
     held = torch.arange(len(train.images)) % 5 == 2
     rehearsal = task(Slices(train.images[~held], train.labels[~held]), Slices(train.images[held], train.labels[held]))
-    entries = race.tuned(entries, rehearsal, RATES, steps=steps, seed=0)
+    entries = race.tuned(entries, rehearsal, RATES, steps=steps // 2, seed=0)
     job = task(train, test)
-    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=entries[0].name)
-    return entries, rows, dict(race.step_times(entries, job, entries[0].name, rounds=rounds))
+    times = race.step_times(entries, job, rounds=rounds)
+    return entries, race.race(entries, job, steps=steps, seeds=seeds, times=times), times
 
 
 def networks(scale: float = 1.0) -> list[race.Entry]:

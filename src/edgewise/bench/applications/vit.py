@@ -40,7 +40,7 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     rows: list[dict[str, Any]] = []
     times: dict[str, Any] = {}
     for name, data in pictures.parts(cifar).items():
-        entries = pictures.tuned(networks(data), data, RATES, steps=STEPS)
+        entries = pictures.tuned(networks(data), data, RATES, steps=STEPS // 2)
         found, times[name] = study(entries, data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
         pictures.draw_answers(entries, data, STEPS, timing.RESULTS / f"vit_{name}.png")
@@ -54,9 +54,9 @@ def study(
     entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of the race, and the times of a training step."""
-    job, yardstick = pictures.task(data), entries[0].name
-    rows = race.race(entries, job, steps=steps, seeds=seeds, yardstick=yardstick)
-    return rows, dict(race.step_times(entries, job, yardstick, rounds=rounds))
+    job = pictures.task(data)
+    times = race.step_times(entries, job, rounds=rounds)
+    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times
 
 
 def networks(data: pictures.Split, features: int = FEATURES) -> list[race.Entry]:
