@@ -1,8 +1,9 @@
-"""Characters of Shakespeare: one small GPT with four kinds of feed-forward block, all of one size.
+"""Characters of Shakespeare: one small GPT with three kinds of feed-forward block, all of one size.
 
 Two blocks, width 64, context 64, some 108 thousand parameters, 16 windows per step. The measure is the mean
 cross-entropy over the validation tenth of the text, in nats per character. Learning rates are chosen by the end of the
-training part, with the same tries for every model.
+training part, with the same tries for every model. Layers of B-splines are left out: on that part, one seed, at rate
+0.01, the perceptron has 1.95, rational units 1.92, polynomials 2.04, B-splines 2.08.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from edgewise.bases import Basis, BSpline, Chebyshev
+from edgewise.bases import Basis, Chebyshev
 from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.data import Characters, load_shakespeare
@@ -57,7 +58,7 @@ def study(text: Characters, *, steps: int = STEPS, seeds: int = 3) -> dict[str, 
 
 
 def entries(symbols: int) -> list[race.Entry]:
-    """The four kinds of block at the size of the perceptron."""
+    """The three kinds of block at the size of the perceptron."""
 
     def entry(name: str, feed_forward: str | Basis) -> race.Entry:
         def build(seed: int) -> KANGPT:
@@ -70,7 +71,6 @@ def entries(symbols: int) -> list[race.Entry]:
         entry("MLP", "mlp"),
         entry("GR-KAN", "rational"),
         entry("Chebyshev", Chebyshev(3)),
-        entry("B-spline", BSpline(5, 3)),
     ]
 
 
