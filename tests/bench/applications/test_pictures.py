@@ -42,16 +42,17 @@ def test_convolutions_are_chosen_and_race(stripes, monkeypatch) -> None:
     monkeypatch.setattr(conv, "RATES", (0.02,))
     monkeypatch.setattr(conv, "KINDS", {name: dict([*kinds.items()][:2]) for name, kinds in conv.KINDS.items()})
     entries = conv.chosen(stripes, steps=10, parameters=700)
-    rows, times = conv.study(entries, stripes, steps=10, seeds=1, rounds=3)
+    rows, times, models = conv.study(entries, stripes, steps=10, seeds=1, rounds=3)
     names = [entry.name for entry in entries]
     assert [name.split(" (")[0] for name in names] == list(conv.KINDS)
     assert [(row["name"], row["budget"]) for row in rows if row["budget"] == "steps"] == [(n, "steps") for n in names]
-    assert times.keys() == set(names)
+    assert times.keys() == models.keys() == set(names)
+    assert pictures.accuracy(models[names[0]], stripes) == rows[0]["scores"][0]
 
 
 def test_transformers_learn(stripes) -> None:
     entries = [dataclasses.replace(entry, lr=0.005) for entry in vit.networks(stripes, 16)]
-    rows, _ = vit.study(entries, stripes, steps=60, seeds=1, rounds=3)
+    rows, _, _ = vit.study(entries, stripes, steps=60, seeds=1, rounds=3)
     sizes = [row["parameters"] for row in rows]
     assert max(sizes) < 1.1 * min(sizes)
     assert min(row["mean"] for row in rows if row["budget"] == "steps") > 90
@@ -63,7 +64,7 @@ def test_tissues_are_found(monkeypatch) -> None:
     train, test = (segmentation.slices(head(), range(start, start + 5), start) for start in (28, 36))
     assert train.images.shape == (5, 1, 32, 32)
     entries = segmentation.networks(0.5)[:2]
-    _, rows, _ = segmentation.study(entries, train, test, steps=40, seeds=1, rounds=3)
+    rows, _, _ = segmentation.study(entries, train, test, steps=40, seeds=1, rounds=3)
     assert [(row["name"], row["budget"]) for row in rows] == [("U-Net", "steps"), ("U-KAN", "steps"), ("U-KAN", "time")]
     assert rows[1]["mean"] > 0.5
 

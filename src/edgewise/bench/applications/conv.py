@@ -69,9 +69,9 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     times: dict[str, Any] = {}
     for name, data in pictures.parts(cifar).items():
         entries = chosen(data)
-        found, times[name] = study(entries, data, seeds=seeds)
+        found, times[name], models = study(entries, data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        pictures.draw_answers(entries, data, STEPS, timing.RESULTS / f"conv_{name}.png")
+        pictures.draw_answers(models, data, timing.RESULTS / f"conv_{name}.png")
     race.write("conv", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -86,11 +86,12 @@ def chosen(data: pictures.Split, *, steps: int = STEPS, parameters: int = PARAME
 
 def study(
     entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The rows of the race, and the times of a training step."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, nn.Module]]:
+    """The rows of the race, the times of a training step, and the networks of seed 0."""
     job = pictures.task(data)
     times = race.step_times(entries, job, rounds=rounds)
-    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times
+    entries, models = race.remembering(entries)
+    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times, models
 
 
 def tries(name: str, data: pictures.Split, parameters: int = PARAMETERS) -> list[race.Entry]:

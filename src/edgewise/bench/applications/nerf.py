@@ -5,7 +5,6 @@ The scene is ours: three balls and a chequered floor, traced exactly, so that no
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -49,11 +48,11 @@ def main(seeds: int = 3, steps: int = STEPS) -> None:
     task, choice = task_of(train, test), task_of(train, chooser)
     entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]
     times = race.step_times(entries, task)
+    entries, models = race.remembering(entries)
     rows = race.race(entries, task, steps=steps, seeds=seeds, times=times)
     path = race.write("nerf", task.measure, rows, step=times)
     print(race.table(rows, task.measure))
-    seen = {entry.name: _trained(entry, task, steps) for entry in entries}
-    _picture(test, {name: pictures(model, test) for name, model in seen.items()}, str(path.with_suffix(".png")))
+    _picture(test, {name: pictures(model, test) for name, model in models.items()}, str(path.with_suffix(".png")))
 
 
 def task_of(train: Rays, test: Rays) -> race.Task:
@@ -126,18 +125,6 @@ def _camera(eye: Float[Tensor, " 3"]) -> tuple[Tensor, Tensor]:
 
 def _render(model: nn.Module, o: Tensor, d: Tensor, generator: torch.Generator | None) -> Tensor:
     return render(model, o, d, near=NEAR, far=FAR, samples=SAMPLES, generator=generator)
-
-
-def _trained(entry: race.Entry, task: race.Task, steps: int) -> nn.Module:
-    """The model of the run with seed 0."""
-    kept: list[nn.Module] = []
-
-    def build(seed: int) -> nn.Module:
-        kept.append(entry.build(seed))
-        return kept[-1]
-
-    race.train(dataclasses.replace(entry, build=build), task, 0, steps=steps)
-    return kept[-1]
 
 
 def _picture(test: Rays, seen: dict[str, Tensor], path: str, columns: int = 4) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,18 +77,6 @@ def predicted(model: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([model(part).argmax(1) for part in x.split(500)])
 
 
-def answers(entry: race.Entry, data: Split, steps: int) -> Tensor:
-    """What the entry, trained once more with seed 0, takes the test pictures for."""
-    kept: list[Tensor] = []
-
-    def score(model: nn.Module) -> float:
-        kept.append(predicted(model, data.test_x))
-        return 0.0
-
-    race.train(entry, dataclasses.replace(task(data), score=score), 0, steps=steps)
-    return kept[0]
-
-
 def nearest(build: Callable[[int], nn.Module], sizes: Iterable[int], parameters: int) -> int:
     """The size whose model is nearest to a number of parameters."""
     return min(sizes, key=lambda size: abs(race.numel(build(size)) - parameters))
@@ -100,9 +87,11 @@ def confusion(found: Tensor, truth: Tensor, classes: int) -> Int[Tensor, "classe
     return (truth * classes + found).bincount(minlength=classes**2).view(classes, classes)
 
 
-def draw_answers(entries: Iterable[race.Entry], data: Split, steps: int, path: Path) -> None:
-    """Where the networks are wrong, after one more training each."""
-    tables = {entry.name: confusion(answers(entry, data, steps), data.test_y, len(data.classes)) for entry in entries}
+def draw_answers(models: Mapping[str, nn.Module], data: Split, path: Path) -> None:
+    """Where trained networks are wrong."""
+    tables = {
+        name: confusion(predicted(model, data.test_x), data.test_y, len(data.classes)) for name, model in models.items()
+    }
     draw_confusions(tables, data.classes, path)
 
 

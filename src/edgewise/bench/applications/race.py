@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ def step_times(entries: Sequence[Entry], task: Task, *, rounds: int = 20) -> dic
         torch.manual_seed(0)
         steps = {entry.name: _step(entry, task) for entry in entries}
         return timing.compare(steps, entries[0].name, rounds=rounds, clock=time.process_time)
+
+
+def remembering(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, nn.Module]]:
+    """The same entries, and the first model that each builds from now on, by name: in a race, that of seed 0."""
+    models: dict[str, nn.Module] = {}
+
+    def build(entry: Entry, seed: int) -> nn.Module:
+        model = entry.build(seed)
+        models.setdefault(entry.name, model)
+        return model
+
+    return [replace(entry, build=partial(build, entry)) for entry in entries], models
 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:

@@ -41,9 +41,9 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
     times: dict[str, Any] = {}
     for name, data in pictures.parts(cifar).items():
         entries = pictures.tuned(networks(data), data, RATES, steps=STEPS // 2)
-        found, times[name] = study(entries, data, seeds=seeds)
+        found, times[name], models = study(entries, data, seeds=seeds)
         rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        pictures.draw_answers(entries, data, STEPS, timing.RESULTS / f"vit_{name}.png")
+        pictures.draw_answers(models, data, timing.RESULTS / f"vit_{name}.png")
     race.write("vit", "accuracy in %", rows, step=times)
     print(race.table(rows, "accuracy in %"))
     for name, step in times.items():
@@ -52,11 +52,12 @@ def main(cifar: str | None = None, seeds: int = 3) -> None:
 
 def study(
     entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The rows of the race, and the times of a training step."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, nn.Module]]:
+    """The rows of the race, the times of a training step, and the networks of seed 0."""
     job = pictures.task(data)
     times = race.step_times(entries, job, rounds=rounds)
-    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times
+    entries, models = race.remembering(entries)
+    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times, models
 
 
 def networks(data: pictures.Split, features: int = FEATURES) -> list[race.Entry]:
