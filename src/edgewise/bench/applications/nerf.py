@@ -28,8 +28,8 @@ LIGHT = torch.nn.functional.normalize(torch.tensor([0.4, -0.5, 0.8]), dim=0)
 
 MLP, CURVES = "MLP 64-64-64 on sines", "KAN of products"
 TRIES = {
-    MLP: [race.Entry(MLP, lambda _: MLPNeRF(64), lr) for lr in (5e-3, 1e-2, 2e-2)],
-    CURVES: [race.Entry(CURVES, lambda _: KANNeRF(), lr) for lr in (2e-2, 3e-2, 5e-2)],
+    MLP: [race.Entry(MLP, lambda _: MLPNeRF(64), lr) for lr in (1e-2, 2e-2, 4e-2)],
+    CURVES: [race.Entry(CURVES, lambda _: KANNeRF(), lr) for lr in (3e-2, 5e-2, 8e-2)],
 }
 
 
