@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from edgewise.bench.applications import race
+from edgewise.nn import GroupRational
 
 X = torch.linspace(-1, 1, 64)[:, None]
 
@@ -43,3 +44,12 @@ def test_training_learns_and_repeats(task: race.Task) -> None:
     entry = race.Entry("net", build(8), lr=1e-2)
     first, again, longer = (race.train(entry, task, 0, steps=n) for n in (100, 100, 1))
     assert first["score"] == again["score"] < longer["score"]
+
+
+def test_decay_leaves_biases_and_rational_units_alone(task: race.Task) -> None:
+    model = nn.Sequential(nn.Linear(1, 4), GroupRational(4, 2), nn.LayerNorm(4), nn.Linear(4, 1))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    without = race.Task(lambda m, _: 0.0 * sum(p.sum() for p in m.parameters()), task.score, "none", False)
+    race.train(race.Entry("net", lambda _: model, lr=0.1, weight_decay=0.5), without, 0, steps=5)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"0.weight", "3.weight"}

@@ -98,15 +98,14 @@ def draw_answers(models: Mapping[str, nn.Module], data: Split, path: Path) -> No
 def draw_confusions(tables: dict[str, Tensor], classes: tuple[str, ...], path: Path) -> None:
     """The confusions side by side, right answers left out, as a picture file."""
     plt: Any = pyplot()
-    figure, axes = plt.subplots(1, len(tables), figsize=(4.5 * len(tables), 4.5), squeeze=False)
+    figure, axes = plt.subplots(1, len(tables), figsize=(4.5 * len(tables), 5), squeeze=False, layout="constrained")
     top = max(int((t - t.diag().diag()).max()) for t in tables.values())
     for axis, (name, counts) in zip(axes[0], tables.items(), strict=True):
         axis.imshow((counts - counts.diag().diag()).numpy(), vmin=0, vmax=top, cmap="Blues")
         axis.set_xticks(range(len(classes)), classes, rotation=90)
         axis.set_yticks(range(len(classes)), classes)
-        axis.set_title(f"{name}: {100 * float(counts.diag().sum() / counts.sum()):.1f} % right")
+        axis.set_title(f"{name}\n{100 * float(counts.diag().sum() / counts.sum()):.1f} % right", fontsize=10)
         axis.set_xlabel("taken for")
-    figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)

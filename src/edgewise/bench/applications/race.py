@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from edgewise.bench import timing
 from edgewise.fit.module import trained_numel as numel
+from edgewise.nn import GroupRational
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Entry:
         name: its name in the table.
         build: seed to a fresh model.
         lr: peak learning rate of AdamW, tuned with as many tries as the others had.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, on weights and coefficients; biases, normalisations and rational units have none.
     """
 
     name: str
@@ -154,7 +155,7 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
 def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     model = entry.build(seed)
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, weight_decay=entry.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(_groups(model, entry.weight_decay), entry.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _pace(n, steps))
     resident = timing.reset_peak()
     begun = time.process_time()
@@ -173,6 +174,16 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     log.info("%s, seed %d: %s %.4g, %.1f s", entry.name, seed, task.measure, value, seconds)
     run = {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
     return run if task.keep is None else {**run, "kept": kept}
+
+
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """The parameters for the optimiser, those apart that decay would pull from a shape and not towards simplicity."""
+    units = {id(p) for m in model.modules() if isinstance(m, GroupRational) for p in m.parameters()}
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    free = [p for p in learnt if p.ndim < 2 or id(p) in units]
+    held = [p for p in learnt if not (p.ndim < 2 or id(p) in units)]
+    groups = ((held, decay), (free, 0.0))
+    return [{"params": params, "weight_decay": d} for params, d in groups if params]
 
 
 def _pace(n: int, steps: int) -> float:
@@ -204,7 +215,7 @@ def _row(entry: Entry, task: Task, budget: str, runs: Sequence[Mapping[str, Any]
 
 def _step(entry: Entry, task: Task) -> Callable[[], None]:
     model, generator = entry.build(0), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, fused=True)
+    optimizer = torch.optim.AdamW(_groups(model, entry.weight_decay), entry.lr, fused=True)
     model.train()
 
     def step() -> None:
