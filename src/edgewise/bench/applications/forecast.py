@@ -32,7 +32,7 @@ SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce forecast`: the races, `forecast.json`, and a picture of one window."""
+    """`edgewise reproduce forecast`: a race per horizon, `forecast-96.json`, and a picture of one window."""
     parser = argparse.ArgumentParser(prog="edgewise reproduce forecast", description=main.__doc__)
     parser.add_argument("--path", type=Path, help="ETTh1.csv; downloaded where it is not given")
     parser.add_argument("--horizons", nargs="+", type=int, default=[96, 336])
@@ -41,14 +41,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parser.parse_args(arguments)
     timing.begin_study()
     series = load_etth1(options.path)
-    found = {}
     for horizon in options.horizons:
-        found[horizon] = study(series, horizon, steps=options.steps, seeds=options.seeds)
-        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found[horizon]['rows'], MEASURE)}", flush=True)
-    first = options.horizons[0]
-    path = race.write("forecast", MEASURE, found[first]["rows"], horizons=found)
-    draw(series, first, found[first]["rows"], path.with_suffix(".png"))
-    print(f"wrote {path} and its picture")
+        found = study(series, horizon, steps=options.steps, seeds=options.seeds)
+        path = race.write(f"forecast-{horizon}", MEASURE, **found)
+        draw(series, horizon, found["rows"], path.with_suffix(".png"))
+        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found['rows'], MEASURE)}\nwrote {path}", flush=True)
 
 
 def study(series: Series, horizon: int, *, steps: int = STEPS, seeds: int = 3) -> dict[str, Any]:
