@@ -15,7 +15,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel sanitize clean distclean
+.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel wheels sanitize clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ docs: $(DOCS)  ## the documentation, in docs/_build/html
 
 wheel: venv  ## a wheel in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist .
+
+wheels: wheel  ## and those for Linux on Arm, macOS on Arm and Windows, by zig's cross compiler
+	$(PIP) ziglang
+	for platform in linux-aarch64 macos-arm64 windows-amd64; do \
+	  EDGEWISE_PLATFORM=$$platform CXX="$(abspath $(BIN))/python -m ziglang c++ -s" \
+	  $(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist . || exit 1; done
 
 # gcc and clang agree on these flags. Leaks are python's own; a thread's kept scratch memory is no leak either.
 sanitize: venv  ## the tests of native code once under ASan and UBSan

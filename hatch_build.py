@@ -2,7 +2,8 @@
 
 `build.py` is the only file of the package that runs here, by its path: building must not need torch. Where there is no
 compiler the wheel is pure Python, and the kernels are built on the user's machine or not at all. EDGEWISE_NATIVE=0
-leaves them out, EDGEWISE_NATIVE=1 fails rather than leave them out.
+leaves them out, EDGEWISE_NATIVE=1 fails rather than leave them out. EDGEWISE_PLATFORM names another platform (`OTHERS`
+of build.py) to build the wheel for, with a compiler in CXX that takes `-target`.
 """
 
 from __future__ import annotations
@@ -28,25 +29,31 @@ class NativeKernels(BuildHookInterface):
         if version == "editable" or wanted == "0":
             return
         build = _build_module(Path(self.root) / "src/edgewise/kernels/cpu/build.py")
+        other = os.environ.get("EDGEWISE_PLATFORM")
+        if other and other not in build.OTHERS:
+            raise ValueError(f"EDGEWISE_PLATFORM={other!r} is none of {', '.join(build.OTHERS)}")
+        platform = build.OTHERS[other] if other else build.here()
         try:
             compiler = build.find_compiler()
         except RuntimeError:
-            if wanted == "1":
+            if wanted == "1" or other:
                 raise
             self.app.display_warning("no C++ compiler: the wheel holds no native kernels")
             return
+        if other:
+            compiler += f" -target {platform.triple}"
         self._folder = tempfile.TemporaryDirectory()
         targets = []
-        for variant in build.variants_here():
-            target = Path(self._folder.name) / build.library_name(variant)
+        for variant in platform.variants:
+            target = Path(self._folder.name) / platform.library_name(variant)
             build.build(variant, target, compiler)
             targets.append(target)
             build_data["force_include"][str(target)] = f"edgewise/kernels/cpu/lib/{target.name}"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{_platform(targets)}"
+        build_data["tag"] = f"py3-none-{platform.tag or _tag_here(targets)}"
 
 
-def _platform(libraries: list[Path]) -> str:
+def _tag_here(libraries: list[Path]) -> str:
     """The platform tag; on Linux with the oldest glibc that has every symbol version the libraries name (PEP 600)."""
     tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if sys.platform != "linux":

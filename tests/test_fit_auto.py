@@ -187,6 +187,15 @@ def test_products_are_found():
     assert result.report["loss"] < 1e-24
 
 
+def test_lm_from_an_exact_network_leaves_it_exact():
+    """Smoothing, which is tried first, takes it 2e-8 away."""
+    x = samples(400, 2)
+    y = x[:, 0] * x[:, 1]
+    exact = quick(kan((2, 2, 1)), (x, y)).model
+    result = ew.fit(ew.refine(exact, 10), (x, y), optimizer="lm", steps=40)
+    assert result.report["loss"] < 1e-28
+
+
 def test_lm_keeps_grids_and_units():
     x = samples(200, 2)
     model = kan(dtype=torch.float64)

@@ -67,6 +67,18 @@ def test_a_subset_keeps_a_third_of_every_class(tmp_path: Path) -> None:
     assert data.test[0, :, 0, 0].tolist() == [0, 0, 7]
 
 
+def test_digits_of_mnist_from_a_folder(tmp_path: Path) -> None:
+    rows = np.zeros((3, 785), int)
+    rows[1, 28], rows[2, 0], rows[:, -1] = 255, 9, [0, 4, 9]
+    path = tmp_path / images.DIGITS
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
+    pictures, labels = images.load_mnist_5000(tmp_path)
+    assert pictures.shape == (3, 28, 28)
+    assert pictures.nonzero().tolist() == [[1, 1, 0], [2, 0, 0]]
+    assert labels.tolist() == [0, 4, 9]
+
+
 def test_mni152_from_a_folder(tmp_path: Path) -> None:
     signal = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     grey, white = np.zeros((2, 3, 4), np.uint8), np.zeros((2, 3, 4), np.uint8)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgewise.kernels.cpu import build
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import pathlib, shutil, sys
@@ -41,6 +43,17 @@ def wheel(tmp_path_factory):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
     subprocess.run(command, check=True, env={**os.environ, "EDGEWISE_NATIVE": "1"})
     return next(folder.glob("*.whl"))
+
+
+@pytest.mark.parametrize("name", build.OTHERS)
+def test_a_library_built_elsewhere_has_the_name_that_is_looked_for(name, monkeypatch):
+    """On Windows `platform.machine()` says AMD64."""
+    other = build.OTHERS[name]
+    monkeypatch.setattr("platform.machine", lambda: other.machine.upper() if other.system == "win32" else other.machine)
+    monkeypatch.setattr("sys.platform", other.system)
+    assert [build.here().library_name(v) for v in build.here().variants] == [
+        other.library_name(v) for v in other.variants
+    ]
 
 
 @pytest.mark.slow

@@ -56,12 +56,16 @@ def test_small_studies_run_and_are_written(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(transfer, "SOURCES", {"Burgers": transfer.SOURCES["Burgers"]})
     monkeypatch.setattr(expressiveness, "RANKS", ((4, 3, 4),))
     monkeypatch.setattr(step, "SIZES", ((8, 16),))
+    pictures = torch.randint(256, (5000, 28, 28), dtype=torch.uint8, generator=common.rng(0))
+    monkeypatch.setattr(images, "load_mnist_5000", lambda: (pictures, torch.arange(5000) % 10))
     quick = common.train
     for module in (common, rates, transfer, expressiveness, sequential, images):
         monkeypatch.setattr(module, "train", lambda m, g, loss, n: quick(m, g, loss, min(n, 2)))
     with caplog.at_level(logging.INFO):
         done = run(
-            ["rates", "transfer", "expressiveness", "sequential", "digits", "functions", "step"], tmp_path, seeds=1
+            ["rates", "transfer", "expressiveness", "sequential", "digits", "mnist", "functions", "step"],
+            tmp_path,
+            seeds=1,
         )
     assert {path.name for path in tmp_path.iterdir()} == {
         f"lotra-{name}.{kind}" for name in done for kind in ("json", "png")

@@ -13,6 +13,9 @@ def test_the_exponent_of_a_power_is_its_exponent():
     assert scaling.exponent(grids, [3.0 * g**-4.0 for g in grids]) == 4.0
     assert scaling.exponent(grids, [g**-6.0 if g < 20 else 1e-15 for g in grids]) == 6.0
     assert scaling.exponent(grids, [1e-15] * 4) is None
+    assert (
+        scaling.exponent(grids, [0.5, 0.4, 1e-2, 1e-2 / 2**4]) == 4.0
+    )  # coarse grids that see nothing of it are left out
 
 
 def test_a_small_run_is_written_and_drawn(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ SECONDS = 60.0
 
 def run(names: Sequence[str] = NAMES, *, seeds: Sequence[int] = range(2), out: Path = timing.RESULTS) -> Path:
     """`kan-functions-pykan.json`: median and worst of the seeds, CPU seconds, the grids reached."""
-    rows = []
+    rows, environment = [], timing.environment()
     for name in names:
         runs = [trial(FUNCTIONS[name], seed) for seed in seeds]
         errors = [r["rmse"] for r in runs]
@@ -43,7 +43,7 @@ def run(names: Sequence[str] = NAMES, *, seeds: Sequence[int] = range(2), out: P
         _log.info("%s: median %.1e, worst %.1e", name, row["median"], max(errors))
     path = out / "kan-functions-pykan.json"
     study = {"study": "kan-functions-pykan", "seconds": SECONDS, "seeds": list(seeds), "rows": rows}
-    timing.write({"environment": timing.environment(), **study}, path)
+    timing.write({"environment": environment, **study}, path)
     return path
 
 

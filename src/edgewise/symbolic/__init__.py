@@ -2,8 +2,9 @@
 
 from edgewise.symbolic.anatomy import Anatomy as Anatomy, anatomy as anatomy
 from edgewise.symbolic.compile import compile as compile
-from edgewise.symbolic.discover import Discovery as Discovery, Law as Law, discover as discover
+from edgewise.symbolic.discover import discover as discover
 from edgewise.symbolic.formula import Check as Check, Formula as Formula, formula as formula
+from edgewise.symbolic.law import Discovery as Discovery, Law as Law
 from edgewise.symbolic.search import (
     Candidate as Candidate,
     search_edge as search_edge,

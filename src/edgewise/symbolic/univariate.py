@@ -20,7 +20,8 @@ from torch import Tensor
 from edgewise.nn import Library, SymbolicFn
 from edgewise.symbolic.formula import edge_expression
 from edgewise.symbolic.gauge import tidy
-from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate, coarse_grids, defined, judge, search_edge
+from edgewise.symbolic.inner import coarse_grids, defined
+from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate, judge, search_edge
 
 
 @dataclass(frozen=True)

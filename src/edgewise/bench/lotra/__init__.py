@@ -25,6 +25,7 @@ STUDIES = {
     "expressiveness": expressiveness.study,
     "functions": images.functions,
     "digits": images.digits,
+    "mnist": images.mnist,
     "fashion": images.fashion,
     "sequential": sequential.study,
     "step": step.study,

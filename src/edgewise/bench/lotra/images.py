@@ -17,7 +17,7 @@ from edgewise.adapters import lotra_groups, slim
 from edgewise.bases import BSpline
 from edgewise.bench.lotra.common import Groups, Loss, batches, everything, rng, summary, train, uniform, wave
 from edgewise.bench.lotra.journal import Journal
-from edgewise.data.images import load_fashion_mnist
+from edgewise.data.images import load_fashion_mnist, load_mnist_5000
 from edgewise.fit.module import trained_numel
 from edgewise.nn import KAN, KANLinear
 
@@ -82,6 +82,21 @@ def digits(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
     slims = [("*", (16, 4, 16)), ("*", (8, 3, 8))]
     loss = nn.functional.cross_entropy
     return _compared(Task([64, 64, 10], slims, split, loss, _accuracy, 15, 5, 64), seeds, once)
+
+
+def mnist(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
+    """5,000 digits of MNIST, [784, 64, 10], 20 epochs: accuracy in % on 1,000 of them, drawn by the seed."""
+    load = cache(load_mnist_5000)
+
+    def split(seed: int) -> tuple[Samples, Samples, Samples]:
+        images, labels = load()
+        order = torch.randperm(len(images), generator=rng(seed + 100))
+        train, held, test = ((_pixels(images[rows]), labels[rows]) for rows in order.split([3500, 500, 1000]))
+        return train, held, test
+
+    slims = [("layers.0", (42, 4, 24)), ("*", (16, 3, 12))]
+    loss = nn.functional.cross_entropy
+    return _compared(Task([784, 64, 10], slims, cache(split), loss, _accuracy, 20, 8, 64), seeds, once)
 
 
 def fashion(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:

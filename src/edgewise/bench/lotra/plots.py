@@ -66,6 +66,7 @@ PLOTS: Mapping[str, Plot] = {
     "expressiveness": Plot("ranks", ("MSE truncated", "MSE trained", "MSE full"), log="y"),
     "functions": Plot("parameters", ("score median",), _family, log="xy", label="test MSE"),
     "digits": _SIZES,
+    "mnist": _SIZES,
     "fashion": _SIZES,
     "sequential": Plot("task", ("test MSE median",), lambda r: r["method"], log="y", lines=False, label="test MSE"),
     "step": Plot(

@@ -17,6 +17,9 @@ from edgewise.nn import KAN
 
 STEPS = 100
 WIDTHS = (16, 64, 192, 512)
+SECOND_ORDER_STEPS = 20
+WIDEST = {"L-BFGS": 192, "LM": 64}
+"""Of the optimisers without rates. LM takes up to 2,000 numbers."""
 RANKS = {"layers.1": (6, 4, 6), "*": (8, 4, 8)}
 LRS = {
     "mup": (0.1, 0.3, 1.0),
@@ -27,7 +30,7 @@ LRS = {
 
 
 def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """Rules of learning rates over widths and tasks: MSE after 100 steps on 256 points, ranks (6, 4, 6); L-BFGS too."""
+    """Rules of learning rates over widths and tasks: MSE after 100 steps on 256 points; L-BFGS and LM beside."""
     found: dict[tuple[str, int, str, float], list[Outcome]] = {}
     for n in WIDTHS:
         for seed in seeds:
@@ -52,9 +55,9 @@ def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
 
 
 def _tries(n: int) -> list[tuple[str, float]]:
-    """Rules with their rates; L-BFGS, which has none, where it takes seconds."""
+    """Rules with their rates; L-BFGS and Levenberg-Marquardt, which have none, where they take seconds."""
     tries = [(rule, lr) for rule, lrs in LRS.items() for lr in lrs]
-    return [("L-BFGS", 0.0), *tries] if n < 500 else tries
+    return [*[(name, 0.0) for name, widest in WIDEST.items() if n <= widest], *tries]
 
 
 def _measured(base: Callable[[], KAN], task: str, rule: str, lr: float, seed: int) -> Outcome:
@@ -65,6 +68,8 @@ def _measured(base: Callable[[], KAN], task: str, rule: str, lr: float, seed: in
     start = time.process_time()
     if rule == "L-BFGS":
         model = fit(model, (x, target(x)), optimizer="lbfgs", steps=STEPS).model
+    elif rule == "LM":
+        model = fit(model, (x, target(x)), optimizer="lm", steps=SECOND_ORDER_STEPS).model
     else:
         train(model, lotra_groups(model, lr, rule=rule, loss=loss), loss, STEPS)
     seconds = time.process_time() - start

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCES = Path(__file__).parent / "csrc"
 
@@ -24,15 +25,48 @@ VARIANTS = {
 }
 
 
-def variants_here() -> list[str]:
-    """The variants that this kind of machine can run, widest first."""
-    return list(VARIANTS) if platform.machine().lower() in ("x86_64", "amd64") else ["portable"]
+class Platform(NamedTuple):
+    """A kind of machine, as `platform.machine()` has it there, and an operating system, as `sys.platform` has it.
+
+    `triple` is what a cross compiler calls it, `tag` what a wheel does.
+    """
+
+    machine: str
+    system: str
+    triple: str = ""
+    tag: str = ""
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants that it can run, widest first."""
+        return list(VARIANTS) if self.machine in ("x86_64", "amd64") else ["portable"]
+
+    def library_name(self, variant: str) -> str:
+        """The file name for the sources as they are now."""
+        suffix = {"win32": ".dll", "darwin": ".dylib"}.get(self.system, ".so")
+        return f"edgewise-{source_hash()}-{self.machine}-{variant}{suffix}"
+
+
+def here() -> Platform:
+    """This machine."""
+    return Platform(platform.machine().lower(), sys.platform)
+
+
+OTHERS = {
+    "linux-aarch64": Platform("aarch64", "linux", "aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64"),
+    "macos-arm64": Platform("arm64", "darwin", "aarch64-macos", "macosx_11_0_arm64"),
+    "windows-amd64": Platform("amd64", "win32", "x86_64-windows-gnu", "win_amd64"),
+}
+"""For which wheels are built elsewhere, by a compiler that takes `-target`, as zig's does."""
 
 
 def build(variant: str, target: Path, compiler: str | None = None) -> None:
     """Compile the sources, one process per file, into `target`, which appears whole or not at all."""
     compiler = compiler or find_compiler()
-    options = (*compiler.split(), *FLAGS, *VARIANTS[variant], *extra_flags())
+    instructions = VARIANTS[variant]
+    if "zig" in compiler:  # which has its own spelling
+        instructions = tuple(flag.replace("x86-64-", "x86_64_") for flag in instructions)
+    options = (*compiler.split(), *FLAGS, *instructions, *extra_flags())
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         sources = sorted(SOURCES.glob("*.cpp"))
         objects = [os.path.join(folder, source.stem + ".o") for source in sources]
@@ -42,12 +76,6 @@ def build(variant: str, target: Path, compiler: str | None = None) -> None:
         linked = os.path.join(folder, target.name)
         _run((*options, "-shared", *objects, "-o", linked))
         os.replace(linked, target)
-
-
-def library_name(variant: str) -> str:
-    """The file name for the sources as they are now."""
-    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-    return f"edgewise-{source_hash()}-{platform.machine().lower()}-{variant}{suffix}"
 
 
 @functools.cache

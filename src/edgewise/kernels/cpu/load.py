@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from edgewise.kernels.cpu.build import VARIANTS, build, library_name
+from edgewise.kernels.cpu.build import VARIANTS, build, here
 
 log = logging.getLogger("edgewise")
 
@@ -71,7 +71,7 @@ def variant() -> str:
 
 def find_or_build(variant: str) -> Path:
     """The path of the library, built where it does not exist; raises `RuntimeError` where that is impossible."""
-    name = library_name(variant)
+    name = here().library_name(variant)
     for folder in (PREBUILT, cache_folder()):
         if (folder / name).exists():
             return folder / name

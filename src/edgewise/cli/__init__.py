@@ -6,27 +6,19 @@ import functools
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 try:
     import tyro
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.table import Table
 except ImportError as error:
     raise ImportError("the command line needs its extra: pip install edgewise[cli]") from error
 
 from tyro.conf import Positional
 
-if TYPE_CHECKING:
-    from edgewise.symbolic import Discovery
-
-STAGES = 6
-"""How many stages `edgewise.job.run` announces."""
+from edgewise.cli.output import Display, errors, output, print_law, print_solution, print_summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=given,
         )
     except _user_errors() as error:
-        _errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return 2
     except KeyboardInterrupt:
-        _errors().print("[yellow]stopped.[/] What is complete is kept; the same command goes on from there.")
+        errors().print("[yellow]stopped.[/] What is complete is kept; the same command goes on from there.")
         return 130
     return status or 0
 
@@ -103,10 +95,10 @@ def fit(
 
     settings = Settings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
     folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
-    with _Display() as display:
+    with Display() as display:
         result = run(table, settings, folder, force=force, stage=display.stage, tell=display.tell)
-    _print_summary(result.metrics)
-    _output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    print_summary(result.metrics)
+    output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def discover(
@@ -140,7 +132,7 @@ def discover(
     from edgewise.job.law import discovered
     from edgewise.job.rundir import write_text
 
-    with _errors().status(f"looking for a law of {escape(target)} ..."):
+    with errors().status(f"looking for a law of {escape(target)} ..."):
         found, notes = discovered(
             table,
             target,
@@ -153,8 +145,8 @@ def discover(
             seed=seed,
         )
     for note in notes:
-        _errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
-    _print_law(found)
+        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    print_law(found)
     if out is not None:
         write_text(out, json.dumps(found.to_json(), indent=1) + "\n")
 
@@ -165,7 +157,7 @@ def explain(run: Positional[Path], /) -> None:
     Args:
         run: The folder of the run.
     """
-    _print_summary(_metrics(run))
+    print_summary(_metrics(run))
 
 
 def predict(run: Positional[Path], table: Positional[str], /, out: Path | None = None, formula: bool = False) -> None:
@@ -182,7 +174,7 @@ def predict(run: Positional[Path], table: Positional[str], /, out: Path | None =
 
     frame, notes = predicted(run, _metrics(run), table, formula=formula)
     for note in notes:
-        _errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     text = frame.to_csv(index=False)
     if out is None:
         sys.stdout.write(text)
@@ -218,15 +210,15 @@ def solve(
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise _UsageError(f"{folder} exists; choose another --out, or write into it with --force")
     given = {"seconds": seconds, "seed": seed, "optimizer": optimizer}
-    with _Display(None) as display:
+    with Display(None) as display:
         solution = run_problem_file(
             problem,
             out=folder,
             progress=lambda s: display.stage(f"{s.name}: loss {s.loss:.1e}, at fresh points {s.validation:.1e}"),
             **{name: value for name, value in given.items() if value is not None},
         )
-    _print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))
-    _output().print(f"\nwritten to {folder}", highlight=False, soft_wrap=True)
+    print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))
+    output().print(f"\nwritten to {folder}", highlight=False, soft_wrap=True)
     return 0 if solution.converged else 1
 
 
@@ -302,119 +294,6 @@ def _metrics(run: Path) -> dict[str, Any]:
     return metrics
 
 
-class _Display:
-    """A progress bar over the stages on a terminal, plain lines elsewhere; all of it on standard error.
-
-    Args:
-        stages: how many there will be; None where nobody knows.
-    """
-
-    def __init__(self, stages: int | None = STAGES) -> None:
-        self.console, self.stages = _errors(), stages
-        self.bar: Progress | None = None
-        if self.console.is_terminal:
-            columns = (
-                SpinnerColumn(),
-                BarColumn(bar_width=24),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-        self.begun = time.monotonic()
-        self.done = -1
-
-    def __enter__(self) -> _Display:
-        if self.bar is not None:
-            self.bar.start()
-            self.row = self.bar.add_task("", total=self.stages)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def stage(self, name: str) -> None:
-        """The next stage begins."""
-        self.done += 1
-        self.name = name
-        if self.bar is not None:
-            self.bar.update(self.row, completed=self.done, description=f"[bold]{escape(name)}[/]")
-        else:
-            self.console.print(f"{time.monotonic() - self.begun:6.1f} s  {name}", highlight=False, markup=False)
-
-    def tell(self, text: str) -> None:
-        """Something happens inside the stage."""
-        if self.bar is not None:
-            self.bar.update(self.row, description=f"[bold]{escape(self.name)}[/] [dim]{escape(text)}[/]")
-        else:
-            self.console.print(f"          {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_summary(metrics: dict[str, Any]) -> None:
-    """The scores, what matters, and the formula."""
-    console = _output()
-    measures = [m for m in ("accuracy", "r2", "rmse", "log_loss") if m in metrics["scores"][0]]
-    titles = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
-    rows = metrics["rows"]
-    console.print(
-        f"\n[bold]{escape(metrics['target'])}[/] from {escape(metrics['table'])}: {metrics['task']}, "
-        f"trained on {rows['train'] + rows['choose']} rows, scores on {rows['judge']} others\n",
-        highlight=False,
-    )
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for measure in measures:
-        table.add_column(titles[measure], justify="right")
-    table.add_column("parameters", justify="right")
-    for row in metrics["scores"]:
-        style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(row["kind"], "")
-        values = [f"{row[m]:.1%}" if m == "accuracy" else f"{row[m]:.4g}" for m in measures]
-        table.add_row(
-            escape(row["name"]), *values, "" if row["parameters"] is None else str(row["parameters"]), style=style
-        )
-    console.print(table)
-    ranked = sorted(metrics["importance"].items(), key=lambda item: -item[1])
-    needed = set() if metrics["formula"] is None else set(metrics["formula"]["inputs"])
-    shown = [f"{name} {value:.2f}" for name, value in ranked[:5] if value > 0]
-    console.print(f"\n[dim]error when shuffled:[/] {escape(', '.join(shown))}", highlight=False, soft_wrap=True)
-    if metrics["formula"] is None:
-        console.print("\nno formula: no function explains some of the curves; see the report")
-    else:
-        console.print(
-            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] "
-            f"{escape(', '.join(metrics['formula']['inputs']))}\n",
-            highlight=False,
-            soft_wrap=True,
-        )
-        console.print(escape(metrics["formula"]["text"]), highlight=False, soft_wrap=True, style="bold")
-    for warning in metrics["warnings"]:
-        console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.1e}"
-
-
-def _print_solution(record: dict[str, Any]) -> None:
-    """How a solve ended: residuals of the best round, unknowns, errors."""
-    console = _output()
-    if not record["converged"]:
-        console.print(f"[bold red]not solved:[/] {escape(record['message'])}; this is the best state", highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("root mean square, fresh points")
-    table.add_column("", justify="right")
-    for name, value in record["residuals"].items():
-        table.add_row(escape(name), _number(value))
-    console.print(table)
-    for name, value in record["unknowns"].items():
-        shown = "not finite" if value is None else f"{value:.8g}"
-        console.print(f"{escape(name)} = {shown}", highlight=False, style="bold")
-    if record["error_estimate"] is not None:
-        console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
-    if "relative_error" in record:
-        console.print(f"relative L2 error against the reference: {_number(record['relative_error'])}", highlight=False)
-
-
 def _pairs(given: Sequence[str]) -> dict[str, str]:
     """The texts NAME=VALUE as a mapping."""
     pairs = dict(text.split("=", 1) for text in given if "=" in text)
@@ -422,37 +301,3 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise _UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
     return pairs
-
-
-def _print_law(found: Discovery) -> None:
-    """The law, how sure it is, and the front of error against length."""
-    console = _output()
-    if found.law is None:
-        console.print("\n[bold]no law[/]")
-    else:
-        console.print(f"\n[bold]{escape(str(found.formula))}[/]", highlight=False, soft_wrap=True)
-    style = "green" if found.exact else "yellow"
-    console.print(f"[{style}]{escape(found.reason)}[/]\n", highlight=False, soft_wrap=True)
-    if found.alternatives:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("length", "error", "outside"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("formula")
-        for law in found.alternatives:
-            row = [str(law.complexity), f"{law.error:.2g}", f"{law.extrapolation_error:.2g}", escape(str(law.formula))]
-            table.add_row(*row, style="bold" if law is found.law else "")
-        console.print(table)
-    console.print(
-        f"[dim]errors in standard deviations of the target, held out inside and outside the region searched; "
-        f"curves leave {found.curves_error:.2g}; {found.seconds:.1f} s[/]",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _output() -> Console:
-    return Console(file=sys.stdout)
-
-
-def _errors() -> Console:
-    return Console(file=sys.stderr)
