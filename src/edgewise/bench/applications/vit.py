@@ -1,7 +1,8 @@
 """Clothes and photographs seen by a small vision transformer: curves in its feed-forward blocks beside the perceptron.
 
 FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, 49 tokens of 4 x 4 pixels; and CIFAR-10 where its
-file is named. All feed-forward blocks have as many parameters; each learning rate is the better of two on pictures held out.
+file is named. All feed-forward blocks have as many parameters; each learning rate is the better of two on pictures
+held out.
 """
 
 from __future__ import annotations
