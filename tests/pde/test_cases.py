@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from edgewise.bench.pde import final_size, network, perceptron
-from edgewise.bench.pde_problems import CASES, allen_cahn_spectral
+from edgewise.bench.pde_problems import (
+    CASES,
+    VISCOSITY,
+    allen_cahn_spectral,
+    burgers_exact,
+    least_uncertainty,
+    measured,
+)
 
 TABULATED = {"allen-cahn", "eigenvalue"}  # no formula to differentiate
 
@@ -68,7 +75,9 @@ def _over_space(derivative, d, time):
 
 def _scale(case):
     """Steep solutions have large terms that cancel."""
-    return {"burgers": 1e4, "inverse-burgers": 1e4, "helmholtz": 1e2, "wave": 1e3}.get(case.name, 1.0)
+    return {"burgers": 1e4, "inverse-burgers": 1e4, "helmholtz": 1e2, "wave": 1e3, "wave-characteristics": 1e3}.get(
+        case.name, 1.0
+    )
 
 
 def test_the_spectral_reference_starts_as_given_and_stays_even():
@@ -86,3 +95,15 @@ def test_the_perceptron_has_the_size_of_the_network(case):
     parameters = final_size(case, network(case, problem, 0))
     rival = sum(p.numel() for p in perceptron(problem, parameters, 0).parameters())
     assert abs(rival / parameters - 1) < 0.1
+
+
+def test_an_unknown_is_found_as_well_as_the_bound_says_and_no_better():
+    errors = []
+    for seed in range(20):
+        x, values = measured(seed, 1e-3)
+        nu = VISCOSITY
+        for _ in range(3):  # Gauss-Newton on the exact solution
+            slope = (burgers_exact(x, nu * 1.001) - burgers_exact(x, nu * 0.999)) / 0.002
+            nu *= 1 + float(slope @ (values - burgers_exact(x, nu)) / slope.square().sum())
+        errors.append((nu / VISCOSITY - 1) / least_uncertainty(seed, 1e-3))
+    assert 0.6 < torch.tensor(errors).square().mean().sqrt() < 1.5  # 20 draws of a chi: three standard deviations

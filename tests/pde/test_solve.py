@@ -97,7 +97,7 @@ def test_a_perceptron_is_solved_by_the_same_method():
     assert solution.error(sine, points(wave_equation())) < 1e-3
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["self-scaled-bfgs", "lbfgs", "adam"])
 def test_first_order_methods_go_downhill(optimizer):
     solution = solve(
         wave_equation(), kan(), optimizer=optimizer, intervals=(), starts=1, steps=40, points=100, adaptive=0

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 import edgewise.bench.pde
+import edgewise.bench.pde_laws
 from edgewise.bench.pde import run
+from edgewise.bench.pde_laws import find_law, run as run_laws
 from edgewise.bench.pde_nested import mean_square, nested_loss, train_nested, usual_network
 from edgewise.bench.pde_problems import CASES, heat, poisson_sine, taylor_green
+from edgewise.pde import Solution
 from edgewise.pde.least_squares import Collocation
 
 
@@ -61,3 +64,29 @@ def test_the_study_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(edgewise.bench.pde, "CASES", (changed,))
     run(["heat"], tmp_path, 1, kinds=["kan"])
     assert solved[4:] == [(0, "kan")]
+
+
+def test_a_law_is_right_where_it_is_the_solution_outside_as_well(tmp_path, monkeypatch):
+    """`find_law` on a field that is known exactly, so that only the search and the verdict are run."""
+    case = next(case for case in CASES if case.name == "heat")
+
+    class Known(Solution):
+        def __call__(self, x):
+            return case.reference(x)[:, None]
+
+    def solved(problem, model, **options):
+        return Known(problem, (model,), (), {}, (), True, "", None)
+
+    monkeypatch.setattr(edgewise.bench.pde_laws, "solve", solved)
+    row = run_laws(["heat"], tmp_path, seconds=2.0)["rows"][0]
+    assert row["right"]
+    assert row["distance_outside"] < 1e-6
+    wrong = dataclasses.replace(case, reference=lambda x: case.reference(x) * (1 + 1e-3 * x[:, 1]))
+    monkeypatch.setattr(edgewise.bench.pde_laws, "CASES", (wrong,))
+    assert not run_laws(["heat"], tmp_path, seconds=2.0)["rows"][0]["right"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["heat", "poisson-sine"])
+def test_a_solved_equation_gives_back_its_closed_form(name):
+    assert find_law(next(case for case in CASES if case.name == name), 0)["right"]

@@ -65,6 +65,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     report = _earlier(out / "pde.json")
     rows = {(row["case"], row["network"]): row for row in report["rows"]}
+    here = environment()  # of the code that has been loaded: the commit may move on while the study runs
     for name, kind in itertools.product(chosen, kinds):
         case = known[name]
         if kind in NESTED_STEPS and name != "poisson":
@@ -75,11 +76,11 @@ def run(
         done = {numbers["seed"] for numbers in row["runs"]}
         for seed in [n for n in range(seeds) if n not in done]:
             solution, numbers = attempt(case, seed, kind)
-            row = _summary(case, row, [*row["runs"], {"seed": seed} | numbers])
+            row = _summary(case, row, [*row["runs"], {"seed": seed, "commit": here["commit"]} | numbers])
             rows[name, kind] = row
             order = {key: n for n, key in enumerate(itertools.product(known, KINDS))}
             report["rows"] = sorted(rows.values(), key=lambda r: order.get((r["case"], r["network"]), -1))
-            report["environment"] = environment()
+            report["environment"] = here
             _write(out / "pde.json", json.dumps(report, indent=1) + "\n")
             logger.info("%s", _line(row))
             if kind == "kan" and solution is not None and seed == 0:
@@ -136,6 +137,7 @@ def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution | None, 
             for name, true in case.unknowns.items()
             if solution is not None
         },
+        "least_uncertainty": None if case.least_uncertainty is None else case.least_uncertainty(seed),
     }
     return solution, numbers
 

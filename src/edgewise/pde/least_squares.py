@@ -19,6 +19,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from edgewise.optim.jacobian import NormalEquations
 from edgewise.optim.network import Numbers
+from edgewise.optim.self_scaled import self_scaled_bfgs
 from edgewise.pde.problem import Problem, Term
 from edgewise.pde.tape import Tape
 
@@ -52,8 +53,7 @@ class Collocation:
         """The loss."""
         unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
         with torch.no_grad():
-            means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
-        return sum(means[1:], means[0])[None]
+            return self._loss(unknowns)[None]
 
     def mean_squares(self, numbers: Numbers) -> dict[str, float]:
         """The mean square of the residuals of every term, without its weight."""
@@ -82,10 +82,22 @@ class Collocation:
         parts = self._rows(term, slice(None), self.write(numbers))
         return torch.stack([r for r, _ in parts]), torch.stack([J for _, J in parts])
 
+    def self_scaled_bfgs(self, numbers: Numbers, steps: int) -> Numbers:
+        """Steps of self-scaled BFGS on the loss, by reverse mode through the jets."""
+
+        def objective(theta: Tensor) -> tuple[float, Tensor]:
+            unknowns = self._free(self.write(Numbers(theta[None], ())))
+            free = [*self.parameters, *unknowns.values()]
+            with torch.enable_grad():
+                loss = self._loss(unknowns)
+                slopes = torch.autograd.grad(loss, free)
+            return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
+
+        return Numbers(self_scaled_bfgs(objective, numbers.theta[0], steps)[None], ())
+
     def first_order(self, numbers: Numbers, steps: int, method: str, *, rate: float = 1e-3) -> Numbers:
         """Steps of L-BFGS or Adam on the loss, by reverse mode through the jets."""
-        known = list(self.write(numbers).items())
-        unknowns = {name: nn.Parameter(torch.tensor(v, dtype=torch.float64)) for name, v in known}
+        unknowns = self._free(self.write(numbers))
         free = [*self.parameters, *unknowns.values()]
         if method == "lbfgs":
             optimizer = torch.optim.LBFGS(free, max_iter=steps, history_size=50, line_search_fn="strong_wolfe")
@@ -94,8 +106,7 @@ class Collocation:
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
-            loss = sum(means[1:], means[0])
+            loss = self._loss(unknowns)
             loss.backward()
             return loss
 
@@ -122,6 +133,13 @@ class Collocation:
             else term
             for term, size in zip(self.terms, sizes, strict=True)
         ]
+
+    def _free(self, unknowns: Mapping[str, float]) -> dict[str, nn.Parameter]:
+        return {name: nn.Parameter(torch.tensor(v, dtype=torch.float64)) for name, v in unknowns.items()}
+
+    def _loss(self, unknowns: Mapping[str, Tensor]) -> Tensor:
+        means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
+        return sum(means[1:], means[0])
 
     def _mean_square(self, term: Term, unknowns: Mapping[str, Tensor]) -> Tensor:
         n = term.points.shape[1]

@@ -24,6 +24,8 @@ from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
 from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
 from edgewise.optim.network import Numbers
+from edgewise.pde.adaptive import adapted_term
+from edgewise.pde.causal import causal_term, check_causal
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.grading import check_grading, grade_, graded_terms
 from edgewise.pde.least_squares import Collocation
@@ -37,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is the choice of "auto"
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
-OPTIMIZERS = ("auto", "gauss-newton", "lbfgs", "adam")
+OPTIMIZERS = ("auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Settings:
     seconds: float = math.inf
     balance: float = 300.0
     grading: float = 0.0
+    causal: float = 0.0
 
 
 def solve(
@@ -73,6 +76,7 @@ def solve(
     adaptive: float = 0.5,
     balance: float = 300.0,
     grading: float = 0.0,
+    causal: float = 0.0,
     windows: int | Sequence[float] = 1,
     seconds: float = math.inf,
     seed: int = 0,
@@ -84,7 +88,8 @@ def solve(
         problem: equation, domain and conditions.
         model: a `KAN`, or an MLP of linear layers and smooth activations, or the hidden widths of a KAN of splines of
             degree 5; it is left as it was. Its outputs are the fields, its inputs the coordinates or the features.
-        optimizer: "gauss-newton" (damped, exact Jacobian), "lbfgs", "adam", or "auto": by the number of parameters.
+        optimizer: "gauss-newton" (damped, exact Jacobian), "self-scaled-bfgs" (from gradients, a matrix of all
+            parameters squared), "lbfgs", "adam", or "auto": the first, third or last by the number of parameters.
         starts: how many initial values compete.
         steps: iterations in every round.
         rounds: rounds at every resolution.
@@ -96,6 +101,8 @@ def solve(
         balance: the greatest weight that a condition is given; its own `weight` goes first.
         grading: how far the grids of the coordinates gather where the fields are steep: 0 for even grids, towards 1 for
             equal changes of the fields between grid points, as a shock needs.
+        causal: how far late times wait for early ones: the equation counts from 1 at the start of time down to
+            exp(-causal) at its end, by how much of its residual lies before.
         windows: cut time into this many pieces, or at these times; they are solved one after the other.
         seconds: stop soon after this time.
         seed: of points and initial values.
@@ -108,6 +115,7 @@ def solve(
     generator = torch.Generator().manual_seed(seed)
     model = checked_model(problem, model, generator)
     check_grading(problem, model, grading)
+    check_causal(problem, causal)
     settings = Settings(
         optimizer,
         starts,
@@ -121,6 +129,7 @@ def solve(
         seconds,
         balance,
         grading,
+        causal,
     )
     started = time.monotonic()
     solutions: list[Solution] = []
@@ -214,12 +223,15 @@ class _Solver:
         points = s.points or max(1000, 3 * parameters)
         terms = self._terms(model, points, s.boundary_points or max(points // 5, 50))
         if s.adaptive > 0 and self.history:
-            terms[0] = self._adapted(model, unknowns, terms[0])
+            share, graded = s.adaptive, s.grading > 0
+            terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, self.generator, graded=graded)
         seen = torch.cat([term.points.flatten(0, 1) for term in terms])
         if _refinable(model) and bool(torch.isfinite(self.problem.evaluate(model, seen)).all()):
             adapt_grid_(model, self.problem.inputs_of(seen), margin=MARGIN)
             if s.grading > 0 and self.history:
                 grade_(model, self.problem, s.grading, self.generator)
+        if s.causal > 0:
+            terms[0] = causal_term(self.problem, model, unknowns, terms[0], s.causal)
         fitting = Collocation(self.problem, model, terms)
         fitting.balance(fitting.numbers(unknowns), most=s.balance)
         numbers, done = self._minimize(fitting, fitting.numbers(unknowns), steps, parameters)
@@ -255,25 +267,9 @@ class _Solver:
             deadline = self.started + self.settings.seconds
             end = LevenbergMarquardt(patience=15).minimize(fitting, numbers, steps, deadline=deadline)
             return end.numbers, end.steps
+        if method == "self-scaled-bfgs":
+            return fitting.self_scaled_bfgs(numbers, steps), steps
         return fitting.first_order(numbers, steps, method), steps
-
-    def _adapted(self, model: nn.Module, unknowns: dict[str, float], term: Term) -> Term:
-        """The points of a term, a share of them replaced by points drawn in proportion to the squared residual."""
-        n = round(self.settings.adaptive * term.points.shape[1])
-        x = self.problem.domain.sample(5 * term.points.shape[1], self.generator, "uniform")[None]
-        pool = dataclasses.replace(term, points=x, scale=None)
-        if self.settings.grading > 0:
-            pool = graded_terms(model, self.problem, [pool])[0]
-        values = {name: torch.tensor(v) for name, v in unknowns.items()}
-        with torch.no_grad():
-            r = self.problem.residuals(model, pool, values)
-        size = r.square().sum(0)
-        if n == 0 or not bool(torch.isfinite(size).all()) or not bool((size > 0).any()):
-            return term
-        # A tenth of the mean keeps quiet places in the draw.
-        drawn = torch.multinomial(size + 0.1 * size.mean(), n, generator=self.generator)
-        scale = None if term.scale is None or pool.scale is None else torch.cat([term.scale[n:], pool.scale[drawn]])
-        return dataclasses.replace(term, points=torch.cat([term.points[:, n:], pool.points[:, drawn]], 1), scale=scale)
 
     @torch.no_grad()
     def _distance(self, coarser: nn.Module, model: nn.Module) -> float:
