@@ -1,6 +1,7 @@
 """The harness compares what it says it compares."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -35,6 +36,11 @@ def test_speed_is_relative_to_the_yardstick():
     timings = timing.compare({"a": lambda: sum(range(50_000)), "b": lambda: sum(range(500))}, "a", rounds=5)
     assert timings["a"].speed == 1
     assert timings["b"].best_speed > 5
+
+
+def test_processor_time_leaves_waiting_out():
+    wait, work = lambda: time.sleep(0.001), lambda: sum(range(50_000))
+    assert timing.compare({"work": work, "wait": wait}, "work", rounds=3, clock=time.process_time)["wait"].speed > 2
 
 
 def test_the_page_is_rewritten_between_its_marks_only(tmp_path):

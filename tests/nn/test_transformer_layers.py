@@ -10,6 +10,7 @@ from torch.nn.functional import gelu, silu
 from zoo import BASES, rng
 
 from edgewise.bases import BSpline, Chebyshev, Gaussian
+from edgewise.kernels import use_backend
 from edgewise.nn import GroupRational, KANAttention, KANFeedForward
 from edgewise.nn.projection import projection
 
@@ -68,6 +69,54 @@ def test_a_rational_unit_has_exact_gradients_and_learns_its_denominator_from_the
     fresh = GroupRational(4, 2)
     fresh(torch.randn(5, 4, generator=rng())).sum().backward()
     assert (fresh.denominator.grad != 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("batch", "features", "groups"), [(1, 1, 1), (333, 21, 1), (200, 21, 21), (900, 64, 8), (3, 6, 3)]
+)
+def test_native_units_are_the_reference_in_value_and_gradients(batch, features, groups, dtype):
+    unit = moved(GroupRational(features, groups, start="gelu", dtype=dtype))
+    x, g = (torch.randn(batch, features, generator=rng(n), dtype=dtype) for n in (1, 2))
+    x[0, 0] = 0.0
+    found = []
+    for backend in (None, "reference"):
+        with use_backend(backend):
+            y = unit(x.requires_grad_())
+            found.append((y, *torch.autograd.grad(y, [x, *unit.parameters()], g)))
+    for native, reference in zip(*found, strict=True):
+        assert native.shape == reference.shape
+        assert (native - reference).abs().max() <= 100 * torch.finfo(dtype).eps * reference.abs().max()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_units_of_channels_are_those_of_pixels(groups, layout):
+    of_pixels = moved(GroupRational(6, groups, start="silu", dtype=torch.float64))
+    of_channels = GroupRational(6, groups, dim=1, dtype=torch.float64)
+    of_channels.load_state_dict(of_pixels.state_dict())
+    x = torch.randn(3, 6, 5, 4, generator=rng(1), dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    y, expected = of_channels(x), of_pixels(x.movedim(1, -1)).movedim(-1, 1)
+    weight = torch.randn(y.shape, generator=rng(2), dtype=torch.float64)
+    gradients = [
+        torch.autograd.grad(out, [x, *unit.parameters()], weight)
+        for out, unit in ((y, of_channels), (expected, of_pixels))
+    ]
+    assert torch.allclose(y, expected, rtol=1e-12, atol=0)
+    assert all(torch.allclose(p, q, rtol=1e-10, atol=1e-12) for p, q in zip(*gradients, strict=True))
+
+
+def test_native_units_do_not_depend_on_the_number_of_threads():
+    unit, x = moved(GroupRational(48, 8)), torch.randn(3000, 48, generator=rng(1))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            y = unit(x)
+            found.append((y, *torch.autograd.grad(y.square().sum(), unit.parameters())))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, many) for one, many in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("features", [64, 128, 192])

@@ -96,7 +96,8 @@ def compare(
         task = _task(part, held, loss, batch_size)
         entries.append(race.best(tries, task, steps=steps) if len(tries) > 1 else tries[0])
     task = _task(data, test, loss, batch_size)
-    return Comparison(race.race(entries, task, steps=steps, seeds=seeds, yardstick=names[0]), task.measure)
+    times = race.step_times(entries, task)
+    return Comparison(race.race(entries, task, steps=steps, seeds=seeds, times=times), task.measure)
 
 
 def _task(data: Data, test: Data, loss: str, batch_size: int) -> race.Task:

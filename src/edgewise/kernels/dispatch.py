@@ -99,6 +99,11 @@ def select(spec: EdgeSpec, x: Tensor) -> Backend | None:
     return None
 
 
+def may_use(name: str) -> bool:
+    """Whether nobody has forced another backend than the named one."""
+    return _forced in (None, name)
+
+
 def refusals(spec: EdgeSpec, x: Tensor) -> dict[str, Refusal]:
     """For every backend, newest first, why it would not be used; None where it would."""
     return {b.name: _refusal(b, spec, x) for b in _newest}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from edgewise.kernels.autograd import transformed
+from edgewise.kernels.cpu import rational as native
 
 Start = Literal["identity", "silu", "gelu"]
 
@@ -37,10 +38,14 @@ _STARTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class GroupRational(nn.Module):
     r"""$y_j = R_{g(j)}(x_j)$, shapes (*batch, features) -> (*batch, features), see the equation of this file.
 
+    Behind a convolution (dim=1) it makes curves of the taps: those of a channel are one curve times a number each.
+
     Args:
         features: number of features, a multiple of `groups`.
         groups: numbers of numerators; neighbouring features share one.
         start: what every unit computes at first: "identity" exactly, "silu" to 2.6e-5 and "gelu" to 2.5e-3 on [-5, 5].
+        dim: the dimension of the features; of pictures 1. With several groups, memory in which they are next to one
+            another (`torch.channels_last`) is not copied.
 
     Attributes:
         numerator: (groups, 6), the $a_{gm}$.
@@ -53,6 +58,7 @@ class GroupRational(nn.Module):
         groups: int = 8,
         *,
         start: Start = "identity",
+        dim: int = -1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -63,25 +69,31 @@ class GroupRational(nn.Module):
             )
         if start not in _STARTS:
             raise ValueError(f"unknown start {start!r}; there are {', '.join(_STARTS)}")
-        self.features, self.groups, self.start = features, groups, start
+        self.features, self.groups, self.start, self.dim = features, groups, start, dim
         a, b = _STARTS[start]
         self.numerator = nn.Parameter(torch.tensor(a, device=device, dtype=dtype).repeat(groups, 1))
         self.denominator = nn.Parameter(torch.tensor(b, device=device, dtype=dtype))
 
-    def forward(self, x: Float[Tensor, "*b features"]) -> Float[Tensor, "*b features"]:
-        if x.ndim == 0 or x.shape[-1] != self.features:
-            raise ValueError(f"GroupRational takes inputs of shape (*batch, {self.features}), got {tuple(x.shape)}")
-        a = self.numerator.T.repeat_interleave(self.features // self.groups, 1)
-        return rational(x, a, self.denominator[:, None].repeat(1, self.features))
+    def forward(self, x: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        if not -x.ndim <= self.dim < x.ndim or x.shape[self.dim] != self.features:
+            shape = f"(*batch, {self.features})" if self.dim == -1 else f"with {self.features} in dimension {self.dim}"
+            raise ValueError(f"GroupRational takes inputs of shape {shape}, got {tuple(x.shape)}")
+        a, b = self.numerator.T, self.denominator[:, None]
+        if self.groups == 1:  # one column serves all features, wherever they are
+            return rational(x, a, b)
+        a = a.repeat_interleave(self.features // self.groups, 1)
+        return rational(x.movedim(self.dim, -1), a, b).movedim(-1, self.dim)
 
     def extra_repr(self) -> str:
         return f"{self.features}, groups={self.groups}, start={self.start!r}"
 
 
 def rational(
-    x: Float[Tensor, "*b features"], a: Float[Tensor, "n features"], b: Float[Tensor, "m features"]
+    x: Float[Tensor, "*b features"], a: Float[Tensor, "n _"], b: Float[Tensor, "m _"]
 ) -> Float[Tensor, "*b features"]:
     r"""$\sum_n a_n x^n / (1 + |\sum_m b_m x^m|)$ for every feature; a from order 0, b from order 1.
+
+    A single column of coefficients serves all features.
 
     The derivative of $|Q|$ at $Q = 0$ is that of $Q$: by torch's, 0, a denominator of 1 would never learn.
     """
@@ -102,11 +114,13 @@ def _rational(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 class _InPlace(Function):
-    """The same with a third of the memory traffic, which is what its time is; only x is kept for the way back."""
+    """The same in native code, or else with a third of the memory traffic; only x is kept for the way back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(x, a, b)
+        if native.serves(x, a, b):
+            return native.values(x, a, b)
         p, q = _horner(x, a), _horner(x, b).mul_(x)
         return p.div_(q.abs_().add_(1))
 
@@ -117,6 +131,8 @@ class _InPlace(Function):
             asked = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
             found = iter(torch.autograd.grad(_rational(x, a, b), asked, g, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+        if native.serves(x, a, b):
+            return native.gradients(g, x, a, b)
         # With u = g / (1 + |Q|) and v = -u R sign(Q):  dx = u P' + v Q',  da_n = sum u x^n,  db_m = sum v x^m
         n = torch.arange(1, len(a), dtype=x.dtype, device=x.device)[:, None]
         q = _horner(x, b).mul_(x).add_(0.0)  # -0 becomes +0, whose sign is that of the specification
@@ -124,8 +140,8 @@ class _InPlace(Function):
         u = g / d
         v = _horner(x, a).mul_(u).div_(d.copysign_(q).neg_())  # torch.where takes forty times as long here
         dx = _horner(x, n * a[1:]).mul_(u).addcmul_(_horner(x, n[: len(b)] * b), v)
-        da = _moments(u, x, len(a))
-        return dx, da, _moments(v.mul_(x), x, len(b))
+        da, db = _moments(u, x, len(a)), _moments(v.mul_(x), x, len(b))
+        return dx, da.sum_to_size(a.shape), db.sum_to_size(b.shape)
 
 
 def _horner(x: Tensor, c: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The studies of pictures run from data to table on tiny data, and their networks learn."""
 
+import dataclasses
+
 import pytest
 import torch
 from zoo import rng
@@ -27,18 +29,30 @@ def head() -> Tissues:
     return Tissues(labels / 2.0, labels)
 
 
-def test_convolutions_of_curves_learn_as_well_as_others(stripes, monkeypatch) -> None:
+@pytest.mark.parametrize("name", list(conv.KINDS))
+def test_convolutions_learn_at_one_size(stripes, name) -> None:
+    tries = conv.tries(name, stripes, 1500)
+    assert len(tries) == 6
+    assert all(1300 < race.numel(entry.build(0)) < 1700 for entry in tries)
+    run = race.train(tries[0], pictures.task(stripes), 0, steps=50)
+    assert run["score"] > 90
+
+
+def test_convolutions_are_chosen_and_race(stripes, monkeypatch) -> None:
     monkeypatch.setattr(conv, "RATES", (0.02,))
-    rows, times = conv.study(stripes, steps=50, seeds=1, parameters=1500, rounds=3)
-    assert [row["name"] for row in rows] == ["CNN", "curves", "curves"]
-    assert abs(rows[1]["parameters"] / rows[0]["parameters"] - 1) < 0.15
-    assert min(row["mean"] for row in rows[:2]) > 90
-    assert times["ratio"] > 0
+    monkeypatch.setattr(conv, "KINDS", {name: dict([*kinds.items()][:2]) for name, kinds in conv.KINDS.items()})
+    entries = conv.chosen(stripes, steps=10, parameters=700)
+    rows, times, models = conv.study(entries, stripes, steps=10, seeds=1, rounds=3)
+    names = [entry.name for entry in entries]
+    assert [name.split(" (")[0] for name in names] == list(conv.KINDS)
+    assert [(row["name"], row["budget"]) for row in rows if row["budget"] == "steps"] == [(n, "steps") for n in names]
+    assert times.keys() == models.keys() == set(names)
+    assert pictures.accuracy(models[names[0]], stripes) == rows[0]["scores"][0]
 
 
-def test_transformers_learn(stripes, monkeypatch) -> None:
-    monkeypatch.setattr(vit, "RATES", (0.005,))
-    rows, _ = vit.study(stripes, steps=60, seeds=1, features=16, rounds=3)
+def test_transformers_learn(stripes) -> None:
+    entries = [dataclasses.replace(entry, lr=0.005) for entry in vit.networks(stripes, 16)]
+    rows, _, _ = vit.study(entries, stripes, steps=60, seeds=1, rounds=3)
     sizes = [row["parameters"] for row in rows]
     assert max(sizes) < 1.1 * min(sizes)
     assert min(row["mean"] for row in rows if row["budget"] == "steps") > 90
@@ -50,7 +64,7 @@ def test_tissues_are_found(monkeypatch) -> None:
     train, test = (segmentation.slices(head(), range(start, start + 5), start) for start in (28, 36))
     assert train.images.shape == (5, 1, 32, 32)
     entries = segmentation.networks(0.5)[:2]
-    _, rows, _ = segmentation.study(entries, train, test, steps=40, seeds=1, rounds=3)
+    rows, _, _ = segmentation.study(entries, train, test, steps=40, seeds=1, rounds=3)
     assert [(row["name"], row["budget"]) for row in rows] == [("U-Net", "steps"), ("U-KAN", "steps"), ("U-KAN", "time")]
     assert rows[1]["mean"] > 0.5
 

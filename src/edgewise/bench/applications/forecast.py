@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline, Chebyshev
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.data import Series, load_etth1
 from edgewise.models.forecast import Forecaster, kan_forecaster, rmok_forecaster, tkan_forecaster
@@ -24,7 +25,6 @@ from edgewise.nn.projection import projection
 LENGTH = 96
 STEPS = 350
 BATCH = 64
-YARDSTICK = "MLP"
 MEASURE = "test MSE"
 RATES = (3e-3, 1e-2, 3e-2)
 SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
@@ -32,31 +32,30 @@ SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce forecast`: the races, `forecast.json`, and a picture of one window."""
+    """`edgewise reproduce forecast`: a race per horizon, `forecast-96.json`, and a picture of one window."""
     parser = argparse.ArgumentParser(prog="edgewise reproduce forecast", description=main.__doc__)
     parser.add_argument("--path", type=Path, help="ETTh1.csv; downloaded where it is not given")
     parser.add_argument("--horizons", nargs="+", type=int, default=[96, 336])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args(arguments)
+    timing.begin_study()
     series = load_etth1(options.path)
-    found = {}
     for horizon in options.horizons:
-        found[horizon] = study(series, horizon, steps=options.steps, seeds=options.seeds)
-        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found[horizon]['rows'], MEASURE)}", flush=True)
-    first = options.horizons[0]
-    path = race.write("forecast", MEASURE, found[first]["rows"], horizons=found)
-    draw(series, first, found[first]["rows"], path.with_suffix(".png"))
-    print(f"wrote {path} and its picture")
+        found = study(series, horizon, steps=options.steps, seeds=options.seeds)
+        path = race.write(f"forecast-{horizon}", MEASURE, **found)
+        draw(series, horizon, found["rows"], path.with_suffix(".png"))
+        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found['rows'], MEASURE)}\nwrote {path}", flush=True)
 
 
 def study(series: Series, horizon: int, *, steps: int = STEPS, seeds: int = 3) -> dict[str, Any]:
     """Learning rates, the race at one horizon, whole training steps side by side, the errors of repeating what was."""
     rehearsal, task = forecasting(series, horizon, "validation"), forecasting(series, horizon)
-    runners = race.tuned(entries(horizon, len(series.names)), rehearsal, RATES, steps=steps)
+    runners = race.tuned(entries(horizon, len(series.names)), rehearsal, RATES, steps=steps // 2)
+    times = race.step_times(runners, task)
     return {
-        "rows": race.race(runners, task, steps=steps, seeds=seeds, yardstick=YARDSTICK),
-        "step_times": race.step_times(runners, task, YARDSTICK),
+        "rows": race.race(runners, task, steps=steps, seeds=seeds, times=times),
+        "step_times": times,
         "repeating": repeating(series, horizon),
     }
 
@@ -74,7 +73,7 @@ def entries(horizon: int, channels: int) -> list[race.Entry]:
     spline, polynomial = (round((target - horizon) / ((basis.size + 1) * edges)) for basis in (SPLINE, POLYNOMIAL))
     recurrent = min(range(8, 200, 2), key=lambda h: abs(race.numel(tkan_forecaster(*shape, hidden=h)) - target))
     return [
-        race.Entry(YARDSTICK, seeded(perceptron, hidden=hidden)),
+        race.Entry("MLP", seeded(perceptron, hidden=hidden)),
         race.Entry("RLinear", seeded(linear)),
         race.Entry("B-spline KAN", seeded(kan_forecaster, hidden=spline, basis=SPLINE)),
         race.Entry("Chebyshev KAN", seeded(kan_forecaster, hidden=polynomial, basis=POLYNOMIAL)),

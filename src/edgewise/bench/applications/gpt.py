@@ -1,8 +1,10 @@
-"""Characters of Shakespeare: one small GPT with four kinds of feed-forward block, all of one size.
+"""Characters of Shakespeare: one small GPT with two kinds of feed-forward block, both of one size.
 
 Two blocks, width 64, context 64, some 108 thousand parameters, 16 windows per step. The measure is the mean
 cross-entropy over the validation tenth of the text, in nats per character. Learning rates are chosen by the end of the
-training part, with the same tries for every model.
+training part, with the same tries for every model, at half the steps. Layers of curves are left out of the race: there,
+one seed, at rate 0.01, the perceptron has 2.20, rational units 2.19, cubic polynomials 2.38; and after all steps 1.95,
+1.92, 2.04, and B-splines 2.08.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from edgewise.bases import Basis, BSpline, Chebyshev
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.data import Characters, load_shakespeare
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
@@ -24,7 +26,6 @@ from edgewise.models.kan_gpt import KANGPT, GPTConfig
 CONTEXT = 64
 BATCH = 16
 STEPS = 700
-YARDSTICK = "MLP"
 MEASURE = "nats per character"
 RATES = (5e-3, 1e-2, 2e-2)
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args(arguments)
+    timing.begin_study()
     text = load_shakespeare(options.path)
     found = study(text, steps=options.steps, seeds=options.seeds)
     path = race.write("gpt", MEASURE, **found)
@@ -50,17 +52,15 @@ def study(text: Characters, *, steps: int = STEPS, seeds: int = 3) -> dict[str, 
     """Learning rates, the race, and whole training steps side by side."""
     cut = len(text.train) - len(text.validation)
     rehearsal = writing(Characters(text.symbols, text.train[:cut], text.train[cut:]))
-    runners, task = race.tuned(entries(len(text.symbols)), rehearsal, RATES, steps=steps), writing(text)
-    return {
-        "rows": race.race(runners, task, steps=steps, seeds=seeds, yardstick=YARDSTICK),
-        "step_times": race.step_times(runners, task, YARDSTICK),
-    }
+    runners, task = race.tuned(entries(len(text.symbols)), rehearsal, RATES, steps=steps // 2), writing(text)
+    times = race.step_times(runners, task)
+    return {"rows": race.race(runners, task, steps=steps, seeds=seeds, times=times), "step_times": times}
 
 
 def entries(symbols: int) -> list[race.Entry]:
-    """The four kinds of block at the size of the perceptron."""
+    """Both kinds of block at the size of the perceptron."""
 
-    def entry(name: str, feed_forward: str | Basis) -> race.Entry:
+    def entry(name: str, feed_forward: str) -> race.Entry:
         def build(seed: int) -> KANGPT:
             config = GPTConfig(symbols, context=CONTEXT, feed_forward=feed_forward)
             return KANGPT(config, generator=torch.Generator().manual_seed(seed))
@@ -68,10 +68,8 @@ def entries(symbols: int) -> list[race.Entry]:
         return race.Entry(name, build, weight_decay=0.1)
 
     return [
-        entry(YARDSTICK, "mlp"),
+        entry("MLP", "mlp"),
         entry("GR-KAN", "rational"),
-        entry("Chebyshev", Chebyshev(3)),
-        entry("B-spline", BSpline(5, 3)),
     ]
 
 

@@ -5,13 +5,13 @@ The scene is ours: three balls and a chequered floor, traced exactly, so that no
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
 from edgewise.viz.mpl import canvas_class
@@ -28,8 +28,8 @@ LIGHT = torch.nn.functional.normalize(torch.tensor([0.4, -0.5, 0.8]), dim=0)
 
 MLP, CURVES = "MLP 64-64-64 on sines", "KAN of products"
 TRIES = {
-    MLP: [race.Entry(MLP, lambda _: MLPNeRF(64), lr) for lr in (2e-3, 5e-3, 1e-2)],
-    CURVES: [race.Entry(CURVES, lambda _: KANNeRF(), lr) for lr in (2e-2, 3e-2, 5e-2)],
+    MLP: [race.Entry(MLP, lambda _: MLPNeRF(64), lr) for lr in (1e-2, 2e-2, 4e-2)],
+    CURVES: [race.Entry(CURVES, lambda _: KANNeRF(), lr) for lr in (3e-2, 5e-2, 8e-2)],
 }
 
 
@@ -43,14 +43,16 @@ class Rays(NamedTuple):
 
 def main(seeds: int = 3, steps: int = STEPS) -> None:
     """The study: a table on the terminal, `nerf.json` and a picture of views held out."""
+    timing.begin_study()
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
     task, choice = task_of(train, test), task_of(train, chooser)
     entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]
-    rows = race.race(entries, task, steps=steps, seeds=seeds, yardstick=MLP)
-    path = race.write("nerf", task.measure, rows, step=race.step_times(entries, task, MLP))
+    times = race.step_times(entries, task)
+    entries, models = race.remembering(entries)
+    rows = race.race(entries, task, steps=steps, seeds=seeds, times=times)
+    path = race.write("nerf", task.measure, rows, step=times)
     print(race.table(rows, task.measure))
-    seen = {entry.name: _trained(entry, task, steps) for entry in entries}
-    _picture(test, {name: pictures(model, test) for name, model in seen.items()}, str(path.with_suffix(".png")))
+    _picture(test, {name: pictures(model, test) for name, model in models.items()}, str(path.with_suffix(".png")))
 
 
 def task_of(train: Rays, test: Rays) -> race.Task:
@@ -123,18 +125,6 @@ def _camera(eye: Float[Tensor, " 3"]) -> tuple[Tensor, Tensor]:
 
 def _render(model: nn.Module, o: Tensor, d: Tensor, generator: torch.Generator | None) -> Tensor:
     return render(model, o, d, near=NEAR, far=FAR, samples=SAMPLES, generator=generator)
-
-
-def _trained(entry: race.Entry, task: race.Task, steps: int) -> nn.Module:
-    """The model of the run with seed 0."""
-    kept: list[nn.Module] = []
-
-    def build(seed: int) -> nn.Module:
-        kept.append(entry.build(seed))
-        return kept[-1]
-
-    race.train(dataclasses.replace(entry, build=build), task, 0, steps=steps)
-    return kept[-1]
 
 
 def _picture(test: Rays, seen: dict[str, Tensor], path: str, columns: int = 4) -> None:

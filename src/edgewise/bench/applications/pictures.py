@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,10 +45,14 @@ def parts(cifar: str | None) -> dict[str, Split]:
 
 
 def tuned(entries: Sequence[race.Entry], data: Split, rates: Sequence[float], *, steps: int) -> list[race.Entry]:
-    """The entries at the rates with the best accuracy on a fifth of the training pictures, held out; seed 0."""
+    """The entries at the rates with the best accuracy on pictures held out; seed 0."""
+    return race.tuned(entries, task(rehearsal(data)), rates, steps=steps, seed=0)
+
+
+def rehearsal(data: Split) -> Split:
+    """The training pictures alone: the last fifth of them is there to choose by."""
     cut = len(data.x) * 4 // 5
-    rehearsal = Split(data.x[:cut], data.y[:cut], data.x[cut:], data.y[cut:], data.classes)
-    return race.tuned(entries, task(rehearsal), rates, steps=steps, seed=0)
+    return Split(data.x[:cut], data.y[:cut], data.x[cut:], data.y[cut:], data.classes)
 
 
 def task(data: Split) -> race.Task:
@@ -74,18 +77,6 @@ def predicted(model: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([model(part).argmax(1) for part in x.split(500)])
 
 
-def answers(entry: race.Entry, data: Split, steps: int) -> Tensor:
-    """What the entry, trained once more with seed 0, takes the test pictures for."""
-    kept: list[Tensor] = []
-
-    def score(model: nn.Module) -> float:
-        kept.append(predicted(model, data.test_x))
-        return 0.0
-
-    race.train(entry, dataclasses.replace(task(data), score=score), 0, steps=steps)
-    return kept[0]
-
-
 def nearest(build: Callable[[int], nn.Module], sizes: Iterable[int], parameters: int) -> int:
     """The size whose model is nearest to a number of parameters."""
     return min(sizes, key=lambda size: abs(race.numel(build(size)) - parameters))
@@ -96,29 +87,25 @@ def confusion(found: Tensor, truth: Tensor, classes: int) -> Int[Tensor, "classe
     return (truth * classes + found).bincount(minlength=classes**2).view(classes, classes)
 
 
-def draw_answers(
-    entries: Iterable[race.Entry], rates: Mapping[str, float], data: Split, steps: int, path: Path
-) -> None:
-    """Where the networks are wrong, after one more training each at the rates of the race."""
-    tables = {}
-    for entry in entries:
-        found = answers(dataclasses.replace(entry, lr=rates[entry.name]), data, steps)
-        tables[entry.name] = confusion(found, data.test_y, len(data.classes))
+def draw_answers(models: Mapping[str, nn.Module], data: Split, path: Path) -> None:
+    """Where trained networks are wrong."""
+    tables = {
+        name: confusion(predicted(model, data.test_x), data.test_y, len(data.classes)) for name, model in models.items()
+    }
     draw_confusions(tables, data.classes, path)
 
 
 def draw_confusions(tables: dict[str, Tensor], classes: tuple[str, ...], path: Path) -> None:
     """The confusions side by side, right answers left out, as a picture file."""
     plt: Any = pyplot()
-    figure, axes = plt.subplots(1, len(tables), figsize=(4.5 * len(tables), 4.5), squeeze=False)
+    figure, axes = plt.subplots(1, len(tables), figsize=(4.5 * len(tables), 5), squeeze=False, layout="constrained")
     top = max(int((t - t.diag().diag()).max()) for t in tables.values())
     for axis, (name, counts) in zip(axes[0], tables.items(), strict=True):
         axis.imshow((counts - counts.diag().diag()).numpy(), vmin=0, vmax=top, cmap="Blues")
         axis.set_xticks(range(len(classes)), classes, rotation=90)
         axis.set_yticks(range(len(classes)), classes)
-        axis.set_title(f"{name}: {100 * float(counts.diag().sum() / counts.sum()):.1f} % right")
+        axis.set_title(f"{name}\n{100 * float(counts.diag().sum() / counts.sum()):.1f} % right", fontsize=10)
         axis.set_xlabel("taken for")
-    figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)

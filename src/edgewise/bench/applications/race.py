@@ -1,7 +1,8 @@
 """A race: models of equal size, several seeds, the same budget of steps and, separately, of time.
 
 A study supplies `Entry`s (how to build and what to tune), a `Task` (one batch's loss, and the score at the end), and
-gets rows of numbers that a table and a JSON file can show.
+gets rows of numbers that a table and a JSON file can show. Time is this process's time on the processor, so that what
+else runs on the machine changes no result.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,7 @@ from torch import Tensor, nn
 
 from edgewise.bench import timing
 from edgewise.fit.module import trained_numel as numel
-
-"""Where the studies write, seen from where the command is given."""
+from edgewise.nn import GroupRational
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Entry:
         name: its name in the table.
         build: seed to a fresh model.
         lr: peak learning rate of AdamW, tuned with as many tries as the others had.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, on weights and coefficients; biases, normalisations and rational units have none.
     """
 
     name: str
@@ -63,24 +64,27 @@ class Task:
 
 
 def race(
-    entries: Sequence[Entry], task: Task, *, steps: int, seeds: int = 3, yardstick: str | None = None
+    entries: Sequence[Entry],
+    task: Task,
+    *,
+    steps: int,
+    seeds: int = 3,
+    times: Mapping[str, timing.Timing] | None = None,
 ) -> list[dict[str, Any]]:
     """Train every entry with every seed; one row per entry and budget.
 
-    With a `yardstick` (an entry's name), the others run once more, stopped when the time is over that the yardstick's
-    training took with the same seed: the budget "time" beside the budget "steps". The yardstick must come first.
+    With `times` (of `step_times`) all but the first entry run once more, with as many steps as fit into the time of the
+    first one's: the budget "time" beside the budget "steps". Interleaved steps tell that better than the runs' seconds,
+    which depend on what ran beside them.
     """
-    if yardstick is not None and entries[0].name != yardstick:
-        raise ValueError(f"the yardstick {yardstick!r} must be the first entry, not {entries[0].name!r}")
-    rows, clock = [], list[float]()
-    for entry in entries:
-        runs = [train(entry, task, seed, steps=steps) for seed in range(seeds)]
-        rows.append(_row(entry, task, "steps", runs))
-        if entry.name == yardstick:
-            clock = [run["seconds"] for run in runs]
-        elif clock:
-            paced = [_paced(entry, task, seed, steps, runs[seed], clock[seed]) for seed in range(seeds)]
-            rows.append(_row(entry, task, "time", paced))
+    rows = []
+    for n, entry in enumerate(entries):
+        budgets = {"steps": steps}
+        if times is not None and n > 0:
+            budgets["time"] = max(1, round(steps * times[entry.name].speed))
+        for budget, count in budgets.items():
+            runs = [train(entry, task, seed, steps=count) for seed in range(seeds)]
+            rows.append(_row(entry, task, budget, runs))
     return rows
 
 
@@ -109,11 +113,24 @@ def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
         return _train(entry, task, seed, steps)
 
 
-def step_times(entries: Sequence[Entry], task: Task, yardstick: str, *, rounds: int = 20) -> dict[str, timing.Timing]:
-    """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; ratios to the yardstick."""
+def step_times(entries: Sequence[Entry], task: Task, *, rounds: int = 20) -> dict[str, timing.Timing]:
+    """Whole training steps (batch, forward, backward, AdamW) of all entries, interleaved; speeds against the first."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return timing.compare({entry.name: _step(entry, task) for entry in entries}, yardstick, rounds=rounds)
+        steps = {entry.name: _step(entry, task) for entry in entries}
+        return timing.compare(steps, entries[0].name, rounds=rounds, clock=time.process_time)
+
+
+def remembering(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, nn.Module]]:
+    """The same entries, and the first model that each builds from now on, by name: in a race, that of seed 0."""
+    models: dict[str, nn.Module] = {}
+
+    def build(entry: Entry, seed: int) -> nn.Module:
+        model = entry.build(seed)
+        models.setdefault(entry.name, model)
+        return model
+
+    return [replace(entry, build=partial(build, entry)) for entry in entries], models
 
 
 def write(name: str, measure: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Path:
@@ -138,17 +155,17 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
 def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     model = entry.build(seed)
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, weight_decay=entry.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(_groups(model, entry.weight_decay), entry.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _pace(n, steps))
     resident = timing.reset_peak()
-    begun = time.perf_counter()
+    begun = time.process_time()
     model.train()
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
         task.loss(model, generator).backward()
         optimizer.step()
         schedule.step()
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     memory = timing.memory("VmHWM") - resident
     model.eval()
     with torch.no_grad():
@@ -159,9 +176,14 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     return run if task.keep is None else {**run, "kept": kept}
 
 
-def _paced(entry: Entry, task: Task, seed: int, steps: int, run: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """A run with as many steps as fit into `seconds` at the pace of `run`: the schedule ends at zero in time."""
-    return train(entry, task, seed, steps=max(1, round(steps * seconds / run["seconds"])))
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """The parameters for the optimiser, those apart that decay would pull from a shape and not towards simplicity."""
+    units = {id(p) for m in model.modules() if isinstance(m, GroupRational) for p in m.parameters()}
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    free = [p for p in learnt if p.ndim < 2 or id(p) in units]
+    held = [p for p in learnt if not (p.ndim < 2 or id(p) in units)]
+    groups = ((held, decay), (free, 0.0))
+    return [{"params": params, "weight_decay": d} for params, d in groups if params]
 
 
 def _pace(n: int, steps: int) -> float:
@@ -193,7 +215,7 @@ def _row(entry: Entry, task: Task, budget: str, runs: Sequence[Mapping[str, Any]
 
 def _step(entry: Entry, task: Task) -> Callable[[], None]:
     model, generator = entry.build(0), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(model.parameters(), entry.lr, fused=True)
+    optimizer = torch.optim.AdamW(_groups(model, entry.weight_decay), entry.lr, fused=True)
     model.train()
 
     def step() -> None:

