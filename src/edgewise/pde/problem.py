@@ -73,6 +73,9 @@ class Problem:
         ansatz: the fields from the outputs of the model, so that conditions hold by construction:
             `lambda u, x, y: (1 - x**2) * (1 - y**2) * u`. Both are computed on jets: arithmetic and elementwise
             functions of torch.
+        energy: the integrand whose integral is least for the solution, where the problem is symmetric:
+            `lambda u, x, y: (u.dx**2 + u.dy**2) / 2 - f(x, y) * u` for $-\\Delta u = f$. The search of `solve` then
+            goes down the energy first. It needs a `Box` of space, and conditions by construction.
     """
 
     domain: Domain
@@ -82,6 +85,7 @@ class Problem:
     unknowns: Mapping[str, float] = _field(default_factory=dict)
     features: Callable[..., Any] | None = None
     ansatz: Callable[..., Any] | None = None
+    energy: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         names = [*self.fields, *self.domain.coordinates, *self.unknowns]

@@ -26,6 +26,7 @@ from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
 from edgewise.optim.network import Numbers
 from edgewise.pde.adaptive import adapted_term
 from edgewise.pde.causal import causal_term, check_causal
+from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.grading import check_grading, grade_, graded_terms
 from edgewise.pde.least_squares import Collocation
@@ -38,6 +39,7 @@ from edgewise.surgery import adapt_grid_, refine
 logger = logging.getLogger(__name__)
 
 GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is the choice of "auto"
+SEARCH = "search"  # how the names of its rounds begin
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 OPTIMIZERS = ("auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam")
 
@@ -116,6 +118,7 @@ def solve(
     model = checked_model(problem, model, generator)
     check_grading(problem, model, grading)
     check_causal(problem, causal)
+    check_energy(problem)
     settings = Settings(
         optimizer,
         starts,
@@ -200,7 +203,7 @@ class _Solver:
         while True:
             results = []
             for _, start, values in runs:
-                fitted, found = self._round(start, values, steps, f"search, {len(runs)} starts")
+                fitted, found = self._round(start, values, steps, f"{SEARCH}, {len(runs)} starts")
                 results.append((self.history[-1].validation, fitted, found))
             results.sort(key=lambda run: run[0] if math.isfinite(run[0]) else math.inf)
             if len(results) == 1 or self._late():
@@ -234,7 +237,10 @@ class _Solver:
             terms[0] = causal_term(self.problem, model, unknowns, terms[0], s.causal)
         fitting = Collocation(self.problem, model, terms)
         fitting.balance(fitting.numbers(unknowns), most=s.balance)
-        numbers, done = self._minimize(fitting, fitting.numbers(unknowns), steps, parameters)
+        numbers = fitting.numbers(unknowns)
+        if self.problem.energy is not None and name.startswith(SEARCH):
+            numbers = Energy(self.problem, model, points).minimize(numbers, steps)
+        numbers, done = self._minimize(fitting, numbers, steps, parameters)
         unknowns = fitting.write(numbers)
         loss = float(fitting.losses(numbers))
         fresh = self._terms(model, min(points, 2000), 200)
