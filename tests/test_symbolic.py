@@ -384,3 +384,10 @@ def test_an_edge_with_a_slope_beyond_all_measure_is_left_alone(name, slope):
     tidied = tidy(name, affine)
     assert all(map(math.isfinite, tidied))
     assert tidied[2] != 0
+
+
+def test_one_input_far_away_from_all_others_is_no_crash():
+    x = torch.linspace(0, 1, 200, dtype=torch.float64)
+    x[77] = 1e9
+    best, *_ = search_edge(x, 2 * x)
+    assert best.fn.name == "x"

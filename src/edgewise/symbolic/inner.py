@@ -20,6 +20,8 @@ def scan(
 ) -> tuple[Float[Tensor, "functions edges starts 2"], list[SymbolicFn]]:
     r"""Starting points: for each function and edge the best $(\alpha, \beta)$ of each of three coarse grids."""
     pick = torch.linspace(0, len(t) - 1, min(len(t), 64)).round().long()
+    if t[pick].amax() - t[pick].amin() < 1:  # of 2: one input far away from the others
+        pick = torch.cat([pick, torch.stack([t.argmin(), t.argmax()])])
     t, unit = t[pick], unit[:, pick]
     unit = unit - unit.mean(-1, keepdim=True)
     energy = unit.square().sum(-1).clamp_min(1e-300)
