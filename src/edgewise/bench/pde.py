@@ -25,9 +25,10 @@ from torch import nn
 from edgewise.bases import BSpline
 from edgewise.bench.pde_nested import train_nested, usual_network
 from edgewise.bench.pde_problems import CASES, Case
-from edgewise.bench.timing import RESULTS, environment
+from edgewise.bench.timing import RESULTS, begin_study, environment, write
 from edgewise.nn import KAN
 from edgewise.pde import Problem, Solution, laplacian, solve
+from edgewise.pde.solution import relative_error
 from edgewise.pde.starts import default_model
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def run(
             order = {key: n for n, key in enumerate(itertools.product(known, KINDS))}
             report["rows"] = sorted(rows.values(), key=lambda r: order.get((r["case"], r["network"]), -1))
             report["environment"] = here
-            _write(out / "pde.json", json.dumps(report, indent=1) + "\n")
+            write(report, out / "pde.json")
             logger.info("%s", _line(row))
             if kind == "kan" and solution is not None and seed == 0:
                 _draw(case, solution, out / f"pde-{name}.png")
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--again", action="store_true", help="solve again what the results have")
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    begin_study()
     run(args.cases or None, args.out, args.seeds, kinds=args.kinds, again=args.again)
 
 
@@ -126,7 +127,7 @@ def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution | None, 
     with torch.no_grad():
         got = problem.evaluate(trained, x) if solution is None else solution(x)
     numbers = {
-        "error": float((got - expected).norm() / expected.norm()),
+        "error": relative_error(got, expected),
         "mean_square_error": float((got - expected).square().mean()),
         "parameters": parameters,
         "cpu_seconds": round(seconds, 2),
@@ -259,12 +260,6 @@ def _draw(case: Case, solution: Solution, path: Path) -> None:
     aside = path.with_name(f".{path.name}.part.png")
     figure.savefig(aside, dpi=120)
     plt.close(figure)
-    aside.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
     aside.replace(path)
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from edgewise.bench.pde import network
 from edgewise.bench.pde_problems import CASES, Case
 from edgewise.bench.timing import RESULTS, begin_study, environment, write
 from edgewise.pde import solve
+from edgewise.pde.solution import relative_error
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,11 @@ def find_law(case: Case, seed: int, seconds: float = 15.0, **changes: Any) -> di
     x = solution.sample(2000)
     middle = torch.tensor(problem.domain.bounds, dtype=torch.float64).mean(1)
     law = None if found.law is None else found.formula
-    distances = [_distance(law, case, at) for at in (x, middle + STRETCH * (x - middle))] if law is not None else []
+    distances = (
+        [relative_error(law(at), case.reference(at)) for at in (x, middle + STRETCH * (x - middle))]
+        if law is not None
+        else []
+    )
     return {
         "error_of_the_solve": solution.error(case.reference, x),
         "law": None if law is None else str(law),
@@ -72,11 +76,6 @@ def main(arguments: Sequence[str] = ()) -> None:
     args = parser.parse_args(arguments)
     begin_study()
     run(args.cases or NAMES, args.out, args.seeds)
-
-
-def _distance(law: Any, case: Case, x: Tensor) -> float:
-    expected = case.reference(x).reshape(len(x), -1)
-    return float((law(x).reshape(len(x), -1) - expected).norm() / expected.norm())
 
 
 if __name__ == "__main__":

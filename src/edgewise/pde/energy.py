@@ -10,7 +10,6 @@ functions whose energy is low between them. So the domain is a box, with Gauss a
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -64,7 +63,7 @@ class Energy:
         self.used = sorted(used)
         self.x, self.weights = quadrature(problem.domain.bounds, points)
         parts = Term("energy", self._parts, problem.algebra(self._parts), self.x[None], weight=1.0)
-        self.fitting = Collocation(dataclasses.replace(problem, energy=None), model, [parts])
+        self.fitting = Collocation(problem, model, [parts])
 
     def numbers(self) -> Numbers:
         """The numbers of the model as it is."""

@@ -110,8 +110,7 @@ class Solution:
 
     def error(self, reference: Callable[[Tensor], Tensor], points: Float[Tensor, "n d"]) -> float:
         """The relative L2 distance to a reference, a function of points (n, d) with values (n, fields) or (n)."""
-        expected = reference(points).reshape(len(points), -1)
-        return float((self(points) - expected).norm() / expected.norm())
+        return relative_error(self(points), reference(points))
 
     def discover(self, field: str | None = None, *, samples: int = 1000, **options: Any) -> Discovery:
         """A law for a field, the first by default, from its values at samples: see `edgewise.discover`."""
@@ -226,3 +225,9 @@ def _pyplot() -> Any:
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install edgewise[viz]") from error
     return plt
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """The relative L2 distance of values at points, (n, fields) or (n)."""
+    expected = expected.reshape(len(expected), -1)
+    return float((found.reshape(expected.shape) - expected).norm() / expected.norm())

@@ -31,7 +31,7 @@ from edgewise.pde.errors import ProblemError
 from edgewise.pde.grading import check_grading, grade_, graded_terms
 from edgewise.pde.least_squares import Collocation
 from edgewise.pde.problem import Problem, Term
-from edgewise.pde.solution import Solution, Stage
+from edgewise.pde.solution import Solution, Stage, relative_error
 from edgewise.pde.starts import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.windows import cut, joined, moved
 from edgewise.surgery import adapt_grid_, refine
@@ -280,8 +280,7 @@ class _Solver:
     @torch.no_grad()
     def _distance(self, coarser: nn.Module, model: nn.Module) -> float:
         x = self.problem.domain.sample(2000, self.generator)
-        fine = self.problem.evaluate(model, x)
-        return float((self.problem.evaluate(coarser, x) - fine).norm() / fine.norm())
+        return relative_error(self.problem.evaluate(coarser, x), self.problem.evaluate(model, x))
 
     def _late(self) -> bool:
         return time.monotonic() - self.started > self.settings.seconds

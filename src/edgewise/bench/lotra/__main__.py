@@ -1,14 +1,11 @@
 """`python -m edgewise.bench.lotra [STUDY ...]`, and all of it as `edgewise reproduce lotra`."""
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from edgewise.bench.lotra import STUDIES, run
-from edgewise.bench.timing import RESULTS
+from edgewise.bench.timing import RESULTS, begin_study
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,8 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(args.studies) - set(STUDIES)
     if unknown:
         parser.error(f"unknown study {', '.join(sorted(unknown))}; choose from {', '.join(STUDIES)}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(1)
+    begin_study()
     run(args.studies or None, args.out, args.seeds, args.minutes)
 
 
