@@ -167,7 +167,7 @@ def reaction_diffusion(seed: int) -> Problem:
 def korteweg_de_vries(seed: int) -> Problem:
     r"""$u_t + 6 u u_x + u_{xxx} = 0$: two solitons, the faster overtaking the slower."""
     given = lambda x, t: two_solitons(torch.stack([x, t], -1))  # noqa: E731
-    edges = [dirichlet(given, "x-"), dirichlet(given, "x+")]
+    edges = [dirichlet(given, "x-"), dirichlet(given, "x+"), neumann(two_solitons_slope, "x+")]  # of third order in x
     return Problem(Box(x=(-8, 8), t=(-1, 1)), lambda u: u.dt + 6 * u * u.dx + u.dxxx, [initial(given), *edges])
 
 
@@ -280,6 +280,13 @@ def two_solitons(x: Tensor, a: float = 1.0, b: float = 1.5) -> Tensor:
     fx = a * e1 + b * e2 + c * (a + b) * e1 * e2
     fxx = a**2 * e1 + b**2 * e2 + c * (a + b) ** 2 * e1 * e2
     return 2 * (fxx / f - (fx / f) ** 2)
+
+
+def two_solitons_slope(x: Tensor, t: Tensor) -> Tensor:
+    """$u_x$ of `two_solitons`."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(two_solitons(torch.stack([x, t], -1)).sum(), x)[0]
 
 
 def kovasznay_exact(x: Tensor) -> Tensor:
