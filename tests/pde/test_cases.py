@@ -58,7 +58,8 @@ def test_every_reference_solves_its_problem(case):
         if start is not None:
             derivative = _over_space(derivative, x.shape[1], start)
         names = list(problem.fields)
-        scope = problem.scope(x, None, lambda f, a, d=derivative, n=names: d(n.index(f), a), case.unknowns, {})
+        normals = None if term.normals is None else term.normals.flatten(0, 1)[inside]
+        scope = problem.scope(x, normals, lambda f, a, d=derivative, n=names: d(n.index(f), a), case.unknowns, {})
         residual = term.residual(scope)
         for part in residual if isinstance(residual, tuple) else (residual,):
             assert part.abs().max() < 1e-6 * _scale(case)
