@@ -71,10 +71,10 @@ format: venv  ## rewrite the files as `lint` wants them
 	$(BIN)/ruff format .
 
 bench: venv  ## speed of kernels and layers on this machine
-	$(BIN)/edgewise bench
+	$(BIN)/python -m studies bench
 
-reproduce: venv  ## the numbers of the papers
-	$(BIN)/edgewise reproduce
+reproduce: venv  ## one study of a paper or an application: make reproduce NAME=knots
+	$(BIN)/python -m studies $(NAME) $(OPTIONS)
 
 docs: $(DOCS)  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -6,7 +6,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from edgewise import KANAdditive
-from edgewise.bench import count_parameters, fit_baselines
+from edgewise.compare import count_parameters, fit_baselines
 
 
 def boosted(x: np.ndarray, y: np.ndarray, rounds: int, features: int = 4, rate: float = 0.1) -> list:

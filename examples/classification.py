@@ -4,7 +4,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
 from edgewise import KANClassifier
-from edgewise.bench import count_parameters, fit_baselines
+from edgewise.compare import count_parameters, fit_baselines
 
 
 def main(quick: bool = False) -> dict[str, float]:

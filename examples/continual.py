@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from edgewise import KANLinear
 from edgewise.bases import BSpline
-from edgewise.bench import count_parameters, matched_mlp
+from edgewise.compare import count_parameters, matched_mlp
 from edgewise.optim import absorb_
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import edgewise as ew
-from edgewise.bench import count_parameters, mlp_widths
+from edgewise.compare import count_parameters, mlp_widths
 from edgewise.pde import Box, Problem, dirichlet, solve
 
 PI = torch.pi

@@ -3,7 +3,7 @@
 import torch
 
 import edgewise as ew
-from edgewise.bench import compare
+from edgewise.compare import compare
 
 
 def main(quick: bool = False) -> dict[str, float]:

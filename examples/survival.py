@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import edgewise as ew
-from edgewise.bench import count_parameters, matched_mlp
+from edgewise.compare import count_parameters, matched_mlp
 
 
 def cox_loss(risk: Tensor, time: Tensor, event: Tensor) -> Tensor:

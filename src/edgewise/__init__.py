@@ -15,8 +15,10 @@ from edgewise.adapters import (
     use_adapters_ as use_adapters_,
 )
 from edgewise.bases import Basis as Basis, BSpline as BSpline
-from edgewise.fit import FitResult as FitResult, fit as fit
+from edgewise.discovery import Discovery as Discovery, discover as discover
+from edgewise.expressions import Formula as Formula
 from edgewise.io import load as load, read_header as read_header, save as save
+from edgewise.io.pykan import from_pykan as from_pykan
 from edgewise.kernels import use_backend as use_backend
 from edgewise.nn import (
     DEFAULT_LIBRARY as DEFAULT_LIBRARY,
@@ -27,7 +29,6 @@ from edgewise.nn import (
     explain as explain,
 )
 from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
-from edgewise.pykan import from_pykan as from_pykan
 from edgewise.surgery import (
     adapt_grid_ as adapt_grid_,
     change_basis as change_basis,
@@ -43,15 +44,12 @@ from edgewise.surgery import (
     widen as widen,
 )
 from edgewise.symbolic import (
-    Discovery as Discovery,
-    Formula as Formula,
     compile as compile,
-    discover as discover,
     formula as formula,
     suggest as suggest,
     symbolify as symbolify,
 )
-from edgewise.trace import (
+from edgewise.tracing import (
     Trace as Trace,
     edge_scores as edge_scores,
     input_scores as input_scores,
@@ -59,6 +57,7 @@ from edgewise.trace import (
     outside_grid as outside_grid,
     trace as trace,
 )
+from edgewise.training import FitResult as FitResult, fit as fit
 from edgewise.viz import (
     Diagram as Diagram,
     diagram as diagram,
@@ -68,13 +67,13 @@ from edgewise.viz import (
 )
 
 if TYPE_CHECKING:
-    from edgewise.estimators import (
+    from edgewise.tables.estimators import (
         KANAdditive as KANAdditive,
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
 
-_LAZY = {name: "edgewise.estimators" for name in ("KANAdditive", "KANClassifier", "KANRegressor")}
+_LAZY = {name: "edgewise.tables.estimators" for name in ("KANAdditive", "KANClassifier", "KANRegressor")}
 
 
 def __getattr__(name: str) -> Any:

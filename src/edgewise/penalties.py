@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
-from edgewise.trace import LayerTrace, Trace
+from edgewise.tracing import LayerTrace, Trace
 
 
 @dataclass(frozen=True)

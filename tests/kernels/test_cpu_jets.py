@@ -5,7 +5,7 @@ import torch
 from torch.func import hessian, jacrev, vmap
 
 from edgewise import KAN, BSpline, use_backend
-from edgewise.kernels.cpu import jets, load
+from edgewise.kernels.cpu import load, taylor as jets
 
 pytestmark = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
 

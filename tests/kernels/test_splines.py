@@ -7,7 +7,7 @@ import edgewise as ew
 from edgewise.bases import Chebyshev
 from edgewise.kernels import EdgeSpec, design, edge_sum, reference, select
 from edgewise.kernels.cpu import load
-from edgewise.kernels.splines import as_splines, spline_coefficients
+from edgewise.kernels.polynomials import as_splines, spline_coefficients
 
 SPECS = [EdgeSpec(Chebyshev(d), residual) for d, residual in ((1, None), (3, "silu"), (3, None), (5, "silu"))]
 native = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))

@@ -7,7 +7,7 @@ pytest.importorskip("triton")
 
 from edgewise import BSpline
 from edgewise.kernels import EdgeSpec, reference
-from edgewise.kernels.triton import layer
+from edgewise.kernels.triton import launch as layer
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])

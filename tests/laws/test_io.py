@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from zoo import BASES, SEEDS, mixed, network, rng, same_tensors, samples, tensors
 
 import edgewise as ew
-from edgewise import KANLinear, SymbolicFn, io
+from edgewise import KANLinear, SymbolicFn
+from edgewise.io import files as io
 from edgewise.nn import Affine
 
 

@@ -10,7 +10,7 @@ from zoo import SEEDS, mixed, network, rng, same_tensors, samples, tensors
 
 import edgewise as ew
 from edgewise import KAN, KANLinear
-from edgewise.surgery._layers import replaced, with_layers
+from edgewise.nn.layers import replaced, with_layers
 
 close = torch.testing.assert_close
 

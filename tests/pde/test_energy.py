@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.optim.network import Numbers
+from edgewise.optim.flat import Numbers
 from edgewise.pde import Box, Problem, ProblemError, dirichlet, solve
 from edgewise.pde.energy import Energy, quadrature
 

@@ -8,8 +8,8 @@ import torch
 from edgewise.bases import BSpline
 from edgewise.nn import KAN
 from edgewise.pde import Box, Problem, ProblemError, dirichlet, disk, initial, observe, solve
+from edgewise.pde.first_networks import checked_model
 from edgewise.pde.grading import _density, grade_, graded_terms, warped
-from edgewise.pde.starts import checked_model
 
 FRONT = 0.3
 BOX = Box(x=(-1, 2), t=(0, 1))

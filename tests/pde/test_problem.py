@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgewise.bases import BSpline
+from edgewise.jets.algebra import laplace
 from edgewise.nn import KAN
 from edgewise.pde import (
     Box,
@@ -21,7 +22,6 @@ from edgewise.pde import (
     polygon,
     solve,
 )
-from edgewise.pde.algebra import laplace
 from edgewise.pde.operators import algebra_of
 from edgewise.pde.problem import Term
 

@@ -12,7 +12,7 @@ from edgewise.adapters.rates import (
     lotra_ratios as lotra_ratios,
     reparametrised as reparametrised,
 )
-from edgewise.adapters.slim import expand as expand, slim as slim
+from edgewise.adapters.slimming import expand as expand, slim as slim
 from edgewise.adapters.state import (
     AdapterState as AdapterState,
     adapter_state as adapter_state,

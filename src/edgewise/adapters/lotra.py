@@ -18,7 +18,7 @@ from torch import nn
 from edgewise.adapters._slot import Adapters, adapted_layers, adapter_names, require_adapter, slot
 from edgewise.nn import KANLinear, SlimKANLinear
 from edgewise.nn.factors import Factors, Ranks, factored_numel, largest_ranks, requested_ranks
-from edgewise.surgery._layers import with_layers
+from edgewise.nn.layers import with_layers
 
 M = TypeVar("M", bound=nn.Module)
 Wanted = Ranks | str | None

@@ -11,7 +11,7 @@ from edgewise.bases.chebyshev import Chebyshev as Chebyshev
 from edgewise.bases.fourier import Fourier as Fourier
 from edgewise.bases.gaussian import Gaussian as Gaussian
 from edgewise.bases.hinge import Hinge as Hinge
-from edgewise.bases.rational import Rational as Rational
+from edgewise.bases.rational_chebyshev import Rational as Rational
 from edgewise.bases.relu_power import ReLUPower as ReLUPower
 from edgewise.bases.residual import (
     RESIDUALS as RESIDUALS,

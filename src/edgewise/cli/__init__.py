@@ -1,14 +1,13 @@
-"""The command line: `edgewise fit | discover | explain | predict | solve`, and the seats of `bench | reproduce`."""
+"""The command line: `edgewise fit | discover | explain | predict | solve`."""
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 try:
     import tyro
@@ -32,18 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "explain": explain,
         "predict": predict,
         "solve": solve,
-        "bench": bench,
-        "reproduce": reproduce,
     }
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["reproduce"]:  # what follows the name is for the study, which has a parser of its own
-        commands["reproduce"] = _remembering(given[2:])
-        given = given[:2]
     try:
         status = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="edgewise",
-            description="Networks whose edges are functions: from a table to a formula.",
+            description="Networks whose edges are functions: from a table to a formula. Studies of papers and "
+            "of speed: `python -m studies NAME` in the source repository.",
             args=given,
         )
     except _user_errors() as error:
@@ -91,7 +86,7 @@ def fit(
         seconds: About how long the network and the formula may take together.
         seed: Seed of all randomness.
     """
-    from edgewise.job import Settings, run
+    from edgewise.tables.job import Settings, run
 
     settings = Settings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
     folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
@@ -129,8 +124,8 @@ def discover(
         seed: Seed of all randomness.
         out: A JSON file to write the law and its alternatives to.
     """
-    from edgewise.job.law import discovered
-    from edgewise.job.rundir import write_text
+    from edgewise.tables.job.discovered import discovered
+    from edgewise.tables.job.rundir import write_text
 
     with errors().status(f"looking for a law of {escape(target)} ..."):
         found, notes = discovered(
@@ -169,8 +164,8 @@ def predict(run: Positional[Path], table: Positional[str], /, out: Path | None =
         out: The file to write; standard output by default.
         formula: Predict with the formula instead of the network.
     """
-    from edgewise.job.prediction import predicted
-    from edgewise.job.rundir import write_text
+    from edgewise.tables.job.prediction import predicted
+    from edgewise.tables.job.rundir import write_text
 
     frame, notes = predicted(run, _metrics(run), table, formula=formula)
     for note in notes:
@@ -222,63 +217,22 @@ def solve(
     return 0 if solution.converged else 1
 
 
-def bench(name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")] = "", /) -> None:
-    """Measure speed on this machine.
-
-    Args:
-        name: Which measurement; all by default.
-    """
-    _seat("bench", name)
-
-
-def reproduce(
-    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME [OPTIONS]")] = "",
-    /,
-    *,
-    options: tyro.conf.Suppress[tuple[str, ...]] = (),
-) -> None:
-    """Reproduce the numbers of the papers. `edgewise reproduce NAME --help` shows what a study can be told.
-
-    Args:
-        name: Which experiment; all by default.
-        options: For the study.
-    """
-    _seat("reproduce", name, options)
-
-
-def _remembering(options: list[str]) -> Callable[..., None]:
-    return functools.partial(reproduce, options=tuple(options))
-
-
-def _seat(kind: str, name: str, options: Sequence[str] = ()) -> None:
-    """Run the named entries of `edgewise.bench.COMMANDS[kind]`, all of them where no name is given."""
-    from edgewise.bench import COMMANDS
-
-    known = COMMANDS.get(kind, {})
-    if not known or (name and name not in known):
-        raise _UsageError(
-            f"`edgewise {kind}` has {', '.join(known) or 'nothing to run yet'}" + (f", not {name!r}" * bool(name))
-        )
-    for entry in [name] if name else known:
-        known[entry](options) if options else known[entry]()
-
-
 class _UsageError(ValueError):
     """A command that cannot be done as given."""
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
     from edgewise.io import FileFormatError
-    from edgewise.job import RunDirectoryError
     from edgewise.pde import ProblemError
-    from edgewise.table import TableError
+    from edgewise.tables.encode import TableError
+    from edgewise.tables.job import RunDirectoryError
 
     return TableError, RunDirectoryError, ProblemError, FileFormatError, _UsageError
 
 
 def _metrics(run: Path) -> dict[str, Any]:
-    from edgewise.job.main import FORMAT
-    from edgewise.job.rundir import RunDirectoryError
+    from edgewise.tables.job.main import FORMAT
+    from edgewise.tables.job.rundir import RunDirectoryError
 
     path = run / "metrics.json"
     if not path.is_file():

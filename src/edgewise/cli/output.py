@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from edgewise.symbolic import Discovery
+    from edgewise.discovery import Discovery
 
 STAGES = 6
-"""How many stages `edgewise.job.run` announces."""
+"""How many stages `edgewise.tables.job.run` announces."""
 
 
 class Display:

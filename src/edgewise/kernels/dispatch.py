@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from edgewise.kernels import autograd, reference, splines
+from edgewise.kernels import autograd, polynomials as splines, reference
 from edgewise.kernels.autograd import Kernel
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from edgewise.bases import Basis, BSpline
 from edgewise.nn import TKAN, KANLinear, MixtureOfKANs, RevIN
-from edgewise.nn.mixture import EXPERTS
-from edgewise.nn.projection import projection
+from edgewise.nn.blocks.mixture import EXPERTS
+from edgewise.nn.blocks.projection import projection
 
 
 class Forecaster(nn.Module):

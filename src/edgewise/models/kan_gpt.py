@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from edgewise.bases import Basis, basis_from_json
 from edgewise.nn import KANAttention, KANFeedForward
-from edgewise.nn.attention import Past
-from edgewise.nn.projection import projection
+from edgewise.nn.blocks.attention import Past
+from edgewise.nn.blocks.projection import projection
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ except ImportError as error:
     ) from error
 
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
-from edgewise.nn.attention import Past
+from edgewise.nn.blocks.attention import Past
 
 
 class KANGPTConfig(PreTrainedConfig):

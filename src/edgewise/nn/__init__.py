@@ -1,8 +1,8 @@
 """Modules that own parameters."""
 
 from edgewise.nn.affine import Affine as Affine
-from edgewise.nn.attention import KANAttention as KANAttention
-from edgewise.nn.conv import (
+from edgewise.nn.blocks.attention import KANAttention as KANAttention
+from edgewise.nn.blocks.conv import (
     KANConv1d as KANConv1d,
     KANConv2d as KANConv2d,
     KANConv3d as KANConv3d,
@@ -10,16 +10,16 @@ from edgewise.nn.conv import (
     KANConvTranspose2d as KANConvTranspose2d,
     KANConvTranspose3d as KANConvTranspose3d,
 )
+from edgewise.nn.blocks.feedforward import KANFeedForward as KANFeedForward
+from edgewise.nn.blocks.mixture import MixtureOfKANs as MixtureOfKANs
+from edgewise.nn.blocks.rational import GroupRational as GroupRational
+from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
+from edgewise.nn.blocks.revin import RevIN as RevIN
 from edgewise.nn.explain import explain as explain
-from edgewise.nn.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
-from edgewise.nn.mixture import MixtureOfKANs as MixtureOfKANs
 from edgewise.nn.products import ProductNodes as ProductNodes
-from edgewise.nn.rational import GroupRational as GroupRational
-from edgewise.nn.recurrent import TKAN as TKAN, TKANCell as TKANCell
-from edgewise.nn.revin import RevIN as RevIN
 from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 

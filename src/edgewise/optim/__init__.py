@@ -2,6 +2,7 @@
 
 from edgewise.optim.adam import Adam as Adam
 from edgewise.optim.bands import Band as Band, edge_bands as edge_bands
+from edgewise.optim.flat import Network as Network, Numbers as Numbers
 from edgewise.optim.jacobian import (
     NormalEquations as NormalEquations,
     Problem as Problem,
@@ -12,7 +13,6 @@ from edgewise.optim.levenberg_marquardt import LevenbergMarquardt as LevenbergMa
 from edgewise.optim.local import absorb_ as absorb_
 from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
 from edgewise.optim.module import ModuleProblem as ModuleProblem
-from edgewise.optim.network import Network as Network, Numbers as Numbers
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
 __all__ = [

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.nn import KAN, KANLinear
+from edgewise.optim.flat import Edges, Network, design
 from edgewise.optim.jacobian import Problem
 from edgewise.optim.losses import Loss, get_loss
-from edgewise.optim.network import Edges, Network, design
 
 NULL = 1e-10  # eigenvalues below this share of the greatest are directions that no sample sees
 

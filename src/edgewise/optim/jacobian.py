@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.nn import KAN, ProductNodes
+from edgewise.optim.flat import Design, Network, Numbers, Step, design, symbols
 from edgewise.optim.losses import Loss, get_loss
-from edgewise.optim.network import Design, Network, Numbers, Step, design, symbols
 
 BLOCK = 4_000_000  # entries of a block of the Jacobian: 32 MB
 

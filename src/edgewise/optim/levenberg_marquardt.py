@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.optim.flat import Numbers
 from edgewise.optim.jacobian import NormalEquations
-from edgewise.optim.network import Numbers
 from edgewise.optim.smoothing import Smoothing
 
 EPS = torch.finfo(torch.float64).eps

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from edgewise.optim.flat import Numbers
 from edgewise.optim.jacobian import BLOCK, NormalEquations
 from edgewise.optim.losses import Loss
-from edgewise.optim.network import Numbers
 
 
 class ModuleProblem:

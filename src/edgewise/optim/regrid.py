@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.optim.network import Edges, Network, Numbers, design
+from edgewise.optim.flat import Edges, Network, Numbers, design
 
 
 def even_grid(

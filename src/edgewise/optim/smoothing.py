@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.optim.network import Network, Numbers
+from edgewise.optim.flat import Network, Numbers
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,14 @@
 """Differential equations: exact derivatives by Taylor mode, and a Gauss-Newton solver on top of them."""
 
+from edgewise.jets.derivatives import (
+    bilaplacian as bilaplacian,
+    directional as directional,
+    gradient as gradient,
+    hessian_vector as hessian_vector,
+    laplacian as laplacian,
+    partial as partial,
+)
+from edgewise.jets.rules import Sine as Sine
 from edgewise.pde.conditions import (
     Condition as Condition,
     condition as condition,
@@ -19,16 +28,7 @@ from edgewise.pde.domains import (
     polygon as polygon,
 )
 from edgewise.pde.errors import ProblemError as ProblemError
-from edgewise.pde.jets import (
-    bilaplacian as bilaplacian,
-    directional as directional,
-    gradient as gradient,
-    hessian_vector as hessian_vector,
-    laplacian as laplacian,
-    partial as partial,
-)
 from edgewise.pde.problem import Problem as Problem
-from edgewise.pde.rules import Sine as Sine
 from edgewise.pde.run import run_problem_file as run_problem_file
 from edgewise.pde.solution import Solution as Solution, Stage as Stage
 from edgewise.pde.solver import solve as solve

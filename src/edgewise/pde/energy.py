@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.optim.flat import Numbers
 from edgewise.optim.jacobian import NormalEquations
 from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
-from edgewise.optim.network import Numbers
 from edgewise.pde.domains import Box
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.least_squares import Collocation

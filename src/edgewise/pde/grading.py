@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.jets.algebra import taylor, unit
 from edgewise.nn import KAN, KANLinear
-from edgewise.pde.algebra import taylor, unit
 from edgewise.pde.domains import Box
 from edgewise.pde.errors import ProblemError
+from edgewise.pde.first_networks import MARGIN
 from edgewise.pde.problem import Problem, Term
-from edgewise.pde.starts import MARGIN
 from edgewise.surgery import adapt_grid_
 
 TINY = 1e-300

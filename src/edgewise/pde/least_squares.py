@@ -17,11 +17,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from edgewise.jets.tape import Tape
+from edgewise.optim.bfgs import self_scaled_bfgs
+from edgewise.optim.flat import Numbers
 from edgewise.optim.jacobian import NormalEquations
-from edgewise.optim.network import Numbers
-from edgewise.optim.self_scaled import self_scaled_bfgs
 from edgewise.pde.problem import Problem, Term
-from edgewise.pde.tape import Tape
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgewise.pde.algebra import Algebra, Index, laplace, taylor
+from edgewise.jets.algebra import Algebra, Index, laplace, taylor
 from edgewise.pde.errors import ProblemError
 
 LAPLACIAN: Index = ()

@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.pde.algebra import Algebra, Index
+from edgewise.jets.algebra import Algebra, Index
+from edgewise.jets.derivatives import along_axes
+from edgewise.jets.jet import Jet, seed
+from edgewise.jets.rules import push
+from edgewise.jets.tape import Tape
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Domain
 from edgewise.pde.errors import ProblemError
-from edgewise.pde.jet import Jet, seed
-from edgewise.pde.jets import along_axes
 from edgewise.pde.operators import LAPLACIAN, Field, Scope, algebra_of, second_derivatives
-from edgewise.pde.rules import push
-from edgewise.pde.tape import Tape
 
 EDGE_SHARE = 0.1
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.discovery import Discovery, discover
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.problem import Problem, Term
-from edgewise.symbolic import Discovery, discover
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

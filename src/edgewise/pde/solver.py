@@ -22,17 +22,17 @@ from torch import nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
+from edgewise.optim.flat import Numbers
 from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
-from edgewise.optim.network import Numbers
 from edgewise.pde.adaptive import adapted_term
 from edgewise.pde.causal import causal_term, check_causal
 from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.errors import ProblemError
+from edgewise.pde.first_networks import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.grading import check_grading, grade_, graded_terms
 from edgewise.pde.least_squares import Collocation
 from edgewise.pde.problem import Problem, Term
 from edgewise.pde.solution import Solution, Stage, relative_error
-from edgewise.pde.starts import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.windows import cut, joined, moved
 from edgewise.surgery import adapt_grid_, refine
 

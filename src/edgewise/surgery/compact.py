@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes
-from edgewise.surgery._layers import blocks, copied_kan, owned, reassembled, replaced, sliced_symbols, symbols_where
+from edgewise.nn.layers import blocks, copied_kan, owned, reassembled, replaced, sliced_symbols, symbols_where
 
 Block = tuple[KANLinear, ProductNodes]
 

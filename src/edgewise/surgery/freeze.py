@@ -8,7 +8,7 @@ from typing import TypeVar
 from torch import nn
 
 from edgewise.nn import SlimKANLinear
-from edgewise.surgery._layers import kan_layers
+from edgewise.nn.layers import kan_layers
 
 M = TypeVar("M", bound=nn.Module)
 KINDS = ("curves", "symbols", "bias")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from edgewise import functional
 from edgewise.bases import Basis
 from edgewise.nn import KANLinear, SlimKANLinear
-from edgewise.surgery._layers import kan_layers, replaced, require_plain, with_layers
-from edgewise.trace import trace
+from edgewise.nn.layers import kan_layers, replaced, require_plain, with_layers
+from edgewise.tracing import trace
 
 M = TypeVar("M", bound=nn.Module)
 

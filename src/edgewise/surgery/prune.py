@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, KANLinear
-from edgewise.surgery._layers import blocks, check_edge, find_layer, kan_layers, replaced, symbols_where, with_layers
+from edgewise.nn.layers import blocks, check_edge, find_layer, kan_layers, replaced, symbols_where, with_layers
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicEdges, SymbolicFn
-from edgewise.surgery._layers import check_edge, find_layer, replaced, require_plain, symbols_where, with_layers
-from edgewise.trace import trace
+from edgewise.nn.layers import check_edge, find_layer, replaced, require_plain, symbols_where, with_layers
+from edgewise.tracing import trace
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, KANLinear, ProductNodes, SymbolicEdges
-from edgewise.surgery._layers import blocks, copied_kan, reassembled, replaced
+from edgewise.nn.layers import blocks, copied_kan, reassembled, replaced
 
 
 @torch.no_grad()

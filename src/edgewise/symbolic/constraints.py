@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgewise.nn import KAN, KANLinear
-from edgewise.surgery._layers import find_layer, owned, replaced, with_layers
+from edgewise.nn.layers import find_layer, owned, replaced, with_layers
 
 AFTER = {
     "increasing": "increasing",

@@ -1,163 +1,221 @@
-r"""The choice of all functions of a network together: a beam over edge choices, each refitted jointly.
-
-An edge by itself may be explained by several functions almost equally well; what the network then makes of the data
-tells them apart. A choice is scored by its description length on data held out from the refit,
-$\tfrac n2 \log_2(\mathrm{MSE} / \mathrm{var}) + \lambda \sum \text{complexity}$.
-"""
+"""From curves to symbols: every edge of a network that a function of the library explains becomes that function."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from edgewise.nn import KANLinear, SymbolicEdges
-from edgewise.surgery._layers import kan_layers, replaced, with_layers
-from edgewise.symbolic.pareto import pareto
-from edgewise.symbolic.refit import refit_
-from edgewise.symbolic.search import BITS_PER_COMPLEXITY, Candidate
+from edgewise.expressions.refit import refit_
+from edgewise.nn import DEFAULT_LIBRARY, Library
+from edgewise.symbolic.beam import Edge, Scored, put_symbols, search_network
+from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
+from edgewise.tracing import trace
 
-Edge = tuple[str, int, int]
-Choice = Mapping[Edge, Candidate]
+WINDOW_BITS = 50.0
+"""A function whose description of an edge is longer than the shortest by more than this is not tried there."""
 
-MAX_SAMPLES = 1000
-"""A choice is judged on this many samples; the winner is refitted on all."""
-
-RESOLUTION = 1e-10
-"""Relative errors below this are rounding: they no longer count in favour of a choice."""
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A choice of functions, refitted: its held-out error, complexity and description length in bits."""
+class EdgeReport:
+    """What was decided for one edge: the chosen candidate, or None where it stays a curve, and the runners-up."""
 
-    choice: Choice
-    model: nn.Module
-    rmse: float
+    layer: str
+    source: int
+    target: int
+    chosen: Candidate | None
+    alternatives: tuple[Candidate, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The decision as a JSON object."""
+        return {
+            "layer": self.layer,
+            "source": self.source,
+            "target": self.target,
+            "chosen": None if self.chosen is None else self.chosen.to_json(),
+            "alternatives": [c.to_json() for c in self.alternatives],
+        }
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A choice of functions for the whole network that nothing simpler beats on held-out data."""
+
+    functions: tuple[str, ...]
     complexity: float
-    bits: float
+    rmse: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The alternative as a JSON object."""
+        return {"functions": list(self.functions), "complexity": self.complexity, "rmse": self.rmse}
 
 
-def search_network(
-    model: nn.Module,
-    options: Mapping[Edge, tuple[Candidate, ...]],
+@dataclass(frozen=True)
+class Report:
+    """What `symbolify` did.
+
+    Attributes:
+        edges: the decision for every edge that was a curve.
+        pareto: the front of error against complexity over the choices tried, functions in the order of `edges`.
+        r2_before: share of the target's variance that the given model explains.
+        r2_after: the same for the returned model.
+        rmse: root mean square difference of the returned model from the target.
+        fidelity: root mean square difference of the returned model from the given one.
+        warnings: sentences for the reader.
+    """
+
+    edges: tuple[EdgeReport, ...]
+    pareto: tuple[Alternative, ...]
+    r2_before: float
+    r2_after: float
+    rmse: float
+    fidelity: float
+    warnings: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True where no edge is left as a curve, so that `formula` will work."""
+        return all(edge.chosen is not None for edge in self.edges)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "edges": [edge.to_json() for edge in self.edges],
+            "pareto": [a.to_json() for a in self.pareto],
+            "r2_before": self.r2_before,
+            "r2_after": self.r2_after,
+            "rmse": self.rmse,
+            "fidelity": self.fidelity,
+            "complete": self.complete,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{e.layer} {e.source}->{e.target}: {e.chosen if e.chosen else 'stays a curve; best ' + str(_first(e))}"
+            for e in self.edges
+        ]
+        return "\n".join([*lines, f"r2 {self.r2_before:.8g} -> {self.r2_after:.8g}", *self.warnings])
+
+
+def symbolify(
+    model: Model,
     x: Tensor,
-    y: Tensor,
     *,
+    y: Tensor | None = None,
+    library: Library = DEFAULT_LIBRARY,
+    min_r2: float = 0.99,
+    margin: float = 0.0,
     beam: int = 3,
     max_refits: int = 30,
-    deadline: float = math.inf,
-) -> tuple[Scored, list[Scored]]:
-    """The best choice found, and all choices on the front of error against complexity.
+    max_seconds: float = math.inf,
+) -> tuple[Model, Report]:
+    """Turn every curve that a function explains into that function; the numbers are then refitted jointly.
 
     Args:
-        model: the network whose edges are replaced; left as it was.
-        options: for every edge its candidates, best first; the first of each is where the search starts.
-        x: inputs.
-        y: targets, of the shape of the model's output.
-        beam: how many choices are carried from round to round; 1 is greedy.
-        max_refits: stop after this many joint refits.
-        deadline: begin no joint refit after this value of `time.monotonic`.
+        model: any module with KAN layers; it is left as it was.
+        x: inputs that show where the edges are used.
+        y: targets of the refit; by default the model's own outputs at x.
+        library: functions to try.
+        min_r2: an edge of which no function explains this share stays a curve, and the report says so.
+        margin: share of its range, on both sides, on which a function must also be defined.
+        beam: where several functions fit an edge about equally well, how many choices for the whole network are carried
+            along in the search; 1 is greedy, 0 takes the best function of every edge as it is.
+        max_refits: stop the search after this many joint refits.
+        max_seconds: begin no further refit of the search after this time; the best choice so far is returned.
+
+    Returns:
+        The new model and a report of every decision.
     """
-    train, held_out = _split(len(x))
-    data = x[train], y[train], x[held_out], y[held_out]
-    start = _score(model, {e: c[0] for e, c in options.items()}, dict(options), data)
-    seen = {_key(start.choice): start}
-    front = [start]
-    while len(seen) < max_refits and time.monotonic() < deadline:
-        fresh: list[Scored] = []
-        for parent in front:
-            for edge, candidate in _moves(parent, options):
-                choice = {**parent.choice, edge: candidate}
-                if _key(choice) in seen or len(seen) >= max_refits or _exact(seen.values(), y):
-                    continue
-                if time.monotonic() > deadline:
-                    break
-                child = _score(parent.model, {edge: candidate}, options, data, choice)
-                seen[_key(choice)] = child
-                fresh.append(child)
-        best = sorted([*front, *fresh], key=lambda s: s.bits)[:beam]
-        if {_key(s.choice) for s in best} == {_key(s.choice) for s in front}:
-            break
-        front = best
-    return min(seen.values(), key=lambda s: s.bits), pareto(
-        (s for s in seen.values() if math.isfinite(s.rmse)), lambda s: s.complexity, lambda s: s.rmse
+    deadline = time.monotonic() + max_seconds
+    with torch.no_grad():
+        before = trace(model, x)
+    if "" in before:
+        raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
+    y = before.output.detach() if y is None else _matching(y, before.output)
+    found: dict[Edge, tuple[Candidate, ...]] = {}
+    hints: dict[Edge, str] = {}
+    for name, seen in before.items():
+        if seen.layer.mask.any():
+            points, values = sample_edges(seen.layer, seen.inputs, name)
+            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
+            hints |= _spikes(values, name)
+            found |= {(name, j, i): candidates for (j, i), candidates in ranked.items()}
+    options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
+    options = {edge: candidates for edge, candidates in options.items() if candidates}
+    choice = {edge: candidates[0] for edge, candidates in options.items()}
+    front: list[Scored] = []
+    if beam and any(len(c) > 1 for c in options.values()):
+        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits, deadline=deadline)
+        choice, result = best.choice, best.model
+    else:
+        result = put_symbols(model, choice)
+    if choice:
+        refit_(result, x, y)
+    edges = tuple(_decision(edge, choice.get(edge), candidates) for edge, candidates in found.items())
+    with torch.no_grad():
+        after = result(x)
+    return cast(Model, result), Report(
+        edges=edges,
+        pareto=tuple(
+            Alternative(tuple(s.choice[e].fn.name for e in found if e in s.choice), s.complexity, s.rmse) for s in front
+        ),
+        r2_before=_r2(before.output, y),
+        r2_after=_r2(after, y),
+        rmse=(after - y).square().mean().sqrt().item(),
+        fidelity=(after - before.output).square().mean().sqrt().item(),
+        warnings=tuple(
+            f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
+            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get((e.layer, e.source, e.target), '')}"
+            for e in edges
+            if e.chosen is None
+        ),
     )
 
 
-def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) -> KANLinear:
-    """The layer with the chosen candidates in place of curves or of other symbols."""
-    old = layer.symbolic
-    kept: list[tuple[tuple[int, int], Any, list[float]]] = []
-    if old.affine is not None:
-        edges = zip(old.sources.tolist(), old.targets.tolist(), strict=True)
-        parts = zip(edges, old.functions, old.affine.tolist(), strict=True)
-        kept = [part for part in parts if part[0] not in chosen]
-    parts = [*kept, *((edge, c.fn, list(c.affine)) for edge, c in chosen.items())]
-    mask = layer.mask.clone()
-    for j, i in chosen:
-        mask[j, i] = False
-    symbols = SymbolicEdges.empty()
-    if parts:
-        symbols = SymbolicEdges(
-            [fn for _, fn, _ in parts],
-            torch.tensor([edge[0] for edge, _, _ in parts], device=mask.device),
-            torch.tensor([edge[1] for edge, _, _ in parts], device=mask.device),
-            torch.tensor([affine for _, _, affine in parts], dtype=torch.float64).to(layer.coef),
-        )
-    return replaced(layer, mask=mask, symbolic=symbols)
+def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candidate, ...]:
+    """Candidates that explain enough, differ, and describe the edge in few bits more than the best; at most four."""
+    different: list[Candidate] = []
+    for c in candidates:
+        same = any(abs(c.rmse - other.rmse) <= 1e-6 * other.rmse for other in different)  # a cosine is a sine
+        if c.r2 >= min_r2 and not same and (not different or c.score <= different[0].score + WINDOW_BITS):
+            different.append(c)
+    return tuple(different[:4])
 
 
-def put_symbols(model: nn.Module, choice: Choice) -> nn.Module:
-    """A copy of the model with the chosen functions on its edges."""
-    layers: dict[str, dict[tuple[int, int], Candidate]] = {}
-    for (name, j, i), candidate in choice.items():
-        layers.setdefault(name, {})[j, i] = candidate
-    old = kan_layers(model)
-    return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
+def _spikes(values: Tensor, name: str) -> dict[Edge, str]:
+    """A hint for every curve that grows far beyond its usual size: no function is fitted across a pole."""
+    size = (values - values.median(0).values).abs()
+    times = size.amax(0) / torch.quantile(size, 0.9, dim=0).clamp_min(1e-300)
+    return {
+        (name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
+        for j, i in (times > 100).nonzero().tolist()
+    }
 
 
-def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
-    x, y, x_held_out, y_held_out = data
-    model = put_symbols(parent, change)
-    refit_(model, x, y, steps=25)
-    choice = dict(change) if choice is None else choice
-    with torch.no_grad():
-        missing = (model(x_held_out) - y_held_out).square().mean().item()
+def _decision(edge: Edge, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
+    return EdgeReport(*edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
+
+
+def _matching(y: Tensor, output: Tensor) -> Tensor:
+    if y.ndim == 1 and output.ndim == 2 and output.shape[1] == 1:
+        y = y[:, None]
+    if y.shape != output.shape:
+        raise ValueError(f"y has shape {tuple(y.shape)} and the model returns {tuple(output.shape)}; they must agree")
+    return y.to(output)
+
+
+def _first(edge: EdgeReport) -> Candidate | str:
+    return edge.alternatives[0] if edge.alternatives else "none is defined there"
+
+
+def _r2(output: Tensor, y: Tensor) -> float:
     variance = y.var(0, correction=0).mean().item()
-    complexity = sum(c.complexity for c in choice.values())
-    relative = max(missing / variance if variance > 0 else missing, RESOLUTION**2)
-    bits = 0.5 * y_held_out.numel() * math.log2(relative) if math.isfinite(relative) else math.inf
-    return Scored(choice, model, math.sqrt(missing), complexity, bits + BITS_PER_COMPLEXITY * complexity)
-
-
-def _moves(parent: Scored, options: Mapping[Edge, tuple[Candidate, ...]]) -> list[tuple[Edge, Candidate]]:
-    """Changes of one edge, those that cost the edge's own fit least first."""
-    moves = [
-        (c.score - candidates[0].score, edge, c)
-        for edge, candidates in options.items()
-        for c in candidates
-        if c.fn.name != parent.choice[edge].fn.name
-    ]
-    return [(edge, c) for _, edge, c in sorted(moves, key=lambda m: m[0])]
-
-
-def _split(n: int) -> tuple[Tensor, Tensor]:
-    """A fixed shuffle into two thirds for the refit and one third held out, of at most `MAX_SAMPLES`."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:MAX_SAMPLES]
-    cut = max(1, len(order) // 3)
-    return (order[cut:], order[:cut]) if len(order) >= 12 else (order, order)
-
-
-def _exact(scored: Iterable[Scored], y: Tensor) -> bool:
-    """True once a choice leaves nothing to explain; the search is over."""
-    return any(s.rmse <= RESOLUTION * y.std(correction=0).item() for s in scored)
-
-
-def _key(choice: Choice) -> tuple[tuple[Edge, str], ...]:
-    return tuple(sorted((edge, c.fn.name) for edge, c in choice.items()))
+    missing = (output - y).square().mean().item()
+    return 1 - missing / variance if variance > 0 else float(missing == 0)

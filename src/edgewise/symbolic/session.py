@@ -14,12 +14,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from edgewise.expressions.formula import Formula
+from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
 from edgewise.surgery import fix, release, remove_edge
 from edgewise.symbolic.constraints import edge_shapes, symmetric
-from edgewise.symbolic.formula import Formula, formula
-from edgewise.symbolic.refit import refit_
-from edgewise.symbolic.search import Candidate, suggest
+from edgewise.symbolic.edges import Candidate, suggest
+from edgewise.symbolic.read import formula
 from edgewise.symbolic.shapes import SHAPES, shaped
 
 Edge = tuple[int, int, int]

@@ -14,7 +14,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.surgery._layers import find_layer, replaced, with_layers
+from edgewise.nn.layers import find_layer, replaced, with_layers
 
 SHAPES = ("increasing", "decreasing", "convex", "concave", "increasing convex", "increasing concave", "even", "odd")
 

@@ -1,6 +1,5 @@
 """Pictures of networks and of their training. A `Diagram` is data; the other functions draw it."""
 
-from edgewise.viz.build import diagram as diagram
 from edgewise.viz.charts import (
     plot_edge as plot_edge,
     plot_edges as plot_edges,
@@ -8,6 +7,7 @@ from edgewise.viz.charts import (
     plot_importance as plot_importance,
 )
 from edgewise.viz.diagram import Diagram as Diagram, Edge as Edge, Node as Node
+from edgewise.viz.from_model import diagram as diagram
 from edgewise.viz.html import html as html
 from edgewise.viz.mpl import plot as plot
 from edgewise.viz.svg import svg as svg

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.viz._drawing import Palette, palette, short
-from edgewise.viz.build import LayerView, input_importance, layer_view
 from edgewise.viz.diagram import Edge
+from edgewise.viz.from_model import LayerView, input_importance, layer_view
 from edgewise.viz.mpl import canvas_class
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from edgewise.viz._drawing import (
     short,
     wires,
 )
-from edgewise.viz.build import diagram
 from edgewise.viz.diagram import BOX_HEIGHT, Diagram, Node
+from edgewise.viz.from_model import diagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

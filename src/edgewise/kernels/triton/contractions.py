@@ -5,7 +5,7 @@ torch; the last value belongs to the residual function. The kernels gather coeff
 gradient of the coefficients is a product of matrices instead, with the local values spread over a tile of functions: no
 atomics, so that results repeat.
 
-Checked in Triton's interpreter; not measured on a GPU (`benchmarks/gpu.py` does that).
+Checked in Triton's interpreter; not measured on a GPU (`studies/speed/gpu.py` does that).
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false

@@ -1,0 +1,99 @@
+"""Slim KANs: layers that own factors in the place of their coefficients (Gao, Ng, Tan, arXiv 2502.06153)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+
+from edgewise.adapters.decompose import ranks_of_size, ranks_within, tucker, tucker_numel
+from edgewise.adapters.lotra import Where, select_layers
+from edgewise.nn import KANLinear, SlimKANLinear
+from edgewise.nn.factors import Factors, Ranks, clamped_ranks
+from edgewise.nn.layers import with_layers
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def slim(
+    model: M,
+    ranks: Ranks | None = None,
+    *,
+    tolerance: float | None = None,
+    keep: float | None = None,
+    where: Where = None,
+    init: Literal["fit", "random"] = "fit",
+    generator: torch.Generator | None = None,
+) -> M:
+    """A copy of the model whose KAN layers own Tucker factors in the place of their coefficients.
+
+    Train the copy again: what a truncation loses, a few steps on the factors mostly recover. A layer that would not
+    get smaller stays as it is. `expand` multiplies the factors out.
+
+    Args:
+        model: any module with KAN layers.
+        ranks: one per axis of `coef` (in, basis, out), as for `add_lotra`.
+        tolerance: instead of ranks, the error that the coefficients of a layer may have, relative to their norm.
+        keep: instead of ranks, the share of the coefficients of a layer that the factors may have in numbers.
+        where: which KAN layers, as for `add_lotra`.
+        init: "fit" approximates the coefficients (HOSVD, then HOOI); "random" draws new factors of the same norm, to
+            train a slim network from scratch.
+        generator: source of randomness for "random".
+    """
+    if sum(option is not None for option in (ranks, tolerance, keep)) != 1:
+        raise ValueError("give one of ranks=, tolerance= and keep=")
+    for name, share in (("tolerance", tolerance), ("keep", keep)):
+        if share is not None and not 0 < share < 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {share}")
+    new: dict[str, KANLinear] = {}
+    for name, layer in select_layers(model, where).items():
+        if layer.adapter is not None:
+            raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then make it slim")
+        chosen = _ranks(layer, ranks, tolerance, keep)
+        if tucker_numel(layer.coef.shape, chosen) >= layer.coef.numel():
+            continue
+        factors = _random(layer, chosen, generator) if init == "random" else _fitted(layer, chosen)
+        new[name] = SlimKANLinear(layer, factors.to(layer.coef))
+    return with_layers(model, new)
+
+
+def expand(model: M) -> M:
+    """A copy of the model whose slim layers are dense ones of the same function."""
+    slims = {name: module for name, module in model.named_modules() if isinstance(module, SlimKANLinear)}
+    return with_layers(model, {name: layer.dense() for name, layer in slims.items()})
+
+
+def _ranks(layer: KANLinear, ranks: Ranks | None, tolerance: float | None, keep: float | None) -> list[int]:
+    if ranks is not None:
+        return list(clamped_ranks(_shape(layer), "tucker", ranks).values())
+    with torch.no_grad():
+        coef = layer.curves().double()
+    if tolerance is not None:
+        return ranks_within(coef, tolerance)
+    assert keep is not None
+    return ranks_of_size(coef, int(keep * coef.numel()))
+
+
+def _random(layer: KANLinear, ranks: list[int], generator: torch.Generator | None) -> Factors:
+    """New factors whose product has the norm of the coefficients."""
+    factors = Factors(_shape(layer), "tucker", ranks, zero=None, generator=generator, dtype=torch.float64)
+    factors.scale_to_(layer.coef.norm().item())
+    return factors
+
+
+@torch.no_grad()
+def _fitted(layer: KANLinear, ranks: list[int]) -> Factors:
+    """The best factors for the curves of the layer, scaled as new ones are, so that learning rates mean the same."""
+    core, matrices = tucker(layer.curves().double().cpu(), ranks)
+    shape = _shape(layer)
+    scales = [1.0, shape[1] ** 0.5, shape[2] ** 0.5]  # entries of RMS n^-1/2, 1 and 1
+    names = ("source", "basis", "target")
+    values = {name: scale * matrix for name, scale, matrix in zip(names, scales, matrices, strict=True)}
+    return Factors.assemble(shape, "tucker", values | {"core": core / math.prod(scales)})
+
+
+def _shape(layer: KANLinear) -> tuple[int, int, int]:
+    size, outs = layer.coef.shape[1:]
+    return layer.in_features, size, outs

@@ -1,0 +1,116 @@
+"""Formulas from small networks: train curves, prune, turn the curves into functions, name the numbers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import BSpline
+from edgewise.expressions import Formula
+from edgewise.expressions.constants import snap
+from edgewise.nn import KAN, KANLinear
+from edgewise.nn.kan import Width
+from edgewise.surgery import compact, prune
+from edgewise.symbolic import formula, symbolify
+from edgewise.tracing import edge_scores, trace
+from edgewise.training import fit
+
+log = logging.getLogger(__name__)
+
+SHAPES: tuple[tuple[Width, ...], ...] = ((), ((0, 1),), (1,), (2,))
+"""Hidden layers to try, the simplest first."""
+
+SYMBOL_ROWS = 1000
+MIN_R2 = 0.5
+LEAST = 10.0
+
+
+def formulas_of_networks(
+    data: tuple[Tensor, Tensor],
+    held: tuple[Tensor, Tensor],
+    names: Sequence[str],
+    *,
+    loss: str = "mse",
+    shapes: Sequence[Sequence[Width]] = SHAPES,
+    seconds: float = 60.0,
+    seed: int = 0,
+) -> Iterator[tuple[KAN, Formula]]:
+    """For every shape the symbolic network and its formula; shapes without one, or beyond the time, are left out."""
+    start = time.monotonic()
+    outputs = data[1].shape[1] if data[1].ndim > 1 else int(data[1].max()) + 1
+    for hidden in shapes:
+        left = seconds - (time.monotonic() - start)
+        if left <= 0:
+            log.info("no time left for the shape %s", hidden)
+            return
+        model = trained([len(names), *hidden, outputs], data, held, loss=loss, seconds=max(left / 2, LEAST), seed=seed)
+        model = pruned(model, data, held, loss=loss, seed=seed)
+        left = max(seconds - (time.monotonic() - start), LEAST)
+        found = _formula(model, data, names, loss, left)
+        if found is not None:
+            yield found
+
+
+def trained(
+    widths: Sequence[Width],
+    data: tuple[Tensor, Tensor],
+    held: tuple[Tensor, Tensor],
+    *,
+    loss: str = "mse",
+    seconds: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> KAN:
+    """The network of these widths by the standard recipe, its grids no finer than noisy tables bear."""
+    model = KAN(
+        widths,
+        BSpline(5, 3),
+        residual=None,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    result = fit(
+        model, data, validation=held, loss=loss, extend=False, seconds=seconds, seed=seed, progress=progress
+    ).model
+    assert isinstance(result, KAN)
+    return result
+
+
+def pruned(
+    model: KAN,
+    data: tuple[Tensor, Tensor],
+    held: tuple[Tensor, Tensor],
+    *,
+    loss: str = "mse",
+    edge: float = 0.02,
+    seed: int = 0,
+    seconds: float | None = None,
+) -> KAN:
+    """The network without weak edges and nodes, trained on from where it was."""
+    rows = slice(0, 4096)
+    smaller = compact(prune(model, edge_scores(trace(model, data[0][rows])), edge=edge, node=edge))
+    if not all(bool(layer.mask.any()) for layer in smaller.layers if isinstance(layer, KANLinear)):
+        return model  # nothing stands out: every edge is weak
+    result = fit(smaller, data, validation=held, loss=loss, extend=False, seconds=seconds, seed=seed).model
+    assert isinstance(result, KAN)
+    return result
+
+
+def _formula(
+    model: KAN, data: tuple[Tensor, Tensor], names: Sequence[str], loss: str, seconds: float
+) -> tuple[KAN, Formula] | None:
+    x, y = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS]
+    with torch.no_grad():
+        target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels are no values to refit to
+    symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, max_seconds=seconds)
+    if not report.complete:
+        log.info("the network %s keeps curves: %s", model.widths, "; ".join(report.warnings))
+        return None
+    found = formula(symbolic, names)
+    return symbolic, replace(found, expressions=snap(found.expressions, found.inputs, x, target, found.functions))

@@ -1,0 +1,245 @@
+r"""Functions behind curves of one variable: one curve through short compositions, or a space spanned by several curves.
+
+A composition is searched by undoing its outside: where $1/v$, $v^2$, ... or $v x^m$ is a function of the library, so is
+the way back. A space has no preferred basis; functions are looked for that lie in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.nn import Library, SymbolicFn
+from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, judge, search_edge
+from edgewise.symbolic.gauge import tidy
+from edgewise.symbolic.inner import coarse_grids, defined
+from edgewise.symbolic.read import edge_expression
+
+
+@dataclass(frozen=True)
+class Outside:
+    """An outer function by its inverse: undo(v) is searched, redo gives the value back."""
+
+    name: str
+    undo: Callable[[Tensor], Tensor]
+    redo: Callable[[Any], Any]
+    redo_torch: Callable[[Tensor], Tensor]
+
+
+OUTSIDES = (
+    Outside("1/u", lambda v: 1 / v, lambda u: 1 / u, lambda u: 1 / u),
+    Outside("sqrt", lambda v: v**2, sympy.sqrt, torch.sqrt),
+    Outside("1/sqrt", lambda v: v**-2.0, lambda u: 1 / sympy.sqrt(u), torch.rsqrt),
+    Outside("u^2", lambda v: torch.where((v >= 0).all(), v.abs().sqrt(), torch.nan), lambda u: u**2, lambda u: u**2),
+    Outside("exp", torch.log, sympy.exp, torch.exp),
+    Outside("log", torch.exp, sympy.log, torch.log),
+)
+
+MONOMIALS = (1, 2, -1, -2)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A function of one variable as sympy, with rough numbers, and the bits that it takes to describe the curve."""
+
+    expression: Callable[[Any], Any]
+    value: Callable[[Tensor], Tensor]
+    bits: float
+    missing: float
+
+
+def search_curve(
+    x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, resolution: float = 1e-7
+) -> list[Term]:
+    """Functions for a curve whose scale and zero are known: of the library, or one outside around one of it.
+
+    The compositions are tried only where every function of the library leaves more than the resolution of the curve.
+    """
+    terms = [_term(c, c.score) for c in _ranked(x, v, library, resolution)[:4]]
+    if terms and terms[0].missing <= (3 * resolution) ** 2:
+        return terms
+    variance = v.var(correction=0)
+    for outside, power in itertools.product((None, *OUTSIDES), (0, *MONOMIALS)):
+        if outside is None and power == 0:
+            continue
+        moved = v * x**power
+        moved = moved if outside is None else outside.undo(moved)
+        if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():
+            continue
+        for c in _ranked(x, moved, library, resolution)[:2]:
+            back = _value(c, x)
+            back = (back if outside is None else outside.redo_torch(back)) * x**-power
+            missing = ((back - v).square().mean() / variance).item()
+            if math.isfinite(missing):
+                extra = (outside is not None) + (abs(power) + 1) * (power != 0)
+                bits = 0.5 * 32 * math.log2(max(missing, resolution**2)) + BITS_PER_COMPLEXITY * (c.complexity + extra)
+                terms.append(_term(c, bits, outside, power, missing))
+    return sorted(terms, key=lambda t: t.bits)
+
+
+def _ranked(x: Tensor, v: Tensor, library: Library, resolution: float) -> list[Candidate]:
+    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; their inner numbers cost less."""
+    candidates = []
+    for c in search_edge(x, v, library=library, resolution=resolution):
+        a, b, _, _ = c.affine
+        candidates.append(replace(c, score=c.score + BITS_PER_COMPLEXITY * ((abs(a) != 1) + (b != 0))))
+    for fn in library.values():
+        for a in (1.0, 2.0, 0.5, -1.0):
+            f = fn(a * x)
+            if torch.isfinite(f).all() and f.std() > 1e-9:
+                c = judge(fn, a, 0.0, x, v, resolution)
+                candidates.append(replace(c, score=c.score + BITS_PER_COMPLEXITY * 0.5 * (abs(c.affine[0]) != 1)))
+    return sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))
+
+
+def _term(
+    c: Candidate, bits: float, outside: Outside | None = None, power: int = 0, missing: float | None = None
+) -> Term:
+    def expression(x: Any) -> Any:
+        inside = edge_expression(c.fn, c.affine, x)
+        return (inside if outside is None else outside.redo(inside)) * x**-power
+
+    def value(x: Tensor) -> Tensor:
+        inside = _value(c, x)
+        return (inside if outside is None else outside.redo_torch(inside)) * x**-power
+
+    return Term(expression, value, bits, 1 - c.r2 if missing is None else missing)
+
+
+def _value(c: Candidate, x: Tensor) -> Tensor:
+    a, b, scale, d = c.affine
+    return scale * c.fn(a * x + b) + d
+
+
+@dataclass(frozen=True)
+class Member:
+    """A function f(a x + b) that lies in a space of curves."""
+
+    fn: SymbolicFn
+    a: float
+    b: float
+
+    def expression(self, x: Any) -> Any:
+        """The function as sympy."""
+        return edge_expression(self.fn, (self.a, self.b, 1.0, 0.0), x)
+
+    def value(self, x: Tensor) -> Tensor:
+        """The function at x."""
+        return self.fn(self.a * x + self.b)
+
+
+def search_space(
+    x: Float[Tensor, " samples"], curves: Float[Tensor, "samples curves"], resolution: float, library: Library
+) -> list[tuple[Member, ...]]:
+    """Bases of the space of the curves and the constant made of library functions, best first.
+
+    Args:
+        x: points.
+        curves: values there, each scaled by how much it matters.
+        resolution: differences below this are error of the curves.
+        library: functions to try.
+    """
+    centred = curves - curves.mean(0)
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    rank = int((s > resolution * math.sqrt(len(x))).sum())
+    if rank == 0:
+        return [()]
+    weights = s[:rank]
+    q = u[:, :rank]
+    if rank == 1:
+        level = resolution / weights[0].item() * math.sqrt(len(x))
+        found = _ranked(x, q[:, 0] * math.sqrt(len(x)), library, level)
+        return [(Member(c.fn, c.affine[0], c.affine[1]),) for c in found[:4]]
+    level = min(resolution * math.sqrt(len(x)) / weights[-1].item(), 0.07)
+    members = _members(x, q, library, level)
+    if len(members) < rank:
+        return []
+    bases = []
+    for basis in itertools.combinations(members[:14], rank):
+        left = _outside_span(x, q * weights, [m.value(x) for m in basis])
+        missing = (left.square().sum() / weights.square().sum()).item()
+        bits = 0.5 * 32 * math.log2(max(missing, resolution**2, 1e-14))
+        bits += BITS_PER_COMPLEXITY * sum(m.fn.complexity + (m.a != 1) + (m.b != 0) for m in basis)
+        bases.append((bits, basis))
+    return [basis for _, basis in sorted(bases, key=lambda b: b[0])[:4]]
+
+
+def _outside_span(x: Tensor, target: Tensor, values: list[Tensor]) -> Tensor:
+    columns = torch.stack([v - v.mean() for v in values], -1)
+    columns = columns / columns.norm(dim=0).clamp_min(1e-300)
+    return target - columns @ torch.linalg.lstsq(columns, target).solution
+
+
+def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library, level: float) -> list[Member]:
+    """Functions in the span of q, known to `level`: plain f(x), f(-x), f(2x), and the best (a, b) of every function."""
+    middle, half = (x.amax() + x.amin()) / 2, (x.amax() - x.amin()) / 2
+    t = (x - middle) / half
+    scored: list[tuple[float, Member]] = []
+    for fn in library.values():
+        for a in (1.0, 2.0, 0.5, -1.0):
+            value = fn(a * x)
+            if torch.isfinite(value).all() and value.std() > 1e-9:
+                member = Member(fn, *tidy(fn.name, (a, 0.0, 1.0, 0.0))[:2])
+                scored.append((_missing(value, q), member))
+    grid = torch.cat(coarse_grids())
+    for fn in library.values():
+        if fn.name in ("0", "x"):
+            continue
+        f = fn(grid[:, :1] * t + grid[:, 1:])
+        f = f - f.mean(-1, keepdim=True)
+        norm = f.square().sum(-1)
+        share = (f @ q).square().sum(-1) / norm
+        usable = defined(fn, grid, 1.0) & torch.isfinite(norm) & (norm > 1e-20)
+        share = torch.where(usable, share, -1.0)
+        for k in share.topk(2).indices.tolist():
+            if share[k] > 0.9:
+                missing, alpha, beta = _refine(fn, t, q, grid[k])
+                a = alpha / half.item()
+                affine = tidy(fn.name, (a, beta - a * middle.item(), 1.0, 0.0))
+                scored.append((missing, Member(fn, affine[0], affine[1])))
+    scored = [(m, member) for m, member in scored if m < max(1e-3, (3 * level) ** 2)]
+    scored.sort(
+        key=lambda p: (
+            16 * math.log2(max(p[0], level**2, 1e-14))
+            + BITS_PER_COMPLEXITY * (p[1].fn.complexity + (p[1].a != 1) + (p[1].b != 0))
+        )
+    )
+    different: list[Member] = []
+    for _, member in scored:
+        value = member.value(x)[:, None]
+        if all(_missing(value[:, 0], _unit(other.value(x))) > 1e-8 for other in different):
+            different.append(member)
+    return different
+
+
+def _unit(v: Tensor) -> Tensor:
+    v = v - v.mean()
+    return (v / v.norm())[:, None]
+
+
+def _missing(value: Tensor, q: Tensor) -> float:
+    f = value - value.mean()
+    energy = f.square().sum()
+    return (1 - (q.T @ f).square().sum() / energy).clamp_min(0).item()
+
+
+def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float, float, float]:
+    """Levenberg-Marquardt on (alpha, beta) for the part of f outside the space."""
+    from edgewise.expressions.refit import levenberg_marquardt
+
+    def outside(p: Tensor) -> Tensor:
+        f = fn(p[0] * t + p[1])
+        f = f - f.mean()
+        f = f / f.norm()
+        return f - q @ (q.T @ f)
+
+    p, cost = levenberg_marquardt(outside, start, steps=20)
+    return cost * len(t), p[0].item(), p[1].item()

@@ -1,0 +1,241 @@
+r"""Numbers that mean something: constants refitted to data and snapped to integers, rationals, pi, e and roots.
+
+A value with standard error $\sigma$ costs $\log_2(|\theta|/\sigma)$ bits to write down. A named number within a few
+$\sigma$ of it costs the bits of its name. The snap that saves most goes first, the others are refitted, and so on: a
+name is given only where the data determine the value sharply enough to single that name out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.expressions.canonical import canonical
+from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.refit import levenberg_marquardt
+
+WINDOW = 4.0
+"""A snap may move a number by this many standard errors."""
+
+RELATIVE_FLOOR = 1e-8
+"""No number is taken to be known better than this: a refit may stop short of what its residual promises."""
+
+
+@dataclass(frozen=True)
+class Parametric:
+    """Expressions whose numbers are symbols of their own, with their values."""
+
+    expressions: tuple[Any, ...]
+    parameters: tuple[sympy.Symbol, ...]
+    values: tuple[float, ...]
+
+    def with_values(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The expressions with numbers put back: floats as floats, exact numbers as they are."""
+        table = {
+            p: v if isinstance(v, sympy.Basic) else sympy.Float(v, 17)
+            for p, v in zip(self.parameters, values, strict=True)
+        }
+        return tuple(e.xreplace(table) for e in self.expressions)
+
+
+def parametric(expressions: Sequence[Any]) -> Parametric:
+    """The floating point numbers of the expressions as parameters.
+
+    Numbers equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
+    """
+    known: dict[float, sympy.Symbol] = {}
+
+    def walk(e: Any) -> Any:
+        if e.is_Float:
+            symbol = known.setdefault(abs(float(e)), sympy.Dummy(f"p{len(known)}", real=True))
+            return symbol if e >= 0 else -symbol
+        if not e.args:
+            return e
+        return e.func(*(walk(a) for a in e.args), evaluate=False) if _opaque(e) else e.func(*map(walk, e.args))
+
+    done = tuple(walk(e) for e in expressions)
+    return Parametric(done, tuple(known.values()), tuple(known))
+
+
+def _opaque(e: Any) -> bool:
+    return bool(e.is_Add or e.is_Mul or e.is_Pow)
+
+
+def residual_of(
+    form: Parametric,
+    inputs: tuple[sympy.Symbol, ...],
+    x: Tensor,
+    y: Tensor,
+    functions: Mapping[str, Callable[[Tensor], Tensor]],
+) -> Callable[[Tensor], Tensor]:
+    """The residual as a function of the parameters."""
+
+    def residual(theta: Tensor) -> Tensor:
+        columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
+        return (evaluate(form.expressions, (*inputs, *form.parameters), columns, functions) - y).flatten()
+
+    return residual
+
+
+def refit_constants(
+    expressions: Sequence[Any],
+    inputs: tuple[sympy.Symbol, ...],
+    x: Float[Tensor, "samples features"],
+    y: Float[Tensor, "samples out"],
+    functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    steps: int = 30,
+) -> tuple[tuple[Any, ...], float]:
+    """The expressions with their floating point numbers refitted to y, and the mean squared error."""
+    form = parametric(expressions)
+    theta, cost = levenberg_marquardt(
+        residual_of(form, inputs, x.double(), y.double(), functions or {}),
+        torch.tensor(form.values, dtype=torch.float64),
+        steps=steps,
+    )
+    return form.with_values(theta.tolist()), cost
+
+
+def snap(
+    expressions: Sequence[Any],
+    inputs: tuple[sympy.Symbol, ...],
+    x: Float[Tensor, "samples features"],
+    y: Float[Tensor, "samples out"],
+    functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+) -> tuple[Any, ...]:
+    """The expressions with their numbers refitted to y, and given names where the data single the name out.
+
+    Numbers that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
+    explains (the cost of each freed degree, at `WINDOW` standard errors).
+    """
+    x, y = x.double(), y.double()
+    functions = functions or {}
+    form = parametric([canonical(e) for e in expressions])
+    free = list(range(len(form.values)))
+    exact: dict[int, Any] = {}
+    theta = torch.tensor(form.values, dtype=torch.float64)
+    refused: set[tuple[int, Any]] = set()
+    noise: float | None = None
+    full = residual_of(form, inputs, x, y, functions)
+    floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
+
+    def fit(fixed: Mapping[int, Any], start: Tensor) -> tuple[Tensor, float]:
+        values = start.clone()
+        for n, v in fixed.items():
+            values[n] = float(v)
+        open_ = [n for n in range(len(values)) if n not in fixed]
+        if not open_:
+            return values, full(values).square().mean().item()
+
+        def some(part: Tensor) -> Tensor:
+            return full(values.index_copy(0, torch.tensor(open_), part))
+
+        part, cost = levenberg_marquardt(some, values[open_], steps=15, tolerance=floor * 1e-2)
+        values[open_] = part
+        return values, cost
+
+    theta, cost = fit(exact, theta)
+    while free:
+        errors = _standard_errors(full, theta, free, cost, floor)
+        proposals = [
+            (saved, n, name)
+            for n, sigma in zip(free, errors, strict=True)
+            for saved, name in named_near(theta[n].item(), sigma)
+            if (n, name) not in refused
+        ]
+        if not proposals:
+            break
+        _, n, name = max(proposals, key=lambda p: p[0])
+        trial, trial_cost = fit({**exact, n: name}, theta)
+        noise = cost if noise is None else noise
+        if trial_cost <= cost * (1 + 2 * WINDOW**2 / y.numel()) + floor:
+            exact[n], theta, cost = name, trial, trial_cost
+            free.remove(n)
+        else:
+            refused.add((n, name))
+    values = [exact.get(n, theta[n].item()) for n in range(len(theta))]
+    return form.with_values(values)
+
+
+def _standard_errors(
+    residual: Callable[[Tensor], Tensor], theta: Tensor, free: list[int], cost: float, floor: float
+) -> list[float]:
+    r"""$\sigma_n = \sqrt{s^2 (J^T J)^{-1}_{nn}}$, never below the relative floor."""
+    J = torch.func.jacfwd(residual)(theta)[:, free]
+    if not torch.isfinite(J).all():  # a sample stands where a function ends, such as that of a square root
+        return [math.inf] * len(free)
+    size = J.norm(dim=0).clamp_min(1e-300)
+    covariance = torch.linalg.pinv((J / size).T @ (J / size), rtol=1e-15, hermitian=True)
+    spread = (max(cost, floor) * covariance.diagonal().clamp_min(0)).sqrt() / size
+    spread = torch.where(torch.isfinite(spread), spread, torch.inf)
+    return [max(s, RELATIVE_FLOOR * abs(v)) for s, v in zip(spread.tolist(), theta[free].tolist(), strict=True)]
+
+
+def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
+    """(bits saved, name) of the named numbers within the window, those that save some."""
+    if not math.isfinite(sigma) or not math.isfinite(value):
+        return []
+    if abs(value) <= WINDOW * sigma:
+        return [(60.0 - math.log2(1 + abs(value) / sigma), sympy.Integer(0))]
+    digits = math.log2(max(abs(value) / sigma, 1))
+    numbers, bits, names = _named()
+    ends = np.searchsorted(numbers, [abs(value) - WINDOW * sigma, abs(value) + WINDOW * sigma])
+    left, right = int(ends[0]), int(ends[1])
+    if right - left > 200:
+        near = sorted(range(left, right), key=lambda k: bits[k])[:5]
+    else:
+        near = range(left, right)
+    sign = 1 if value > 0 else -1
+    return [(digits - bits[k] - 3, sign * names[k]) for k in near if digits - bits[k] - 3 > 0]
+
+
+@lru_cache(maxsize=1)
+def _named() -> tuple[np.ndarray, list[float], list[Any]]:
+    """Sorted positive numbers with short names, the bits of each name, and the names."""
+    table: dict[float, tuple[float, Any]] = {}
+
+    def add(value: float, bits: float, name: Any) -> None:
+        key = float(f"{value:.13g}")
+        if key not in table or bits < table[key][0]:
+            table[key] = (bits, name)
+
+    factors: list[tuple[float, Any]] = [
+        (0, sympy.Integer(1)),
+        (3, sympy.pi),
+        (5, 1 / sympy.pi),
+        (6, sympy.pi**2),
+        (7, 1 / sympy.pi**2),
+        (5, sympy.E),
+        (6, 1 / sympy.E),
+        (4, sympy.sqrt(2)),
+        (5, sympy.sqrt(3)),
+        (6, sympy.sqrt(5)),
+        (6, sympy.sqrt(sympy.pi)),
+        (7, 1 / sympy.sqrt(sympy.pi)),
+        (7, 1 / sympy.sqrt(2 * sympy.pi)),
+        (7, sympy.sqrt(2 * sympy.pi)),
+        (6, sympy.log(2)),
+    ]
+    for q in range(1, 25):
+        for p in range(1, 101 if q < 3 else 4 * q):
+            if math.gcd(p, q) != 1:
+                continue
+            size = 2 * math.log2(p) + 2 * math.log2(q) + (1 if q > 1 else 0)
+            for bits, factor in factors:
+                if bits == 0 or size <= 12:
+                    add(p / q * float(factor), size + bits, sympy.Rational(p, q) * factor)
+    for k in range(-6, 7):
+        add(10.0**k, 4 + abs(k), sympy.Integer(10) ** k)
+    for p in range(1, 10):
+        for k in range(1, 4):
+            add(round(p * 10.0**-k, 12), 5 + 2 * k, sympy.Rational(p, 10**k))
+    order = sorted(table)
+    return np.array(order), [table[k][0] for k in order], [table[k][1] for k in order]

@@ -1,0 +1,141 @@
+"""A formula: one sympy expression per output, with its inputs and what can be done with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from torch import Tensor, nn
+
+from edgewise.expressions.evaluate import evaluate
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """How far a formula and a model differ on some inputs, over all outputs."""
+
+    max_abs: float
+    rms: float
+    scale: float
+    samples: int
+
+    @property
+    def relative(self) -> float:
+        """`rms` in units of the standard deviation of the model's output."""
+        return self.rms / self.scale if self.scale > 0 else self.rms
+
+    def to_json(self) -> dict[str, float]:
+        """The numbers as a JSON object."""
+        return {**dataclasses.asdict(self), "relative": self.relative}
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """One sympy expression per output.
+
+    `expressions` hold the exact numbers; `str`, `latex` and `rounded` shorten them for reading.
+
+    Attributes:
+        expressions: one per output.
+        inputs: the symbols of the inputs, in order.
+        names: the names of the outputs.
+        functions: torch forms of the functions that sympy does not know, by name.
+    """
+
+    expressions: tuple[sympy.Expr, ...]
+    inputs: tuple[sympy.Symbol, ...]
+    names: tuple[str, ...]
+    functions: Mapping[str, Callable[[Tensor], Tensor]] = dataclasses.field(default_factory=dict, compare=False)
+
+    def __call__(self, x: Any) -> Any:
+        """The outputs at x of shape (*batch, in): a tensor for a tensor, else a numpy array; float64 inside."""
+        if isinstance(x, Tensor):
+            return self.torch()(x)
+        values = self.torch()(torch.as_tensor(np.asarray(x, dtype=np.float64)))
+        return values.numpy()
+
+    def torch(self) -> Callable[[Tensor], Tensor]:
+        """A differentiable function of tensors (*batch, in) -> (*batch, out), computed in float64."""
+        return lambda x: evaluate(self.expressions, self.inputs, x, self.functions)
+
+    def check(self, model: nn.Module, x: Tensor) -> Check:
+        """How far the formula and the model differ on x, over all outputs."""
+        with torch.no_grad():
+            expected = model(x).double()
+            got = self(x.double())
+        if got.shape != expected.shape:
+            raise ValueError(f"the formula returns {tuple(got.shape)} and the model {tuple(expected.shape)}")
+        difference = (got - expected).abs()
+        return Check(
+            max_abs=difference.amax().item() if difference.numel() else 0.0,
+            rms=difference.square().mean().sqrt().item() if difference.numel() else 0.0,
+            scale=expected.std(correction=0).item() if difference.numel() else 0.0,
+            samples=len(x.reshape(-1, x.shape[-1])),
+        )
+
+    def rounded(self, digits: int = 4) -> tuple[sympy.Expr, ...]:
+        """The expressions with their numbers shortened to some digits, for reading only."""
+        return tuple(_rounded(e, digits) for e in self.expressions)
+
+    def latex(self, digits: int = 4) -> str:
+        """One LaTeX equation per output, numbers rounded for reading; separated by line breaks."""
+        return " \\\\\n".join(
+            f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(e)}"
+            for name, e in zip(self.names, self.rounded(digits), strict=True)
+        )
+
+    def python(self, name: str = "formula") -> str:
+        """Python source of a numpy function with the exact numbers; scipy only where numpy has no such function."""
+        from sympy.printing.numpy import SciPyPrinter
+
+        arguments = sympy.symbols([f"x{n}" for n in range(len(self.inputs))])
+        swap = dict(zip(self.inputs, arguments, strict=True))
+        shared, results = sympy.cse([e.xreplace(swap) for e in self.expressions], sympy.numbered_symbols("t"))
+        printer = SciPyPrinter({"fully_qualified_modules": True})
+        body = [f"    {target} = {printer.doprint(value)}" for target, value in shared]
+        values = ", ".join(str(printer.doprint(e)) for e in results)
+        imports = ["import numpy"]
+        if "scipy.special" in "".join([*body, values]):
+            imports.append("import scipy.special")
+        notes = [f"    # {a} = {symbol}" for a, symbol in zip(arguments, self.inputs, strict=True)]
+        signature = f"def {name}({', '.join(map(str, arguments))}):"
+        return "\n".join([*imports, "", "", signature, *notes, *body, f"    return {values}", ""])
+
+    def simplified(self) -> Formula:
+        """An equal formula with fewer operations, where sympy finds one; equality is checked numerically."""
+        from edgewise.expressions.simplify import simplify
+
+        return dataclasses.replace(
+            self, expressions=tuple(simplify(e, self.inputs, self.functions) for e in self.expressions)
+        )
+
+    def snapped(self, x: Tensor, y: Tensor) -> Formula:
+        """The formula with its numbers refitted to the data and, where these single them out, given exact names.
+
+        Integers, rationals, multiples of pi, e and roots are tried; see `edgewise.expressions.constants`.
+        """
+        from edgewise.expressions.constants import snap
+
+        y = y[:, None] if y.ndim == 1 else y
+        if y.shape != (len(x), len(self.expressions)):
+            raise ValueError(f"y has shape {tuple(y.shape)}; the formula returns {(len(x), len(self.expressions))}")
+        return dataclasses.replace(self, expressions=snap(self.expressions, self.inputs, x, y, self.functions))
+
+    def to_json(self) -> dict[str, Any]:
+        """The exact expressions as strings that `sympy.sympify` reads, with their names."""
+        return {
+            "inputs": [str(s) for s in self.inputs],
+            "outputs": {name: sympy.srepr(e) for name, e in zip(self.names, self.expressions, strict=True)},
+            "text": str(self),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {e}" for name, e in zip(self.names, self.rounded(), strict=True))
+
+
+def _rounded(expression: sympy.Expr, digits: int) -> Any:
+    return expression.xreplace({f: sympy.Float(f, digits) for f in expression.atoms(sympy.Float)})

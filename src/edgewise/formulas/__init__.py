@@ -1,8 +1,0 @@
-"""From rows of numbers to a short formula: several ways to find candidates, one rule to choose."""
-
-from edgewise.formulas.classes import search_class_formula as search_class_formula
-from edgewise.formulas.curves import formulas_of_networks as formulas_of_networks, pruned as pruned, trained as trained
-from edgewise.formulas.front import Finding as Finding, Front as Front
-from edgewise.formulas.search import search_formula as search_formula
-
-__all__ = ["Finding", "Front", "formulas_of_networks", "pruned", "search_class_formula", "search_formula", "trained"]

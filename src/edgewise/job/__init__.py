@@ -1,6 +1,0 @@
-"""The main job of the command line: from a table to a network, a report and a formula."""
-
-from edgewise.job.main import Result as Result, Settings as Settings, run as run
-from edgewise.job.rundir import RunDirectory as RunDirectory, RunDirectoryError as RunDirectoryError
-
-__all__ = ["Result", "RunDirectory", "RunDirectoryError", "Settings", "run"]

@@ -1,0 +1,1 @@
+"""Layers of applications, built on `KANLinear`: convolutions, transformer blocks, recurrent cells."""

@@ -1,0 +1,105 @@
+"""What the estimators share: checked inputs, units, the fitted network and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.base import BaseEstimator
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
+    check_is_fitted,
+    validate_data,
+)
+from torch import Tensor
+
+from edgewise.expressions import Formula
+from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, Library
+from edgewise.symbolic import formula, symbolify
+from edgewise.tracing import edge_scores, trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KEPT_SAMPLES = 2000
+
+
+class KANEstimator(BaseEstimator):
+    """The three estimators' common part."""
+
+    model_: KAN
+    samples_: Tensor
+    n_features_in_: int
+
+    def formula_(self, *, library: Library = DEFAULT_LIBRARY, min_r2: float = 0.0) -> Formula:
+        """The network as a formula of the features: every curve becomes the function that explains it best.
+
+        How far the two differ is what `formula_().check(model_, x)` answers.
+
+        Args:
+            library: functions to try.
+            min_r2: a curve of which no function explains this share is an error.
+        """
+        check_is_fitted(self)
+        symbolic, _ = symbolify(self.model_, self.samples_, library=library, min_r2=min_r2)
+        return formula(symbolic)
+
+    def plot(self, **options: Any) -> Figure:
+        """The network diagram; options as in `edgewise.viz.plot`."""
+        from edgewise.viz import plot
+
+        check_is_fitted(self)
+        return plot(self.model_, self.samples_, **options)
+
+    @property
+    def feature_importances_(self) -> Float[np.ndarray, " features"]:
+        """The share of every feature in the spread of the outputs, by the attribution scores of the edges; sum 1."""
+        check_is_fitted(self)
+        scores = next(iter(edge_scores(trace(self.model_, self.samples_)).values())).sum(1)
+        return (scores / scores.sum().clamp_min(torch.finfo(scores.dtype).tiny)).numpy()
+
+    def _more_names(self) -> tuple[str, ...]:
+        names = getattr(self, "feature_names_in_", None)
+        return tuple(f"x{j + 1}" for j in range(self.n_features_in_)) if names is None else tuple(map(str, names))
+
+    def _set_model(self, layers: Sequence[Any], units: Affine, outputs: Affine | None, names: Sequence[str]) -> None:
+        self.model_ = KAN.assemble(
+            layers, input_affine=units, output_affine=outputs, input_names=self._more_names(), output_names=names
+        )
+
+    def _keep_samples(self, x: Tensor, weights: Tensor) -> None:
+        used = weights.nonzero()[:, 0]
+        self.samples_ = x[used[:: max(1, -(-len(used) // KEPT_SAMPLES))]].clone()
+
+    def _forward(self, x: Any) -> Float[Tensor, "rows out"]:
+        check_is_fitted(self)
+        x = validate_data(self, x, reset=False, dtype=np.float64)
+        with torch.no_grad():
+            return torch.cat([self.model_(part) for part in torch.tensor(x).split(65_536)])
+
+
+def checked(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, numbers and weights of a regression as float64 tensors."""
+    X, y = validate_data(estimator, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
+    y = column_or_1d(y, warn=True)
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.sum() > 0:
+        raise ValueError("sample_weight is zero in every row; at least one row needs a non-zero weight")
+    return torch.tensor(X), torch.tensor(np.asarray(y, float)), torch.tensor(weights)
+
+
+def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -> Affine:
+    """The map of every feature's range, over rows that count, to [-1, 1]; a constant goes to 0."""
+    used = x[weights > 0]
+    low, high = used.amin(0), used.amax(0)
+    half = torch.where(high > low, (high - low) / 2, 1.0)
+    return Affine(1 / half, -(low + high) / 2 / half)
+
+
+def target_name(y: Any) -> str:
+    """The name of a series, else y."""
+    return str(getattr(y, "name", None) or "y")

@@ -1,0 +1,95 @@
+"""First numbers of a search, and grids that follow what the hidden layers do."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.bases import Basis, BSpline
+from edgewise.optim.flat import Edges, Network, Numbers
+from edgewise.optim.regrid import even_grid, regrid
+
+NOISE = 0.1
+MARGIN = 0.02  # a grid reaches beyond its samples by this share of their range, by half an interval at most
+REACH = 0.05  # how far a hidden grid may reach beyond its samples, as a share of their range
+FAR_REACH = 0.15  # the same without noise, where the curves are to be trusted beyond the samples
+OCCUPIED = 6  # samples in every interval of a hidden grid
+
+
+def random_lines(network: Network, starts: int, generator: torch.Generator) -> Numbers:
+    """Every curve a random line plus small noise, on even grids over [-1, 1]."""
+    parts, grids = [], []
+    for edges in network.edges:
+        fan_in, fan_out = edges.mask.shape
+        one = torch.ones(1, fan_in, dtype=torch.float64)
+        basis = edges.basis
+        assert isinstance(basis, BSpline)
+        grid = even_grid(basis, -one, one)
+        slope = torch.randn(starts, fan_in, 1, fan_out, generator=generator, dtype=torch.float64)
+        noise = torch.randn(starts, fan_in, basis.size, fan_out, generator=generator, dtype=torch.float64)
+        coef = (slope * basis.greville(grid[0])[:, :, None] + NOISE * noise) * fan_in**-0.5
+        parts.append(
+            (coef, coef.new_zeros(starts, fan_out * edges.has_bias), coef.new_zeros(starts, len(edges.functions), 4))
+        )
+        grids.append(grid if not grids else grid.expand(starts, -1, -1))
+    return Numbers(network.join(parts), tuple(grids))
+
+
+def track(
+    network: Network,
+    numbers: Numbers,
+    x: Float[Tensor, "in samples"],
+    basis: Basis,
+    *,
+    box: Float[Tensor, "in points"] | None = None,
+    occupied: int = 0,
+    reach: float = REACH,
+) -> tuple[Network, Numbers]:
+    """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
+
+    A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
+    grid reaches as far, by the share `reach` of its range at most. With `occupied`, a hidden grid gets as many
+    intervals as hold that many samples each, up to those of the basis: on an interval without samples a curve does what
+    it likes.
+    """
+    inputs = _inputs(network, numbers, x)
+    reached = inputs if box is None else _inputs(network, numbers, box)
+    bases, grids = [], []
+    for n, (values, possible) in enumerate(zip(inputs, reached, strict=True)):
+        low, high = _range(values, possible, reach)
+        own = basis
+        if occupied and n > 0 and isinstance(basis, BSpline):
+            own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
+        extra = (high - low) * (min(MARGIN, 0.5 / own.intervals) if isinstance(own, BSpline) else MARGIN)
+        bases.append(own)
+        grids.append(even_grid(own, low - extra, high + extra))
+    return regrid(network, numbers, bases, grids)
+
+
+def _inputs(network: Network, numbers: Numbers, x: Tensor) -> list[Tensor]:
+    steps = network.forward(numbers, x, None, slopes=False)
+    return [step.inputs for step in steps if isinstance(step.layer, Edges)]
+
+
+def _range(values: Float[Tensor, "starts features samples"], possible: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """The range of the values, widened towards what is possible."""
+    low, high = values.amin(-1), values.amax(-1)
+    flat = ~(high - low > 1e-9)
+    low, high = torch.where(flat, low - 1, low), torch.where(flat, high + 1, high)
+    far = reach * (high - low)
+    wide_low = torch.maximum(torch.minimum(low, possible.amin(-1)), low - far)
+    wide_high = torch.minimum(torch.maximum(high, possible.amax(-1)), high + far)
+    return wide_low, wide_high
+
+
+def _occupied_intervals(
+    x: Float[Tensor, "starts features samples"], low: Tensor, high: Tensor, intervals: int, samples: int
+) -> int:
+    while intervals > 3:
+        index = ((x - low[..., None]) / (high - low)[..., None] * intervals).long().clamp(0, intervals - 1)
+        count = torch.zeros(*x.shape[:2], intervals).scatter_add_(2, index, torch.ones(index.shape))
+        if float(count.min()) >= samples:
+            break
+        intervals = max(3, int(0.8 * intervals))
+    return intervals

@@ -1,0 +1,1 @@
+"""Studies of papers and applications, and their speed; not part of the wheel. `python -m studies NAME [options]`."""

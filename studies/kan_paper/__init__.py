@@ -1,0 +1,1 @@
+"""Studies of the KAN paper: functions, scaling, noise, knots, localisation."""

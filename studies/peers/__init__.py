@@ -1,0 +1,1 @@
+"""Other implementations, where they are installed."""

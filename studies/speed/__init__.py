@@ -1,0 +1,1 @@
+"""Speed of layers, networks and searches on this machine."""

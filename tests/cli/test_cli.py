@@ -1,0 +1,280 @@
+"""The command line from end to end, on tables small enough to take seconds."""
+
+import io
+import json
+import re
+import shutil
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import edgewise.discovery.noisy.inputs
+import edgewise.discovery.noisy.search
+import edgewise.tables.job.main
+from edgewise.cli import main
+from edgewise.compare import fit_baselines
+
+QUICK = ["--seconds", "1", "--hidden", "2"]
+COLUMNS = ["--inputs", "p", "q"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Rivals of few steps and one shape of network: the flow is the subject here, not the quality."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edgewise.tables.job.main, "fit_baselines", partial(fit_baselines, steps=40))
+        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
+        patch.setattr(edgewise.discovery.noisy.inputs, "RUNNERS_UP", 1)
+        yield
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_table(tmp_path / "table.csv")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a finished run on p and q; tests that change it take copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    given = str(write_table(folder / "table.csv"))
+    assert run("fit", given, "--target", "z", *COLUMNS, "--out", str(folder / "run"), *QUICK) == 0
+    return folder / "run"
+
+
+def write_table(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"p": rng.uniform(1, 3, 200), "q": rng.uniform(1, 3, 200)})
+    frame["kind"] = rng.choice(["u", "v"], 200)
+    frame["z"] = 2 * frame["p"] * frame["q"] + 0.01 * rng.normal(size=200)
+    frame["class"] = np.where(frame["p"] > frame["q"], "upper", "lower")
+    frame["steps"] = 2 * np.round(frame["p"] - frame["q"])
+    frame.to_csv(path, index=False)
+    return path
+
+
+class Page(HTMLParser):
+    """What a page loads from elsewhere, and whether its elements are closed."""
+
+    VOID = frozenset({"meta", "br", "img", "input", "link", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.foreign: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.foreign += [v for k, v in attrs if k in ("src", "href") and v and not v.startswith("#")]
+        self.foreign += [tag] * (tag in ("script", "link", "iframe"))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+
+def run(*arguments: str) -> int:
+    return main(list(arguments))
+
+
+def test_a_regression_from_table_to_prediction(table, capsys):
+    assert run("fit", "table.csv", "--target", "z", "--exclude", "class", "steps", "--out", "run", *QUICK) == 0
+    printed = capsys.readouterr().out
+    assert {path.name for path in Path("run").iterdir()} == {
+        "model.safetensors",
+        "report.html",
+        "metrics.json",
+        "formula.txt",
+    }
+    for word in (
+        "KAN",
+        "formula",
+        "gradient boosting",
+        "MLP",
+        "linear model",
+        "p*q",
+        "the formula needs 2 of 3 inputs",
+    ):
+        assert word in printed
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    scores = {row["kind"]: row for row in metrics["scores"]}
+    assert scores["formula"]["r2"] > 0.999
+    assert scores["network"]["r2"] > 0.99
+    assert metrics["formula"]["error_against_network"]["relative"] < 0.1
+
+    assert run("explain", "run") == 0
+    assert capsys.readouterr().out in printed
+
+    assert run("predict", "run", "table.csv") == 0
+    answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert answer.columns[-1] == "z_predicted"
+    given = pd.read_csv(table)
+    pd.testing.assert_frame_equal(answer.iloc[:, :-1], given)
+    assert np.corrcoef(answer["z_predicted"], given["z"])[0, 1] > 0.99
+
+    assert run("predict", "run", "table.csv", "--formula", "--out", "answer.csv") == 0
+    assert capsys.readouterr().out == ""
+    by_formula = pd.read_csv("answer.csv")["z_predicted"]
+    assert np.corrcoef(by_formula, 2 * given["p"] * given["q"])[0, 1] > 0.9999
+
+
+def test_the_page_is_complete_in_itself(table, finished):
+    page = (finished / "report.html").read_text()
+    parsed = Page(page)
+    assert parsed.open == []
+    assert parsed.foreign == []
+    assert "url(" not in page
+    for part in ("<math", "<svg", "How good it is", "What matters", "The network", "Every curve", "LaTeX", "Python"):
+        assert part in page
+    text = (finished / "formula.txt").read_text()
+    source = text.partition("Python:\n")[2]
+    scope: dict = {}
+    exec(source, scope)
+    given = pd.read_csv(table)
+    np.testing.assert_allclose(scope["formula"](given["p"].to_numpy(), given["q"].to_numpy()), given["z"], atol=0.2)
+
+
+def test_a_classification_has_probabilities(table, capsys):
+    assert run("fit", "table.csv", "--target", "class", "--exclude", "z", "steps", "--out", "run", *QUICK) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy" in printed
+    assert "classification" in printed
+    assert run("predict", "run", "table.csv") == 0
+    answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(answer.columns[-3:]) == ["probability_lower", "probability_upper", "class_predicted"]
+    np.testing.assert_allclose(answer["probability_lower"] + answer["probability_upper"], 1, rtol=1e-9)
+    assert (answer["class_predicted"] == answer["class"]).mean() > 0.9
+
+
+def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
+    assert run("fit", "table.csv", "--target", "steps", "--exclude", "z", "class", "--out", "run", *QUICK) == 0
+    assert "rounded to the nearest" in capsys.readouterr().out
+    assert run("predict", "run", "table.csv") == 0
+    answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(answer.columns[-2:]) == ["steps_estimate", "steps_predicted"]
+    assert set(answer["steps_predicted"]) <= set(answer["steps"])
+
+
+def test_names_rename_columns_or_name_them(table, capsys):
+    assert (
+        run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "q", "--out", "a", *QUICK)
+        == 0
+    )
+    assert "width" in capsys.readouterr().out
+    pd.read_csv(table)[["p", "q", "z"]].to_csv("bare.csv", index=False, header=False)
+    assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u", "v", "--out", "b", *QUICK) == 0
+    assert "t*u" in capsys.readouterr().out
+    assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u=v", "--out", "c") == 2
+
+
+def test_an_existing_run_is_not_overwritten(table, finished, capsys):
+    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, "--out", "run", *QUICK]
+    shutil.copytree(finished, "run")
+    before = Path("run/metrics.json").read_bytes()
+    assert run(*arguments) == 2
+    assert "--force" in capsys.readouterr().err
+    assert Path("run/metrics.json").read_bytes() == before
+    assert run(*arguments, "--force", "--seed", "1") == 0
+    assert Path("run/metrics.json").read_bytes() != before
+
+
+@pytest.mark.parametrize("stage", ["search_formula", "formula_text"])
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(table, capsys, monkeypatch, stage):
+    arguments = ["fit", "table.csv", "--target", "z", "--inputs", "p", "q", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr(edgewise.tables.job.main, stage, interrupt)
+        assert run(*arguments, "--out", "run") == 130
+    assert "goes on from there" in capsys.readouterr().err
+    assert not Path("run").exists()
+    assert run("explain", "run") == 2
+    assert "interrupted" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(edgewise.tables.job.main, "train", interrupt)  # the finished stage is not done again
+        assert run(*arguments, "--out", "run") == 0
+    assert "going on with the interrupted run" in capsys.readouterr().err
+    assert not Path("run.partial").exists()
+    assert json.loads(Path("run/metrics.json").read_text())["formula"]["inputs"] == ["p", "q"]
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "tabel.csv", "--target", "z"], r"did you mean 'table.csv'"),
+        (["fit", "knotz", "--target", "z"], r"no shipped table .*knots"),
+        (
+            ["fit", "table.csv", "--target", "Z1"],
+            r"no column 'Z1'.*did you mean 'z'",
+        ),
+        (["fit", "table.csv", "--target", "z", "--inputs", "pp"], r"no column 'pp'"),
+        (["explain", "nowhere"], r"nowhere is not the folder of a run"),
+        (["predict", "nowhere", "table.csv"], r"nowhere is not the folder of a run"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(table, capsys, arguments, message):
+    assert run(*arguments) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+
+
+def test_bad_cells_are_told_before_anything_is_written(table, capsys):
+    frame = pd.read_csv(table)
+    frame.loc[4, "p"] = np.inf
+    frame.to_csv("bad.csv", index=False)
+    assert run("fit", "bad.csv", "--target", "z", "--out", "run") == 2
+    assert "row 5" in " ".join(capsys.readouterr().err.split())
+    assert not Path("run").exists()
+    assert not Path("run.partial").exists()
+
+
+def test_prediction_needs_rows_and_the_columns(table, finished, capsys):
+    capsys.readouterr()
+    pd.DataFrame({"P": [1.0], "q": [2.0]}).to_csv("new.csv", index=False)
+    assert run("predict", str(finished), "new.csv") == 2
+    assert "did you mean 'P'" in capsys.readouterr().err
+    pd.DataFrame({"p": [], "q": []}).to_csv("new.csv", index=False)
+    assert run("predict", str(finished), "new.csv") == 2
+    assert "no rows" in capsys.readouterr().err
+
+
+def test_damaged_runs_are_told(table, finished, capsys):
+    shutil.copytree(finished, "run")
+    for name, content in (("model.safetensors", b"nonsense"), ("metrics.json", b"{"), ("metrics.json", b"{}")):
+        kept = Path("run", name).read_bytes()
+        Path("run", name).write_bytes(content)
+        assert run("predict", "run", "table.csv") == 2
+        Path("run", name).write_bytes(kept)
+    capsys.readouterr()
+    assert run("predict", "run", "table.csv") == 0
+
+
+def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"a": rng.normal(size=20_000)}).assign(y=lambda t: 2 * t["a"]).to_parquet("large.parquet")
+    assert run("fit", "large.parquet", "--target", "y", "--rows", "400", "--out", "run", *QUICK) == 0
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["rows"] == {"train": 400, "choose": 100, "judge": 2000}
+    assert any("20000 rows: trained on 400" in warning for warning in metrics["warnings"])
+
+
+def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(30, 40)), columns=[f"x{n}" for n in range(40)])
+    frame.assign(y=frame["x3"]).to_csv("wide.csv", index=False)
+    assert run("fit", "wide.csv", "--target", "y", "--out", "run", *QUICK) == 0
+    assert "more inputs (40) than rows (30)" in " ".join(capsys.readouterr().out.split())

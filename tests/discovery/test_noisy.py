@@ -1,0 +1,109 @@
+"""The search for short formulas finds laws that are there, over several seeds, and does not invent others."""
+
+import json
+
+import numpy as np
+import pytest
+import sympy
+
+from edgewise.discovery.noisy import Finding, Front, search_formula
+from edgewise.discovery.noisy.inputs import forward_selection
+from edgewise.discovery.noisy.ratio import fit_ratio, thinned
+from edgewise.expressions import Formula
+
+SEEDS = [0, 1, 2]
+
+
+def sample(rows: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (rows, 4))
+
+
+def law(x: np.ndarray) -> np.ndarray:
+    return x[:, 0] * x[:, 1] / (x[:, 1] ** 2 + 0.8 * x[:, 2] ** 2 + 0.3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_forward_selection_finds_the_inputs_even_of_a_product(seed):
+    x = sample(1500, seed)
+    best = forward_selection(x, law(x) / law(x).std(), range(4), seed=seed)
+    assert (0, 1, 2) in best
+
+
+def test_forward_selection_of_noise_is_empty():
+    rng = np.random.default_rng(0)
+    assert forward_selection(rng.uniform(-1, 1, (2000, 3)), rng.normal(size=2000), range(3), seed=0) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_thinning_ends_at_the_law(seed):
+    """With as many terms as the law has, the error is rounding; with fewer it is not."""
+    x = sample(1500, seed)
+    y = law(x)
+    start = fit_ratio(x[:, :3], y, seed)[0][0]
+    errors = {len(r): np.mean((r.predict(r.columns(x[:, :3])) - y) ** 2) for r in thinned(start, x[:, :3], y)}
+    assert errors[5] < 1e-15
+    assert errors[4] > 1e-4
+
+
+def test_the_jacobian_of_a_ratio_is_its_derivative():
+    x = sample(50, 0)
+    ratio = fit_ratio(x, law(x), 0, starts=1)[0][0]
+    columns = ratio.columns(x)
+    for n in range(len(ratio)):
+        step = 1e-6 * np.eye(len(ratio))[n]
+        ends = [type(ratio)(ratio.factors, ratio.inputs, ratio.powers, ratio.values + s * step) for s in (1, -1)]
+        slope = (ends[0].predict(columns) - ends[1].predict(columns)) / 2e-6
+        np.testing.assert_allclose(ratio.jacobian(columns)[:, n], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_the_expression_of_a_ratio_is_the_ratio():
+    x = sample(200, 1)
+    ratio = fit_ratio(x, law(x), 1, starts=1)[0][0]
+    symbols = sympy.symbols("a b c d")
+    value = sympy.lambdify(symbols, ratio.expression(symbols))(*x.T)
+    np.testing.assert_allclose(value, ratio.predict(ratio.columns(x)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_noisy_law_among_idle_inputs_is_printed_as_one_writes_it(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(1, 3, (1200, 4))
+    y = 2.5 * x[:, 0] * x[:, 2] / (x[:, 1] ** 2 + x[:, 2] ** 2) + 0.02 * rng.normal(size=1200)
+    found = search_formula((x[:900], y[:900]), (x[900:], y[900:]), ["p", "q", "r", "s"], "y", seconds=0.0, seed=seed)
+    p, q, r = sympy.symbols("p q r", real=True)
+    (expression,) = found.chosen.formula.expressions
+    factor = sympy.simplify(expression * (q**2 + r**2) / (p * r))
+    assert factor.is_number, str(expression)
+    assert float(factor) == pytest.approx(2.5, rel=0.01)
+    assert found.front[0].error > found.chosen.error
+
+
+def test_of_noise_the_formula_is_a_constant():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (800, 3)), rng.normal(size=800)
+    found = search_formula((x[:600], y[:600]), (x[600:], y[600:]), ["a", "b", "c"], "y", seconds=0.0)
+    assert found.chosen.formula.expressions[0].is_number
+
+
+def finding(text: str, error: float) -> Finding:
+    a = sympy.Symbol("a", real=True)
+    return Finding(Formula((sympy.sympify(text, {"a": a}),), (a,), ("y",)), "test", error)
+
+
+def test_the_front_drops_what_is_longer_and_no_better():
+    short, middle, long = finding("a", 1.0), finding("2.5*a + 1.5", 0.5), finding("2.5*a**3 + 1.5*a + 7.5", 0.48)
+    worse = finding("1.25*a + 2.5*a**2", 0.7)
+    front = Front.of([long, worse, short, middle], ["a"])
+    assert front.front == (short, middle, long)
+    assert front.chosen == middle
+
+
+def test_an_exact_formula_wins_against_a_longer_one_whose_error_is_smaller_rounding():
+    front = Front.of([finding("a**2", 1e-31), finding("a**2 + 1.5*a**3", 1e-32)], ["a"])
+    assert str(front.chosen.formula.expressions[0]) == "a**2"
+
+
+def test_a_front_survives_json():
+    front = Front.of([finding("a", 1.0), finding("exp(-a) + 0.1*a", 0.1)], ["a"])
+    again = Front.from_json(json.loads(json.dumps(front.to_json())))
+    assert again == front

@@ -1,0 +1,121 @@
+"""Laws of dimensions: what may be added, what may stand in a function, and that a search keeps to it."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import sympy
+
+import edgewise as ew
+from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
+
+m, g, t, v, c, h = sympy.symbols("m g t v c h", real=True)
+UNITS = {
+    "m": Unit.parse("kg"),
+    "g": Unit.parse("m/s^2"),
+    "t": Unit.parse("s"),
+    "v": Unit.parse("m s^-1"),
+    "c": Unit.parse("m/s"),
+    "h": Unit.parse("m"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("N", "kg*m/s^2"),
+        ("J", "N m"),
+        ("W", "V A"),
+        ("ohm", "V/A"),
+        ("T", "Wb/m**2"),
+        ("F", "C/V"),
+        ("H", "ohm s"),
+        ("1", ""),
+        ("rad/s", "Hz"),
+        ("m^(1/2) m^(1/2)", "m"),
+    ],
+)
+def test_units_that_are_the_same(text, same):
+    assert Unit.parse(text) == Unit.parse(same)
+    assert Unit.parse(str(Unit.parse(text))) == Unit.parse(text)
+
+
+def test_powers_of_units():
+    assert Unit.parse("m/s") ** Fraction(1, 2) * Unit.parse("m/s") ** Fraction(1, 2) == Unit.parse("m s^-1")
+    half = Unit.parse("m/s") ** Fraction(1, 2)
+    assert Unit.parse(str(half)) == half
+    assert not Unit.parse("m") * Unit.parse("1/m")
+
+
+@pytest.mark.parametrize("text", ["furlong", "m^x", "m^", "kg + m"])
+def test_unknown_units_are_refused(text):
+    with pytest.raises(ValueError, match="not known"):
+        Unit.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "unit"),
+    [
+        (m * v**2 / 2 + m * g * h, "J"),
+        (sympy.sqrt(2 * g * h), "m/s"),
+        (m / sympy.sqrt(1 - v**2 / c**2), "kg"),
+        (m * sympy.log(v) - m * sympy.log(c), "kg"),
+        (sympy.exp(-v / c) * h, "m"),
+        (sympy.Abs(v - c), "m/s"),
+        (sympy.pi * sympy.Float(1.5), "1"),
+    ],
+    ids=str,
+)
+def test_the_dimension_of_a_formula(expression, unit):
+    assert dimension(expression, UNITS) == Unit.parse(unit)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (v + t, "cannot be added"),
+        (1 + h, "cannot be added"),
+        (sympy.sin(t), "stands inside sin"),
+        (2**m, "stands inside Pow"),
+        (sympy.log(v), "stands inside log"),
+        (2 * sympy.log(v) - sympy.log(c), "stands inside log"),
+        (v + g * t + h, "cannot be added"),
+    ],
+    ids=str,
+)
+def test_impossible_formulas_are_named(expression, message):
+    with pytest.raises(DimensionError, match=message):
+        dimension(expression, UNITS)
+
+
+def test_units_must_be_complete():
+    with pytest.raises(ValueError, match="no unit is given for b"):
+        parse_units({"a": "m"}, ("a", "b"))
+    with pytest.raises(ValueError, match="given for d"):
+        parse_units({"a": "m", "d": "m"}, ("a",))
+
+
+def fall(count: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.uniform(1, 3, count), rng.uniform(1, 4, count), rng.uniform(2, 5, count)], -1)
+    return x, x[:, 0] * x[:, 1] ** 2 / 2 + x[:, 2] * x[:, 1]
+
+
+def test_a_law_with_units_is_found():
+    x, y = fall()
+    found = ew.discover(x, y, names=["g", "t", "v"], output="h", units={"g": "m/s^2", "t": "s", "v": "m/s", "h": "m"})
+    assert found.exact
+    assert sympy.expand(found.formula.expressions[0] - (g * t**2 / 2 + v * t)) == 0
+    assert str(found.formula).startswith("h = ")
+
+
+def test_the_exact_formula_is_rejected_where_its_dimensions_are_wrong():
+    x, y = fall()
+    found = ew.discover(x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m", "y": "m"}, max_seconds=1)
+    assert found.law is None
+    assert "dimensions" in found.reason
+    wrong_target = ew.discover(
+        x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m/s", "y": "kg"}, max_seconds=1
+    )
+    assert wrong_target.law is None
+    assert "y in kg" in wrong_target.reason

@@ -1,0 +1,39 @@
+"""A file is replaced whole or not at all."""
+
+import os
+
+import pytest
+
+from edgewise.io.whole import write_whole
+
+
+def test_content_replaces_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    for content in ("one\n", b"\x00two", ""):
+        assert write_whole(path, content) == path
+        assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_permissions_are_those_of_a_plain_write(tmp_path):
+    plain, whole = tmp_path / "plain", tmp_path / "whole"
+    plain.write_text("x")
+    write_whole(whole, "x")
+    assert whole.stat().st_mode == plain.stat().st_mode
+    whole.chmod(0o600)
+    write_whole(whole, "y")
+    assert whole.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,216 @@
+"""Tables: what columns become, and every way in which a table can be unusable."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from edgewise.tables.encode import Encoding, TableError, prepare, read_table
+
+
+def frame(rows: int = 30) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=rows), rng.normal(size=rows)
+    return pd.DataFrame({"a": a, "b": b, "kind": np.where(a > 0.3, "x", np.where(a > -0.3, "y", "z")), "y": a + b})
+
+
+def refuse(table: pd.DataFrame, *patterns: str, **options) -> None:
+    """`prepare` must raise an error that contains every pattern."""
+    with pytest.raises(TableError) as caught:
+        prepare(table, options.pop("target", "y"), **options)
+    for pattern in patterns:
+        assert re.search(pattern, str(caught.value)), f"{pattern!r} not in {caught.value}"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [(".csv", {}), (".csv.gz", {}), (".tsv", {"sep": "\t"}), (".txt", {"sep": ";"})]
+)
+def test_csv_is_read_with_any_usual_separator(tmp_path, suffix, options):
+    path = tmp_path / f"table{suffix}"
+    frame().to_csv(path, index=False, **options)
+    pd.testing.assert_frame_equal(read_table(path), frame(), check_dtype=False)
+
+
+def test_parquet_is_read(tmp_path):
+    frame().to_parquet(tmp_path / "table.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "table.parquet"), frame(), check_dtype=False)
+
+
+def test_a_file_without_header_takes_names(tmp_path):
+    frame().to_csv(tmp_path / "t.csv", index=False, header=False)
+    table = read_table(tmp_path / "t.csv", ["p", "q", "r", "s"])
+    assert list(table.columns) == ["p", "q", "r", "s"]
+    assert len(table) == 30
+
+
+def test_missing_file_names_the_nearest(tmp_path):
+    (tmp_path / "knots.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(TableError, match=r"no file .*knot.csv.*did you mean 'knots.csv'"):
+        read_table(tmp_path / "knot.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n1,2\n1,2,3\n", "cannot be read as a table"),
+        (b"a,b\n\xff\xfe\xff,2\n", "not UTF-8"),
+        (b"a,a \n1,2\n", "two columns named 'a'"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(TableError, match=message):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 but nothing else")
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_missing_column_suggests_the_nearest():
+    refuse(frame(), r"no column 'Knd'.*did you mean 'kind'", target="Knd")
+    refuse(frame(), r"no column 'zz'; the table has a, b, kind, y", exclude=["zz"])
+    assert "did you mean" not in _message(frame(), target="zz")
+
+
+def test_text_in_a_numeric_column_names_rows_and_values():
+    table = frame()
+    table["a"] = table["a"].astype(object)
+    table.loc[3, "a"], table.loc[7, "a"] = "n/k", "?"
+    refuse(table, "'a' is a number", "'n/k', '\\?'", "rows 4, 8", "--exclude")
+
+
+def test_text_in_a_numeric_target_names_rows():
+    table = frame()
+    table["y"] = table["y"].astype(object)
+    table.loc[5, "y"] = "tall"
+    refuse(table, "'y'", "'tall'", "row 6")
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "infinite")])
+@pytest.mark.parametrize("column", ["a", "y"])
+def test_nan_and_infinity_name_rows(column, value, word):
+    table = frame()
+    table.loc[[1, 2, 11], column] = value
+    refuse(table, f"'{column}'", "rows 2, 3, 12", "--missing drop")
+    prepared = prepare(table, "y", missing="drop")
+    assert len(prepared.outcome) == 27
+    assert any("3 of 30 rows" in warning for warning in prepared.warnings)
+    if column == "a":
+        refuse(table, word)
+
+
+def test_many_bad_rows_are_counted_not_listed():
+    table = frame()
+    table.loc[:, "a"] = np.where(np.arange(30) < 20, np.nan, 1.0)
+    refuse(table, "rows 1, 2, 3, 4, 5 and 15 more")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_too_few_rows(rows):
+    refuse(frame(30).head(rows), rf"{rows} rows?; at least 10")
+
+
+def test_constant_target_and_no_inputs():
+    refuse(frame().assign(y=3.5), "'y' is .*3.5.* in every row")
+    refuse(frame()[["y"]], "no column beside the target")
+    refuse(frame().assign(a=1.0, b=2.0, kind="x"), "no column can serve as an input")
+
+
+def test_constant_and_duplicate_features_are_dropped_with_a_warning():
+    prepared = prepare(frame().assign(c=1.0, d=lambda t: t["a"]), "y")
+    assert not {"c", "d"} & set(prepared.encoding.names)
+    assert any("'c' is 1 in every row" in warning for warning in prepared.warnings)
+    assert any("'d' equals 'a'" in warning for warning in prepared.warnings)
+
+
+def test_more_columns_than_rows_is_a_warning():
+    rng = np.random.default_rng(1)
+    wide = pd.DataFrame(rng.normal(size=(12, 30)), columns=[f"x{n}" for n in range(30)])
+    prepared = prepare(wide.assign(y=rng.normal(size=12)), "y")
+    assert prepared.inputs.shape == (12, 30)
+    assert any("more inputs (30) than rows (12)" in warning for warning in prepared.warnings)
+
+
+def test_texts_become_indicators_with_names():
+    prepared = prepare(frame(), "y")
+    assert prepared.encoding.names == ["a", "b", "kind=x", "kind=y", "kind=z"]
+    np.testing.assert_array_equal(prepared.inputs[:, 2:].sum(1), 1)
+    two = prepare(frame().assign(kind=lambda t: t["kind"].replace("z", "y")), "y")
+    assert len([name for name in two.encoding.names if name.startswith("kind=")]) == 1
+
+
+def test_rare_levels_get_no_indicator_and_labels_of_rows_are_left_out():
+    table = frame(100).assign(name=[f"row {n}" for n in range(100)])
+    table["kind"] = ["p"] * 50 + ["q"] * 49 + ["r"]
+    prepared = prepare(table, "y")
+    assert prepared.encoding.names == ["a", "b", "kind=p", "kind=q"]
+    assert any("'name' has 100 different texts" in warning for warning in prepared.warnings)
+
+
+def test_dates_and_row_counters_are_left_out():
+    table = frame().assign(day=pd.date_range("2020-01-01", periods=30))
+    table["Unnamed: 0"] = range(30)
+    prepared = prepare(table, "y")
+    assert not {"day", "Unnamed: 0"} & set(prepared.encoding.names)
+    assert sum("left out" in warning for warning in prepared.warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes", "rounded"),
+    [
+        (["b", "a"], "classification", ("a", "b"), ()),
+        ([True, False], "classification", (False, True), ()),
+        ([0, 1, 2], "classification", (0, 1, 2), ()),
+        ([1, 2, 3], "classification", (1, 2, 3), ()),
+        ([-1, 1], "classification", (-1, 1), ()),
+        ([-4, -2, 0, 2], "regression", (), (-4.0, -2.0, 0.0, 2.0)),
+        ([0, 2, 4], "regression", (), (0.0, 2.0, 4.0)),
+        ([0.5, 1.25, 3.0], "regression", (), ()),
+    ],
+)
+def test_the_task_follows_from_the_target(values, task, classes, rounded):
+    encoding = prepare(frame().assign(y=[values[n % len(values)] for n in range(30)]), "y").encoding
+    assert (encoding.task, encoding.classes, encoding.values) == (task, classes, rounded)
+
+
+def test_the_task_can_be_told():
+    table = frame().assign(y=[n % 3 for n in range(30)])
+    assert prepare(table, "y", "regression").encoding.task == "regression"
+    assert prepare(table.assign(y=table["y"] * 2), "y", "classification").encoding.classes == (0, 2, 4)
+    refuse(frame(60), "at most 50 classes", task="classification")
+
+
+def test_a_label_outside_the_known_classes_names_its_row():
+    encoding = prepare(frame().assign(y=[n % 2 for n in range(30)]), "y").encoding
+    with pytest.raises(TableError, match="none of the known classes in row 3"):
+        encoding.outcome(pd.DataFrame({"y": [0, 1, 7]}))
+
+
+def test_an_encoding_survives_json_and_is_replayed_on_new_tables():
+    encoding = prepare(frame(), "y").encoding
+    again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
+    assert again == encoding
+    new = pd.DataFrame({"kind": ["z", "new"], "b": [1.0, 2.0], "a": [3.0, 4.0], "other": [0, 0]})
+    np.testing.assert_array_equal(again.inputs(new), [[3, 1, 0, 0, 1], [4, 2, 0, 0, 0]])
+    assert again.unknown_levels(new) == {"kind": ["new"]}
+    with pytest.raises(TableError, match="no column 'a'"):
+        again.inputs(new.drop(columns="a"))
+
+
+def test_rounding_moves_to_the_nearest_value():
+    encoding = Encoding((), "y", "regression", values=(-2.0, 0.0, 2.0))
+    np.testing.assert_array_equal(encoding.round(np.array([-9.0, -0.9, 1.2])), [-2, 0, 2])
+    free = Encoding((), "y", "regression")
+    np.testing.assert_array_equal(free.round(np.array([0.3])), [0.3])
+
+
+def _message(table: pd.DataFrame, **options) -> str:
+    with pytest.raises(TableError) as caught:
+        prepare(table, options.pop("target", "y"), **options)
+    return str(caught.value)
