@@ -2,9 +2,9 @@
 
 2000 samples to train on and 5000 fresh ones to test on, from the boxes of `studies.problems.functions`; default
 settings, one thread. The toys keep the paper's shapes; every special function gets [2, 8, 1], every Feynman equation
-[n, 5, 1], both with at most 500 parameters; for some of the seeds the own shape of the paper stands beside it.
-Ranges are ours, for the paper does not state its own: compare orders of magnitude. Every seed draws its own samples. Beside every
-network stands, for the same seeds, a perceptron of equal size, trained on the same samples by the same
+[n, 5, 1], both with at most 500 parameters; for some of the seeds the own shape of the paper stands beside it. Ranges
+are ours, for the paper does not state its own: compare orders of magnitude. Every seed draws its own samples. Beside
+every network stands, for the same seeds, a perceptron of equal size, trained on the same samples by the same
 Levenberg-Marquardt method: perceptrons profit from it as well.
 """
 
