@@ -8,7 +8,21 @@ from typing import Any
 from studies.study import Study
 
 MODULES = {
+    "anderson": "kan_paper.anderson",
+    "edge-search": "speed.edge_search",
+    "feynman": "symbolic.recovery",
+    "gpu": "speed.gpu",
+    "kan-functions-feynman": "kan_paper.functions",
+    "kan-functions-pykan": "peers.functions_pykan",
+    "kan-functions-scaling": "kan_paper.scaling",
+    "kan-functions-special": "kan_paper.functions",
+    "kan-functions-toy": "kan_paper.functions",
+    "knots": "kan_paper.knots",
+    "layers": "speed.layers",
     "noise": "kan_paper.noise",
+    "symbolic": "symbolic.recovery",
+    "symbolic-pykan": "peers.symbolic_pykan",
+    "tutorials": "symbolic.recovery",
 }
 
 NAMES = tuple(MODULES)

@@ -27,7 +27,7 @@ class Settings:
 S = TypeVar("S", bound=Settings)
 
 
-def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: bool = False) -> Any:
+def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: bool = False, subset: bool = False) -> Any:
     """A field of a dataclass of settings, which is an option of the command line as well.
 
     Args:
@@ -35,8 +35,10 @@ def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: boo
         help: one line.
         choices: the values allowed, of each item for a tuple.
         selects: the setting chooses cases and changes no measurement: rows with other values of it are kept.
+        subset: the default is a tuple of all that there is, and the setting selects some of it.
     """
-    return field(default=default, metadata={"help": help, "choices": tuple(choices), "selects": selects})
+    metadata = {"help": help, "choices": tuple(choices), "selects": selects or subset, "subset": subset}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ ALLOWED_RATIO = 1.2
 class NoiseSettings(Settings):
     """Of the study of noise."""
 
-    functions: tuple[str, ...] = option(tuple(SHAPES), "functions of the paper", choices=tuple(SHAPES), selects=True)
+    functions: tuple[str, ...] = option(tuple(SHAPES), "some", subset=True)
     samples: tuple[int, ...] = option((100, 300, 1000), "numbers of training samples", selects=True)
     noise: tuple[float, ...] = option((0.0, 0.01, 0.1), "noise in standard deviations of y", selects=True)
     test: int = option(3000, "number of test points")

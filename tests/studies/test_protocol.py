@@ -16,6 +16,7 @@ from studies.study import Settings, Study, case_id, option, plain
 class Small(Settings):
     power: int = option(2, "exponent")
     names: tuple[str, ...] = option(("a", "b"), "which", choices=("a", "b", "c"), selects=True)
+    parts: tuple[str, ...] = option(("p", "q"), "some", subset=True)
 
 
 def cases(settings, seeds):
@@ -150,7 +151,7 @@ def test_a_case_without_a_seed_and_a_row_that_changes_its_case_are_errors(tmp_pa
 def test_what_is_not_finite_is_null_and_what_is_no_json_is_an_error():
     assert plain({1: (math.nan, -math.inf, 2.5), "s": SMALL.settings}) == {
         "1": [None, None, 2.5],
-        "s": {"power": 2, "names": ["a", "b"]},
+        "s": {"power": 2, "names": ["a", "b"], "parts": ["p", "q"]},
     }
     with pytest.raises(TypeError, match="no JSON value"):
         plain({"a": object()})
@@ -190,6 +191,7 @@ def small(monkeypatch):
         (["small", "--nothing"], "unrecognized arguments: --nothing"),
         (["small", "--power", "x"], "argument --power: invalid int value: 'x'"),
         (["small", "--names", "d"], "argument --names: invalid choice: 'd'"),
+        (["small", "--parts", "r"], "argument --parts: invalid choice: 'r' (choose from"),
         (["small", "--seeds", "-1"], "argument --seeds"),
         (["small", "--minutes", "-1"], "argument --minutes"),
     ],
@@ -222,7 +224,7 @@ def test_options_reach_the_study(small, tmp_path, capsys):
     assert command.main(arguments) == 0
     stored = json.loads((tmp_path / "small.json").read_text())
     assert [row["value"] for row in stored["rows"]] == [8, 27]
-    assert stored["settings"] == {"power": 3, "names": ["c"]}
+    assert stored["settings"] == {"power": 3, "names": ["c"], "parts": ["p", "q"]}
     assert "value median" in capsys.readouterr().out
     assert command.main(["small", "--redraw", "--out", str(tmp_path)]) == 0
     assert command.main(["small", "--redraw", "--out", str(tmp_path / "none")]) == 1
