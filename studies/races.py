@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgewise.compare import race
 from studies.study import Case, Row, Run
-from studies.table import over_seeds
+from studies.table import grouped, over_seeds
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ def race_cases(names: Iterable[str], seeds: Sequence[int], **common: Any) -> lis
 
 
 def race_summary(rows: list[Row], *, higher_is_better: bool, by: Sequence[str] = ("name", "budget")) -> list[Row]:
-    """Median and worst score of every model and budget, with its parameters and the seconds of a run."""
-    keep = ("parameters", "lr", "seconds")
-    return over_seeds(rows, by, ("score",), keep=keep, higher_is_better=higher_is_better)
+    """Every model and budget: parameters, rate, the score over the seeds, and the median seconds of a run."""
+    found = over_seeds(rows, by, ("score",), keep=("parameters", "lr"), higher_is_better=higher_is_better)
+    for row, group in zip(found, grouped(rows, by), strict=True):
+        scores = [r["score"] for r in group if r["score"] is not None]
+        row["score_mean"] = statistics.fmean(scores) if scores else None
+        row["score_sd"] = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        row["seconds"] = statistics.median(r["seconds"] for r in group)
+    return found

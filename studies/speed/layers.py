@@ -1,6 +1,6 @@
 """Speed of training steps of KANs relative to MLPs of equal size and to other implementations, on this machine.
 
-The baseline is an MLP with as many parameters and SiLU under torch's fused Adam; "mlp of equal width" has the layer
+The baseline is an MLP with as many parameters and SiLU under torch's fused Adam; "MLP of equal width" has the layer
 widths of the KAN. "edgewise" trains with `edgewise.optim.Adam`, and so does a second MLP of equal size, which separates
 the part of the optimiser; "edgewise, torch's Adam" has the optimiser of the baseline. The study also measures exactness
 against scipy, the share of the machine's peak, the growth of a step with the grid, calls on one sample, and memory.

@@ -43,7 +43,7 @@ def plot(summary: list[Row], path: Path) -> None:
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_yticks([place + 0.4 for place in range(len(summary))], [row[head] for row in summary])
     axis.invert_yaxis()
-    axis.set_xlabel(f"speed of a training step; the {base.removesuffix(', ms').replace('mlp', 'MLP')} is 1")
+    axis.set_xlabel(f"speed of a training step; the {base.removesuffix(', ms')} is 1")
     axis.legend(fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.4, -0.15))
     save(figure, path, tight=False)
 

@@ -21,7 +21,7 @@ from edgewise.optim import Adam
 from edgewise.training import fit
 from studies.peers import layers_of_others as peers
 
-BASELINE = "mlp of equal size"
+BASELINE = "MLP of equal size"
 FIT_STEPS = 1000  # the default of optimizer="adam"
 
 
@@ -85,7 +85,7 @@ def candidates(setup: Setup, with_peers: bool) -> dict[str, timing.Step]:
     layered = len(setup.widths) == 2
     steps = {
         BASELINE: training_step(setup.mlp(), x, target, layered),
-        "mlp of equal width": training_step(mlp(setup.widths).to(setup.dtype), x, target, layered),
+        "MLP of equal width": training_step(mlp(setup.widths).to(setup.dtype), x, target, layered),
         f"{BASELINE}, native Adam": training_step(setup.mlp(), x, target, layered, native_adam=True),
         "edgewise": training_step(setup.kan(), x, target, layered, native_adam=True),
         "edgewise, torch's Adam": training_step(setup.kan(), x, target, layered),

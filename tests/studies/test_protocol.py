@@ -8,7 +8,7 @@ import pytest
 
 from studies import __main__ as command, known as known_module, runner, table
 from studies.journal import Journal
-from studies.result import StudyResult
+from studies.result import RESULTS, StudyResult
 from studies.study import Settings, Study, case_id, option, plain
 
 
@@ -229,3 +229,12 @@ def test_options_reach_the_study(small, tmp_path, capsys):
     assert command.main(["small", "--redraw", "--out", str(tmp_path)]) == 0
     assert command.main(["small", "--redraw", "--out", str(tmp_path / "none")]) == 1
     assert "there is no result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_stored_result_is_a_study_result(path):
+    result = StudyResult.from_json(path.read_text(encoding="utf-8"))
+    assert result.study == path.stem
+    assert result.rows
+    assert all("commit" in row for row in result.rows)
+    assert {"commit", "versions", "machine"} <= result.environment.keys()

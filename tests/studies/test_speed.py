@@ -37,7 +37,7 @@ def test_a_run_has_all_parts_and_a_page(tmp_path, monkeypatch):
 
 
 def test_the_page_has_a_line_for_every_step():
-    row = {"training_step": "64-64", "mlp of equal size, ms": 2.0, "edgewise": 2.346}
+    row = {"training_step": "64-64", "MLP of equal size, ms": 2.0, "edgewise": 2.346}
     assert report._speeds([row]).splitlines()[-1] == "| 64-64 | 2 | 2.35 |"
 
 
