@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from edgewise.io.whole import write_whole
 from edgewise.viz.mpl import canvas_class
@@ -22,3 +29,15 @@ def save(figure: Any, path: Path, *, dpi: int = 110, tight: bool = True) -> Path
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     return write_whole(path, stream.getvalue())
+
+
+def pack(values: Tensor) -> str:
+    """Numbers in [0, 1] as text, in 255 steps: what a figure shows of a trained model, for a row of the result."""
+    steps = (255 * values.detach().clamp(0, 1)).round().to(torch.uint8)
+    return base64.b64encode(zlib.compress(steps.contiguous().numpy().tobytes(), 9)).decode()
+
+
+def unpack(text: str, shape: Sequence[int]) -> Tensor:
+    """The numbers that `pack` was given, in this shape."""
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+    return torch.from_numpy(raw.copy()).view(*shape) / 255

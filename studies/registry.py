@@ -9,8 +9,13 @@ from studies.study import Study
 
 MODULES = {
     "anderson": "kan_paper.anderson",
+    "continual": "applications.continual",
+    "conv": "applications.conv",
     "edge-search": "speed.edge_search",
     "feynman": "symbolic.recovery",
+    "forecast-336": "applications.forecast",
+    "forecast-96": "applications.forecast",
+    "gpt": "applications.gpt",
     "gpu": "speed.gpu",
     "kan-functions-feynman": "kan_paper.functions",
     "kan-functions-pykan": "peers.functions_pykan",
@@ -28,10 +33,14 @@ MODULES = {
     "lotra-sequential": "lotra.sequential",
     "lotra-step": "lotra.step",
     "lotra-transfer": "lotra.transfer",
+    "nerf": "applications.nerf",
     "noise": "kan_paper.noise",
+    "segmentation": "applications.segmentation",
     "symbolic": "symbolic.recovery",
     "symbolic-pykan": "peers.symbolic_pykan",
+    "tabular": "applications.tabular",
     "tutorials": "symbolic.recovery",
+    "vit": "applications.vit",
 }
 
 NAMES = tuple(MODULES)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, positional_encoding, render
+from studies import runner
 from studies.applications import continual, nerf, tabular
 
 
@@ -73,22 +74,45 @@ def test_ranks_fill_the_interval_and_ties_share_their_middle() -> None:
 
 
 def test_the_summary_counts_means() -> None:
-    scores = [
-        {"KAN": [91.0, 93.0], "MLP": [90.0, 93.0], "boosting": [93.5, 92.0], "linear": [80.0, 80.0]},
-        {"KAN": [70.0, 70.0], "MLP": [71.0, 71.0], "boosting": [90.0, 90.0], "linear": [80.0, 80.0]},
+    scores = {
+        "one": {"KAN": [91.0, 93.0], "MLP": [90.0, 93.0], "boosting": [93.5, 92.0], "linear": [80.0, 80.0]},
+        "two": {"KAN": [70.0, 70.0], "MLP": [71.0, 71.0], "boosting": [90.0, 90.0], "linear": [80.0, 80.0]},
+    }
+    common = {"samples": 10, "features": 2, "classes": 2}
+    rows = [
+        {"table": table, "model": model, "seed": seed, "score": score, **common}
+        for table, models in scores.items()
+        for model, values in models.items()
+        for seed, score in enumerate(values)
     ]
-    found = tabular.summarise([{"scores": s} for s in scores])
-    assert found["above the MLP"] == 1
-    assert found["within 1 point of boosting"] == 1
-    assert found["mean rank of the KAN"] == (2 + 4) / 2
+    one, _, found = tabular.summarise(rows)
+    assert (one["KAN_mean"], one["KAN_worst"]) == (92.0, 91.0)
+    assert found["above_the_MLP"] == 1
+    assert found["within_1_point_of_boosting"] == 1
+    assert found["mean_rank_of_the_KAN"] == (2 + 4) / 2
 
 
-def test_the_tables_of_scikit_learn_are_split_without_overlap() -> None:
-    for table in tabular.shipped(2):
-        for folds in table.folds:
-            for fold in folds:
-                assert len(fold.x) + len(fold.test_x) == len(table.folds[0][0].x) + len(table.folds[0][0].test_x)
-                assert not table.classes or set(np.unique(fold.y)) == set(range(table.classes))
+@pytest.mark.parametrize("name", tabular.SKLEARN)
+def test_the_tables_of_scikit_learn_are_split_without_overlap(name) -> None:
+    table = tabular.shipped(name, 2)
+    for folds in table.folds:
+        for fold in folds:
+            assert len(fold.x) + len(fold.test_x) == len(table.folds[0][0].x) + len(table.folds[0][0].test_x)
+            assert not table.classes or set(np.unique(fold.y)) == set(range(table.classes))
+
+
+def test_seeds_beyond_the_folds_are_refused() -> None:
+    with pytest.raises(ValueError, match="choose them from 0 to 9"):
+        tabular.cases(tabular.TableSettings(), (3, 10))
+
+
+def test_a_field_is_drawn_from_what_its_row_keeps(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(nerf, "MODELS", {nerf.MLP: nerf.MODELS[nerf.MLP]})
+    nerf._race.cache_clear()
+    result = runner.run(nerf.STUDY, nerf.FieldSettings(1, (1e-2,), (1e-2,)), (0, 1), folder=tmp_path)
+    nerf._race.cache_clear()
+    assert ["kept" in row for row in result.rows] == [True, False]
+    assert (tmp_path / "nerf.png").stat().st_size > 5000
 
 
 def test_another_file_is_not_taken_for_the_wheel(tmp_path) -> None:
