@@ -49,10 +49,10 @@ def test_a_race_of_text_keeps_a_sample(text):
 
 
 def test_the_same_learning_rates_are_tried_for_all(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpt, "FEED_FORWARD", {"MLP": "mlp"})
     short = Characters(text.symbols, text.train, text.validation[:200])
     competition = gpt.race_of(short, gpt.TextSettings(steps=12, rates=(1e-9, 1e-2)))
     monkeypatch.setattr(gpt, "shakespeare", lambda settings: competition)
-    monkeypatch.setattr(gpt, "FEED_FORWARD", {"MLP": "mlp"})
     result = runner.run(gpt.STUDY, folder=tmp_path, seeds=(0,))
     assert [row["lr"] for row in result.rows] == [1e-2]
     assert result.shared == {"best try of MLP": 1}
