@@ -103,8 +103,8 @@ if not TYPE_CHECKING:
         "SymbolicFn",
         "use_backend",
         "which_kernels",
-        *_HOME,
     ]
+    __all__ += list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
