@@ -55,7 +55,7 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
 
 def whole_networks_up_to() -> int:
     """The most features of a layer with which some backend computes a network whole."""
-    return max((kernel.MAX_FEATURES for kernel in candidates("network")), default=0)
+    return max([0, *[kernel.MAX_FEATURES for kernel in candidates("network")]])  # torch.compile knows no default
 
 
 def _as_autocast(y: Tensor) -> Tensor:
