@@ -19,9 +19,10 @@ from torch import nn
 
 from edgewise.bases import BSpline
 from edgewise.compare import timing
-from edgewise.kernels import EdgeSpec, network_kernel, refusals, use_backend
+from edgewise.kernels import EdgeSpec, find, refusals, use_backend
 from edgewise.kernels.cpu import layer, network as whole
 from edgewise.nn import KANLinear
+from edgewise.nn._fast import plain_layers
 from studies import machine
 from studies.peers import layers_of_others as peers
 from studies.speed.report import draw
@@ -129,8 +130,8 @@ def roofline(setup: Setup, peaks: dict[str, float]) -> Row:
 def inference(setup: Setup) -> dict[str, float]:
     """Microseconds of a call on one sample: the model, its kernel, and one operator and one module of torch."""
     model, x = setup.kan(), torch.rand(1, setup.widths[0]) * 2 - 1
-    network, linear = model.curve_layers() or [], nn.Linear(setup.widths[0], setup.widths[-1])
-    if network_kernel(network, x) is None:  # too wide: the model calls its only layer
+    network, linear = plain_layers(model) or [], nn.Linear(setup.widths[0], setup.widths[-1])
+    if find("network", network, x) is None:  # too wide: the model calls its only layer
         (part,) = network
         native = functools.partial(layer.edge_sum, x, *part[:1], *part[2:], bias=part.bias)
     else:
@@ -155,7 +156,7 @@ def exactness(with_peers: bool) -> dict[str, dict[int, float]]:
             linear.coef.normal_(generator=generator)
         x = torch.rand(4096, 1, generator=generator) * 2 - 1
         truth = _by_scipy(spline.full_knots(linear.grid.double())[0], linear.coef[0].detach(), x)
-        used = [n for n, why in refusals(EdgeSpec(spline, None), x).items() if why is None]
+        used = [n for n, why in refusals("layer", EdgeSpec(spline, None), x).items() if why is None]
         for backend in (*used, "reference"):
             with use_backend(backend), torch.no_grad():
                 error = (linear(x).double() - truth).abs().max().item()

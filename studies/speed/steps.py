@@ -17,6 +17,7 @@ from edgewise.bases import BSpline
 from edgewise.compare import timing
 from edgewise.kernels.cpu import taylor as jets
 from edgewise.nn import KAN
+from edgewise.nn._fast import plain_layers
 from edgewise.optim import Adam
 from edgewise.training import fit
 from studies.peers import layers_of_others as peers
@@ -148,7 +149,7 @@ def _nested_laplacian(model: nn.Module, x: Tensor) -> timing.Step:
 
 def _native_laplacian(model: KAN, x: Tensor) -> timing.Step:
     def step() -> None:
-        u, _, laplacian = jets.jet(model.curve_layers() or (), x)
+        u, _, laplacian = jets.jet(plain_layers(model) or (), x)
         torch.autograd.grad(((laplacian[0, :, 0] + u[:, 0]) ** 2).mean(), list(model.parameters()))
 
     return step
