@@ -35,6 +35,8 @@ MODULES = {
     "lotra-transfer": "lotra.transfer",
     "nerf": "applications.nerf",
     "noise": "kan_paper.noise",
+    "pde": "pde.study",
+    "pde_laws": "pde.laws",
     "segmentation": "applications.segmentation",
     "symbolic": "symbolic.recovery",
     "symbolic-pykan": "peers.symbolic_pykan",
