@@ -224,5 +224,4 @@ STUDY = Study(
     draw=CURVES.draw,
     settings=TransferSettings(),
     seeds=(0, 1, 2),
-    tiny=TransferSettings(("Burgers",), (2, 12, 12, 1), 1, 1),
 )

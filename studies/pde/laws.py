@@ -7,16 +7,19 @@ formula that only fits leaves the data outside.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from edgewise.pde import solve
 from edgewise.pde.solution import relative_error
 from studies.pde.study import EQUATIONS, kan
 from studies.problems.equations import Case as Equation
 from studies.study import Case, Row, Run, Settings, Study, option
+
+Function = Callable[[Tensor], Tensor]
 
 NAMES = ("heat", "poisson-sine", "poisson")
 RIGHT = 1e-4  # relative; ten times the error that the solve may have
@@ -55,20 +58,23 @@ def find_law(equation: Equation, seed: int, seconds: float = 15.0) -> Row:
     found = solution.discover(seed=seed, max_seconds=seconds, clock=time.process_time)
     x = solution.sample(2000)
     middle = torch.tensor(problem.domain.bounds, dtype=torch.float64).mean(1)
-    law, distances = None if found.law is None else found.formula, list[float]()
-    if law is not None:
-        places = (x, middle + STRETCH * (x - middle))
-        distances = [relative_error(law(at), equation.reference(at)) for at in places]
+    law = None if found.law is None else found.formula
     return {
         "error_of_the_solve": solution.error(equation.reference, x),
         "law": None if law is None else str(law),
-        "distance": distances[0] if distances else None,
-        "distance_outside": distances[1] if distances else None,
-        "right": bool(distances) and max(distances) < RIGHT,
+        **verdict(law, equation.reference, x, middle),
         "reason": found.reason,
         "cpu_seconds_solve": round(solved - begun, 1),
         "cpu_seconds_discover": round(time.process_time() - solved, 1),
     }
+
+
+def verdict(law: Function | None, reference: Function, x: Tensor, middle: Tensor) -> Row:
+    """The distances of a law to the reference at the points and at points stretched from the middle."""
+    if law is None:
+        return {"distance": None, "distance_outside": None, "right": False}
+    near, far = (relative_error(law(at), reference(at)) for at in (x, middle + STRETCH * (x - middle)))
+    return {"distance": near, "distance_outside": far, "right": max(near, far) < RIGHT}
 
 
 STUDY = Study(

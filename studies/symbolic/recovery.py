@@ -130,7 +130,6 @@ STUDIES = (
         summarise=summarise,
         settings=RecoverySettings(tuple(KAN_PAPER)),
         seeds=SEEDS,
-        tiny=RecoverySettings(("II.38.3", "II.2.42"), (0.0,), 300),
     ),
     Study(
         name="feynman",

@@ -45,13 +45,6 @@ def test_a_figure_and_a_table_of_knots(tmp_path):
     assert result.summary[0]["same_form"] == 2
 
 
-def test_chains_are_measured_and_drawn(tmp_path):
-    study = load("anderson")
-    result = runner.run(study, anderson.ChainSettings(("mosaic",), 24, 89), (3,), folder=tmp_path)
-    assert "mosaic" in runner.report(result)
-    assert (tmp_path / "anderson.png").stat().st_size > 1000
-
-
 def test_a_law_of_theory_is_recognised():
     chain = CHAINS["GAAM"]
     law = sympy.parse_expr(anderson.LAWS["GAAM"])

@@ -19,7 +19,7 @@ def test_the_exponent_of_a_power_is_its_exponent():
 
 def test_a_small_run_of_a_toy_finds_the_function(tmp_path):
     study = load("kan-functions-toy")
-    settings = replace(study.settings, functions=("bessel",), mlp_steps=5)
+    settings = replace(study.settings, functions=("bessel",), train=1000, mlp_steps=5, controls=1)
     result = runner.run(study, settings, (0, 1), folder=tmp_path)
     (row,) = result.summary
     assert row["rmse_median"] <= row["rmse_worst"] < 1e-10
@@ -30,7 +30,7 @@ def test_a_small_run_of_a_toy_finds_the_function(tmp_path):
 
 def test_the_error_falls_with_the_grid(tmp_path):
     study = load("kan-functions-scaling")
-    settings = replace(study.settings, functions=("bessel",), degrees=(3,), intervals=(20, 40))
+    settings = replace(study.settings, functions=("bessel",), degrees=(3,), intervals=(20, 40), train=4000)
     (row,) = runner.run(study, settings, (0, 1), folder=tmp_path).summary
     assert row["exponent"] > 3.5
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}

@@ -36,7 +36,7 @@ def test_images_are_split_by_the_seed_and_learned(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "load_mnist_5000", lambda: (pixels, torch.arange(5000) % 10))
     images._mnist_split.cache_clear()
     study = load("lotra-mnist")
-    result = runner.run(study, images.ImageSettings((784, 4, 10), 1, 1, 3500), (0,), folder=tmp_path)
+    result = runner.run(study, images.ImageSettings((784, 2, 10), 1, 1, 3500), (0,), folder=tmp_path)
     images._mnist_split.cache_clear()
     assert len(result.rows) == len(result.summary) == 9
     assert all(0 <= row["score"] <= 100 for row in result.rows)
@@ -53,7 +53,8 @@ def test_what_every_seed_measures_comes_first():
 
 def test_full_tuning_sets_the_time_of_the_others(tmp_path):
     study = load("lotra-transfer")
-    result = runner.run(study, study.tiny, (0,), folder=tmp_path)
+    settings = transfer.TransferSettings(("Burgers",), (2, 12, 12, 1), 1, 1)
+    result = runner.run(study, settings, (0,), folder=tmp_path)
     rows = {row["method"]: row for row in result.rows}
     assert list(result.shared) == ["full tuning, Burgers, near, coefficient, seed 0"]
     assert rows["full"]["error"] == rows["full"]["error_in_equal_time"]

@@ -10,7 +10,7 @@ from edgewise.pde import Solution
 from edgewise.pde.least_squares import Collocation
 from studies import runner
 from studies.pde import study
-from studies.pde.laws import find_law
+from studies.pde.laws import find_law, verdict
 from studies.peers.pde_nested import mean_square, nested_loss, train_nested, usual_network
 from studies.problems.equations import heat, poisson_sine, taylor_green
 
@@ -79,8 +79,11 @@ def test_a_law_is_right_where_it_is_the_solution_outside_as_well(monkeypatch):
     row = find_law(equation, 0, seconds=2.0)
     assert row["right"]
     assert row["distance_outside"] < 1e-6
-    wrong = dataclasses.replace(equation, reference=lambda x: equation.reference(x) * (1 + 1e-3 * x[:, 1]))
-    assert not find_law(wrong, 0, seconds=2.0)["right"]
+    x, middle = torch.rand(50, 2, generator=generator(), dtype=torch.float64), torch.full((2,), 0.5)
+    assert verdict(equation.reference, equation.reference, x, middle)["right"]
+    wrong = lambda x: equation.reference(x) * (1 + 1e-3 * x[:, 1])
+    assert not verdict(equation.reference, wrong, x, middle)["right"]
+    assert not verdict(None, wrong, x, middle)["right"]
 
 
 @pytest.mark.slow
