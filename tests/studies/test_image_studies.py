@@ -39,9 +39,8 @@ def test_convolutions_learn_at_one_size(stripes, name) -> None:
 
 
 def test_convolutions_are_chosen_and_race(stripes, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(
-        conv, "KINDS", {name: dict([*conv.KINDS[name].items()][:2]) for name in ("CNN", "rational units")}
-    )
+    names = ["CNN", "rational units"]
+    monkeypatch.setattr(conv, "KINDS", {name: dict([*conv.KINDS[name].items()][:2]) for name in names})
     monkeypatch.setattr(classification, "load", lambda dataset: stripes)
     conv.race_on.cache_clear()
     settings = conv.ConvSettings(parameters=700, steps=10, rates=(0.02,))
