@@ -72,7 +72,7 @@ def parser(study: Study[Any]) -> argparse.ArgumentParser:
 
 
 def seeds_of(study: Study[Any]) -> Any:
-    """The type of `--seeds`: a count takes the first seeds of the study and goes on counting; a list is itself."""
+    """The type of `--seeds`: a count takes the first seeds of the study and continues counting."""
 
     def seeds(text: str) -> tuple[int, ...]:
         if "," in text:

@@ -32,12 +32,12 @@ def save(figure: Any, path: Path, *, dpi: int = 110, tight: bool = True) -> Path
 
 
 def pack(values: Tensor) -> str:
-    """Numbers in [0, 1] as text, in 255 steps: what a figure shows of a trained model, for a row of the result."""
+    """Values in [0, 1] as text, in 255 steps: what a figure shows of a trained model, for a row of the result."""
     steps = (255 * values.detach().clamp(0, 1)).round().to(torch.uint8)
     return base64.b64encode(zlib.compress(steps.contiguous().numpy().tobytes(), 9)).decode()
 
 
 def unpack(text: str, shape: Sequence[int]) -> Tensor:
-    """The numbers that `pack` was given, in this shape."""
+    """The values that `pack` was given, in this shape."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return torch.from_numpy(raw.copy()).view(*shape) / 255

@@ -29,7 +29,7 @@ RIDGE = 1.0
 PEAKS = torch.linspace(-0.8, 0.8, TASKS, dtype=torch.float64)
 GRID = torch.linspace(-1, 1, 2001, dtype=torch.float64)[:, None]
 FIGURE_STEP = 10
-"""Every so manieth point of the grid is drawn."""
+"""One of so many points of the grid is drawn."""
 
 Learn = Callable[[Tensor, Tensor], None]
 Predict = Callable[[Tensor], Tensor]
@@ -37,7 +37,7 @@ Predict = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ContinualSettings(Settings):
-    """Of the tasks in turn."""
+    """Settings of the tasks in turn."""
 
     tasks: tuple[str, ...] = option(("bumps", "digits"), "some", subset=True)
 
@@ -102,7 +102,7 @@ def five_tasks(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def bump_learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
-    """The models and how each learns a task."""
+    """The models, and how each is trained on a task."""
     generator = torch.Generator().manual_seed(seed)
 
     def kan(widths: Sequence[int], basis: BSpline, *, residual: str | None = None) -> KAN:

@@ -26,7 +26,7 @@ from studies.study import Case, Row, Run, Settings, Study, option
 
 @dataclass(frozen=True)
 class ConvSettings(Settings):
-    """Of the race of convolutions."""
+    """Settings of the race of convolutions."""
 
     datasets: tuple[str, ...] = option(("FashionMNIST",), "data sets", choices=classification.DATASETS, selects=True)
     parameters: int = option(19_200, "size of every network")

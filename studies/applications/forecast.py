@@ -37,7 +37,7 @@ FIGURE_CHANNEL = -1
 
 @dataclass(frozen=True)
 class ForecastSettings(Settings):
-    """Of the race of forecasts."""
+    """Settings of the race of forecasts."""
 
     steps: int = option(350, "training steps")
     rates: tuple[float, ...] = option((3e-3, 1e-2, 3e-2), "learning rates that are tried")

@@ -32,7 +32,7 @@ FEED_FORWARD = {"MLP": "mlp", "GR-KAN": "rational"}
 
 @dataclass(frozen=True)
 class TextSettings(Settings):
-    """Of the race of text."""
+    """Settings of the race of text."""
 
     steps: int = option(700, "training steps")
     rates: tuple[float, ...] = option((5e-3, 1e-2, 2e-2), "learning rates that are tried")

@@ -40,7 +40,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {MLP: lambda: MLPNeRF(64), CURVES: 
 
 @dataclass(frozen=True)
 class FieldSettings(Settings):
-    """Of the race of fields."""
+    """Settings of the race of fields."""
 
     steps: int = option(500, "training steps")
     mlp_rates: tuple[float, ...] = option((1e-2, 2e-2, 4e-2), "learning rates that are tried for the MLP")

@@ -46,7 +46,7 @@ class Slices(NamedTuple):
 
 @dataclass(frozen=True)
 class TissueSettings(Settings):
-    """Of the race of segmentation."""
+    """Settings of the race of segmentation."""
 
     steps: int = option(120, "training steps")
     rates: tuple[float, ...] = option((0.01, 0.02, 0.04), "learning rates that are tried")

@@ -43,7 +43,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class TableSettings(Settings):
-    """Of the study of tables."""
+    """Settings of the study of tables."""
 
     tables: tuple[str, ...] = option((*KEEL, *SKLEARN), "some", subset=True)
 

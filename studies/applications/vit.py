@@ -29,7 +29,7 @@ FEED_FORWARD: dict[str, str | Basis] = {
 
 @dataclass(frozen=True)
 class TransformerSettings(Settings):
-    """Of the race of transformers."""
+    """Settings of the race of transformers."""
 
     datasets: tuple[str, ...] = option(("FashionMNIST",), "data sets", choices=classification.DATASETS, selects=True)
     features: int = option(48, "width of a token")

@@ -33,7 +33,7 @@ PAPER = {"GAAM": 0.990, "MAAM": 0.971}
 
 @dataclass(frozen=True)
 class ChainSettings(Settings):
-    """Of the study of chains."""
+    """Settings of the study of chains."""
 
     models: tuple[str, ...] = option(tuple(CHAINS), "some", subset=True)
     chains: int = option(100, "number of training chains; half as many test the law")

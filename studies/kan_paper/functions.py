@@ -32,7 +32,7 @@ Data = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class FunctionSettings(Settings):
-    """Of the studies of functions."""
+    """Settings of the studies of functions."""
 
     functions: tuple[str, ...] = option((), "some", subset=True)
     train: int = option(2000, "number of training samples")

@@ -31,7 +31,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class KnotSettings(Settings):
-    """Of the study of knots."""
+    """Settings of the study of knots."""
 
     seconds: float = option(30.0, "processor time for the ratios of each seed")
 

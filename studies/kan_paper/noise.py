@@ -31,18 +31,19 @@ ALLOWED_RATIO = 1.2
 
 @dataclass(frozen=True)
 class NoiseSettings(Settings):
-    """Of the study of noise."""
+    """Settings of the study of noise."""
 
     functions: tuple[str, ...] = option(tuple(SHAPES), "some", subset=True)
     samples: tuple[int, ...] = option((100, 300, 1000), "numbers of training samples", selects=True)
     noise: tuple[float, ...] = option((0.0, 0.01, 0.1), "noise in standard deviations of y", selects=True)
+    methods: tuple[str, ...] = option(tuple(SMOOTHING), "some", subset=True)
     test: int = option(3000, "number of test points")
 
 
 def cases(settings: NoiseSettings, seeds: Sequence[int]) -> list[Case]:
     """A fit by each method for every function, number of samples, noise and seed."""
     keys = ("function", "samples", "noise", "method", "seed")
-    values = product(settings.functions, settings.samples, settings.noise, SMOOTHING, seeds)
+    values = product(settings.functions, settings.samples, settings.noise, settings.methods, seeds)
     return [dict(zip(keys, value, strict=True)) for value in values]
 
 
@@ -118,5 +119,5 @@ STUDY = Study(
     summarise=summarise,
     draw=draw,
     settings=NoiseSettings(),
-    tiny=NoiseSettings(functions=("bessel",), samples=(60,), noise=(0.1,), test=200),
+    tiny=NoiseSettings(functions=("bessel",), samples=(60,), noise=(0.1,), methods=("default", "plain"), test=200),
 )

@@ -35,7 +35,7 @@ TOYS = tuple(f.name for f in FUNCTIONS.values() if f.group == "toy")
 
 @dataclass(frozen=True)
 class ScalingSettings(Settings):
-    """Of the study of grids."""
+    """Settings of the study of grids."""
 
     functions: tuple[str, ...] = option(TOYS, "some", subset=True)
     degrees: tuple[int, ...] = option((3, 5, 7), "degrees of the splines", selects=True)

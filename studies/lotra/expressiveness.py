@@ -25,7 +25,7 @@ RANKS = ((2, 2, 2), (4, 3, 4), (8, 4, 8), (16, 6, 16), (32, 9, 32))
 
 @dataclass(frozen=True)
 class RankSettings(Settings):
-    """Of the study of ranks."""
+    """Settings of the study of ranks."""
 
     largest: int = option(32, "largest rank", selects=True)
     pretraining_steps: int = option(200, "steps of the network before")

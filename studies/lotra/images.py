@@ -32,7 +32,7 @@ WAYS = ("slim", "cut", "MLP as", "low-rank MLP as")
 
 @dataclass(frozen=True)
 class ImageSettings(Settings):
-    """Of the training of all networks."""
+    """Settings of the training of all networks."""
 
     widths: tuple[int, ...] = option((64, 64, 10), "of the KAN; splines of 5 intervals and degree 3")
     epochs: int = option(15, "epochs")

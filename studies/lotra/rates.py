@@ -32,7 +32,7 @@ KEYS = ("task", "width", "rule", "lr")
 
 @dataclass(frozen=True)
 class RateSettings(Settings):
-    """Of the study of rates."""
+    """Settings of the study of rates."""
 
     widths: tuple[int, ...] = option((16, 64, 192, 512), "widths of the hidden layers", selects=True)
     tasks: tuple[str, ...] = option(tuple(TASKS), "some", subset=True)
@@ -95,5 +95,5 @@ STUDY = Study(
     summarise=summarise,
     draw=CURVES.draw,
     settings=RateSettings(),
-    tiny=RateSettings((8,), ("shift",), ("mup", "LM"), 2),
+    tiny=RateSettings((8,), ("shift",), ("mup",), 2),
 )

@@ -18,7 +18,7 @@ METHODS = ("one network", "adapters")
 
 @dataclass(frozen=True)
 class SequenceSettings(Settings):
-    """Of the tasks in turn."""
+    """Settings of the tasks in turn."""
 
     width: int = option(32, "width of the hidden layers")
     steps: int = option(200, "steps on every task")

@@ -23,7 +23,7 @@ COLUMNS = ("n", "batch", "input_gradient", "full_ms", "lotra_ms", "times_faster"
 
 @dataclass(frozen=True)
 class StepSettings(Settings):
-    """Of the timing of steps."""
+    """Settings of the timing of steps."""
 
     sizes: tuple[int, ...] = option(tuple(BATCH), "inputs and outputs of the layer, some", subset=True)
     rounds: int = option(17, "rounds of steps that alternate; the first two are not counted")

@@ -37,7 +37,7 @@ KEYS = ("equation", "target", "method")
 
 @dataclass(frozen=True)
 class TransferSettings(Settings):
-    """Of the study of transfer."""
+    """Settings of the study of transfer."""
 
     equations: tuple[str, ...] = option(tuple(SOURCES), "some", subset=True)
     widths: tuple[int, ...] = option((2, 48, 48, 1), "widths of the network")

@@ -29,7 +29,7 @@ COLUMNS = ("equation", "seed", "law", "right", "error_of_the_solve", "distance",
 
 @dataclass(frozen=True)
 class LawSettings(Settings):
-    """Of the laws of solutions."""
+    """Settings of the laws of solutions."""
 
     equations: tuple[str, ...] = option(NAMES, "some", subset=True)
     seconds: float = option(15.0, "processor time of a search")

@@ -35,7 +35,7 @@ NESTED_STEPS = {"kan, nested autograd, L-BFGS": ("lbfgs", 25), "kan, nested auto
 
 @dataclass(frozen=True)
 class SolveSettings(Settings):
-    """Of the study of differential equations; `studies.problems.equations` has the settings of every solve."""
+    """Settings of the study of differential equations; `studies.problems.equations` has the settings of every solve."""
 
     equations: tuple[str, ...] = option(tuple(EQUATIONS), "some", subset=True)
     networks: tuple[str, ...] = option(NETWORKS, "some", subset=True)

@@ -26,7 +26,7 @@ NAMES = ("bessel", "exp-sin", "product", "composed", "ellipj", "kv", "sph11", "I
 
 @dataclass(frozen=True)
 class PykanSettings(Settings):
-    """Of pykan's fits."""
+    """Settings of pykan's fits."""
 
     functions: tuple[str, ...] = option(NAMES, "some", choices=tuple(FUNCTIONS), selects=True)
     train: int = option(2000, "number of training samples")

@@ -31,7 +31,7 @@ NAMES = ("I.12.11", "II.38.3", "I.27.6", "I.40.1", "I.44.4")
 
 @dataclass(frozen=True)
 class PykanSettings(Settings):
-    """Of pykan's formulas."""
+    """Settings of pykan's formulas."""
 
     equations: tuple[str, ...] = option(NAMES, "some", choices=tuple(KAN_PAPER), selects=True)
     samples: int = option(1000, "number of samples of an equation")

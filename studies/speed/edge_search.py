@@ -20,7 +20,7 @@ SIZES = ((1, 1), (2, 5), (5, 1), (8, 8))
 
 @dataclass(frozen=True)
 class SearchSettings(Settings):
-    """Of the timing of searches."""
+    """Settings of the timing of searches."""
 
     repeats: int = option(5, "searches of every layer")
     largest: int = option(64, "edges of the largest layer", selects=True)

@@ -22,7 +22,7 @@ SETUPS = {setup.name: setup for setup in STEPS[:5]}
 
 @dataclass(frozen=True)
 class GpuSettings(Settings):
-    """Of the measurements on a GPU."""
+    """Settings of the measurements on a GPU."""
 
     networks: tuple[str, ...] = option(tuple(SETUPS), "some", subset=True)
     rounds: int = option(30, "rounds of interleaved steps")

@@ -58,7 +58,7 @@ STEP_NAMES = tuple(PARTS["step"])
 
 @dataclass(frozen=True)
 class SpeedSettings(Settings):
-    """Of the measurements of speed."""
+    """Settings of the measurements of speed."""
 
     parts: tuple[str, ...] = option(tuple(PARTS), "what is measured, some", subset=True)
     networks: tuple[str, ...] = option(STEP_NAMES, "training steps that are measured, some", subset=True)

@@ -28,7 +28,7 @@ SEEDS = (1000, 1001, 1002, 1003, 1004)
 
 @dataclass(frozen=True)
 class RecoverySettings(Settings):
-    """Of the studies of laws."""
+    """Settings of the studies of laws."""
 
     equations: tuple[str, ...] = option((), "some", subset=True)
     noise: tuple[float, ...] = option((0.0, 0.01), "noise in standard deviations of y", selects=True)

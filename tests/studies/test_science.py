@@ -57,7 +57,7 @@ def test_both_fields_are_of_one_size_and_learn_from_rays() -> None:
     assert 0 < loss.item() < 1
 
 
-def test_five_bumps_are_learnt_one_by_one() -> None:
+def test_five_bumps_are_learned_one_by_one() -> None:
     for seed in range(3):
         layer = continual._zero(1, 1, continual.BSpline(200, 7))
         learn = continual._absorb(layer, keep=True)
