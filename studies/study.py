@@ -7,8 +7,9 @@ a `studies.result.StudyResult` in `studies/results/NAME.json`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -89,6 +90,11 @@ class Study(Generic[S]):
     draw: Callable[[Any, Path], None] = no_figures
     tiny: S | None = None
     threads: int | None = 1
+
+
+def grid(**values: Iterable[Any]) -> list[Case]:
+    """Every combination of the values as a case, the last key fastest: ``grid(function=names, seed=seeds)``."""
+    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
 
 def case_id(case: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from edgewise.discovery import Threshold, discover_threshold
 from studies.figures import canvas, save
 from studies.problems.anderson import CHAINS, Chain, States, eigenstates
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped
 
 LAWS = {"GAAM": "2*(1 - lam)/alpha", "mosaic": "1/lam", "MAAM": "lam*cosh(p) - exp(p)"}
@@ -42,7 +42,7 @@ class ChainSettings(Settings):
 
 def cases(settings: ChainSettings, seeds: Sequence[int]) -> list[Case]:
     """Chains of every model and seed."""
-    return [{"model": model, "seed": seed} for model in settings.models for seed in seeds]
+    return grid(model=settings.models, seed=seeds)
 
 
 def measure(case: Case, run: Run[ChainSettings]) -> Row:

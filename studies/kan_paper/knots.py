@@ -21,7 +21,7 @@ from edgewise.expressions import Formula
 from edgewise.tables.shipped import KNOTS, load_knots
 from studies.figures import canvas, save
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 
 SHARES = 0.7, 0.85
 """Rows up to the first share are fitted, up to the second they choose the formula, and the rest tests it."""
@@ -38,7 +38,7 @@ class KnotSettings(Settings):
 
 def cases(settings: KnotSettings, seeds: Sequence[int]) -> list[Case]:
     """A split of the table for every seed."""
-    return [{"seed": seed} for seed in seeds]
+    return grid(seed=seeds)
 
 
 def measure(case: Case, run: Run[KnotSettings]) -> Row:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from edgewise.training import fit
 from studies.figures import canvas, save
 from studies.problems.functions import FUNCTIONS
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped, median_and_worst
 
 SHAPES: Mapping[str, tuple[int, ...]] = {"bessel": (1, 1), "exp-sin": (2, 3, 1), "I.6.2b": (3, 5, 1)}
@@ -42,9 +41,9 @@ class NoiseSettings(Settings):
 
 def cases(settings: NoiseSettings, seeds: Sequence[int]) -> list[Case]:
     """A fit by each method for every function, number of samples, noise and seed."""
-    keys = ("function", "samples", "noise", "method", "seed")
-    values = product(settings.functions, settings.samples, settings.noise, settings.methods, seeds)
-    return [dict(zip(keys, value, strict=True)) for value in values]
+    return grid(
+        function=settings.functions, samples=settings.samples, noise=settings.noise, method=settings.methods, seed=seeds
+    )
 
 
 def measure(case: Case, run: Run[NoiseSettings]) -> Row:

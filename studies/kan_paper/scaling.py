@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 
@@ -21,7 +21,7 @@ from edgewise.surgery import refine
 from edgewise.training import fit
 from studies.kan_paper.functions_plot import draw_scaling
 from studies.problems.functions import FUNCTIONS, TargetFunction
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped
 
 MAX_PARAMETERS = 2500
@@ -47,8 +47,7 @@ class ScalingSettings(Settings):
 
 def cases(settings: ScalingSettings, seeds: Sequence[int]) -> list[Case]:
     """A series of grids for every degree, function and seed."""
-    keys = ("degree", "function", "seed")
-    return [dict(zip(keys, values, strict=True)) for values in product(settings.degrees, settings.functions, seeds)]
+    return grid(degree=settings.degrees, function=settings.functions, seed=seeds)
 
 
 def measure(case: Case, run: Run[ScalingSettings]) -> Row:

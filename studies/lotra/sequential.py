@@ -10,7 +10,7 @@ from edgewise.adapters import adapter_state, add_lotra, load_adapter, lotra_grou
 from edgewise.compare import count_parameters
 from studies.lotra.common import TASKS, everything, mse, pretrained, rng, train, uniform, wave
 from studies.lotra.curves import Curves
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import median_and_worst
 
 METHODS = ("one network", "adapters")
@@ -26,7 +26,7 @@ class SequenceSettings(Settings):
 
 def cases(settings: SequenceSettings, seeds: Sequence[int]) -> list[Case]:
     """All tasks in turn for every seed."""
-    return [{"seed": seed} for seed in seeds]
+    return grid(seed=seeds)
 
 
 def measure(case: Case, run: Run[SequenceSettings]) -> Row:

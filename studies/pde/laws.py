@@ -17,7 +17,7 @@ from edgewise.pde import solve
 from edgewise.pde.solution import relative_error
 from studies.pde.study import EQUATIONS, kan
 from studies.problems.equations import Case as Equation
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 
 Function = Callable[[Tensor], Tensor]
 
@@ -37,7 +37,7 @@ class LawSettings(Settings):
 
 def cases(settings: LawSettings, seeds: Sequence[int]) -> list[Case]:
     """Every equation with every seed."""
-    return [{"equation": equation, "seed": seed} for equation in settings.equations for seed in seeds]
+    return grid(equation=settings.equations, seed=seeds)
 
 
 def measure(case: Case, run: Run[LawSettings]) -> Row:

@@ -25,7 +25,7 @@ from edgewise.pde.solution import relative_error
 from studies.figures import canvas, save
 from studies.peers.pde_nested import train_nested, usual_network
 from studies.problems.equations import CASES, Case as Equation
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped, median_and_worst
 
 EQUATIONS = {equation.name: equation for equation in CASES}
@@ -44,11 +44,9 @@ class SolveSettings(Settings):
 def cases(settings: SolveSettings, seeds: Sequence[int]) -> list[Case]:
     """Every equation, network and seed; nested autograd on the Poisson equation of the paper alone."""
     return [
-        {"equation": equation, "network": network, "seed": seed}
-        for equation in settings.equations
-        for network in settings.networks
-        for seed in seeds
-        if equation == "poisson" or network not in NESTED_STEPS
+        case
+        for case in grid(equation=settings.equations, network=settings.networks, seed=seeds)
+        if case["equation"] == "poisson" or case["network"] not in NESTED_STEPS
     ]
 
 

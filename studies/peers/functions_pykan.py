@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from studies.problems.functions import FUNCTIONS
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import over_seeds
 
 NAMES = ("bessel", "exp-sin", "product", "composed", "ellipj", "kv", "sph11", "I.6.2", "I.12.11", "I.16.6")
@@ -38,7 +38,7 @@ class PykanSettings(Settings):
 
 def cases(settings: PykanSettings, seeds: Sequence[int]) -> list[Case]:
     """A network for every function and seed."""
-    return [{"function": function, "seed": seed} for function in settings.functions for seed in seeds]
+    return grid(function=settings.functions, seed=seeds)
 
 
 def measure(case: Case, run: Run[PykanSettings]) -> Row:

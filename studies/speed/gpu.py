@@ -15,7 +15,7 @@ from edgewise.compare import timing
 from edgewise.kernels import EdgeSpec, reference, use_backend
 from studies.speed.layers import STEPS
 from studies.speed.steps import BASELINE, Setup, training_step
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 
 SETUPS = {setup.name: setup for setup in STEPS[:5]}
 
@@ -30,7 +30,7 @@ class GpuSettings(Settings):
 
 def cases(settings: GpuSettings, seeds: Sequence[int]) -> list[Case]:
     """Every network; the seed numbers the repetition."""
-    return [{"network": network, "seed": seed} for network in settings.networks for seed in seeds]
+    return grid(network=settings.networks, seed=seeds)
 
 
 def measure(case: Case, run: Run[GpuSettings]) -> Row:
