@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from edgewise.compare import count_parameters, race
 from studies.figures import canvas, save
 from studies.problems.images import Images, load_cifar10, load_fashion_mnist
+from studies.races import Race, race_cases, race_summary
 from studies.result import StudyResult
-from studies.study import Run
+from studies.study import Case, Row, Run, Study
 
 BATCH = 64
 DATASETS = ("FashionMNIST", "CIFAR-10")
@@ -31,6 +33,32 @@ class Split(NamedTuple):
     test_x: Float[Tensor, "test channels height width"]
     test_y: Int[Tensor, " test"]
     classes: tuple[str, ...]
+
+
+def image_study(
+    name: str, title: str, names: Iterable[str], race_of: Callable[[Split, Any], Race], settings: Any
+) -> Study[Any]:
+    """The study of a race on each of `settings.datasets`; `race_of` makes it of a split and the settings."""
+    models, built = list(names), lru_cache(maxsize=1)(lambda dataset, settings: race_of(load(dataset), settings))
+
+    def cases(settings: Any, seeds: Sequence[int]) -> list[Case]:
+        return [case for dataset in settings.datasets for case in race_cases(models, seeds, dataset=dataset)]
+
+    def measure(case: Case, run: Run[Any]) -> Row:
+        dataset = case["dataset"]
+        run.once(f"{dataset} classes", lambda: list(load(dataset).classes))
+        return replace(built(dataset, run.settings), label=dataset).measure(case, run)
+
+    return Study(
+        name=name,
+        title=title,
+        cases=cases,
+        measure=measure,
+        summarise=partial(race_summary, higher_is_better=True, by=("dataset", "name", "budget")),
+        draw=draw_answers,
+        settings=settings,
+        seeds=(0, 1, 2),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -91,11 +119,6 @@ def nearest(build: Callable[[int], nn.Module], sizes: Iterable[int], parameters:
 def confusion(found: Tensor, truth: Tensor, classes: int) -> Int[Tensor, "classes classes"]:
     """How often an image of class r was taken for one of class c, at [r, c]."""
     return (truth * classes + found).bincount(minlength=classes**2).view(classes, classes)
-
-
-def names_of(dataset: str, run: Run[Any]) -> list[str]:
-    """The names of the classes, stored in the result for its figure."""
-    return run.once(f"{dataset} classes", lambda: list(load(dataset).classes))
 
 
 def draw_answers(result: StudyResult, folder: Path) -> None:

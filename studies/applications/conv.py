@@ -9,9 +9,9 @@ of three kinds, and the better of two learning rates are chosen on a fifth of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import nn
@@ -20,8 +20,8 @@ from edgewise.bases import Basis, Gaussian, Hinge
 from edgewise.compare import race
 from edgewise.nn import GroupRational, KANConv2d
 from studies.applications import classification
-from studies.races import Race, race_cases, race_summary
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.races import Race
+from studies.study import Settings, option
 
 
 @dataclass(frozen=True)
@@ -63,33 +63,11 @@ KINDS: dict[str, dict[str, Kind]] = {
 """Three kinds for every model."""
 
 
-def cases(settings: ConvSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every data set, model, budget and seed."""
-    return [case for dataset in settings.datasets for case in race_cases(KINDS, seeds, dataset=dataset)]
-
-
-def measure(case: Case, run: Run[ConvSettings]) -> Row:
-    """One run of the race."""
-    classification.names_of(case["dataset"], run)
-    return race_on(case["dataset"], run.settings).measure(case, run)
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """Accuracy in per cent of every model and budget."""
-    return race_summary(rows, higher_is_better=True, by=("dataset", "name", "budget"))
-
-
-@lru_cache(maxsize=1)
-def race_on(dataset: str, settings: ConvSettings) -> Race:
-    """The race on the images of a data set."""
-    return race_of(classification.load(dataset), settings, dataset)
-
-
-def race_of(data: classification.Split, settings: ConvSettings, label: str = "") -> Race:
+def race_of(data: classification.Split, settings: ConvSettings) -> Race:
     """The race on these images."""
     entries = {name: tries(name, data, settings) for name in KINDS}
     rehearsal = classification.task(classification.rehearsal(data))
-    return Race(entries, classification.task(data), rehearsal, settings.steps, tuning_seed=0, label=label)
+    return Race(entries, classification.task(data), rehearsal, settings.steps, tuning_seed=0)
 
 
 def tries(name: str, data: classification.Split, settings: ConvSettings) -> list[race.Entry]:
@@ -127,13 +105,10 @@ def _seeded(channels: int, classes: int, width: int, kind: Kind, seed: int) -> n
     return convnet(channels, classes, width, kind, torch.Generator().manual_seed(seed))
 
 
-STUDY = Study(
-    name="conv",
-    title="Convolutions of curves against ordinary ones of equal size: accuracy in %",
-    cases=cases,
-    measure=measure,
-    summarise=summarise,
-    draw=classification.draw_answers,
-    settings=ConvSettings(),
-    seeds=(0, 1, 2),
+STUDY = classification.image_study(
+    "conv",
+    "Convolutions of curves against ordinary ones of equal size: accuracy in %",
+    KINDS,
+    race_of,
+    ConvSettings(),
 )

@@ -7,7 +7,6 @@ months, with the same tries for every model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,9 +21,9 @@ from edgewise.models.forecast import Forecaster, kan_forecaster, rmok_forecaster
 from edgewise.nn.blocks.projection import projection
 from studies.figures import canvas, save
 from studies.problems import Series, load_etth1
-from studies.races import Race, race_cases, race_summary
+from studies.races import Race, race_study
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, option
 
 LENGTH = 96
 BATCH = 64
@@ -43,13 +42,8 @@ class ForecastSettings(Settings):
     rates: tuple[float, ...] = option((3e-3, 1e-2, 3e-2), "learning rates that are tried")
 
 
-def cases(settings: ForecastSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every model, budget and seed."""
-    return race_cases(NAMES, seeds)
-
-
 def measure(horizon: int, case: Case, run: Run[ForecastSettings]) -> Row:
-    """One run of the race; seed 0 keeps its forecast of the first test window for the figure."""
+    """One run of the race, after the errors of forecasts without training and the window of the figure."""
     series = _etth1()
     run.once("repeating", lambda: repeating(series, horizon))
     run.once("first test window", lambda: first_window(series, horizon))
@@ -57,11 +51,6 @@ def measure(horizon: int, case: Case, run: Run[ForecastSettings]) -> Row:
     if case["seed"] != 0 or case["budget"] != "steps":
         del row["kept"]["window"]
     return row
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """Test MSE of every model and budget."""
-    return race_summary(rows, higher_is_better=False)
 
 
 def race_of(series: Series, horizon: int, settings: ForecastSettings) -> Race:
@@ -202,15 +191,17 @@ def _rounded(values: Tensor) -> list[float]:
 
 
 STUDIES = tuple(
-    Study(
-        name=f"forecast-{horizon}",
-        title=f"Forecasts of ETTh1 by models of equal size, 96 to {horizon} hours: test MSE",
-        cases=cases,
+    replace(
+        race_study(
+            f"forecast-{horizon}",
+            f"Forecasts of ETTh1 by models of equal size, 96 to {horizon} hours: test MSE",
+            NAMES,
+            lambda settings, horizon=horizon: _race(horizon, settings),
+            ForecastSettings(),
+            higher_is_better=False,
+            draw=draw,
+        ),
         measure=partial(measure, horizon),
-        summarise=summarise,
-        draw=draw,
-        settings=ForecastSettings(),
-        seeds=(0, 1, 2),
     )
     for horizon in (96, 336)
 )

@@ -9,9 +9,7 @@ one seed, at rate 0.01, the MLP has 2.20, rational units 2.19, cubic polynomials
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import cast
 
 import torch
@@ -21,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from edgewise.compare import race
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
 from studies.problems import Characters, load_shakespeare
-from studies.races import Race, race_cases, race_summary
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.races import Race, race_study
+from studies.study import Settings, option
 
 CONTEXT = 64
 BATCH = 16
@@ -38,22 +36,6 @@ class TextSettings(Settings):
     rates: tuple[float, ...] = option((5e-3, 1e-2, 2e-2), "learning rates that are tried")
 
 
-def cases(settings: TextSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every model, budget and seed."""
-    return race_cases(FEED_FORWARD, seeds)
-
-
-def measure(case: Case, run: Run[TextSettings]) -> Row:
-    """One run of the race, with a sample of its text."""
-    return shakespeare(run.settings).measure(case, run)
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """Nats per character of every model and budget."""
-    return race_summary(rows, higher_is_better=False)
-
-
-@lru_cache(maxsize=1)
 def shakespeare(settings: TextSettings) -> Race:
     """The race on the text of Shakespeare."""
     return race_of(load_shakespeare(), settings)
@@ -105,12 +87,11 @@ def _nats(model: nn.Module, windows: Tensor) -> Tensor:
     return cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
 
 
-STUDY = Study(
-    name="gpt",
-    title="A small GPT with rational units against one with MLPs of equal size: nats per character",
-    cases=cases,
-    measure=measure,
-    summarise=summarise,
-    settings=TextSettings(),
-    seeds=(0, 1, 2),
+STUDY = race_study(
+    "gpt",
+    "A small GPT with rational units against one with MLPs of equal size: nats per character",
+    FEED_FORWARD,
+    shakespeare,
+    TextSettings(),
+    higher_is_better=False,
 )

@@ -5,9 +5,8 @@ The scene is ours: three balls and a chequered floor, traced exactly, so that no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 from edgewise.compare import race
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
 from studies.figures import canvas, pack, save, unpack
-from studies.races import Race, race_cases, race_summary
+from studies.races import Race, race_study
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Settings, option
 
 PIXELS, VIEWS, HELD_OUT = 40, 24, 6
 NEAR, FAR = 1.5, 4.5
@@ -55,33 +54,16 @@ class Rays(NamedTuple):
     colours: Float[Tensor, "rays 3"]
 
 
-def cases(settings: FieldSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every model, budget and seed."""
-    return race_cases(MODELS, seeds)
-
-
-def measure(case: Case, run: Run[FieldSettings]) -> Row:
-    """One run of the race; seed 0 keeps views for the figure."""
-    row = _race(run.settings).measure(case, run)
-    if case["seed"] != 0 or case["budget"] != "steps":
-        del row["kept"]
-    return row
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """PSNR in dB of every model and budget."""
-    return race_summary(rows, higher_is_better=True)
-
-
-@lru_cache(maxsize=1)
-def _race(settings: FieldSettings) -> Race:
+def fields_race(settings: FieldSettings) -> Race:
+    """The race on the views of the scene."""
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
     rates = {MLP: settings.mlp_rates, CURVES: settings.kan_rates}
     entries = {
         name: [race.Entry(name, lambda _, build=build: build(), rate) for rate in rates[name]]
         for name, build in MODELS.items()
     }
-    return Race(entries, task_of(train, test), task_of(train, chooser), settings.steps, tuning_seed=0)
+    task, rehearsal = task_of(train, test), task_of(train, chooser)
+    return Race(entries, task, rehearsal, settings.steps, tuning_seed=0, keep_all=False)
 
 
 def task_of(train: Rays, test: Rays) -> race.Task:
@@ -176,13 +158,12 @@ def draw(result: StudyResult, folder: Path) -> None:
     save(figure, folder / f"{result.study}.png")
 
 
-STUDY = Study(
-    name="nerf",
-    title="A small NeRF of curves against an MLP of equal size: PSNR in dB",
-    cases=cases,
-    measure=measure,
-    summarise=summarise,
+STUDY = race_study(
+    "nerf",
+    "A small NeRF of curves against an MLP of equal size: PSNR in dB",
+    MODELS,
+    fields_race,
+    FieldSettings(),
+    higher_is_better=True,
     draw=draw,
-    settings=FieldSettings(),
-    seeds=(0, 1, 2),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +23,9 @@ from edgewise.compare import race
 from edgewise.models.u_kan import UKAN
 from studies.figures import canvas, pack, save, unpack
 from studies.problems.images import Tissues, load_mni152
-from studies.races import Race, race_cases, race_summary
+from studies.races import Race, race_study
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Settings, option
 
 SIZE = (96, 112)
 TRAIN, TEST = range(16, 41), range(44, 69)
@@ -52,44 +52,18 @@ class TissueSettings(Settings):
     rates: tuple[float, ...] = option((0.01, 0.02, 0.04), "learning rates that are tried")
 
 
-def cases(settings: TissueSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every model, budget and seed."""
-    return race_cases(NAMES, seeds)
-
-
-def measure(case: Case, run: Run[TissueSettings]) -> Row:
-    """One run of the race; seed 0 keeps masks for the figure."""
-    _, test = _data()
-    run.once("slices of the figure", lambda: figure_data(test))
-    row = _race(run.settings).measure(case, run)
-    if case["seed"] != 0 or case["budget"] != "steps":
-        del row["kept"]
-    return row
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """Mean IoU of every model and budget."""
-    return race_summary(rows, higher_is_better=True)
-
-
 def race_of(entries: Sequence[race.Entry], train: Slices, test: Slices, settings: TissueSettings) -> Race:
     """The race on these slices; every fifth of the training slices chooses the rates."""
     held = torch.arange(len(train.images)) % 5 == 2
     rehearsal = task(Slices(train.images[~held], train.labels[~held]), Slices(train.images[held], train.labels[held]))
     tries = {entry.name: [replace(entry, lr=rate) for rate in settings.rates] for entry in entries}
-    return Race(tries, task(train, test), rehearsal, settings.steps, tuning_seed=0)
+    return Race(tries, task(train, test), rehearsal, settings.steps, tuning_seed=0, keep_all=False)
 
 
-@lru_cache(maxsize=1)
-def _data() -> tuple[Slices, Slices]:
-    """Training and test slices; $EDGEWISE_MNI152 may name the wheel of nilearn or its folder."""
+def tissue_race(settings: TissueSettings) -> Race:
+    """The race on the template; $EDGEWISE_MNI152 may name the wheel of nilearn or its folder."""
     head = load_mni152(os.environ.get("EDGEWISE_MNI152"), download=True)
-    return slices(head, TRAIN, 0), slices(head, TEST, 1)
-
-
-@lru_cache(maxsize=1)
-def _race(settings: TissueSettings) -> Race:
-    return race_of(networks(), *_data(), settings)
+    return race_of(networks(), slices(head, TRAIN, 0), slices(head, TEST, 1), settings)
 
 
 def networks(scale: float = 1.0) -> list[race.Entry]:
@@ -168,8 +142,8 @@ def task(train: Slices, test: Slices) -> race.Task:
         logits = model(x)
         return F.cross_entropy(logits, y) + _dice_loss(logits, y)
 
-    def keep(model: nn.Module) -> str:
-        return pack(masks(model, test)[figure_rows(test)] / 2)
+    def keep(model: nn.Module) -> dict[str, Any]:
+        return figure_data(test) | {"masks": pack(masks(model, test)[figure_rows(test)] / 2)}
 
     def score(model: nn.Module) -> float:
         return mean_iou(masks(model, test), test.labels)
@@ -223,9 +197,9 @@ def draw(result: StudyResult, folder: Path) -> None:
     kept = {row["name"]: row["kept"] for row in result.rows if "kept" in row and row["name"] in NAMES[:2]}
     if not kept:
         return
-    data = result.shared["slices of the figure"]
+    data = next(iter(kept.values()))
     signal = unpack(data["signal"], data["shape"])
-    found = {"signal": None, "truth": data["truth"], **kept}
+    found = {"signal": None, "truth": data["truth"], **{name: k["masks"] for name, k in kept.items()}}
     figure = canvas(7.5, 3 * len(found))
     for line, (name, text) in zip(figure.subplots(len(found), 3, squeeze=False), found.items(), strict=True):
         masks = None if text is None else (2 * unpack(text, data["shape"])).round()
@@ -240,13 +214,12 @@ def draw(result: StudyResult, folder: Path) -> None:
     save(figure, folder / f"{result.study}.png", dpi=100)
 
 
-STUDY = Study(
-    name="segmentation",
-    title="U-KAN against a U-Net of equal size and its own ablation: mean IoU of tissues",
-    cases=cases,
-    measure=measure,
-    summarise=summarise,
+STUDY = race_study(
+    "segmentation",
+    "U-KAN against a U-Net of equal size and its own ablation: mean IoU of tissues",
+    NAMES,
+    tissue_race,
+    TissueSettings(),
+    higher_is_better=True,
     draw=draw,
-    settings=TissueSettings(),
-    seeds=(0, 1, 2),
 )

@@ -6,9 +6,8 @@ is named. All feed-forward blocks have as many parameters; each learning rate is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,8 +16,8 @@ from edgewise.bases import Basis, Chebyshev
 from edgewise.compare import race
 from edgewise.models.kan_vit import KANViT
 from studies.applications import classification
-from studies.races import Race, race_cases, race_summary
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.races import Race
+from studies.study import Settings, option
 
 FEED_FORWARD: dict[str, str | Basis] = {
     "ViT, MLP": "mlp",
@@ -37,36 +36,14 @@ class TransformerSettings(Settings):
     rates: tuple[float, ...] = option((5e-3, 1e-2), "learning rates that are tried")
 
 
-def cases(settings: TransformerSettings, seeds: Sequence[int]) -> list[Case]:
-    """Every data set, model, budget and seed."""
-    return [case for dataset in settings.datasets for case in race_cases(FEED_FORWARD, seeds, dataset=dataset)]
-
-
-def measure(case: Case, run: Run[TransformerSettings]) -> Row:
-    """One run of the race."""
-    classification.names_of(case["dataset"], run)
-    return race_on(case["dataset"], run.settings).measure(case, run)
-
-
-def summarise(rows: list[Row]) -> list[Row]:
-    """Accuracy in per cent of every model and budget."""
-    return race_summary(rows, higher_is_better=True, by=("dataset", "name", "budget"))
-
-
-@lru_cache(maxsize=1)
-def race_on(dataset: str, settings: TransformerSettings) -> Race:
-    """The race on the images of a data set."""
-    return race_of(classification.load(dataset), settings, dataset)
-
-
-def race_of(data: classification.Split, settings: TransformerSettings, label: str = "") -> Race:
+def race_of(data: classification.Split, settings: TransformerSettings) -> Race:
     """The race on these images."""
     entries = {
         name: [race.Entry(name, partial(_seeded, data, settings.features, kind), lr=rate) for rate in settings.rates]
         for name, kind in FEED_FORWARD.items()
     }
     rehearsal = classification.task(classification.rehearsal(data))
-    return Race(entries, classification.task(data), rehearsal, settings.steps, tuning_seed=0, label=label)
+    return Race(entries, classification.task(data), rehearsal, settings.steps, tuning_seed=0)
 
 
 def _seeded(data: classification.Split, features: int, feed_forward: str | Basis, seed: int) -> nn.Module:
@@ -77,13 +54,10 @@ def _seeded(data: classification.Split, features: int, feed_forward: str | Basis
     )
 
 
-STUDY = Study(
-    name="vit",
-    title="A small vision transformer with curves in its feed-forward blocks: accuracy in %",
-    cases=cases,
-    measure=measure,
-    summarise=summarise,
-    draw=classification.draw_answers,
-    settings=TransformerSettings(),
-    seeds=(0, 1, 2),
+STUDY = classification.image_study(
+    "vit",
+    "A small vision transformer with curves in its feed-forward blocks: accuracy in %",
+    FEED_FORWARD,
+    race_of,
+    TransformerSettings(),
 )

@@ -1,5 +1,7 @@
 """The studies of images run from data to table on tiny data, and their networks learn."""
 
+import dataclasses
+
 import pytest
 import torch
 from zoo import rng
@@ -8,6 +10,7 @@ from edgewise.compare import count_parameters, race
 from studies import figures, runner
 from studies.applications import classification, conv, segmentation, vit
 from studies.problems.images import Images, Tissues
+from studies.races import race_cases
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +45,9 @@ def test_convolutions_are_chosen_and_race(stripes, monkeypatch, tmp_path) -> Non
     names = ["CNN", "rational units"]
     monkeypatch.setattr(conv, "KINDS", {name: dict([*conv.KINDS[name].items()][:2]) for name in names})
     monkeypatch.setattr(classification, "load", lambda dataset: stripes)
-    conv.race_on.cache_clear()
     settings = conv.ConvSettings(parameters=700, steps=10, rates=(0.02,))
-    result = runner.run(conv.STUDY, settings, (0,), folder=tmp_path)
-    conv.race_on.cache_clear()
+    study = classification.image_study("conv", "a race of convolutions", names, conv.race_of, settings)
+    result = runner.run(study, settings, (0,), folder=tmp_path)
     assert [(row["name"], row["budget"]) for row in result.rows] == [
         (names[0], "steps"),
         *((name, budget) for name in names[1:] for budget in ("steps", "time")),
@@ -72,10 +74,9 @@ def test_tissues_are_found(monkeypatch, tmp_path) -> None:
     assert train.images.shape == (5, 1, 32, 32)
     settings = segmentation.TissueSettings(steps=30, rates=(0.02,))
     competition = segmentation.race_of(segmentation.networks(0.5)[:2], train, test, settings)
-    monkeypatch.setattr(segmentation, "_data", lambda: (train, test))
-    monkeypatch.setattr(segmentation, "_race", lambda settings: competition)
-    monkeypatch.setattr(segmentation, "NAMES", ("U-Net", "U-KAN"))
-    rows = runner.run(segmentation.STUDY, settings, (0,), folder=tmp_path).rows
+    cases = lambda settings, seeds: race_cases(competition.entries, seeds)
+    study = dataclasses.replace(segmentation.STUDY, cases=cases, measure=competition.measure)
+    rows = runner.run(study, settings, (0,), folder=tmp_path).rows
     assert [(row["name"], row["budget"]) for row in rows] == [("U-Net", "steps"), ("U-KAN", "steps"), ("U-KAN", "time")]
     assert rows[1]["score"] > 0.5
     assert (tmp_path / "segmentation.png").stat().st_size > 5000

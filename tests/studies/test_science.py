@@ -1,6 +1,7 @@
 """The parts of the studies against what can be computed by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, positional_encoding, render
 from studies import runner
 from studies.applications import continual, nerf, tabular
+from studies.races import race_cases
 
 
 class Fog(nn.Module):
@@ -106,11 +108,9 @@ def test_seeds_beyond_the_folds_are_refused() -> None:
         tabular.cases(tabular.TableSettings(), (3, 10))
 
 
-def test_a_field_is_drawn_from_what_its_row_keeps(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(nerf, "MODELS", {nerf.MLP: nerf.MODELS[nerf.MLP]})
-    nerf._race.cache_clear()
-    result = runner.run(nerf.STUDY, nerf.FieldSettings(1, (1e-2,), (1e-2,)), (0, 1), folder=tmp_path)
-    nerf._race.cache_clear()
+def test_a_field_is_drawn_from_what_its_row_keeps(tmp_path) -> None:
+    study = replace(nerf.STUDY, cases=lambda settings, seeds: race_cases([nerf.MLP], seeds))
+    result = runner.run(study, nerf.FieldSettings(1, (1e-2,), (1e-2,)), (0, 1), folder=tmp_path)
     assert ["kept" in row for row in result.rows] == [True, False]
     assert (tmp_path / "nerf.png").stat().st_size > 5000
 

@@ -1,6 +1,7 @@
 """The studies of text and series compare models of one size, on data that they have not seen."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from edgewise.compare import count_parameters, race
 from studies import runner
 from studies.applications import forecast, gpt
 from studies.problems import Characters, Series, load_characters
+from studies.races import race_cases
 
 
 @pytest.fixture
@@ -52,8 +54,9 @@ def test_the_same_learning_rates_are_tried_for_all(text, tmp_path, monkeypatch):
     monkeypatch.setattr(gpt, "FEED_FORWARD", {"MLP": "mlp"})
     short = Characters(text.symbols, text.train, text.validation[:200])
     competition = gpt.race_of(short, gpt.TextSettings(steps=12, rates=(1e-9, 1e-2)))
-    monkeypatch.setattr(gpt, "shakespeare", lambda settings: competition)
-    result = runner.run(gpt.STUDY, folder=tmp_path, seeds=(0,))
+    cases = lambda settings, seeds: race_cases(["MLP"], seeds)
+    study = replace(gpt.STUDY, cases=cases, measure=competition.measure)
+    result = runner.run(study, folder=tmp_path, seeds=(0,))
     assert [row["lr"] for row in result.rows] == [1e-2]
     assert result.shared == {"best try of MLP": 1}
 
@@ -69,11 +72,11 @@ def test_the_errors_of_a_forecast(series):
 
 def test_a_race_of_series_is_drawn(series, tmp_path, monkeypatch):
     monkeypatch.setattr(forecast, "_etth1", lambda: series)
-    monkeypatch.setattr(forecast, "NAMES", forecast.NAMES[:1])
     settings = forecast.ForecastSettings(steps=2, rates=(1e-2,))
     competition = forecast.race_of(series, 96, settings)
     monkeypatch.setattr(forecast, "_race", lambda horizon, settings: competition)
-    result = runner.run(forecast.STUDIES[0], settings, (0, 1), folder=tmp_path)
+    cases = lambda settings, seeds: race_cases(["MLP"], seeds)
+    result = runner.run(replace(forecast.STUDIES[0], cases=cases), settings, (0, 1), folder=tmp_path)
     assert result.rows[0]["kept"]["MSE"] == result.rows[0]["score"]
     assert [len(row["kept"].get("window", ())) for row in result.rows] == [96, 0]
     assert (tmp_path / "forecast-96.png").stat().st_size > 1000
