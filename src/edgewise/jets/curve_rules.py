@@ -1,8 +1,10 @@
-r"""A layer of curves on jets: $y_{abi} = \sum_j \sum_n (h^n / n!)_{abj}\, \varphi_{ji}^{(n)}(x_{bj})$."""
+r"""Apply a layer of curves to jets: $y_{abi} = \sum_j \sum_n (h^n / n!)_{abj}\, \varphi_{ji}^{(n)}(x_{bj})$."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,18 +13,37 @@ from torch import Tensor
 
 from edgewise import functional
 from edgewise.jets.jet import Jet
-from edgewise.jets.tape import Record, Tape
 from edgewise.kernels import EdgeSpec, design, select
 from edgewise.nn import KANLinear
 
 
+@dataclass(frozen=True)
+class Record:
+    r"""A parameter p and the coefficients y of the jets that it enters: what the Jacobian in p needs.
+
+    Attributes:
+        parameter: p.
+        output: y, or a copy of p for every sample.
+        rows: from $G_{ab\cdot} = \partial r_b / \partial y_{ab\cdot}$ to $\partial r_b / \partial p$, (b, size of p).
+    """
+
+    parameter: Tensor
+    output: Tensor
+    rows: Callable[[Tensor], Float[Tensor, "b p"]]
+
+
+Tape = list[Record]
+
+
 def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
-    """The coefficients of the sums over the curves of a layer, without its symbols, (size, *b, out)."""
+    """The coefficients $y_{abi}$ of the sums over the curves of a layer, without its symbols, (size, *b, out)."""
     layer._check(u.value)
     spec = EdgeSpec(layer.basis, layer.residual)
     if tape is not None:
         if layer.adapter is not None:
-            raise ValueError("a layer has an adapter; merge it into the layer before you solve")
+            raise ValueError(
+                "a layer has an adapter; merge it into the layer first: edgewise.merge(model)"
+            )
         y = _taped(layer, u, spec, tape)
     elif select(spec, u.value) is not None:
         y = _by_kernels(layer, u)
@@ -34,7 +55,7 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
 
 
 def _taped(layer: KANLinear, u: Jet, spec: EdgeSpec, tape: Tape) -> Tensor:
-    """The sum from the values of every curve, whose slopes are known, and no graph through the basis."""
+    """The sums from the values of every curve, whose slopes are known: no graph goes through the basis."""
     order = u.algebra.order
     B = _designs(layer, u, spec, order + u.coef.requires_grad)
     values = _values(layer, B)
@@ -75,14 +96,14 @@ class _Value(torch.autograd.Function):
 
 @torch.no_grad()
 def _designs(layer: KANLinear, u: Jet, spec: EdgeSpec, order: int) -> list[Float[Tensor, "*b in size"]]:
-    """The functions of the basis and their derivatives up to an order."""
+    r"""$B_k^{(n)}(x_{bj})$ for n = 0..`order`."""
     x = u.value.detach()
     return [design(x, layer.grid, spec._replace(order=n)) for n in range(order + 1)]
 
 
 @torch.no_grad()
 def _values(layer: KANLinear, B: list[Tensor]) -> list[Float[Tensor, "*b in out"]]:
-    """Every curve and its derivatives at every sample."""
+    r"""$\varphi_{ji}^{(n)}(x_{bj})$ for every n."""
     return [torch.einsum("...jk,jki->...ji", functions, layer.curves()) for functions in B]
 
 

@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.operators import TIME, Field, Scope
+from edgewise.pde.operators import TIME, Field, ProblemError, Scope
 
 Value = float | Callable[..., Any]
 """A number, or a function of names that the problem knows, such as `lambda x, t: torch.sin(x)`."""

@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.operators import TIME
+from edgewise.pde.operators import TIME, ProblemError
 
 
 class BoundaryPoints(NamedTuple):
