@@ -7,7 +7,7 @@ import torch
 
 import edgewise as ew
 from edgewise.optim.flat import Numbers
-from edgewise.pde import Box, Problem, ProblemError, dirichlet, solve
+from edgewise.pde import Box, Collocation, GaussNewton, Problem, ProblemError, dirichlet, solve
 from edgewise.pde.energy import Energy, quadrature
 
 PI = math.pi
@@ -50,7 +50,7 @@ def test_the_quadrature_is_exact_for_polynomials():
 
 
 def test_a_quadratic_energy_is_its_own_model():
-    """One layer is linear in its numbers: the matrix is the Hessian, and the energy is the parabola that it says."""
+    """One layer is linear in its parameters: the matrix is the Hessian, and the energy is the parabola of matrix and gradient."""
     energy = Energy(membrane(), kan([2, 1]), 100)
     numbers = energy.numbers()
     at = energy.normal_equations(numbers)
@@ -79,12 +79,17 @@ def test_the_least_energy_is_at_the_solution():
     assert error.abs().max() < 1e-6
 
 
-def test_solve_searches_down_the_energy():
-    solution = solve(rod(), kan([1, 3, 1]), starts=1, steps=20, intervals=(), points=100)
+def test_the_search_of_a_solve_minimises_the_energy():
+    solution = solve(
+        rod(),
+        kan([1, 3, 1]),
+        GaussNewton(starts=1, steps=20, intervals=()),
+        collocation=Collocation(points=100),
+    )
     assert solution.error(lambda x: torch.sin(PI * x), torch.linspace(-1, 1, 101, dtype=torch.float64)[:, None]) < 1e-4
 
 
-def test_what_has_no_energy_is_told():
+def test_problems_that_cannot_have_an_energy_are_refused():
     energy = {"energy": lambda u, x: u.dx**2}
     with pytest.raises(ProblemError, match="put them into `ansatz`"):
         solve(Problem(Box(x=(0, 1)), lambda u: u.dxx, [dirichlet(0.0)], **energy), [2])

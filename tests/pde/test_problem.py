@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgewise.bases import BSpline
-from edgewise.jets.algebra import laplace
+from edgewise.jets import laplace
 from edgewise.nn import KAN
 from edgewise.pde import (
     Box,
@@ -23,7 +23,7 @@ from edgewise.pde import (
     solve,
 )
 from edgewise.pde.operators import algebra_of
-from edgewise.pde.problem import Term
+from edgewise.pde.problem import ResidualTerm
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 
@@ -38,7 +38,7 @@ def kan(inputs=2, outputs=1):
 
 def residual(problem, model, x, **unknowns):
     algebra = problem.algebra(problem.equation_of)
-    term = Term("equation", problem.equation_of, algebra, x[None])
+    term = ResidualTerm("equation", problem.equation_of, algebra, x[None])
     return problem.residuals(model, term, {k: torch.tensor(v) for k, v in unknowns.items()})
 
 
@@ -180,8 +180,8 @@ def test_models_that_do_not_fit_are_refused():
     problem = Problem(SQUARE, lambda u: u.laplacian, [dirichlet(0.0)])
     with pytest.raises(ValueError, match="3 -> 1, the problem needs 2 inputs and 1 outputs"):
         solve(problem, kan(3))
-    with pytest.raises(ValueError, match="unknown optimizer 'newton'"):
-        solve(problem, optimizer="newton")
+    with pytest.raises(ValueError, match="unknown method 'newton'"):
+        solve(problem, method="newton")
     with pytest.raises(ValueError, match="windows cut time"):
         solve(problem, windows=2)
 

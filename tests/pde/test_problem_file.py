@@ -9,21 +9,22 @@ import torch
 
 from edgewise import load
 from edgewise.cli import main
-from edgewise.pde import ProblemError, run_problem_file
+from edgewise.pde import AdamDescent, BySize, Collocation, GaussNewton, ProblemError, SolutionRecord, run_problem_file
 
 HEAD = "import math, torch\nfrom edgewise.pde import *\n"
 STRING = (
     HEAD + "problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(math.pi * x), [dirichlet(0.0)])\n"
     "model = [3]\n"
-    "settings = {'starts': 2, 'steps': 4, 'points': 40, 'intervals': ()}\n"
+    "settings = {'method': BySize(starts=2, steps=4, intervals=()), 'collocation': Collocation(points=40)}\n"
     "reference = lambda x: torch.sin(math.pi * x[:, 0]) / math.pi**2\n"
 )
+ONE_START = GaussNewton(starts=1, steps=4, intervals=())
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_numbers_that_are_none_are_null_in_the_record(file, tmp_path):
     file.write_text(STRING.replace("torch.sin(math.pi * x[:, 0]) / math.pi**2", "x[:, 0] * math.nan"))
-    run_problem_file(file, out=tmp_path / "out", starts=1)
+    run_problem_file(file, out=tmp_path / "out", method=ONE_START)
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
@@ -42,7 +43,7 @@ def file(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_problem_file_is_solved_into_a_folder(file, tmp_path):
-    solution = run_problem_file(file, out=tmp_path / "out", starts=1)
+    solution = run_problem_file(file, out=tmp_path / "out", method=ONE_START)
     written = json.loads((tmp_path / "out" / "solution.json").read_text())
     assert len(written["history"]) == len(solution.history) == 2
     assert written["residuals"].keys() == {"equation", "u on boundary"}
@@ -69,7 +70,7 @@ def test_the_command_prints_progress_and_errors(file, capsys):
 
 def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
     start = "model = edgewise.KAN([1, 3, 1], dtype=torch.float64)\nmodel.layers[0].coef.data.fill_(math.nan)\n"
-    file.write_text(STRING + "import edgewise\n" + start + "settings['starts'] = 1\n")
+    file.write_text(STRING + "import edgewise\n" + start + "settings['method'] = BySize(starts=1, steps=4)\n")
     assert main(["solve", "string.py"]) == 1
     assert "not solved: diverged" in " ".join(capsys.readouterr().out.split())
 
@@ -106,6 +107,6 @@ def test_a_missing_file_and_a_file_for_a_folder_are_told(file):
 
 
 def test_the_shipped_example_is_a_problem(tmp_path):
-    settings = {"starts": 1, "steps": 4, "points": 60, "intervals": ()}
-    solution = run_problem_file(EXAMPLES / "pde_heat.py", **settings)
+    method = BySize(starts=1, steps=4, intervals=())
+    solution = run_problem_file(EXAMPLES / "pde_heat.py", method=method, collocation=Collocation(points=60))
     assert solution.problem.domain.coordinates == ("x", "t")
