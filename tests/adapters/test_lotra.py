@@ -15,7 +15,7 @@ from edgewise.adapters import Adapters, adapter_names, add_lotra, merge, remove_
 from edgewise.bases import BSpline, Chebyshev, Gaussian
 from edgewise.nn import linear
 from edgewise.nn.factors import FORMS, Factors, clamped_ranks
-from edgewise.pde import partial
+from edgewise.jets import partial
 
 
 @pytest.mark.parametrize("zero", ["core", "target"])

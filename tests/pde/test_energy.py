@@ -50,7 +50,7 @@ def test_the_quadrature_is_exact_for_polynomials():
 
 
 def test_a_quadratic_energy_is_its_own_model():
-    """One layer is linear in its parameters: the matrix is the Hessian, and the energy is the parabola of matrix and gradient."""
+    """One layer is linear in its parameters: the matrix is the Hessian, and the energy equals its quadratic model."""
     energy = Energy(membrane(), kan([2, 1]), 100)
     numbers = energy.numbers()
     at = energy.normal_equations(numbers)
@@ -79,6 +79,7 @@ def test_the_least_energy_is_at_the_solution():
     assert error.abs().max() < 1e-6
 
 
+@pytest.mark.usefixtures("fast")
 def test_the_search_of_a_solve_minimises_the_energy():
     solution = solve(
         rod(),

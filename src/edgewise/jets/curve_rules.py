@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,9 +42,7 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
     spec = EdgeSpec(layer.basis, layer.residual)
     if tape is not None:
         if layer.adapter is not None:
-            raise ValueError(
-                "a layer has an adapter; merge it into the layer first: edgewise.merge(model)"
-            )
+            raise ValueError("a layer has an adapter; merge it into the layer first: edgewise.merge(model)")
         y = _taped(layer, u, spec, tape)
     elif select(spec, u.value) is not None:
         y = _by_kernels(layer, u)
@@ -65,19 +64,19 @@ def _taped(layer: KANLinear, u: Jet, spec: EdgeSpec, tape: Tape) -> Tensor:
     if not y.requires_grad:
         y.requires_grad_()
     h = [power.detach() for power in u.powers()]
-    absent = None if bool(layer.mask.all()) else layer.mask[:, None]
-
-    def rows(G: Float[Tensor, "size b out"]) -> Float[Tensor, "b p"]:
-        J = B[0][..., None] * G[0][:, None, None]
-        for power, functions in zip(h, B[1:], strict=False):
-            slope = torch.einsum("abj,abi->bji", power, G[-len(power) :])
-            J.addcmul_(functions[..., None], slope[:, :, None])
-        return (J if absent is None else J * absent).flatten(1)
-
-    tape.append(Record(layer.coef, y, rows))
+    tape.append(Record(layer.coef, y, partial(_rows, layer, B, h)))
     if layer.bias is not None:
         tape.append(Record(layer.bias, y, lambda G: G[0]))
     return y
+
+
+def _rows(layer: KANLinear, B: list[Tensor], h: list[Tensor], G: Float[Tensor, "size b out"]) -> Float[Tensor, "b p"]:
+    r"""$\partial r_b / \partial c_{jki} = \sum_a W_{abjk} G_{abi}$ with the W of `_by_design`."""
+    J = B[0][..., None] * G[0][:, None, None]
+    for power, functions in zip(h, B[1:], strict=False):
+        slope = torch.einsum("abj,abi->bji", power, G[-len(power) :])
+        J.addcmul_(functions[..., None], slope[:, :, None])
+    return (J if bool(layer.mask.all()) else J * layer.mask[:, None]).flatten(1)
 
 
 class _Value(torch.autograd.Function):

@@ -48,9 +48,7 @@ class Jet:
     def derivative(self, index: Index) -> Tensor:
         r"""$D^\alpha u$ in the directions of the seed."""
         if index not in self.algebra.readout:
-            raise ValueError(
-                f"this jet does not carry the derivative {index}; it has {sorted(self.algebra.readout)}"
-            )
+            raise ValueError(f"this jet does not carry the derivative {index}; it has {sorted(self.algebra.readout)}")
         position, factor = self.algebra.readout[index]
         return self.coef[position] if factor == 1 else factor * self.coef[position]
 

@@ -14,9 +14,7 @@ from edgewise.nn import KAN, Affine, KANLinear
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem
 
-MARGIN = (
-    0.05  # of a grid beyond the range of its inputs: the end intervals of a spline need room
-)
+MARGIN = 0.05  # of a grid beyond the range of its inputs: the end intervals of a spline need room
 
 # Noise on the curves of a start, relative to the slope of their lines. On a Helmholtz equation with four waves in one
 # direction, 0 and 0.3 ended on a plateau (relative error 0.7 to 0.8), 1 and 3 reached 5e-5 in the same steps.

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field as _field
+from functools import partial
 from typing import Any
 
 import torch
@@ -152,7 +153,7 @@ class Problem:
         normals = None if term.normals is None else term.normals[:, rows].flatten(0, 1)
         jets = self.jets(model, x, term.algebra, tape)
         columns = {name: column[rows] for name, column in term.columns.items()}
-        scope = self.scope(x, normals, _reader(jets, self.domain.coordinates), unknowns, columns)
+        scope = self.scope(x, normals, partial(_derivative, jets, self.domain.coordinates), unknowns, columns)
         values = _stacked(term.residual(scope))
         return values if term.scale is None else values * term.scale[rows]
 
@@ -318,16 +319,13 @@ def _condition_points(
     return torch.stack([x, opposite]), torch.stack([normals, -normals])
 
 
-def _reader(jets: Mapping[str, Jet], coordinates: Sequence[str]) -> Callable[[str, Index], Tensor]:
-    second = second_derivatives(coordinates)
-
-    def derivative(name: str, index: Index) -> Tensor:
-        jet = jets[name]
-        if index == LAPLACIAN and LAPLACIAN not in jet.algebra.readout:
-            return sum((jet.derivative(a) for a in second[1:]), jet.derivative(second[0]))
-        return jet.derivative(index)
-
-    return derivative
+def _derivative(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str, index: Index) -> Tensor:
+    """The derivative of a field by its multi-index, from its jet."""
+    jet = jets[name]
+    if index == LAPLACIAN and LAPLACIAN not in jet.algebra.readout:
+        first, *others = (jet.derivative(a) for a in second_derivatives(coordinates))
+        return sum(others, first)
+    return jet.derivative(index)
 
 
 def _stacked(residual: Any) -> Tensor:

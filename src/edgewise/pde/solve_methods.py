@@ -16,7 +16,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class SolveMethod(ABC):
         if any(b <= a for a, b in zip((0, *self.intervals), self.intervals, strict=False)):
             raise ProblemError(f"intervals are at least 1 and increase, got {self.intervals}")
 
-    def scheduled_as(self, other: SolveMethod) -> Self:
+    def scheduled_as(self, other: SolveMethod) -> SolveMethod:
         """This method with the starts, steps, rounds and intervals of another one."""
         return dataclasses.replace(
             self, starts=other.starts, steps=other.steps, rounds=other.rounds, intervals=other.intervals
@@ -96,7 +96,7 @@ class QuasiNewton(SolveMethod):
             of steps and gradients.
     """
 
-    update: Literal["self-scaled-bfgs", "lbfgs"] = "self-scaled-bfgs"
+    update: str = "self-scaled-bfgs"
 
     def __post_init__(self) -> None:
         super().__post_init__()

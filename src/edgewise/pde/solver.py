@@ -251,8 +251,8 @@ def _check_intervals(model: nn.Module, intervals: Sequence[int] | None) -> None:
 
 
 def _finer(model: nn.Module, intervals: Sequence[int] | None) -> list[int]:
-    """The resolutions that are finer than that of the model."""
-    if not _refinable(model):
+    """The resolutions that are finer than that of the model; none for one that has diverged."""
+    if not _refinable(model) or not all(bool(p.isfinite().all()) for p in model.parameters()):
         return []
     return [n for n in (INTERVALS if intervals is None else intervals) if n > _resolution(model)]
 
