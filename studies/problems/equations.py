@@ -61,7 +61,7 @@ class Case:
 
 
 def arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `solve` for plain values, as a file of results holds them: of its method, its collocation, itself."""
+    """The arguments of `solve` for plain values, as a file of results holds them."""
     rest = dict(settings)
     method = BySize(**{f.name: rest.pop(f.name) for f in dataclasses.fields(BySize) if f.name in rest})
     collocation = Collocation(**{f.name: rest.pop(f.name) for f in dataclasses.fields(Collocation) if f.name in rest})

@@ -113,6 +113,6 @@ def test_the_shipped_example_is_a_problem(tmp_path):
 def test_a_name_of_a_method_keeps_the_schedule_of_the_file(file):
     file.write_text(STRING.replace("steps=4", "steps=1").replace("points=40", "points=10"))
     solution = run_problem_file(file, method="adam")
-    assert [stage.name for stage in solution.history[:3]] == ["search, 2 starts"] * 2 + ["search, 1 starts"]
+    assert [stage.name for stage in solution.history[:3]] == ["search, 2 starts"] * 2 + ["search, 1 start"]
     assert len(solution.history) == 4
     assert len(run_problem_file(file, method=AdamDescent(starts=1, steps=1, intervals=())).history) == 2

@@ -172,7 +172,7 @@ class _Window:
         states = [dataclasses.replace(state, model=model) for model in self._starts(state.model)]
         steps = max(SEARCH_STEPS, self.run.method.steps // 4)
         while True:
-            name = f"{SEARCH}, {len(states)} starts"
+            name = f"{SEARCH}, {len(states)} start{'s' * (len(states) > 1)}"
             states = [self._round(s, steps, name) for s in states]
             states.sort(key=lambda s: s.validation if math.isfinite(s.validation) else math.inf)
             if len(states) == 1 or self.run.budget.over:
