@@ -1,4 +1,4 @@
-"""`edgewise solve`: a problem file becomes a folder, and what is wrong with a file is told in one line."""
+"""`edgewise solve`: a problem file becomes a folder, and mistakes in a file are reported in one line."""
 
 import dataclasses
 import json
@@ -88,7 +88,7 @@ def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
     ],
     ids=lambda text: text[:25].strip(),
 )
-def test_mistakes_are_told_in_one_line(file, capsys, text, message):
+def test_mistakes_are_reported_in_one_line(file, capsys, text, message):
     file.write_text(HEAD + text)
     assert main(["solve", "string.py"]) == 2
     err = " ".join(capsys.readouterr().err.split())
@@ -97,7 +97,7 @@ def test_mistakes_are_told_in_one_line(file, capsys, text, message):
     assert not Path("string-solution").exists()
 
 
-def test_a_missing_file_and_a_file_for_a_folder_are_told(file):
+def test_a_missing_file_and_a_file_instead_of_a_folder_are_refused(file):
     with pytest.raises(ProblemError, match="there is no file"):
         run_problem_file("nothing.py")
     with pytest.raises(ProblemError, match="is a file; name a folder"):

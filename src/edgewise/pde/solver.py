@@ -3,7 +3,7 @@
 The recipe, every part of it measured: search with few intervals and few points over several starts; continue the best;
 fit the grids of all layers to their inputs, with some room, then refine; draw fresh points before every round, half of
 them where the residual is large; weight conditions by the size of their Jacobian; keep the round that is best at points
-that were not trained on. What is chosen by which argument of `solve` is told in `edgewise.pde.solve_methods`.
+that were not trained on. Which argument of `solve` chooses what: see `edgewise.pde.solve_methods`.
 """
 
 from __future__ import annotations
