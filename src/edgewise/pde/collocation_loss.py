@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from edgewise.jets import Tape
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
+from edgewise.optim.least_squares import NormalEquations
 from edgewise.pde.problem import Problem, ResidualTerm
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
@@ -35,36 +34,35 @@ class CollocationLoss:
         self.problem, self.model, self.terms = problem, model, list(terms)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def numbers(self, unknowns: dict[str, float]) -> Numbers:
+    def theta(self, unknowns: Mapping[str, float]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of the model as it is."""
         values = torch.tensor([unknowns[name] for name in self.problem.unknowns], dtype=torch.float64)
-        theta = torch.cat([parameters_to_vector(self.parameters).detach().double(), values])
-        return Numbers(theta[None], ())
+        return torch.cat([parameters_to_vector(self.parameters).detach().double(), values])[None]
 
-    def write(self, numbers: Numbers) -> dict[str, float]:
+    def write(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
         r"""Write $\theta$ into the model and return the unknowns."""
-        theta = numbers.theta[0].detach()
-        count = len(theta) - len(self.problem.unknowns)
-        vector_to_parameters(theta[:count], self.parameters)
-        return dict(zip(self.problem.unknowns, theta[count:].tolist(), strict=True))
+        values = theta[0].detach()
+        count = len(values) - len(self.problem.unknowns)
+        vector_to_parameters(values[:count], self.parameters)
+        return dict(zip(self.problem.unknowns, values[count:].tolist(), strict=True))
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The loss."""
-        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
         with torch.no_grad():
             return self._loss(unknowns)[None]
 
-    def mean_squares(self, numbers: Numbers) -> dict[str, float]:
+    def mean_squares(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
         """The mean square of the residuals of every term, without its weight."""
-        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
         with torch.no_grad():
             return {term.name: float(self._mean_square(term, unknowns)) for term in self.terms}
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, theta: Float[Tensor, "1 P"]) -> NormalEquations:
         """Gauss-Newton matrix, gradient and loss, summed over blocks of points."""
-        values = self.write(numbers)
-        p = numbers.theta.shape[1]
-        gram, gradient, loss = numbers.theta.new_zeros(p, p), numbers.theta.new_zeros(p), numbers.theta.new_zeros(1)
+        values = self.write(theta)
+        p = theta.shape[1]
+        gram, gradient, loss = theta.new_zeros(p, p), theta.new_zeros(p), theta.new_zeros(1)
         for term in self.terms:
             n = term.points.shape[1]
             for rows in _blocks(n, p * term.points.shape[0]):
@@ -76,40 +74,42 @@ class CollocationLoss:
         gram = gram.triu() + gram.triu(1).T
         return NormalEquations(gram[None], gradient[None], loss)
 
-    def jacobian(self, numbers: Numbers, term: ResidualTerm) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
+    def jacobian(
+        self, theta: Float[Tensor, "1 P"], term: ResidualTerm
+    ) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
         """The residuals of a term and their Jacobian, whole."""
-        parts = self._rows(term, slice(None), self.write(numbers))
+        parts = self._rows(term, slice(None), self.write(theta))
         return torch.stack([r for r, _ in parts]), torch.stack([J for _, J in parts])
 
     def value_and_gradient(self, theta: Float[Tensor, " P"]) -> tuple[float, Float[Tensor, " P"]]:
         """The loss and its gradient, by reverse mode through the jets."""
-        leaves = self.leaves(Numbers(theta[None], ()))
+        leaves = self.leaves(theta[None])
         with torch.enable_grad():
             loss = self.differentiable(leaves)
             slopes = torch.autograd.grad(loss, leaves)
         return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
 
-    def leaves(self, numbers: Numbers) -> list[nn.Parameter]:
+    def leaves(self, theta: Float[Tensor, "1 P"]) -> list[nn.Parameter]:
         r"""The parts of $\theta$ that torch can optimise: the parameters of the model, a scalar for every unknown."""
-        values = self.write(numbers).values()
+        values = self.write(theta).values()
         return [*self.parameters, *(nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in values)]
 
     def differentiable(self, leaves: Sequence[Tensor]) -> Tensor:
         """The loss at these leaves, with its graph."""
         return self._loss(dict(zip(self.problem.unknowns, leaves[len(self.parameters) :], strict=True)))
 
-    def gathered(self, leaves: Sequence[Tensor]) -> Numbers:
+    def gathered(self, leaves: Sequence[Tensor]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of these leaves."""
         values = [float(v) for v in leaves[len(self.parameters) :]]
-        return self.numbers(dict(zip(self.problem.unknowns, values, strict=True)))
+        return self.theta(dict(zip(self.problem.unknowns, values, strict=True)))
 
-    def balance(self, numbers: Numbers, *, most: float) -> None:
+    def balance(self, theta: Float[Tensor, "1 P"], *, most: float) -> None:
         r"""Weight every term that has no weight such that its squared Jacobian is as large as that of the equation.
 
         $w_t = \operatorname{tr} J_0^T J_0 / \operatorname{tr} J_t^T J_t$ per point, between 1 and `most`, as the neural
         tangent kernel suggests (Wang, Yu & Perdikaris, arXiv 2007.14527, section 6).
         """
-        values = self.write(numbers)
+        values = self.write(theta)
         sizes = []
         for term in self.terms:
             step = max(1, term.points.shape[1] // 128)

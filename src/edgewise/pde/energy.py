@@ -18,9 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.least_squares import NormalEquations, levenberg_marquardt
 from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.domains import Box
 from edgewise.pde.operators import TIME, ProblemError, Scope
@@ -54,7 +52,7 @@ def quadrature(bounds: Sequence[tuple[float, float]], points: int) -> tuple[Floa
 
 
 class Energy:
-    """The energy of a problem as a function of the parameters of its model, for `LevenbergMarquardt`."""
+    """The energy of a problem as a function of the parameters of its model, for `levenberg_marquardt`."""
 
     def __init__(self, problem: Problem, model: nn.Module, points: int) -> None:
         self.problem = problem
@@ -64,24 +62,24 @@ class Energy:
         parts = ResidualTerm("energy", self._parts, problem.algebra(self._parts), self.x[None], weight=1.0)
         self.fitting = CollocationLoss(problem, model, [parts])
 
-    def numbers(self) -> Numbers:
+    def theta(self) -> Float[Tensor, "1 P"]:
         """The parameters of the model as it is."""
-        return self.fitting.numbers({})
+        return self.fitting.theta({})
 
-    def minimize(self, numbers: Numbers, steps: int) -> Numbers:
+    def minimize(self, theta: Float[Tensor, "1 P"], steps: int) -> Float[Tensor, "1 P"]:
         """Damped steps on the energy, all of them: its relative decrease does not tell how near the minimum is."""
-        return LevenbergMarquardt(patience=steps).minimize(self, numbers, steps).numbers
+        return levenberg_marquardt(self, theta, steps, patience=steps).theta
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The energy."""
-        self.fitting.write(numbers)
+        self.fitting.write(theta)
         with torch.no_grad():
             parts = self.problem.residuals(self.fitting.model, self.fitting.terms[0], {})
         return (self.weights @ self._density(parts))[None]
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, theta: Float[Tensor, "1 P"]) -> NormalEquations:
         """The matrix and the gradient of the equation of this file, and the energy."""
-        parts, J = self.fitting.jacobian(numbers, self.fitting.terms[0])
+        parts, J = self.fitting.jacobian(theta, self.fitting.terms[0])
         with torch.enable_grad():
             parts = parts.detach().requires_grad_()
             density = self._density(parts)

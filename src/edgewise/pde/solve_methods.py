@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.optim.bfgs import self_scaled_bfgs
-from edgewise.optim.flat import Numbers
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.least_squares import levenberg_marquardt
 from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.operators import ProblemError
 from edgewise.progress import Budget
@@ -32,6 +32,8 @@ GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is t
 UPDATES = ("self-scaled-bfgs", "lbfgs")
 PATIENCE = 15  # Gauss-Newton steps without progress that end a round
 HISTORY = 50  # pairs of steps and gradients that L-BFGS keeps
+
+Theta = Float[Tensor, "1 P"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class SolveMethod(ABC):
         )
 
     @abstractmethod
-    def minimize(self, loss: CollocationLoss, numbers: Numbers, steps: int, budget: Budget) -> tuple[Numbers, int]:
+    def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
         """The parameters after at most so many iterations from a finite loss, and how many were done."""
 
 
@@ -80,10 +82,9 @@ class SolveMethod(ABC):
 class GaussNewton(SolveMethod):
     """Damped Gauss-Newton (Levenberg-Marquardt) with the exact Jacobian, for up to some thousand parameters."""
 
-    def minimize(self, loss: CollocationLoss, numbers: Numbers, steps: int, budget: Budget) -> tuple[Numbers, int]:
-        deadline = budget.begun + budget.seconds
-        end = LevenbergMarquardt(patience=PATIENCE).minimize(loss, numbers, steps, deadline=deadline)
-        return end.numbers, end.steps
+    def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
+        end = levenberg_marquardt(loss, theta, steps, patience=PATIENCE, budget=budget)
+        return end.theta, end.steps
 
 
 @final
@@ -103,10 +104,10 @@ class QuasiNewton(SolveMethod):
         if self.update not in UPDATES:
             raise ProblemError(f"unknown quasi-Newton update {self.update!r}; choose one of {', '.join(UPDATES)}")
 
-    def minimize(self, loss: CollocationLoss, numbers: Numbers, steps: int, budget: Budget) -> tuple[Numbers, int]:
+    def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
         if self.update == "self-scaled-bfgs":
-            return Numbers(self_scaled_bfgs(loss.value_and_gradient, numbers.theta[0], steps)[None], ()), steps
-        leaves = loss.leaves(numbers)
+            return self_scaled_bfgs(loss.value_and_gradient, theta[0], steps)[None], steps
+        leaves = loss.leaves(theta)
         optimizer = torch.optim.LBFGS(leaves, max_iter=steps, history_size=HISTORY, line_search_fn="strong_wolfe")
         optimizer.step(_closure(loss, leaves, optimizer))
         return loss.gathered(leaves), steps
@@ -128,8 +129,8 @@ class AdamDescent(SolveMethod):
         if not self.lr > 0:
             raise ProblemError(f"lr must be above 0, got {self.lr}")
 
-    def minimize(self, loss: CollocationLoss, numbers: Numbers, steps: int, budget: Budget) -> tuple[Numbers, int]:
-        leaves = loss.leaves(numbers)
+    def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
+        leaves = loss.leaves(theta)
         optimizer = torch.optim.Adam(leaves, lr=self.lr)
         closure = _closure(loss, leaves, optimizer)
         for _ in range(steps):
@@ -142,8 +143,8 @@ class AdamDescent(SolveMethod):
 class BySize(SolveMethod):
     """Gauss-Newton up to 4,000 parameters, L-BFGS up to 40,000, Adam beyond; the name "auto"."""
 
-    def minimize(self, loss: CollocationLoss, numbers: Numbers, steps: int, budget: Budget) -> tuple[Numbers, int]:
-        return self.chosen(sum(p.numel() for p in loss.parameters)).minimize(loss, numbers, steps, budget)
+    def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
+        return self.chosen(sum(p.numel() for p in loss.parameters)).minimize(loss, theta, steps, budget)
 
     def chosen(self, parameters: int) -> SolveMethod:
         """The method for a model with this many parameters, with the same schedule."""

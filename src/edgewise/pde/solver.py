@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
-from edgewise.optim.flat import Numbers
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
 from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
@@ -192,14 +191,14 @@ class _Window:
         points, boundary_points = self.run.collocation.counts(parameters)
         terms = self._terms(model, state.unknowns, points, boundary_points)
         loss = CollocationLoss(self.problem, model, terms)
-        loss.balance(loss.numbers(state.unknowns), most=self.run.collocation.largest_weight)
-        numbers, done = loss.numbers(state.unknowns), 0
+        loss.balance(loss.theta(state.unknowns), most=self.run.collocation.largest_weight)
+        theta, done = loss.theta(state.unknowns), 0
         if self.problem.energy is not None and name.startswith(SEARCH):
-            numbers = Energy(self.problem, model, points).minimize(numbers, steps)
-        if bool(torch.isfinite(loss.losses(numbers)).all()):
-            numbers, done = self.run.method.minimize(loss, numbers, steps, self.run.budget)
-        unknowns, end = loss.write(numbers), float(loss.losses(numbers))
-        validation, residuals = self._validation(loss, numbers, points)
+            theta = Energy(self.problem, model, points).minimize(theta, steps)
+        if bool(torch.isfinite(loss.losses(theta)).all()):
+            theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
+        unknowns, end = loss.write(theta), float(loss.losses(theta))
+        validation, residuals = self._validation(loss, theta, points)
         seconds = self.run.budget.spent
         self.history.append(Stage(name, parameters, done, end, validation, residuals, seconds, self.window))
         self.run.report(self.history[-1])
@@ -227,13 +226,13 @@ class _Window:
             terms[0] = causal_term(self.problem, model, unknowns, terms[0], collocation.causal)
         return terms
 
-    def _validation(self, loss: CollocationLoss, numbers: Numbers, points: int) -> tuple[float, dict[str, float]]:
+    def _validation(self, loss: CollocationLoss, theta: Tensor, points: int) -> tuple[float, dict[str, float]]:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
         weighted = [dataclasses.replace(f, weight=t.weight) for f, t in zip(fresh, loss.terms, strict=True)]
         check = CollocationLoss(self.problem, loss.model, weighted)
-        validation, squares = float(check.losses(numbers)), check.mean_squares(numbers)
+        validation, squares = float(check.losses(theta)), check.mean_squares(theta)
         return validation, {term: math.sqrt(square) for term, square in squares.items()}
 
     @torch.no_grad()
