@@ -16,7 +16,7 @@ from torch import Tensor
 from edgewise.pde import solve
 from edgewise.pde.solution import relative_error
 from studies.pde.study import EQUATIONS, kan
-from studies.problems.equations import Case as Equation
+from studies.problems.equations import Case as Equation, arguments
 from studies.study import Case, Row, Run, Settings, Study, grid, option
 
 Function = Callable[[Tensor], Tensor]
@@ -53,7 +53,7 @@ def summarise(rows: list[Row]) -> list[Row]:
 def find_law(equation: Equation, seed: int, seconds: float = 15.0) -> Row:
     """The law of the solution of an equation: its text, its distance to the exact one and whether it is right."""
     problem, begun = equation.problem(seed), time.process_time()
-    solution = solve(problem, kan(equation, problem, seed), seed=seed, **equation.settings)
+    solution = solve(problem, kan(equation, problem, seed), seed=seed, **arguments(equation.settings))
     solved = time.process_time()
     found = solution.discover(seed=seed, max_seconds=seconds, clock=time.process_time)
     x = solution.sample(2000)

@@ -20,11 +20,11 @@ from torch import nn
 from edgewise.compare import count_parameters
 from edgewise.nn import KAN
 from edgewise.pde import Problem, Solution, solve
-from edgewise.pde.first_networks import default_model
+from edgewise.pde.initial_networks import default_model
 from edgewise.pde.solution import relative_error
 from studies.figures import canvas, save
 from studies.peers.pde_nested import train_nested, usual_network
-from studies.problems.equations import CASES, Case as Equation
+from studies.problems.equations import CASES, Case as Equation, arguments
 from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped, median_and_worst
 
@@ -80,7 +80,7 @@ def attempt(equation: Equation, seed: int, network: str = "kan") -> tuple[Soluti
             rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
             settings |= {"intervals": (), "rounds": rounds, "grading": 0.0}
             model = tanh_mlp(problem, final_size(equation, model), seed)
-        solution = solve(problem, model, seed=seed, **settings)
+        solution = solve(problem, model, seed=seed, **arguments(settings))
         trained, parameters = solution.model, max(stage.parameters for stage in solution.history)
     seconds = time.process_time() - begun
     x = problem.domain.sample(5000, torch.Generator().manual_seed(10**6))
