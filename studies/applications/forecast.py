@@ -194,7 +194,7 @@ STUDIES = tuple(
     replace(
         race_study(
             f"forecast-{horizon}",
-            f"Forecasts of ETTh1 by models of equal size, 96 to {horizon} hours: test MSE",
+            f"Forecasts of the next {horizon} hours of ETTh1 by models of equal size: test MSE",
             NAMES,
             lambda settings, horizon=horizon: _race(horizon, settings),
             ForecastSettings(),
