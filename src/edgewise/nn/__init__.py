@@ -1,4 +1,4 @@
-"""Modules that own parameters."""
+"""Layers and networks: the modules with parameters."""
 
 from edgewise.nn.affine import Affine as Affine
 from edgewise.nn.blocks.attention import KANAttention as KANAttention

@@ -229,9 +229,9 @@ def _check_adam(case: _Case, kernel: Any) -> int:
     for _ in range(5):
         slopes = [case.draw(*p.shape) for p in ours]
         tensors = [
-            number
+            value
             for p, g, (m, v, _) in zip(ours, slopes, states, strict=True)
-            for number in (p.data_ptr(), g.data_ptr(), m.data_ptr(), v.data_ptr(), p.numel())
+            for value in (p.data_ptr(), g.data_ptr(), m.data_ptr(), v.data_ptr(), p.numel())
         ]
         counts = [count.data_ptr() for _, _, count in states]
         kernel.step(case.dtype, states[0][2].element_size(), SETTINGS, tensors, counts)

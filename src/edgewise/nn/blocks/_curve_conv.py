@@ -96,7 +96,7 @@ class CurveConv(nn.Module, ABC):
         return settings
 
     def _set_edges(self, ins: int, outs: int, inputs_per_grid: int, **settings) -> None:
-        """One layer of curves per group, without bias."""
+        """Create one layer of curves per group, without bias."""
         layers = [KANLinear(ins, outs, bias=False, **settings) for _ in range(self.groups)]
         for layer in layers:
             layer.inputs_per_grid = inputs_per_grid
@@ -126,7 +126,7 @@ def _pointwise(
     device: torch.device | str | None,
     dtype: torch.dtype | None,
 ) -> nn.Module:
-    """A linear map of the channels that keeps their scale; torch's own initialisation draws from the global source."""
+    """A linear map of the channels that keeps their scale; torch's own initialisation uses the global generator."""
     device = device or torch.get_default_device()  # with None, skip_init leaves the module without memory
     conv = nn.utils.skip_init(POINTWISE[dims - 1], ins, outs, 1, bias=bias, device=device, dtype=dtype)
     weight = conv.get_parameter("weight")

@@ -113,15 +113,15 @@ class KANConv2d(_KANConv):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: taps, one number or one per dimension; so are stride, padding and dilation.
+        kernel_size: taps, one integer or one per dimension; likewise stride, padding and dilation.
         stride: distance between outputs.
         padding: pixels added at both ends, "same" or "valid".
         dilation: distance between taps.
-        groups: parts of the channels that do not see each other.
+        groups: parts of the channels, each convolved separately.
         bias: learn a bias per output channel.
         padding_mode: "zeros", "reflect", "replicate" or "circular".
         basis: the functions $B_k$ on the taps, `BSpline(5, 3)` by default. `Hinge(1)` with
-            `residual="identity"` has the fewest numbers per tap and trains fastest.
+            `residual="identity"` has the fewest parameters per tap and trains fastest.
         residual: the fixed function beside them: "silu", "identity" or None.
         bottleneck: with r > 1 a linear 1 x 1 convolution leads to 1/r of the channels, where the curves are, and
             another one back: $r^2$ times fewer curves.

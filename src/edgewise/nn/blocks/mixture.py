@@ -1,7 +1,7 @@
 r"""A mixture of layers of curves with different bases, and the normalisation of series.
 
-Han et al., arXiv 2406.02496, whose model for series is one mixture between two halves of the normalisation: with the
-gate $\pi = \mathrm{softmax}(W x)$,
+Han et al., arXiv 2406.02496, whose model of series is one mixture between the two steps of a reversible
+normalisation: with the gate $\pi = \mathrm{softmax}(W x)$,
 
 $$ y = \sum_e \pi_e(x)\, \mathrm{KAN}_e(x). $$
 """
