@@ -18,8 +18,8 @@ class SlimKANLinear(KANLinear):
     r"""A `KANLinear` whose coefficients are a product of factors, $c_{jki} = \sum_{pqr} G_{pqr} U_{jp} V_{kq} W_{ir}$.
 
     The Slim KAN of Gao, Ng, Tan, arXiv 2502.06153: the factors that LoTRA trains, without the frozen tensor. The weight
-    of the residual function is one more row of the basis mode and is compressed with it. `coef` can be read, not assigned;
-    structural operations return dense layers of the same function.
+    of the residual function is one more row of the basis mode and is compressed with it. `coef` can be read, not
+    assigned; structural operations return dense layers of the same function.
 
     Args:
         layer: whose settings, bias, grid, mask and symbols are copied.
