@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgewise.kernels import Backend, reference
-from edgewise.kernels.cpu import adam, grouped_rational, layer, load, network, taylor
+from edgewise.kernels.cpu import adamw, grouped_rational, layer, load, network, taylor
 from edgewise.testing import check_backend
 
 native = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
@@ -38,7 +38,7 @@ class Wrapped:
         ({"network": Wrapped(network, refuses=lambda n, x: "never")}, "refuses every case"),
         ({"jets": Wrapped(taylor, jet=lambda n, x, v, w: taylor.jet(n, x, v.abs(), w))}, "jets"),
         ({"rational": Wrapped(grouped_rational, values=lambda x, a, b: x)}, "rational"),
-        ({"adam": Wrapped(adam, step=lambda *a: None)}, "Adam"),
+        ({"adam": Wrapped(adamw, step=lambda *a: None)}, "Adam"),
     ],
 )
 def test_what_is_wrong_is_found(supplied, message):
