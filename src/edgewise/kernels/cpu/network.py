@@ -72,11 +72,6 @@ def forward(network: Network, x: Tensor) -> Tensor:
     return _forward(packed(network), x)
 
 
-def gradients(network: Network, x: Tensor, g: Tensor, *, need_dx: bool = True) -> tuple[Tensor | None, list[Tensor]]:
-    """The gradients of sum(g * y) in x and in the `parameters`."""
-    return _gradients(packed(network), parameters(network), x, g, need_dx)
-
-
 def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
     """The outputs (batch, out) and their Jacobian (batch, out, parameters).
 
