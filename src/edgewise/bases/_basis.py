@@ -73,7 +73,7 @@ class Basis(ABC):
     def evaluate_maps(
         self, x: Float[Tensor, "batch features *size"], grid: Float[Tensor, "features points"]
     ) -> list[Tensor]:
-        r"""The values $B_k(x)$ one by one, each of the shape of x: what a convolution reads.
+        r"""The values $B_k(x)$ one by one, each of the shape of x, for convolutions.
 
         The same values as `evaluate`. A family overrides it where whole maps are faster than a last axis of K.
         """

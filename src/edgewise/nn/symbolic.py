@@ -17,7 +17,7 @@ class SymbolicFn:
     r"""A univariate function with its two forms.
 
     Args:
-        name: unique within a library; what a saved model refers to.
+        name: unique within a library; saved models refer to it.
         torch: elementwise function of a tensor.
         sympy: the same function of a sympy expression.
         complexity: description length; simpler functions are preferred (0 = constant, 1 = x).
@@ -115,7 +115,7 @@ class SymbolicEdges(nn.Module):
         if len(edges) != n or (affine is None) != (n == 0) or (affine is not None and affine.shape != (n, 4)):
             raise ValueError(f"{n} symbols need {n} sources, {n} targets and an affine of shape ({n}, 4)")
         if len(set(edges)) != n:
-            raise ValueError("two symbols have the same edge; an edge has one function")
+            raise ValueError("two symbols have the same edge; an edge has one owner")
         self.register_buffer("sources", sources.detach().clone().long())
         self.register_buffer("targets", targets.detach().clone().long())
         self.affine = None if affine is None else nn.Parameter(affine.detach().clone())

@@ -1,4 +1,4 @@
-"""What a convolution of curves and its transpose share: sizes, one layer of curves per group, bias and bottleneck."""
+"""The common base of convolutions of curves: sizes, one layer of curves per group, bias and bottleneck."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from edgewise.bases import Basis, Chebyshev, Wavelet
 from edgewise.nn.blocks.projection import projection
 
 EXPERTS = (Chebyshev(3), Chebyshev(3), Wavelet(centers=4), Wavelet(centers=4))
-"""Two experts of cubic polynomials, what a Taylor expansion of order 3 spans, and two of Mexican hats."""
+"""Two experts of cubic polynomials, the span of a Taylor expansion of order 3, and two of Mexican hats."""
 
 
 class MixtureOfKANs(nn.Module):
