@@ -117,7 +117,6 @@ def _mlp_rmse(data: Data, test: Data, parameters: int, steps: int, generator: to
 
 def _study(group: str) -> Study[FunctionSettings]:
     names = tuple(f.name for f in FUNCTIONS.values() if f.group == group)
-    tiny = {"train": 300, "test": 200, "mlp_steps": 2, "controls": 1} if group == "toy" else None
     return Study(
         name=f"kan-functions-{group}",
         title=f"The KAN paper's {TITLES[group]}: test RMSE of the default fit and of an MLP of equal size",
@@ -126,7 +125,6 @@ def _study(group: str) -> Study[FunctionSettings]:
         summarise=summarise,
         draw=draw_errors,
         settings=FunctionSettings(names),
-        tiny=None if tiny is None else FunctionSettings(("bessel",), **tiny),
     )
 
 

@@ -126,5 +126,4 @@ STUDY = Study(
     draw=draw_scaling,
     settings=ScalingSettings(),
     seeds=(0, 1, 2),
-    tiny=ScalingSettings(("bessel",), (3,), (20, 40), 300, 200, 5),
 )
