@@ -57,7 +57,14 @@ from edgewise.tracing import (
     outside_grid as outside_grid,
     trace as trace,
 )
-from edgewise.training import FitResult as FitResult, fit as fit
+from edgewise.training import (
+    Auto as Auto,
+    FirstOrder as FirstOrder,
+    FitReport as FitReport,
+    FitResult as FitResult,
+    LevenbergMarquardt as LevenbergMarquardt,
+    fit as fit,
+)
 from edgewise.viz import (
     Diagram as Diagram,
     diagram as diagram,
