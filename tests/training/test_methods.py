@@ -144,10 +144,10 @@ def absolute(f, y):
     ("model", "samples", "loss", "reason", "instead"),
     [
         (kan, loader, "mse", "the data come in batches", "adam"),
-        (kan, data, absolute, "curvature of the loss 'absolute' is not known", "lbfgs"),
+        (kan, data, absolute, "the curvature of the loss 'absolute' is not known", "lbfgs"),
         (lambda: kan((2, 400, 1)), data, "mse", "7200 parameters on the coarsest grid are more than 4000", "lbfgs"),
         (lambda: nn.Linear(2, 1).double(), data, "mse", "Linear is not a KAN", "lbfgs"),
-        (lambda: ew.add_lotra(kan(), 8), lambda: data(9), "mse", "a layer has an adapter", "lbfgs"),
+        (lambda: ew.add_lotra(kan((2, 3, 1)), 1), lambda: data(9), "mse", "a layer has an adapter", "lbfgs"),
     ],
     ids=["batches", "curvature", "size", "module", "adapter"],
 )
@@ -185,7 +185,7 @@ def test_smoothing_needs_the_curves_of_a_whole_kan():
 
 
 def test_a_model_with_a_past_has_no_search_to_set():
-    pruned = ew.remove_edge(kan((2, 2, 1)), "layers.0", 1, 0)
+    pruned = ew.remove_edge(kan((2, 2, 1)), ("layers.0", 1, 0))
     with pytest.raises(ValueError, match="degrees cannot be applied"):
         ew.fit(pruned, data(), Auto(extend=False, degrees=(3,)))
 

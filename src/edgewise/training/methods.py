@@ -76,12 +76,12 @@ class Auto:
         if self.starts == 0 and self.widths == "auto":
             raise ValueError("Auto: widths='auto' builds new networks from random starts; leave out starts=0")
         if self.starts == 0 and not self.extend:
-            idle = self.given() & {"degrees", "max_parameters"}
+            idle = sorted(self.given() & {"degrees", "max_parameters"})
             if idle:
                 raise ValueError(
-                    f"Auto: {' and '.join(sorted(idle))} cannot be applied, because there is neither a search "
-                    "(starts=0, the default for a scaled, pruned or partly symbolic model) nor an extension (extend=False); leave "
-                    f"out {'it' if len(idle) == 1 else 'them'}"
+                    f"Auto: {' and '.join(idle)} cannot be applied, because there is neither a search (starts=0 is the "
+                    "default for a scaled, pruned or partly symbolic model) nor an extension (extend=False); leave out "
+                    f"{'it' if len(idle) == 1 else 'them'}"
                 )
 
     def given(self) -> set[str]:
