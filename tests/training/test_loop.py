@@ -59,7 +59,7 @@ def test_same_seed_same_parameters(data):
 @pytest.mark.parametrize("source", ["batches", "loader"])
 def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, optimizer, source):
     held, file = data, tmp_path / "run.pt"
-    method = FirstOrder(optimizer, steps=18, refine={6: 8}, batch_size=40 if source == "batches" else None)
+    method = FirstOrder(optimizer, steps=12, refine={4: 8}, batch_size=40 if source == "batches" else None)
     if source == "loader":
         data = DataLoader(TensorDataset(data[0], data[1][:, None]), batch_size=40, shuffle=True)
     stored = replace(method, checkpoint=Checkpoint(file, every=2))
@@ -69,7 +69,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path, optimizer, so
         pass
 
     def cut(state):
-        if state.step >= 9:
+        if state.step >= 6:
             raise Power
 
     with pytest.raises(Power):
@@ -89,7 +89,7 @@ def test_validation_returns_the_best_state(data):
     g = torch.Generator().manual_seed(0)
     x = data[0][:40]
     y = torch.randn(40, generator=g, dtype=torch.float64)  # nothing to learn: the loss held out must rise
-    method = FirstOrder("lbfgs", steps=40)
+    method = FirstOrder("lbfgs", steps=20)  # the held-out loss rises after the third
     result = ew.fit(small(), (x, y), method, validation=0.5)
     values = [record["validation"] for record in result.history]
     assert min(values) < values[-1]

@@ -61,7 +61,7 @@ def test_an_adapter_learns_more_than_with_adam():
     base, (x, y) = network([2, 4, 1]), data()
     model = add_lotra(base, 2, generator=torch.Generator().manual_seed(3))
     second, first = (
-        ew.fit(model, (x, y), method(steps=100)).report.loss
+        ew.fit(model, (x, y), method(steps=50)).report.loss
         for method in (LevenbergMarquardt, partial(FirstOrder, "adam"))
     )
     assert second < 0.1 * first
