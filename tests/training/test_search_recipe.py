@@ -173,7 +173,9 @@ def test_a_pruned_model_keeps_its_structure_and_starts_from_its_parameters():
     y = torch.sin(2 * x[:, 0])
     first = quick(kan((2, 2, 1)), (x, y))
     pruned = ew.remove_edge(first.model, ("layers.0", 1, 0))
-    again = quick(pruned, (x, y), {"starts": None})  # cubic grids reach the bound; higher degrees cost five times as much
+    again = quick(
+        pruned, (x, y), {"starts": None}
+    )  # cubic grids reach the bound; higher degrees cost five times as much
     assert again.history[0]["stage"] == "given parameters"
     assert not bool(again.model.layers[0].mask[1, 0])
     assert again.report.loss < 1e-8

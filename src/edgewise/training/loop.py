@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.kernels import accelerators, autocast
 from edgewise.progress import Budget, Event
 from edgewise.surgery import refine
 from edgewise.tracing import trace
@@ -34,7 +35,7 @@ def train_first_order(run: Run, method: FirstOrder, notes: Sequence[str] = ()) -
     Returns the best state by the held-out loss where there are held-out samples, else the last state.
     """
     loop = Loop.of(run, method)
-    with torch.random.fork_rng(devices=_devices(loop.model)):
+    with torch.random.fork_rng(devices=accelerators(loop.model.parameters())):
         torch.manual_seed(run.seed)
         at = _resumed(loop) or loop.start(loop.model)
         stopped = _repeat(loop, at)
@@ -288,7 +289,7 @@ def _backward(loop: Loop, model: nn.Module, batch: Batch, share: float) -> tuple
     """Add the gradient of a part of a batch; its share of the loss and of the penalty."""
     x, y, weights = batch
     criterion, precision, penalties = loop.run.loss, loop.method.precision, loop.method.penalties
-    with torch.autocast(x.device.type, precision, enabled=precision is not None):
+    with autocast(x, precision):
         if penalties:
             seen = trace(model, x)
             loss = criterion(seen.output, y, weights)
@@ -360,7 +361,3 @@ def _resumed(loop: Loop) -> Position | None:
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in model.state_dict().items()}
-
-
-def _devices(model: nn.Module) -> list[torch.device]:
-    return [device for device in {p.device for p in model.parameters()} if device.type != "cpu"]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.kernels import find
 from edgewise.optim import Adam
 from edgewise.tracing import Trace
 from edgewise.training.callbacks import EarlyStopping
@@ -253,9 +254,9 @@ class Named(NamedTuple):
 
 
 def _adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """Native on the CPU; elsewhere torch's, which is made for other devices."""
+    """Native where a kernel serves every parameter; elsewhere torch's."""
     parameters = list(parameters)
-    make = Adam if all(p.is_cpu for p in parameters) else torch.optim.AdamW
+    make = Adam if all(find("adam", p) is not None for p in parameters) else torch.optim.AdamW
     return make(parameters, lr=lr, weight_decay=weight_decay)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from edgewise.kernels import accelerators
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.optim import LevenbergMarquardt as Minimizer, Minimum, ModuleProblem, Numbers
 from edgewise.progress import Budget, Event
@@ -176,7 +177,7 @@ def _obstacle(run: Run) -> str | None:
         f"the curvature of the loss {run.loss.name!r} is not known": run.loss.slope is None or run.loss.factor is None,
         "the data come in batches": run.in_batches,
         "the validation data come in batches": batches,
-        "the model is not on the CPU": any(p.device.type != "cpu" for p in run.model.parameters()),
+        "the model is not on the CPU": bool(accelerators(run.model.parameters())),
     }
     return _first(reasons)
 
