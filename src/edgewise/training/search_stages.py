@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
 from edgewise.nn import KAN, KANLinear
-from edgewise.optim import LevenbergMarquardt as Minimizer, Loss, Network, Numbers, Problem, Smoothing
+from edgewise.optim import Loss, Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
 from edgewise.progress import Budget, Event
 from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Best
@@ -25,6 +25,7 @@ from edgewise.training.search_starts import FAR_REACH, OCCUPIED, REACH, Units, t
 _log = logging.getLogger(__name__)
 
 CLEAN = 1e-3  # relative held-out error below which there is no noise to fit
+FIRST_DAMPING = 1e-3
 KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
 USUAL_STAGES = 16
 WORTH_IT = 0.8  # a network without smoothing must have this share of the error of the smooth one
@@ -36,10 +37,9 @@ class Starts:
     """S networks of one structure that are trained at once: their parameters, damping and smoothing."""
 
     network: Network
-    numbers: Numbers
+    numbers: Parameters
     damping: Tensor | None = None
     prior: Smoothing | None = None
-    gram: Tensor | None = None
 
     def take(self, index: Tensor) -> Starts:
         """Some of the starts."""
@@ -48,7 +48,6 @@ class Starts:
             numbers=self.numbers[index],
             damping=None if self.damping is None else self.damping[index],
             prior=None if self.prior is None else self.prior[index],
-            gram=None,
         )
 
 
@@ -129,29 +128,29 @@ class Search:
         """Levenberg-Marquardt steps from every start; on `basis` the hidden grids follow every `every` steps."""
         weights = samples.weights
         count = len(samples) if weights is None else float(weights.sum() ** 2 / weights.square().sum())
-        prior, damping, network, numbers, gram = at.prior, at.damping, at.network, at.numbers, at.gram
+        prior, damping, network, numbers = at.prior, at.damping, at.network, at.numbers
         done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
         while done < steps:
             if basis is not None:
                 network, numbers = self._tracked(network, numbers, basis)
             prior = None if prior is None else prior.moved(network)
             took = min(every, steps - done)
-            end = Minimizer().minimize(
-                Problem(network, samples.x, samples.y, samples.weights, self.loss),
-                numbers,
+            end = levenberg_marquardt(
+                NetworkLeastSquares(network, numbers.grids, samples.x, samples.y, samples.weights, self.loss),
+                numbers.theta,
                 took,
-                damping=None if damping is None else damping.clamp(max=KEPT_DAMPING),
+                mu=FIRST_DAMPING if damping is None else damping.clamp(max=KEPT_DAMPING),
                 prior=prior,
-                deadline=self.budget.begun + self.budget.seconds,
+                budget=self.budget,
             )
-            numbers, damping, gram, losses = end.numbers, end.damping, end.gram, end.losses
+            numbers, damping, losses = Parameters(end.theta, numbers.grids), end.mu, end.losses
             if prior is not None:
-                prior = prior.updated(numbers, gram, losses, count, not self.loss.units)
+                prior = prior.updated(end.theta, end.gram, losses, count, not self.loss.units)
             done += took
             self.steps += end.steps
             if self.budget.over or (end.steps < took and done >= 2 * every):
                 break
-        result = Starts(network, numbers, damping, prior, gram)
+        result = Starts(network, numbers, damping, prior)
         self._note(result, basis, name, losses)
         return result
 
@@ -163,7 +162,8 @@ class Search:
 
     def held_loss(self, at: Starts) -> Float[Tensor, " starts"]:
         """The held-out loss of every start, in the network's units."""
-        return Problem(at.network, self.held.x, self.held.y, self.held.weights, self.loss).losses(at.numbers)
+        held = NetworkLeastSquares(at.network, at.numbers.grids, self.held.x, self.held.y, self.held.weights, self.loss)
+        return held.losses(at.numbers.theta)
 
     def fix_error(self) -> Choice:
         """The best network, with its held-out loss before it sees the held-out samples."""
@@ -200,7 +200,7 @@ class Search:
         units = self.units
         return at.network.model(at.numbers, 0, self.model, units.input_affine(), units.output_affine())
 
-    def _tracked(self, network: Network, numbers: Numbers, basis: Basis) -> tuple[Network, Numbers]:
+    def _tracked(self, network: Network, numbers: Parameters, basis: Basis) -> tuple[Network, Parameters]:
         """All layers on `basis`, the hidden grids over the values that reach them."""
         occupied = OCCUPIED if len(numbers) == 1 and self.method.extend else 0
         reach = FAR_REACH if self.clean else REACH

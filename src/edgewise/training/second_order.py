@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgewise.kernels import accelerators
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
-from edgewise.optim import LevenbergMarquardt as Minimizer, Minimum, ModuleProblem, Numbers
+from edgewise.optim import Minimum, ModuleLeastSquares, levenberg_marquardt
 from edgewise.progress import Budget, Event
 from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Best
@@ -22,6 +22,7 @@ from edgewise.training.methods import STEPS, Auto, FirstOrder, LevenbergMarquard
 from edgewise.training.result import FitReport, FitResult, Record, Stop
 from edgewise.training.samples import Run
 from edgewise.training.search_recipe import search
+from edgewise.training.search_stages import FIRST_DAMPING
 from edgewise.training.search_widths import search_widths
 
 _log = logging.getLogger(__name__)
@@ -110,25 +111,25 @@ def _descended(run: Run, method: LevenbergMarquardt) -> FitResult:
     budget = Budget(math.inf if method.seconds is None else method.seconds)
     with torch.random.fork_rng(devices=[]):
         train, held = run.read_in_memory(run.model)
-        problem = ModuleProblem(run.model, train.x, train.y, train.weights, run.loss)
-        judge = None if held is None else ModuleProblem(run.model, held.x, held.y, held.weights, run.loss)
-        model, numbers, damping = copy.deepcopy(run.model), problem.numbers, None
-        best: Best[tuple[Numbers, Record]] = Best()
+        problem = ModuleLeastSquares(run.model, train.x, train.y, train.weights, run.loss)
+        judge = None if held is None else ModuleLeastSquares(run.model, held.x, held.y, held.weights, run.loss)
+        model, theta, mu = copy.deepcopy(run.model), problem.start, FIRST_DAMPING
+        best: Best[tuple[Tensor, Record]] = Best()
         history: list[Record] = []
         stopped: Stop = "finished"
         done = 0
         try:
             while done < method.steps and stopped == "finished":
                 count = min(EVERY, method.steps - done)
-                end = Minimizer().minimize(problem, numbers, count, damping=damping, deadline=_deadline(budget))
-                numbers, damping, done = end.numbers, end.damping, done + end.steps
+                end = levenberg_marquardt(problem, theta, count, mu=mu, budget=budget)
+                theta, mu, done = end.theta, end.mu, done + end.steps
                 history.append(_record(run, judge, done, end))
                 value = history[-1].get("validation", history[-1]["loss"])
                 if judge is None or best.beaten_by(value):
-                    best.keep(value, (numbers, history[-1]))
+                    best.keep(value, (theta, history[-1]))
                 run.tell(Event("Levenberg-Marquardt", done / method.steps, f"best {best.value:.3g}"))
                 if run.callbacks:
-                    problem.write_(model, numbers)
+                    problem.write_(model, theta)
                     if ended_by(run.callbacks, State(model, done, history[-1])):
                         stopped = "callback"
                 if budget.over:
@@ -156,18 +157,14 @@ def _descended(run: Run, method: LevenbergMarquardt) -> FitResult:
     return FitResult(model, history, report)
 
 
-def _record(run: Run, judge: ModuleProblem | None, step: int, end: Minimum) -> Record:
+def _record(run: Run, judge: ModuleLeastSquares | None, step: int, end: Minimum) -> Record:
     """The losses after a few steps, which must be finite."""
     record: Record = {"step": step, "loss": end.losses.item()}
     if judge is not None:
-        record["validation"] = judge.losses(end.numbers).item()
+        record["validation"] = judge.losses(end.theta).item()
     if not all(map(math.isfinite, record.values())):
         raise ValueError(f"the {run.loss.name} loss is not finite at the start; check the data and the model")
     return record
-
-
-def _deadline(budget: Budget) -> float:
-    return budget.begun + budget.seconds
 
 
 def _obstacle(run: Run) -> str | None:
