@@ -177,7 +177,8 @@ class FirstOrder:
         """What reports call the optimiser."""
         if isinstance(self.optimizer, str):
             return self.optimizer
-        return getattr(self.optimizer, "__name__", type(self.optimizer).__name__)
+        factory = self.optimizer.func if isinstance(self.optimizer, partial) else self.optimizer
+        return getattr(factory, "__name__", type(factory).__name__)
 
     @property
     def factory(self) -> Factory:
