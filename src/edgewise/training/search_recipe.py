@@ -85,19 +85,19 @@ def _from_random_starts(search: Search) -> Starts:
     work = 15.0 * samples * network.parameters**2
     starts = method.starts or int(min(STARTS, max(2, SEARCH_WORK / work)))
     generator = torch.Generator().manual_seed(search.run.seed)
-    numbers = random_lines(network, starts, generator)
-    at = Starts(network, numbers, prior=_first_prior(search, network, starts))
+    parameters = random_lines(network, starts, generator)
+    at = Starts(network, parameters, prior=_first_prior(search, network, starts))
     some = search.train[:samples] if samples < len(search.train) else search.train  # their order is random
     at = search.stage(at, some, basis, 15, every=5, name=f"search, {starts} starts")
     at = search.halve(at, math.ceil(starts * 0.3))
-    at = search.stage(at, some, basis, 30, every=10, name=f"search, {len(at.numbers)} starts")
+    at = search.stage(at, some, basis, 30, every=10, name=f"search, {len(at.parameters)} starts")
     at = search.halve(at, math.ceil(starts / 8))
     for intervals, steps in ((5, 60), (10, 40)):
         finer = basis.resized(intervals)
         if not _affordable(search, at.network, finer, steps, SPARE) or search.budget.over:
             break
-        at = search.stage(at, search.train, finer, steps, every=15, name=f"search, {len(at.numbers)} starts")
-        at = search.halve(at, max(1, len(at.numbers) // 2))
+        at = search.stage(at, search.train, finer, steps, every=15, name=f"search, {len(at.parameters)} starts")
+        at = search.halve(at, max(1, len(at.parameters) // 2))
     return search.halve(at, 1)
 
 
@@ -126,7 +126,7 @@ def _rung(search: Search, at: Starts, basis: Basis) -> Starts:
     if wanted is not False:
         if _unlearnt(search) or (search.clean and at.prior is not None and at.prior.order == 2):
             network = at.network.with_bases([basis] * len(at.network.edges), None)
-            at = dataclasses.replace(at, prior=_first_prior(search, network, len(at.numbers)))
+            at = dataclasses.replace(at, prior=_first_prior(search, network, len(at.parameters)))
         ends.append(search.stage(at, search.train, basis, search.count, every=10, name=f"{name}, smoothed"))
     if (wanted is None or wanted is False) and (
         not ends or search.clean or _affordable(search, at.network, basis, 1, SPARE)
@@ -176,8 +176,8 @@ def _descend_from_given(search: Search) -> Starts:
     Without smoothing where there is no noise to smooth away: from the start if the model comes so near as it is, else
     in a second stage.
     """
-    network, numbers = Network.of(search.model)
-    at = Starts(network, numbers, prior=_first_prior(search, network, 1))
+    network, parameters = Network.of(search.model)
+    at = Starts(network, parameters, prior=_first_prior(search, network, 1))
     determined = search.method.smoothing is None and network.parameters < SPARE_SMOOTH * len(search.train)
     search.clean = bool(search.held_loss(at)[0] < search.noiseless)
     if not (determined and search.clean):

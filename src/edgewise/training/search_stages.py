@@ -37,7 +37,7 @@ class Starts:
     """S networks of one structure that are trained at once: their parameters, damping and smoothing."""
 
     network: Network
-    numbers: Parameters
+    parameters: Parameters
     damping: Tensor | None = None
     prior: Smoothing | None = None
 
@@ -45,7 +45,7 @@ class Starts:
         """Some of the starts."""
         return dataclasses.replace(
             self,
-            numbers=self.numbers[index],
+            parameters=self.parameters[index],
             damping=None if self.damping is None else self.damping[index],
             prior=None if self.prior is None else self.prior[index],
         )
@@ -128,29 +128,29 @@ class Search:
         """Levenberg-Marquardt steps from every start; on `basis` the hidden grids follow every `every` steps."""
         weights = samples.weights
         count = len(samples) if weights is None else float(weights.sum() ** 2 / weights.square().sum())
-        prior, damping, network, numbers = at.prior, at.damping, at.network, at.numbers
-        done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
+        prior, damping, network, parameters = at.prior, at.damping, at.network, at.parameters
+        done, losses = 0, parameters.theta.new_full((len(parameters),), math.inf)
         while done < steps:
             if basis is not None:
-                network, numbers = self._tracked(network, numbers, basis)
+                network, parameters = self._tracked(network, parameters, basis)
             prior = None if prior is None else prior.moved(network)
             took = min(every, steps - done)
             end = levenberg_marquardt(
-                NetworkLeastSquares(network, numbers.grids, samples.x, samples.y, samples.weights, self.loss),
-                numbers.theta,
+                NetworkLeastSquares(network, parameters.grids, samples.x, samples.y, samples.weights, self.loss),
+                parameters.theta,
                 took,
                 mu=FIRST_DAMPING if damping is None else damping.clamp(max=KEPT_DAMPING),
                 prior=prior,
                 budget=self.budget,
             )
-            numbers, damping, losses = Parameters(end.theta, numbers.grids), end.mu, end.losses
+            parameters, damping, losses = Parameters(end.theta, parameters.grids), end.mu, end.losses
             if prior is not None:
                 prior = prior.updated(end.theta, end.gram, losses, count, not self.loss.units)
             done += took
             self.steps += end.steps
             if self.budget.over or (end.steps < took and done >= 2 * every):
                 break
-        result = Starts(network, numbers, damping, prior)
+        result = Starts(network, parameters, damping, prior)
         self._note(result, basis, name, losses)
         return result
 
@@ -162,8 +162,10 @@ class Search:
 
     def held_loss(self, at: Starts) -> Float[Tensor, " starts"]:
         """The held-out loss of every start, in the network's units."""
-        held = NetworkLeastSquares(at.network, at.numbers.grids, self.held.x, self.held.y, self.held.weights, self.loss)
-        return held.losses(at.numbers.theta)
+        held = NetworkLeastSquares(
+            at.network, at.parameters.grids, self.held.x, self.held.y, self.held.weights, self.loss
+        )
+        return held.losses(at.parameters.theta)
 
     def fix_error(self) -> Choice:
         """The best network, with its held-out loss before it sees the held-out samples."""
@@ -198,13 +200,15 @@ class Search:
     def network_model(self, at: Starts) -> KAN:
         """The first of the starts as a model in the user's units."""
         units = self.units
-        return at.network.model(at.numbers, 0, self.model, units.input_affine(), units.output_affine())
+        return at.network.model(at.parameters, 0, self.model, units.input_affine(), units.output_affine())
 
-    def _tracked(self, network: Network, numbers: Parameters, basis: Basis) -> tuple[Network, Parameters]:
+    def _tracked(self, network: Network, parameters: Parameters, basis: Basis) -> tuple[Network, Parameters]:
         """All layers on `basis`, the hidden grids over the values that reach them."""
-        occupied = OCCUPIED if len(numbers) == 1 and self.method.extend else 0
+        occupied = OCCUPIED if len(parameters) == 1 and self.method.extend else 0
         reach = FAR_REACH if self.clean else REACH
-        return track(network, numbers, self.train.x.T.contiguous(), basis, box=self.box, occupied=occupied, reach=reach)
+        return track(
+            network, parameters, self.train.x.T.contiguous(), basis, box=self.box, occupied=occupied, reach=reach
+        )
 
     def _note(self, at: Starts, basis: Basis | None, name: str, losses: Tensor) -> None:
         """Record a stage, keep its best network if it is the best so far, tell the callbacks and the listener."""

@@ -95,7 +95,7 @@ def random_lines(network: Network, starts: int, generator: torch.Generator) -> P
 
 def track(
     network: Network,
-    numbers: Parameters,
+    parameters: Parameters,
     x: Float[Tensor, "in samples"],
     basis: Basis,
     *,
@@ -110,8 +110,8 @@ def track(
     intervals as hold that many samples each, up to those of the basis: on an interval without samples a curve does what
     it likes.
     """
-    inputs = _inputs(network, numbers, x)
-    reached = inputs if box is None else _inputs(network, numbers, box)
+    inputs = _inputs(network, parameters, x)
+    reached = inputs if box is None else _inputs(network, parameters, box)
     bases, grids = [], []
     for n, (values, possible) in enumerate(zip(inputs, reached, strict=True)):
         low, high = _range(values, possible, reach)
@@ -121,11 +121,11 @@ def track(
         extra = (high - low) * (min(MARGIN, 0.5 / own.intervals) if isinstance(own, BSpline) else MARGIN)
         bases.append(own)
         grids.append(even_grid(own, low - extra, high + extra))
-    return regrid(network, numbers, bases, grids)
+    return regrid(network, parameters, bases, grids)
 
 
-def _inputs(network: Network, numbers: Parameters, x: Tensor) -> list[Tensor]:
-    steps = network.forward(numbers, x, None, slopes=False)
+def _inputs(network: Network, parameters: Parameters, x: Tensor) -> list[Tensor]:
+    steps = network.forward(parameters, x, None, slopes=False)
     return [step.inputs for step in steps if isinstance(step.layer, Edges)]
 
 
