@@ -31,12 +31,12 @@ def kan(widths=(2, 1, 1), **options):
     return ew.KAN(widths, generator=generator(1), **options)
 
 
-QUICK = Auto(starts=6, degrees=(3,), steps=15)
+QUICK = Auto(starts=3, degrees=(3,), steps=15)
 SEARCH_ONLY = {"starts": 2, "extend": False}  # the search draws and scales; the extension does neither
 
 
 def quick(model, data, settings=None, **options):
-    """A short search that stays cubic: what is under test here does not need the last digits."""
+    """A short search of three starts that stays cubic: what is under test here does not need the last digits."""
     return ew.fit(model, data, replace(QUICK, **(settings or {})), **options)
 
 
@@ -52,8 +52,8 @@ def test_it_reaches_far_below_what_first_order_methods_reach():
 
 
 def test_units_stay_outside():
-    """The law is between two equal searches: three starts and coarse grids show it."""
-    x, short = samples(150, 2), {"starts": 3, "max_parameters": 60}
+    """The law is between two equal searches: coarse grids show it."""
+    x, short = samples(150, 2), {"max_parameters": 60}
     result = quick(kan(), (x, target(x)), short, seed=3)
     moved = quick(kan(), (300 + 50 * x, 1e6 * target(x) - 7e5), short, seed=3)
     fresh = 0.9 * samples(300, 2, 5)
@@ -106,7 +106,7 @@ def test_the_result_has_the_wider_dtype(model_dtype, data_dtype, expected):
 @pytest.mark.parametrize("basis", [ew.BSpline(6, 2), ew.BSpline(4, 3, "uniform"), Chebyshev(8), Gaussian(9)])
 def test_without_extension_the_basis_stays(basis):
     x = samples(150, 2)
-    result = quick(kan(basis=basis), (x, target(x)), {"extend": False, "starts": 3})
+    result = quick(kan(basis=basis), (x, target(x)), {"extend": False})
     assert all(layer.basis == basis for layer in result.model.layers)
     assert result.report.loss < 0.01 * float(target(x).var())
 
@@ -133,7 +133,7 @@ def test_noise_is_averaged_not_fitted(seed):
 def test_other_losses(loss, y):
     x, fresh = samples(200, 2), samples(2000, 2, 9)
     model = kan((2, 3, 3 if loss == "cross_entropy" else 1))
-    result = quick(model, (x, y(x)), {"starts": 3}, loss=loss)
+    result = quick(model, (x, y(x)), loss=loss)
     assert result.report.method == "auto"
     plain = ew.fit(model, (x, y(x)), FirstOrder("lbfgs", steps=5), loss=loss).model.double()
     criterion = get_loss(loss)

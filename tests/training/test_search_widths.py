@@ -29,7 +29,7 @@ def few_shapes(monkeypatch):
 
 
 def test_nothing_on_the_front_beats_another():
-    x = samples()
+    x = samples(100)
     method = replace(QUICK, max_parameters=80)  # finer grids lower every error and change no order
     result = search(x, torch.exp(torch.sin(math.pi * x[:, 0]) + x[:, 1] ** 2), method)
     assert [shape.widths for shape in result.front][:2] == [(2, 1), (2, 1, 1)]
