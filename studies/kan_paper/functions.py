@@ -18,7 +18,7 @@ import torch
 
 from edgewise.compare.baselines import mlp_widths, perceptron
 from edgewise.nn import KAN
-from edgewise.training import fit
+from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies.kan_paper.functions_plot import draw_errors
 from studies.problems.functions import FUNCTIONS
 from studies.study import Case, Row, Run, Settings, Study, option
@@ -61,18 +61,18 @@ def measure(case: Case, run: Run[FunctionSettings]) -> Row:
     x, y = function.sample(settings.train, generator)
     fresh, truth = function.sample(settings.test, generator)
     begun = time.process_time()
-    model, limit = KAN(case["shape"], generator=generator), MAX_PARAMETERS.get(function.group)
-    result = fit(model, (x, y), max_parameters=limit, seed=seed)
+    method = Auto(max_parameters=MAX_PARAMETERS.get(function.group))
+    result = fit(KAN(case["shape"], generator=generator), (x, y), method, seed=seed)
     seconds = time.process_time() - begun
     with torch.no_grad():
         error = (result.model(fresh)[:, 0] - truth).abs()
-    parameters = result.report["parameters"]
+    parameters = result.report.parameters
     row = {
         "rmse": float(error.square().mean().sqrt()),
         "median_absolute_error": float(error.median()),
         "cpu_seconds": round(seconds, 2),
         "parameters": parameters,
-        "basis": result.report["basis"],
+        "basis": None if result.report.basis is None else result.report.basis.to_json(),
     }
     if not case["mlp"]:
         return row
@@ -109,7 +109,7 @@ def _mlp_rmse(data: Data, test: Data, parameters: int, steps: int, generator: to
     centre, spread = y.mean(), y.std()
     net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
     scaled = ((x - mean) / std, (y - centre) / spread)
-    net = fit(net, scaled, optimizer="lm", steps=steps).model
+    net = fit(net, scaled, LevenbergMarquardt(steps=steps)).model
     with torch.no_grad():
         found = net((test[0] - mean) / std)[:, 0] * spread + centre
     return float((found - test[1]).square().mean().sqrt())

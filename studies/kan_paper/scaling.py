@@ -18,7 +18,7 @@ import torch
 from edgewise.bases import BSpline
 from edgewise.nn import KAN
 from edgewise.surgery import refine
-from edgewise.training import fit
+from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies.kan_paper.functions_plot import draw_scaling
 from studies.problems.functions import FUNCTIONS, TargetFunction
 from studies.study import Case, Row, Run, Settings, Study, grid, option
@@ -59,9 +59,9 @@ def measure(case: Case, run: Run[ScalingSettings]) -> Row:
     errors = []
     for n, intervals in enumerate(grids := _grids(function, degree, settings.intervals)):
         if n == 0:
-            model = fit(model, data, extend=False, seed=seed).model
+            model = fit(model, data, Auto(extend=False), seed=seed).model
         else:
-            model = fit(refine(model, intervals), data, optimizer="lm", steps=settings.steps, seed=seed).model
+            model = fit(refine(model, intervals), data, LevenbergMarquardt(steps=settings.steps), seed=seed).model
         with torch.no_grad():
             errors.append(float((model(fresh)[:, 0] - truth).square().mean().sqrt()))
     spread = float(function.sample(settings.test, torch.Generator().manual_seed(0))[1].std())

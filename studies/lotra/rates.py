@@ -11,7 +11,7 @@ from itertools import product
 import torch
 
 from edgewise.adapters import add_lotra, lotra_groups
-from edgewise.training import fit
+from edgewise.training import FirstOrder, LevenbergMarquardt, fit
 from studies.lotra.common import TASKS, mse, pretrained, rng, train, uniform
 from studies.lotra.curves import Curves
 from studies.study import Case, Row, Run, Settings, Study, option
@@ -59,9 +59,9 @@ def measure(case: Case, run: Run[RateSettings]) -> Row:
     model = add_lotra(pretrained(case["width"], seed), RANKS, generator=rng(seed))
     begun = time.process_time()
     if rule == "L-BFGS":
-        model = fit(model, (x, target(x)), optimizer="lbfgs", steps=steps).model
+        model = fit(model, (x, target(x)), FirstOrder("lbfgs", steps=steps)).model
     elif rule == "LM":
-        model = fit(model, (x, target(x)), optimizer="lm", steps=SECOND_ORDER_STEPS).model
+        model = fit(model, (x, target(x)), LevenbergMarquardt(steps=SECOND_ORDER_STEPS)).model
     else:
         train(model, lotra_groups(model, case["lr"], rule=rule, loss=loss), loss, steps)
     seconds = time.process_time() - begun

@@ -19,11 +19,11 @@ from edgewise.kernels.cpu import taylor as jets
 from edgewise.nn import KAN
 from edgewise.nn._fast import plain_layers
 from edgewise.optim import Adam
-from edgewise.training import fit
+from edgewise.training import FirstOrder, fit
 from studies.peers import layers_of_others as peers
 
 BASELINE = "MLP of equal size"
-FIT_STEPS = 1000  # the default of optimizer="adam"
+FIT_STEPS = 1000  # the default of FirstOrder("adam")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def training_step(
 
 def _fit_step(model: KAN, x: Tensor, target: Tensor) -> timing.Step:
     def steps() -> None:
-        fit(model, (x, target), optimizer="adam", steps=FIT_STEPS)
+        fit(model, (x, target), FirstOrder("adam", steps=FIT_STEPS))
 
     return timing.Many(steps, FIT_STEPS)
 
