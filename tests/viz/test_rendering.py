@@ -1,4 +1,4 @@
-"""Laws of the renderers: valid, escaped, complete pictures that leave no trace elsewhere."""
+"""Laws of the renderers: valid, escaped, complete diagrams and charts that change nothing else."""
 
 import subprocess
 import sys
@@ -12,9 +12,10 @@ from torch import nn
 
 import edgewise as ew
 from edgewise.nn import KANLinear, SymbolicEdges, SymbolicFn
-from edgewise.viz import diagram, plot, plot_edge, plot_edges, plot_history, plot_importance, svg
+from edgewise.viz import charts, diagram, plot, plot_edge, plot_edges, plot_history, plot_importance, svg
 
 matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.image")
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -85,7 +86,7 @@ def test_svg_writes_the_name_of_a_symbol_and_nothing_into_gaps():
     assert "nan" not in svg(picture)
 
 
-def test_a_picture_with_a_fixed_theme_is_not_recoloured_by_others_on_the_page():
+def test_a_diagram_with_a_fixed_theme_is_not_recoloured_by_others_on_the_page():
     picture = diagram(make([2, 1]))
     assert "svg.edgewise-auto" in svg(picture)
     for theme in ("light", "dark"):
@@ -135,7 +136,7 @@ def test_plot_refuses_what_it_would_ignore():
         plot(make([2, 1]), theme="pink")
 
 
-def test_pictures_leave_no_trace(tmp_path):
+def test_drawing_changes_nothing_else(tmp_path):
     code = """
 import os, sys, torch, edgewise as ew, matplotlib
 os.chdir(sys.argv[1])
@@ -157,6 +158,16 @@ assert os.listdir() == []
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_figure_is_saved_as_png(tmp_path):
+    figure = charts.new_figure(2.0, 1.0, theme="dark")
+    figure.subplots().plot([0, 1], [0, 1])
+    assert charts.save_figure(figure, tmp_path / "a.png", dpi=50) == tmp_path / "a.png"
+    assert (tmp_path / "a.png").read_bytes() == figure.to_png(50)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    shown = matplotlib.image.imread(tmp_path / "a.png")
+    assert shown.shape[:2] == (50, 100)
 
 
 def test_without_matplotlib_the_extra_is_named():
