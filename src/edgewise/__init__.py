@@ -17,8 +17,7 @@ from edgewise.adapters import (
 from edgewise.bases import Basis as Basis, BSpline as BSpline
 from edgewise.discovery import Discovery as Discovery, discover as discover
 from edgewise.expressions import Formula as Formula
-from edgewise.io import load as load, read_header as read_header, save as save
-from edgewise.io.pykan import from_pykan as from_pykan
+from edgewise.io import from_pykan as from_pykan, load as load, read_header as read_header, save as save
 from edgewise.kernels import use_backend as use_backend
 from edgewise.nn import (
     DEFAULT_LIBRARY as DEFAULT_LIBRARY,

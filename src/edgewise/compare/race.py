@@ -170,7 +170,7 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
 
 
 def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """The parameters for the optimizer, with no decay on those that it would pull from a shape and not towards simplicity."""
+    """The parameters for the optimizer; biases, norms and rational units, which decay would only distort, have none."""
     units = {id(p) for m in model.modules() if isinstance(m, GroupRational) for p in m.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
     free = [p for p in trained if p.ndim < 2 or id(p) in units]

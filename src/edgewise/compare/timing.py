@@ -48,7 +48,7 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Time every step in turn, round after round, until `rounds` or `seconds` are spent.
 
-    In a round a step runs for `SLICE_SECONDS` or once: after a long step of another it would find threads asleep and caches cold.
+    In a round a step runs for `SLICE_SECONDS` or once: after a long step of another, threads sleep and caches are cold.
     `clock=time.process_time` counts neither the load of other programs nor the time that the steps wait.
     """
     repeats: dict[str, int] = {}
