@@ -14,7 +14,7 @@ import pytest
 
 import edgewise.discovery.noisy.inputs
 import edgewise.discovery.noisy.search
-import edgewise.tables.job.main
+import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
 
@@ -24,9 +24,9 @@ COLUMNS = ["--inputs", "p", "q"]
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
-    """Rivals of few steps and one shape of network: the flow is the subject here, not the quality."""
+    """Baselines of few steps and one shape of network: the flow is the subject here, not the quality."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, "fit_baselines", partial(fit_baselines, steps=40))
+        patch.setattr(edgewise.tables.job.table_run, "fit_baselines", partial(fit_baselines, steps=40))
         patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
         patch.setattr(edgewise.discovery.noisy.inputs, "RUNNERS_UP", 1)
         yield
@@ -188,19 +188,19 @@ def test_an_existing_run_is_not_overwritten(table, finished, capsys):
 
 
 @pytest.mark.parametrize("stage", ["search_formula", "formula_text"])
-def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(table, capsys, monkeypatch, stage):
+def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(table, capsys, monkeypatch, stage):
     arguments = ["fit", "table.csv", "--target", "z", "--inputs", "p", "q", *QUICK]
     with monkeypatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, stage, interrupt)
+        patch.setattr(edgewise.tables.job.table_run, stage, interrupt)
         assert run(*arguments, "--out", "run") == 130
-    assert "goes on from there" in capsys.readouterr().err
+    assert "resumes the run" in capsys.readouterr().err
     assert not Path("run").exists()
     assert run("explain", "run") == 2
     assert "interrupted" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, "train", interrupt)  # the finished stage is not done again
+        patch.setattr(edgewise.tables.job.table_run, "train", interrupt)  # the finished stage is not done again
         assert run(*arguments, "--out", "run") == 0
-    assert "going on with the interrupted run" in capsys.readouterr().err
+    assert "resuming the interrupted run" in capsys.readouterr().err
     assert not Path("run.partial").exists()
     assert json.loads(Path("run/metrics.json").read_text())["formula"]["inputs"] == ["p", "q"]
 

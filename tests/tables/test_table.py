@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgewise.tables.encode import Encoding, TableError, prepare, read_table
+from edgewise.tables.cells import TableError
+from edgewise.tables.encode import Encoding, prepare
+from edgewise.tables.read_table import read_table
 
 
 def frame(rows: int = 30) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The commands: each parses nothing itself, imports what it needs when it runs, and prints its result."""
+"""The commands of the command line; each imports what it needs when it runs, and prints its result."""
 
 from __future__ import annotations
 
@@ -200,5 +200,4 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     wrong = [text for text in given if "=" not in text]
     if wrong:
         raise UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
-    pairs = (text.split("=", 1) for text in given)
-    return {name: value for name, value in pairs}
+    return dict(text.split("=", 1) for text in given)
