@@ -1,4 +1,4 @@
-"""Estimators: the manners of scikit-learn, and the laws of what they return."""
+"""Scikit-learn estimators: the checks of scikit-learn, and the laws of what they return."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_without_scikit_learn_the_error_names_the_extra():
 
 
 @pytest.mark.parametrize("model", ALL, ids=lambda m: type(m).__name__)
-def test_pandas_names_are_kept_and_the_network_speaks_the_users_units(model):
+def test_pandas_names_are_kept_and_the_network_is_in_the_users_units(model):
     x, y = table()
     model = clone(model).fit(x, target(model, y))
     assert list(model.feature_names_in_) == ["width", "height"]
@@ -105,7 +105,7 @@ def test_formula_and_plot_describe_the_model(model):
     matplotlib.use("Agg")
     x, y = table()
     model = clone(model).set_params(**({"hidden": ()} if hasattr(model, "hidden") else {})).fit(x, target(model, y))
-    found = model.formula_()
+    found = model.formula()
     assert {str(s) for s in found.inputs} == {"width", "height"}
     assert found.check(model.model_, torch.tensor(x.to_numpy())).relative < 0.2
     figure = model.plot()
