@@ -127,9 +127,9 @@ def _closeness(gap: Disagreement) -> str:
         f"The root mean square difference of formula and network is {gap.rmse:.3g} "
         f"({gap.relative:.1%} of the standard deviation of the network's predictions)"
     )
-    return text + (
-        f"; after rounding they agree in {gap.same_value:.1%} of the rows." if gap.same_value is not None else "."
-    )
+    if gap.same_value is None:
+        return f"{text}."
+    return f"{text}; after rounding they agree in {gap.same_value:.1%} of the rows."
 
 
 def _tiles(record: RunRecord) -> str:
