@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=f"Networks whose edges are functions: from a table to a formula. {STUDIES}",
             args=given,
         )
+    except UsageError as error:
+        return _refuse(error)
     except ValueError as error:
         if not isinstance(error, _user_errors()):
             raise
-        errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        return 2
+        return _refuse(error)
     except KeyboardInterrupt:
         errors().print("[yellow]stopped.[/] Complete stages are kept; the same command resumes the run.")
         return 130
@@ -53,11 +54,16 @@ def _check_command(given: Sequence[str]) -> None:
         raise UsageError(f"there is no command {given[0]!r}; the commands are {', '.join(COMMANDS)}. {STUDIES}")
 
 
+def _refuse(error: ValueError) -> int:
+    errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+    return 2
+
+
 def _user_errors() -> tuple[type[ValueError], ...]:
-    """The errors that a message explains in full."""
+    """The errors whose message tells the user everything."""
     from edgewise.io import FileFormatError
     from edgewise.pde import ProblemError
     from edgewise.tables.cells import TableError
     from edgewise.tables.job import RunDirectoryError
 
-    return TableError, RunDirectoryError, ProblemError, FileFormatError, UsageError
+    return TableError, RunDirectoryError, ProblemError, FileFormatError
