@@ -77,7 +77,7 @@ def write_table(path: Path) -> Path:
 
 
 class Page(HTMLParser):
-    """What a page loads from elsewhere, and whether its elements are closed."""
+    """The external references of a page, and its unclosed elements."""
 
     VOID = frozenset({"meta", "br", "img", "input", "link", "hr"})
 
@@ -301,7 +301,7 @@ def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
 
 
 def test_help_comes_before_any_heavy_import():
-    """The package itself is a stub here: what it imports is its own matter."""
+    """The package itself is a stub here, so that only the imports of the command line count."""
     code = """
 import sys, types
 sys.modules["edgewise"] = package = types.ModuleType("edgewise")

@@ -120,7 +120,7 @@ def test_too_few_rows(rows):
 
 def test_constant_target_and_no_inputs():
     refuse(frame().assign(y=3.5), "'y' is .*3.5.* in every row")
-    refuse(frame()[["y"]], "no column beside the target")
+    refuse(frame()[["y"]], "no column except the target")
     refuse(frame().assign(a=1.0, b=2.0, kind="x"), "no column can serve as an input")
 
 

@@ -147,7 +147,7 @@ def prepare(
     exclude: Sequence[str] = (),
     missing: Literal["error", "drop"] = "error",
 ) -> Prepared:
-    """Decide how the columns become numbers, and make them.
+    """Decide how the columns are encoded, and encode them.
 
     Args:
         frame: the table, one row per sample.
@@ -162,7 +162,7 @@ def prepare(
     warnings: list[str] = []
     columns = [name for name in (inputs or frame.columns) if name != target and name not in set(exclude)]
     if not columns:
-        raise TableError(f"the table has no column beside the target {target!r}; add the columns to predict it from")
+        raise TableError(f"the table has no column except the target {target!r}; add the columns to predict it from")
     frame = frame.reset_index(drop=True)
     if missing == "drop":
         frame = _without_gaps(frame, [*columns, target], warnings)

@@ -54,7 +54,7 @@ class Part:
         return (1.0, 0.0) if self.after is None else (float(self.after.scale[node]), float(self.after.shift[node]))
 
     def edge_unit(self, target: int) -> float:
-        """What the values of an edge are multiplied by in the user's output; those of a factor are unchanged."""
+        """The factor from the values of an edge to the user's output; 1 for the edges of a factor node."""
         return self.output_unit(target)[0] if target < self.sums else 1.0
 
     def exists(self) -> Tensor:

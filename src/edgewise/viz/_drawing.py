@@ -1,4 +1,4 @@
-"""What the renderers share: colours, the strength of an edge, and the lines inside and between the boxes."""
+"""The common part of the renderers: colours, the strength of an edge, and the lines inside and between the boxes."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def caption(diagram: Diagram) -> str:
 
 
 def label(diagram: Diagram, edge: Edge) -> str:
-    """An edge in words: from where to where, what it is, how important."""
+    """An edge in words: its ends, its formula, its importance."""
     source, target = diagram.source(edge), diagram.target(edge)
     what = formula_text(edge, source.name or "x") or "curve"
     return f"{node_label(source)} to {node_label(target)}: {what}, importance {edge.importance:.2g}"

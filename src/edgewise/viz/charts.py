@@ -66,11 +66,11 @@ def plot_edge(
     Args:
         model: any module with KAN layers.
         x: inputs of the model; None spreads points over the grid of a `KAN`.
-        layer: number or module name of the layer.
-        source: number of the input of the layer.
-        target: number of its output.
+        layer: index or module name of the layer.
+        source: index of the input of the layer.
+        target: index of its output.
         theme: "light" or "dark".
-        ax: where to draw; by default a figure of its own.
+        ax: where to draw; by default a new figure.
     """
     colours = palette(theme)
     view = layer_view(model, x, layer, (source, target))
@@ -119,7 +119,7 @@ def plot_history(history: Any, *, theme: str = "light", ax: Axes | None = None) 
     Args:
         history: a `FitResult`, or a list of records such as {"step": 10, "loss": 0.1, "validation": 0.2}.
         theme: "light" or "dark".
-        ax: where to draw; by default a figure of its own.
+        ax: where to draw; by default a new figure.
     """
     records: list[Mapping[str, Any]] = list(getattr(history, "history", history))
     if not records:

@@ -25,11 +25,11 @@ class Node:
 
     Attributes:
         layer: 0 for the inputs, n for what the n-th layer of curves computes.
-        index: its number in that layer; factors count as the layer's sums do.
+        index: its index in that layer; factors count as the layer's sums do.
         kind: "input", "sum", "product", or "factor", a sum that only feeds a product.
         name: of an input or output; empty between them.
         bias: what is added to the sum or product.
-        scale: what a product is multiplied by: the unit of an output.
+        scale: the factor of a product: the unit of an output.
         product: the index of the product that a factor feeds.
     """
 
@@ -49,7 +49,7 @@ class Edge:
     r"""An edge that is a curve or a symbol, with its box centred at (left + width / 2, top + height / 2).
 
     Attributes:
-        layer: number of the layer of curves, from 0.
+        layer: index of the layer of curves, from 0.
         source: index of its node in node layer `layer`.
         target: index of its sum or factor in node layer `layer + 1`.
         kind: who owns the edge; absent edges are not listed.

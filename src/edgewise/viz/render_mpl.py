@@ -52,7 +52,7 @@ def plot(
         x: inputs, as for `diagram`.
         theme: "light" or "dark".
         title: a line above the diagram.
-        ax: where to draw; by default a figure of its own.
+        ax: where to draw; by default a new figure.
         options: passed to `diagram`, such as `scores`, `input_names` or `max_edges`.
     """
     colours = palette(theme)

@@ -74,7 +74,7 @@ def discover_table(
     if texts:
         notes.append(f"{', '.join(texts)}: texts cannot be in a law, left out")
     if not numeric:
-        raise TableError("a law needs a column of numbers beside the target, and there is none")
+        raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]
     if units is not None:
         units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in prepared.frame}

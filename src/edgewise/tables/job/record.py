@@ -20,7 +20,7 @@ HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What a run depends on, beside its table; see `edgewise fit --help`."""
+    """The settings of a run; see `edgewise fit --help`."""
 
     target: str
     task: Literal["auto", "regression", "classification"] = "auto"
@@ -166,7 +166,7 @@ class RunRecord:
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> RunRecord:
+    def from_json(cls, given: Any) -> RunRecord:
         """The record that `to_json` described; `ValueError` for anything else."""
         if not isinstance(given, Mapping) or given.get("format") != FORMAT:
             raise ValueError(f"it is not a run record of the format {FORMAT!r}")

@@ -30,7 +30,7 @@ FULL_TABLE = 12
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a page shows beside the record.
+    """The model and the test rows of a run, which a page shows besides its record.
 
     Args:
         model: the network.
