@@ -164,7 +164,6 @@ def test_a_figure_is_saved_as_png(tmp_path):
     figure = charts.new_figure(2.0, 1.0, theme="dark")
     figure.subplots().plot([0, 1], [0, 1])
     assert charts.save_figure(figure, tmp_path / "a.png", dpi=50) == tmp_path / "a.png"
-    assert (tmp_path / "a.png").read_bytes() == figure.to_png(50)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     shown = matplotlib.image.imread(tmp_path / "a.png")
     assert shown.shape[:2] == (50, 100)

@@ -19,10 +19,6 @@ class AggFigure(Figure):
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
-        return self.to_png(bbox_inches="tight")
-
-    def to_png(self, dpi: float | str = "figure", bbox_inches: str | None = None) -> bytes:
-        """The figure as the bytes of a PNG file."""
         stream = io.BytesIO()
-        self.savefig(stream, format="png", dpi=dpi, bbox_inches=bbox_inches, facecolor=self.get_facecolor())
+        self.savefig(stream, format="png", bbox_inches="tight", facecolor=self.get_facecolor())
         return stream.getvalue()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -46,9 +47,11 @@ def new_axes(width: float, height: float, *, theme: str = "light") -> Axes:
     return figure.add_subplot()
 
 
-def save_figure(figure: AggFigure, path: str | os.PathLike[str], *, dpi: int = 110) -> Path:
-    """Write a figure of `new_figure` as PNG, whole or not at all."""
-    return write_whole(path, figure.to_png(dpi))
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 110) -> Path:
+    """Write a figure as PNG, whole or not at all; returns the path."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return write_whole(path, stream.getvalue())
 
 
 def plot_edge(
