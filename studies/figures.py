@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgewise.io.whole import write_whole
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure, save_figure
 
 
 def canvas(width: float, height: float) -> Any:
     """An empty matplotlib figure of this size in inches, drawn without a display."""
-    return canvas_class()(width, height, "white")
+    return new_figure(width, height)
 
 
 def save(figure: Any, path: Path, *, dpi: int = 110, tight: bool = True) -> Path:
     """Write the figure as a PNG file that is whole or not there; returns the path."""
     if tight:
         figure.tight_layout()
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi)
-    return write_whole(path, stream.getvalue())
+    return save_figure(figure, path, dpi=dpi)
 
 
 def pack(values: Tensor) -> str:

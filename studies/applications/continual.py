@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import count_parameters, matched_mlp
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import count_parameters, matched_mlp, mlp_widths, new_mlp
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import absorb_
 from edgewise.surgery import freeze_
@@ -111,8 +110,8 @@ def bump_learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
     exact, local, curves = _zero(1, 1, BSpline(200, 7)), _zero(1, 1, BSpline(200, 3)), _zero(1, 1, BSpline(200, 3))
     free = kan([1, 1], BSpline(200, 3), residual="silu")
     deep = kan([1, 3, 1], BSpline(30, 3), residual="silu")
-    mlp = perceptron(mlp_widths(1, 1, 200), generator).double()
-    wide = perceptron([1, 100, 100, 1], generator).double()
+    mlp = new_mlp(mlp_widths(1, 1, 200), generator).double()
+    wide = new_mlp([1, 100, 100, 1], generator).double()
     return {
         "KAN [1, 1], absorb_ with its memory": (exact, _absorb(exact, keep=True)),
         "KAN [1, 1], absorb_, nothing kept": (local, _absorb(local, keep=False)),

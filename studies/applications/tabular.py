@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import count_parameters, race
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import count_parameters, mlp_widths, new_mlp, race
 from edgewise.nn import KAN
 from studies.problems.download import data_folder, fetch_wheel
 from studies.study import Case, Row, Run, Settings, Study, option
@@ -91,7 +90,7 @@ class Choice:
         features = table.folds[0][0].x.shape[1]
         if self.basis is None:
             generator = torch.Generator().manual_seed(torch.initial_seed())
-            return perceptron([features, *self.hidden, table.outputs], generator)
+            return new_mlp([features, *self.hidden, table.outputs], generator)
         span = 1.0 if self.scaling == "quantiles" else 2.5
         return KAN([features, *self.hidden, table.outputs], self.basis, grid_range=(-span, span))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import mlp_widths, new_mlp
 from edgewise.nn import KAN
 from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies.kan_paper.functions_plot import draw_errors
@@ -107,7 +107,7 @@ def _mlp_rmse(data: Data, test: Data, parameters: int, steps: int, generator: to
     x, y = data
     mean, std = x.mean(0), x.std(0)
     centre, spread = y.mean(), y.std()
-    net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
+    net = new_mlp(mlp_widths(x.shape[1], 1, parameters), generator).double()
     scaled = ((x - mean) / std, (y - centre) / spread)
     net = fit(net, scaled, LevenbergMarquardt(steps=steps)).model
     with torch.no_grad():

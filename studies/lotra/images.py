@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from edgewise.adapters import lotra_groups, slim
 from edgewise.bases import BSpline
-from edgewise.compare import count_parameters
+from edgewise.compare import count_parameters, mlp_widths, new_mlp
 from edgewise.nn import KAN, KANLinear
 from studies.lotra.common import Groups, Loss, batches, everything, rng, train, uniform, wave
 from studies.lotra.curves import Curves
@@ -149,31 +150,22 @@ def _on_batches(x: Tensor, y: Tensor, loss: Measure, order: Iterator[Tensor]) ->
 
 
 def mlp(widths: Sequence[int], parameters: int, seed: int) -> nn.Module:
-    """As many hidden layers as the KAN, as wide as the parameters allow."""
-    layers = len(widths) - 2
-    hidden = next(
-        h for h in range(10**4, 0, -1) if _size([widths[0], *[h] * layers, widths[-1]]) <= max(parameters, 900)
-    )
-    return _net([widths[0], *[hidden] * layers, widths[-1]], None, seed)
+    """The MLP with as many hidden layers as the KAN and about as many parameters."""
+    hidden_layers = len(widths) - 2
+    return _he_start(new_mlp(mlp_widths(widths[0], widths[-1], parameters, hidden_layers=hidden_layers)), seed)
 
 
 def low_rank_mlp(widths: Sequence[int], parameters: int, seed: int) -> nn.Module:
     """The widths of the KAN, every matrix a product through as many dimensions as the parameters allow."""
     pairs = list(pairwise(widths))
-    rank = next(r for r in range(10**4, 0, -1) if sum(r * (a + b) + b for a, b in pairs) <= max(parameters, 900))
-    return _net(widths, rank, seed)
+    rank = (max(parameters, 900) - sum(widths[1:])) // sum(a + b for a, b in pairs)
+    parts = [[nn.Linear(a, rank, bias=False), nn.Linear(rank, b), nn.SiLU()] for a, b in pairs]
+    return _he_start(nn.Sequential(*itertools.chain(*parts))[:-1], seed)
 
 
-def _size(widths: Sequence[int]) -> int:
-    return sum((a + 1) * b for a, b in pairwise(widths))
-
-
-def _net(widths: Sequence[int], rank: int | None, seed: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b)] if rank is None else [nn.Linear(a, rank, bias=False), nn.Linear(rank, b)]
-        layers.append(nn.SiLU())
-    net, generator = nn.Sequential(*layers[:-1]), rng(seed)
+def _he_start(net: nn.Sequential, seed: int) -> nn.Sequential:
+    """The network with normal weights of variance 2 / inputs."""
+    generator = rng(seed)
     with torch.no_grad():
         for module in net:
             if isinstance(module, nn.Linear):

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgewise.compare import count_parameters
+from edgewise.compare import count_parameters, mlp_widths, new_mlp
 from edgewise.nn import KAN
 from edgewise.pde import Problem, Solution, solve
 from edgewise.pde.initial_networks import default_model
@@ -117,13 +117,9 @@ def final_size(equation: Equation, model: KAN) -> int:
 
 
 def tanh_mlp(problem: Problem, parameters: int, seed: int) -> nn.Sequential:
-    """The tanh MLP with two hidden layers of equal width whose size is nearest to `parameters`."""
-    inputs, outputs = problem.inputs, len(problem.fields)
-    half = (inputs + outputs + 2) / 2
-    width = max(2, round((half**2 + parameters - outputs) ** 0.5 - half))
-    model = nn.Sequential(
-        nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs)
-    ).double()
+    """The tanh MLP with two hidden layers of equal width whose size is nearest to `parameters`; Glorot's start."""
+    widths = mlp_widths(problem.inputs, len(problem.fields), parameters, hidden_layers=2)
+    model = new_mlp(widths, activation=nn.Tanh).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in model:

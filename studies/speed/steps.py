@@ -6,15 +6,14 @@ inside a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import timing
+from edgewise.compare import matched_mlp, new_mlp, timing
 from edgewise.kernels.cpu import taylor as jets
 from edgewise.nn import KAN
 from edgewise.nn._fast import plain_layers
@@ -50,26 +49,8 @@ class Setup:
         return KAN(self.widths, BSpline(self.intervals, 3), dtype=self.dtype)
 
     def mlp(self, activation: type[nn.Module] = nn.SiLU) -> nn.Module:
-        """The MLP whose parameter count is nearest to the KAN's; a single layer becomes one hidden layer."""
-        wanted = sum(p.numel() for p in self.kan().parameters())
-        hidden = max(1, len(self.widths) - 2)
-
-        def shape(h: int) -> tuple[int, ...]:
-            return (self.widths[0], *[h] * hidden, self.widths[-1])
-
-        def count(h: int) -> int:
-            return sum(a * b + b for a, b in pairwise(shape(h)))
-
-        h = 1
-        while abs(count(h + 1) - wanted) <= abs(count(h) - wanted):
-            h += 1
-        return mlp(shape(h), activation).to(self.dtype)
-
-
-def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
-    """Linear layers with the activation between them."""
-    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), activation())]
-    return nn.Sequential(*layers[:-1])
+        """The MLP with as many parameters as the KAN; a single layer becomes one hidden layer."""
+        return matched_mlp(self.kan(), hidden_layers=max(1, len(self.widths) - 2), activation=activation)
 
 
 def candidates(setup: Setup, with_peers: bool) -> dict[str, timing.Step]:
@@ -86,7 +67,7 @@ def candidates(setup: Setup, with_peers: bool) -> dict[str, timing.Step]:
     layered = len(setup.widths) == 2
     steps = {
         BASELINE: training_step(setup.mlp(), x, target, layered),
-        "MLP of equal width": training_step(mlp(setup.widths).to(setup.dtype), x, target, layered),
+        "MLP of equal width": training_step(new_mlp(setup.widths).to(setup.dtype), x, target, layered),
         f"{BASELINE}, native Adam": training_step(setup.mlp(), x, target, layered, native_adam=True),
         "edgewise": training_step(setup.kan(), x, target, layered, native_adam=True),
         "edgewise, torch's Adam": training_step(setup.kan(), x, target, layered),
