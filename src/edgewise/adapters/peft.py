@@ -181,7 +181,7 @@ def _register() -> None:
         (mapping.PEFT_TYPE_TO_PREFIX_MAPPING, LotraModel.prefix),
     ]
     for table, entry in tables:
-        table[LotraType.LOTRA.value] = entry
+        table.update({LotraType.LOTRA.value: entry})
 
 
 _register()
