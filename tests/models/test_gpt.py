@@ -97,5 +97,5 @@ def test_errors_name_what_to_give():
         GPTConfig(7, feed_forward="spline")
     with pytest.raises(ValueError, match="13 does not fit the context of 12"):
         gpt()(text(13))
-    with pytest.raises(ValueError, match="needs a beginning"):
+    with pytest.raises(ValueError, match="needs a prompt"):
         gpt().generate(text(0), 3)
