@@ -1,4 +1,4 @@
-"""Poisson's equation: a network of curves, the perceptron of equal size by the same method, and finite differences."""
+"""Solves Poisson's equation with a KAN, an MLP of equal size by the same method, and finite differences."""
 
 import itertools
 import time

@@ -64,7 +64,11 @@ def page(result: StudyResult, figures: list[str]) -> str:
 def figures_of(study: str, studies: list[str]) -> list[str]:
     """The figures STUDY.png and STUDY-*.png that do not belong to a study with a longer name."""
     longer = [name for name in studies if name.startswith(study) and name != study]
-    found = [p.name for p in sorted(RESULTS.glob("*.png")) if p.stem == study or p.stem.startswith((f"{study}-", f"{study}_"))]
+    found = [
+        p.name
+        for p in sorted(RESULTS.glob("*.png"))
+        if p.stem == study or p.stem.startswith((f"{study}-", f"{study}_"))
+    ]
     return [name for name in found if not any(name.startswith(f"{other}{end}") for other in longer for end in ".-_")]
 
 
@@ -72,7 +76,9 @@ def _origin(result: StudyResult) -> str:
     environment, seeds = result.environment, {row["seed"] for row in result.rows if "seed" in row}
     machine = (environment.get("machine") or {}).get("cpu") or "an unnamed machine"
     counts = f"{len(result.rows)} rows" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
-    commits = sorted({row["commit"] for row in result.rows if row.get("commit")} or {environment.get("commit")} - {None})
+    commits = sorted(
+        {row["commit"] for row in result.rows if row.get("commit")} or {environment.get("commit")} - {None}
+    )
     at = f" at commit {', '.join(commits)}" if commits else ""
     return f"{counts}, measured{at} on {machine}. File: `studies/results/{result.study}.json`."
 
