@@ -1,7 +1,7 @@
 """Defines a cooling rod for `edgewise solve examples/pde_heat.py`.
 
-The rod is held at 0 at both ends and has the initial temperature sin(pi x). The exact temperature is known, so the error
-is measured.
+The rod is held at 0 at both ends and has the initial temperature sin(pi x). The exact temperature is known, so the
+error is measured.
 """
 
 import math
