@@ -28,6 +28,18 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT).with_suffix(""))
 
 
+@pytest.fixture
+def own_registries(monkeypatch) -> None:
+    """What a page registers is forgotten after it."""
+    from edgewise.bases import _basis
+    from edgewise.kernels import registry
+
+    monkeypatch.setattr(_basis, "_REGISTRY", dict(_basis._REGISTRY))
+    monkeypatch.setattr(registry, "_newest", registry._newest)
+    monkeypatch.setattr(registry, "_kernels", dict(registry._kernels))
+
+
+@pytest.mark.usefixtures("own_registries")
 @pytest.mark.parametrize("page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=name_of)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
