@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "public_names",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "results/notes"]  # the notes are part of the pages of results
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"

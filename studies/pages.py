@@ -15,7 +15,7 @@ INTRODUCTION = """\
 # Results
 
 Every page is written from a file of `studies/results` by `python -m studies.pages`. `python -m studies NAME` repeats a
-study; [studies/README.md](../../studies/README.md) describes its options and the layout of the files.
+study; `studies/README.md` describes its options and the layout of the files.
 
 | study | measured |
 | --- | --- |
