@@ -64,22 +64,21 @@ def page(result: StudyResult, figures: list[str]) -> str:
 def figures_of(study: str, studies: list[str]) -> list[str]:
     """The figures STUDY.png and STUDY-*.png that do not belong to a study with a longer name."""
     longer = [name for name in studies if name.startswith(study) and name != study]
-    found = [
-        p.name
-        for p in sorted(RESULTS.glob("*.png"))
-        if p.stem == study or p.stem.startswith((f"{study}-", f"{study}_"))
-    ]
-    return [name for name in found if not any(name.startswith(f"{other}{end}") for other in longer for end in ".-_")]
+    found = [path.stem for path in sorted(RESULTS.glob("*.png")) if _belongs(path.stem, study)]
+    return [f"{stem}.png" for stem in found if not any(_belongs(stem, other) for other in longer)]
+
+
+def _belongs(figure: str, study: str) -> bool:
+    return figure == study or figure.startswith((f"{study}-", f"{study}_"))
 
 
 def _origin(result: StudyResult) -> str:
+    """How many rows, from which commits and which machine."""
     environment, seeds = result.environment, {row["seed"] for row in result.rows if "seed" in row}
-    machine = (environment.get("machine") or {}).get("cpu") or "an unnamed machine"
+    commits = sorted({row.get("commit") or environment.get("commit") for row in result.rows} - {None})
     counts = f"{len(result.rows)} rows" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
-    commits = sorted(
-        {row["commit"] for row in result.rows if row.get("commit")} or {environment.get("commit")} - {None}
-    )
-    at = f" at commit {', '.join(commits)}" if commits else ""
+    at = f" at commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if commits else ""
+    machine = (environment.get("machine") or {}).get("cpu") or "an unnamed machine"
     return f"{counts}, measured{at} on {machine}. File: `studies/results/{result.study}.json`."
 
 
