@@ -77,3 +77,21 @@ def test_every_name_of_the_package_has_a_place_in_the_reference():
     places = [importlib.import_module(name) for name in DOCUMENTED - OPTIONAL]
     homeless = [n for n in names if not any(n in getattr(place, "__all__", vars(place)) for place in places)]
     assert not homeless
+
+
+DOCSTRINGS = {
+    "shapes (*b, in) -> (*b, out)": r"shapes (\*b, in) -> (\*b, out)",
+    r"the sum $\sum_k c_k$ of `coef`": r"the sum :math:`\sum_k c_k` of ``coef``",
+    "call adapt_grid_ now": r"call adapt_grid\_ now",
+    "$K$-th": ":math:`K`-th",
+    "    $$ y = x $$": "\n    .. math:: y = x\n",
+    "```python\nf(*x)\n```": ".. code-block:: python\n\n   f(*x)\n",
+    "Text:\n\n    f(*x)": "Text:\n\n::\n\n    f(*x)",
+    ">>> f(*x)\n1": ">>> f(*x)\n1",
+}
+
+
+@pytest.mark.parametrize("docstring", DOCSTRINGS, ids=lambda text: text[:20])
+def test_docstrings_become_restructured_text(docstring, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    assert importlib.import_module("markdown_docstrings").to_rst(docstring) == DOCSTRINGS[docstring]
