@@ -29,12 +29,8 @@ def public_names(package: str) -> list[tuple[str, str, str]]:
 
 
 def exported(module: ModuleType) -> list[str]:
-    """The names in `__all__`; without it, the public names that are not modules."""
-    names = getattr(module, "__all__", None)
-    if names is None:
-        names = [n for n in dir(module) if not n.startswith("_") and not inspect.ismodule(getattr(module, n))]
-        names = [n for n in names if n not in ("TYPE_CHECKING", "Any")]
-    return sorted(names, key=str.lower)
+    """The names in `__all__`, in alphabetical order."""
+    return sorted(module.__all__, key=str.lower)
 
 
 def modules_with_all(package: str) -> list[ModuleType]:
@@ -57,11 +53,11 @@ def imported(name: str) -> ModuleType | None:
 
 
 def place_of(value: object, name: str, places: list[ModuleType]) -> str:
-    """The module whose `__all__` has this name for this object."""
+    """The module whose `__all__` has this name for this object, else the one that defines it."""
     for module in places:
         if name in module.__all__ and getattr(module, name, None) is value:
             return module.__name__
-    return ""
+    return value.__module__
 
 
 def summary(value: object) -> str:
