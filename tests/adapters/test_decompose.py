@@ -66,7 +66,7 @@ def test_sweeps_never_hurt(seed):
     assert errors == sorted(errors, reverse=True)
 
 
-def test_a_tensor_of_low_rank_is_found_out():
+def test_a_tensor_of_low_rank_is_recognised():
     a = compose(tensor((2, 3, 2), decay=1.0), [torch.randn(n, r).double() for n, r in ((9, 2), (8, 3), (7, 2))])
     assert ranks_within(a, 1e-6) == [2, 3, 2]
     assert (compose(*tucker(a, (2, 3, 2))) - a).norm() < 1e-10 * a.norm()
