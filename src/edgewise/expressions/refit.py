@@ -30,16 +30,16 @@ def symbol_parameters(model: nn.Module) -> list[str]:
 def refit_(
     model: nn.Module, x: Tensor, y: Tensor, *, free: Mapping[str, Tensor] | None = None, steps: int = 50
 ) -> float:
-    """Move numbers of the model to a least-squares fit; the mean squared error.
+    """Move parameters of the model to a least-squares fit; the mean squared error.
 
-    The step in which a function leaves its domain is refused like any other that does not improve the fit.
+    The step in which a function leaves its domain is rejected like any other that does not improve the fit.
 
     Args:
         model: changed in place.
         x: inputs.
         y: targets, of the shape of the model's output.
-        free: the entries that move, as booleans by the name of their parameter; by default all numbers of symbols and
-            the biases beside them.
+        free: the entries that move, as booleans by the name of their parameter; by default those of symbols and the
+            biases beside them.
         steps: at most so many.
     """
     parameters = dict(model.named_parameters())
