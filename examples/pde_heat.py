@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from edgewise.pde import Box, Problem, dirichlet, initial
+from edgewise.pde import Box, BySize, Problem, dirichlet, initial
 
 problem = Problem(
     Box(x=(0, 1), t=(0, 1)),
@@ -16,7 +16,7 @@ problem = Problem(
     [initial(lambda x: torch.sin(math.pi * x)), dirichlet(0.0)],
 )
 model = [8]  # the hidden widths of the network
-settings = {"starts": 3, "intervals": (5, 10)}
+settings = {"method": BySize(starts=3)}  # arguments of `solve`
 
 
 def reference(x: torch.Tensor) -> torch.Tensor:
