@@ -44,7 +44,7 @@ from edgewise.surgery import (
     widen as widen,
 )
 from edgewise.symbolic import (
-    compile as compile,
+    from_formula as from_formula,
     formula as formula,
     suggest as suggest,
     symbolify as symbolify,

@@ -11,7 +11,7 @@ import edgewise as ew
 from edgewise.discovery import anatomy, discover
 from edgewise.discovery.factors import fit_factors
 from edgewise.discovery.variables import Variables, join_variables
-from edgewise.symbolic import compile as compile_formula, formula
+from edgewise.symbolic import formula, from_formula
 
 a, b, c = sympy.symbols("a b c", real=True)
 
@@ -48,7 +48,7 @@ COMPILED = [
 @pytest.mark.parametrize("expression", COMPILED, ids=str)
 def test_compiled_is_its_formula(expression):
     x = samples(60, (0.5, 2), (0.5, 2), (0.5, 2))
-    model = compile_formula(expression, [a, b, c])
+    model = from_formula(expression, [a, b, c])
     expected = values(expression, (a, b, c), x)
     np.testing.assert_allclose(model(torch.tensor(x))[:, 0].detach().numpy(), expected, rtol=1e-13, atol=1e-13)
     assert formula(model).check(model, torch.tensor(x)).max_abs < 1e-12
@@ -57,7 +57,7 @@ def test_compiled_is_its_formula(expression):
 
 def test_compiled_outputs_keep_their_order():
     x = samples(10, (0.5, 2), (0.5, 2))
-    model = compile_formula([a * b, sympy.sin(a), a * b], [a, b], output_names=["p", "q", "r"])
+    model = from_formula([a * b, sympy.sin(a), a * b], [a, b], output_names=["p", "q", "r"])
     expected = np.stack([x.prod(-1), np.sin(x[:, 0]), x.prod(-1)], -1)
     np.testing.assert_allclose(model(torch.tensor(x)).detach().numpy(), expected, rtol=1e-14)
 
@@ -74,11 +74,11 @@ def test_compiled_outputs_keep_their_order():
 )
 def test_what_cannot_be_compiled_is_named(expression, message):
     with pytest.raises(ValueError, match=message):
-        compile_formula(expression, [a, b])
+        from_formula(expression, [a, b])
 
 
 def test_a_compiled_network_can_be_released_and_trained():
-    model = compile_formula(sympy.sin(a) * b, [a, b])
+    model = from_formula(sympy.sin(a) * b, [a, b])
     x = torch.tensor(samples(200, (-1, 1), (-1, 1)))
     symbols = model.layers[0].symbolic
     freed = ew.release(model, 0, symbols.sources[0].item(), symbols.targets[0].item(), x)
@@ -276,7 +276,7 @@ def test_anatomy_of_known_functions(f, additive, multiplicative, together):
 
 
 def test_anatomy_of_a_network_and_its_errors():
-    model = compile_formula(a * sympy.sin(b) + c**2, [a, b, c])
+    model = from_formula(a * sympy.sin(b) + c**2, [a, b, c])
     x = torch.tensor(samples(50, (1, 2), (1, 2), (1, 2)))
     found = anatomy(model, x, names=model.input_names)
     assert found.additive == ((0, 1), (2,))

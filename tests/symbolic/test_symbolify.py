@@ -12,7 +12,7 @@ from scipy import special
 import edgewise as ew
 from edgewise.nn import Affine, KANLinear, ProductNodes, SymbolicEdges
 from edgewise.symbolic import formula, search_edge, search_layer, suggest, symbolify
-from edgewise.symbolic.gauge import tidy
+from edgewise.symbolic.edges import tidy
 
 LIBRARY = ew.DEFAULT_LIBRARY
 SMOOTH = ["x", "x^2", "sin", "exp", "tanh", "gaussian", "cosh", "arctan", "erf"]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from edgewise.discovery.law import Discovery, Law, answer_of, is_exact, is_settled
 from edgewise.discovery.rough import Goal, Rough, rough_laws
-from edgewise.expressions.canonical import canonical
+from edgewise.expressions.simplify import canonical
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula

@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from edgewise.expressions.formula import Formula
-from edgewise.expressions.pareto import pareto
+from edgewise.expressions.simplify import pareto
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.symbolic.write import compile
 

@@ -23,7 +23,7 @@ from edgewise.discovery.boundary import Samples, fit_boundary, logits, near_rows
 from edgewise.expressions.constants import named_near
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
-from edgewise.expressions.pareto import pareto
+from edgewise.expressions.simplify import pareto
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.symbolic.edges import check_library
 

@@ -1,6 +1,6 @@
-r"""Numbers that mean something: constants refitted to data and snapped to integers, rationals, pi, e and roots.
+r"""Refits the constants of expressions to data and snaps them to integers, rationals, pi, e and roots.
 
-A value with standard error $\sigma$ costs $\log_2(|\theta|/\sigma)$ bits to write down. A named number within a few
+A value with standard error $\sigma$ costs $\log_2(|\theta|/\sigma)$ bits to write down. A named constant within a few
 $\sigma$ of it costs the bits of its name. The snap that saves most goes first, the others are refitted, and so on: a
 name is given only where the data determine the value sharply enough to single that name out.
 """
@@ -19,27 +19,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.expressions.canonical import canonical
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.refit import levenberg_marquardt
+from edgewise.expressions.simplify import canonical
 
 WINDOW = 4.0
-"""A snap may move a number by this many standard errors."""
+"""A snap may move a constant by at most this many standard errors."""
 
 RELATIVE_FLOOR = 1e-8
-"""No number is taken to be known better than this: a refit may stop short of what its residual promises."""
+"""The smallest relative standard error of a constant: a refit may stop short of what its residual promises."""
 
 
 @dataclass(frozen=True)
 class Parametric:
-    """Expressions whose numbers are symbols of their own, with their values."""
+    """Expressions whose floating point constants are symbols, and the values of these symbols."""
 
     expressions: tuple[Any, ...]
     parameters: tuple[sympy.Symbol, ...]
     values: tuple[float, ...]
 
     def with_values(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """The expressions with numbers put back: floats as floats, exact numbers as they are."""
+        """The expressions with constants in place of the symbols: floats with 17 digits, exact numbers as they are."""
         table = {
             p: v if isinstance(v, sympy.Basic) else sympy.Float(v, 17)
             for p, v in zip(self.parameters, values, strict=True)
@@ -48,9 +48,9 @@ class Parametric:
 
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
-    """The floating point numbers of the expressions as parameters.
+    """The expressions with their floating point constants as parameters.
 
-    Numbers equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
+    Constants equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
     """
     known: dict[float, sympy.Symbol] = {}
 
@@ -94,7 +94,7 @@ def refit_constants(
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     steps: int = 30,
 ) -> tuple[tuple[Any, ...], float]:
-    """The expressions with their floating point numbers refitted to y, and the mean squared error."""
+    """The expressions with their floating point constants refitted to y, and the mean squared error."""
     form = parametric(expressions)
     theta, cost = levenberg_marquardt(
         residual_of(form, inputs, x.double(), y.double(), functions or {}),
@@ -111,9 +111,9 @@ def snap(
     y: Float[Tensor, "samples out"],
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> tuple[Any, ...]:
-    """The expressions with their numbers refitted to y, and given names where the data single the name out.
+    """The expressions with their constants refitted to y, and replaced by names that the data single out.
 
-    Numbers that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
+    Constants that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
     explains (the cost of each freed degree, at `WINDOW` standard errors).
     """
     x, y = x.double(), y.double()
@@ -123,7 +123,6 @@ def snap(
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    noise: float | None = None
     full = residual_of(form, inputs, x, y, functions)
     floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
 
@@ -155,7 +154,6 @@ def snap(
             break
         _, n, name = max(proposals, key=lambda p: p[0])
         trial, trial_cost = fit({**exact, n: name}, theta)
-        noise = cost if noise is None else noise
         if trial_cost <= cost * (1 + 2 * WINDOW**2 / y.numel()) + floor:
             exact[n], theta, cost = name, trial, trial_cost
             free.remove(n)
@@ -170,7 +168,7 @@ def _standard_errors(
 ) -> list[float]:
     r"""$\sigma_n = \sqrt{s^2 (J^T J)^{-1}_{nn}}$, never below the relative floor."""
     J = torch.func.jacfwd(residual)(theta)[:, free]
-    if not torch.isfinite(J).all():  # a sample stands where a function ends, such as that of a square root
+    if not torch.isfinite(J).all():  # a sample is at the end of a domain, such as that of a square root
         return [math.inf] * len(free)
     size = J.norm(dim=0).clamp_min(1e-300)
     covariance = torch.linalg.pinv((J / size).T @ (J / size), rtol=1e-15, hermitian=True)
@@ -180,7 +178,7 @@ def _standard_errors(
 
 
 def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
-    """(bits saved, name) of the named numbers within the window, those that save some."""
+    """(bits saved, name) of the named constants within the window that save any bits."""
     if not math.isfinite(sigma) or not math.isfinite(value):
         return []
     if abs(value) <= WINDOW * sigma:
@@ -199,7 +197,7 @@ def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
 
 @lru_cache(maxsize=1)
 def _named() -> tuple[np.ndarray, list[float], list[Any]]:
-    """Sorted positive numbers with short names, the bits of each name, and the names."""
+    """Sorted positive constants with short names, the bits of each name, and the names."""
     table: dict[float, tuple[float, Any]] = {}
 
     def add(value: float, bits: float, name: Any) -> None:

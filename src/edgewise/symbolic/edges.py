@@ -1,7 +1,7 @@
-r"""Which function is this curve? The fit of $c f(a x + b) + d$ to sampled curves, for a whole library at once.
+r"""Searches a library for functions that explain sampled curves, by fits of $c f(a x + b) + d$.
 
-The inner numbers (a, b) of every function are found in `inner`; the outer ones (c, d) follow in closed form. Candidates
-are ranked by their description length.
+The inner parameters (a, b) of every function are found in `inner`; the outer ones (c, d) follow in closed form.
+Candidates are ranked by their description length.
 """
 
 from __future__ import annotations
@@ -16,15 +16,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicFn
-from edgewise.symbolic.gauge import tidy
 from edgewise.symbolic.inner import polish, scan, value_and_slope
 from edgewise.tracing import trace
 
 MIN_POINTS = 8
-"""Fewer different inputs cannot tell four free numbers of one function from those of another."""
+"""Fewer different inputs cannot determine the four parameters of a function."""
 
 BITS_PER_COMPLEXITY = 4.0
 """What one unit of a function's complexity costs, in bits, against the bits that its residual saves."""
+
+
+Affine = tuple[float, float, float, float]
+
+_POWERS = {
+    **{"x": 1, "abs": 1, "sqrt": 0.5, "x^1.5": 1.5, "1/sqrt": -0.5, "1/x": -1},
+    **{f"x^{n}": n for n in range(2, 6)},
+    **{f"1/x^{n}": -n for n in range(2, 6)},
+}
+_EVEN = {"abs", "cosh", "gaussian", "x^2", "x^4", "1/x^2", "1/x^4"}
+_ODD = {"x", "x^3", "x^5", "1/x", "1/x^3", "1/x^5", "sin", "tan", "sinh", "tanh", "arcsin", "arctan", "arctanh", "erf"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Candidate:
 
     Attributes:
         fn: the function f.
-        affine: the numbers (a, b, c, d).
+        affine: the parameters (a, b, c, d).
         r2: share of the curve's variance that is explained.
         rmse: root mean square of the residual, in units of the edge.
         max_error: its largest absolute value.
@@ -80,7 +90,7 @@ def suggest(
 
     Args:
         model: any module with KAN layers.
-        x: inputs of the model; the edge is judged where they lead.
+        x: inputs of the model; the edge is judged on the values that reach it.
         layer: name of the layer as in `trace(model, x)`, or its number among the KAN layers.
         source: input of the edge.
         target: output of the edge.
@@ -143,9 +153,9 @@ def search_layer(
 
 
 def sample_edges(layer: KANLinear, inputs: Tensor, name: str = "", points: int = 192) -> tuple[Tensor, Tensor]:
-    """Where to look at the edges of a layer, half at quantiles of its inputs and half evenly, and their values there.
+    """Points for the edges of a layer, half at quantiles of its inputs and half evenly spaced, and the values there.
 
-    Curves are known everywhere, so few samples do not limit the number of points; but only their range is visited.
+    Curves are known everywhere, so that few samples do not limit the number of points; all lie in the range of the samples.
     """
     bad = (~torch.isfinite(inputs)).nonzero()
     if len(bad):
@@ -245,7 +255,7 @@ def _search_input(
 
 
 def judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution: float) -> Candidate:
-    """The candidate with inner numbers (a, b): the outer ones by least squares, and its evidence."""
+    """The candidate with inner parameters (a, b): the outer ones by least squares, and its evidence."""
     f = fn(a * x + b)
     mean = f.mean()
     energy = ((f - mean) ** 2).sum()
@@ -270,15 +280,48 @@ def _description_length(missing: float, complexity: float, points: int, lost: fl
     r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
 
     Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for
-    cancellation: a huge function whose far end imitates another one needs that many more digits in its numbers.
+    cancellation: a huge function whose far end imitates another one needs that many more digits in its parameters.
     """
     accuracy = 0.5 * min(points, 32) * math.log2(missing)
     return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2
 
 
 def _constant(v: Tensor, functions: tuple[SymbolicFn, ...]) -> Candidate:
-    """The answer for a curve that does not vary: its value, carried by the function "0"."""
+    """The candidate for a constant curve: its value as the shift of the function "0"."""
     zero = next((fn for fn in functions if fn.name == "0"), DEFAULT_LIBRARY["0"])
     d = v.mean()
     error = (v - d).abs().amax().item()
     return Candidate(zero, (1.0, 0.0, 0.0, d.item()), 1.0, error, error, zero.complexity, zero.complexity)
+
+
+def tidy(name: str, affine: Affine) -> Affine:
+    r"""The same edge with the fewest free parameters: unit inner scale or no inner shift where the function allows it.
+
+    Several parameters give the same curve: a power $f(su) = |s|^p f(\pm u)$ needs no inner scale, an exponential no inner
+    shift, a sine no negative amplitude.
+
+    >>> tidy("exp", (2.0, 0.0, 3.0, 1.0))
+    (2.0, 0.0, 3.0, 1.0)
+    >>> tidy("x^2", (2.0, 4.0, 3.0, 1.0))
+    (1.0, 2.0, 12.0, 1.0)
+    """
+    a, b, c, d = affine
+    if a == 0 or c == 0 or not all(map(math.isfinite, affine)):
+        return affine
+    if name == "x":
+        return 1.0, 0.0, c * a, d + c * b
+    if a < 0 and (name in _EVEN or name in _ODD):
+        a, b, c = -a, -b, c if name in _EVEN else -c
+    if name in _POWERS and abs(_POWERS[name] * math.log10(abs(a))) < 300:  # beyond that, powers overflow
+        scale = abs(a)
+        a, b, c = math.copysign(1.0, a), b / scale, c * scale ** _POWERS[name]
+    elif name == "sign":
+        a, b = math.copysign(1.0, a), b / abs(a)
+    elif name == "exp" and abs(b) < 300:
+        b, c = 0.0, c * math.exp(b)
+    elif name == "log":
+        a, b, d = math.copysign(1.0, a), b / abs(a), d + c * math.log(abs(a))
+    elif name in ("sin", "cos"):
+        b, c = (b, c) if c > 0 else (b + math.pi, -c)
+        b = (b + math.pi) % (2 * math.pi) - math.pi
+    return (a, b, c, d) if all(map(math.isfinite, (a, b, c, d))) else affine

@@ -1,4 +1,4 @@
-"""Read a network whose edges are symbols as a formula in sympy, one expression per output."""
+"""Reads a network whose edges are symbols as a formula in sympy, one expression per output."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def _sums(layer: KANLinear, values: list[sympy.Expr], name: str, functions: dict
 
 
 def edge_expression(fn: SymbolicFn, affine: Sequence[float], x: sympy.Expr) -> sympy.Expr:
-    """$c f(a x + b) + d$ as a sympy expression; numbers that a double holds exactly as integers become integers."""
+    """$c f(a x + b) + d$ as a sympy expression; parameters that are small integers become exact."""
     a, b, c, d = map(_number, affine)
     return c * fn.sympy(a * x + b) + d
 
 
 def _number(value: float) -> sympy.Expr:
-    """Small integers exactly, so that 1 * x is x; all else with the 17 digits that a double needs."""
+    """Small integers exactly, so that 1 * x is x; everything else with the 17 digits of a double."""
     return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1000 else sympy.Float(value, 17)
 
 
 def _remember(fn: SymbolicFn, functions: dict[str, Any]) -> None:
-    """Keep the torch form of a function that sympy knows by name only."""
+    """Record the torch form of a function that sympy knows by name only."""
     from sympy.core.function import AppliedUndef
 
     for part in fn.sympy(sympy.Symbol("u", real=True)).atoms(AppliedUndef):

@@ -1,7 +1,7 @@
-"""Working on a network by hand: every step gives a new session, and the one before is kept.
+"""Edits a network step by step: every step returns a new session and keeps the previous one.
 
-Functions are suggested, put on edges, shared between edges, taken back; edges are locked or given a shape; the rest
-learns on. Nothing is changed in place, so that undoing a step is going back to the session before it.
+Functions are suggested, put on edges, shared between edges and released; edges are locked or given a shape; all other
+parameters are refitted. Nothing is changed in place, so that `undo` returns an earlier session.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from edgewise.expressions.formula import Formula
 from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
 from edgewise.surgery import fix, release, remove_edge
-from edgewise.symbolic.constraints import edge_shapes, symmetric
 from edgewise.symbolic.edges import Candidate, suggest
 from edgewise.symbolic.read import formula
-from edgewise.symbolic.shapes import SHAPES, shaped
+from edgewise.symbolic.shapes import SHAPES, edge_shapes, shaped, symmetric
 
 Edge = tuple[int, int, int]
 """(number of the layer among the KAN layers, input, output)."""
@@ -29,19 +28,19 @@ Edge = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A network, the data that it is meant for, what is agreed about its edges, and the way to it.
+    """A network with its data, the constraints on its edges, and the steps that led to it.
 
     Attributes:
         model: the network as it is now.
         x: inputs.
         y: targets, of the shape of the model's output.
-        library: the functions that are still allowed.
+        library: the functions that are allowed.
         locked: edges that no step changes.
-        shapes: what shape an edge keeps, by edge.
-        shared: groups of edges that carry one function, each with numbers of its own.
+        shapes: the shape that an edge keeps, by edge.
+        shared: groups of edges that carry one function, each with its own parameters.
         symmetries: pairs of inputs that can be exchanged.
-        step: what made this session out of the one before.
-        before: that one.
+        step: what made this session from the previous one.
+        before: the previous session.
 
     >>> import edgewise as ew
     >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
@@ -96,7 +95,7 @@ class Session:
     def fix(self, edge: Edge, name: str, affine: Sequence[float] | None = None) -> Session:
         """The function of this name on an edge, and on all that share with it.
 
-        Its numbers are fitted to the curve, unless `affine` gives them for this edge.
+        Its parameters are fitted to the curve, unless `affine` gives them for this edge.
         """
         self._check(edge, changes=True)
         if name not in self.library:
@@ -121,7 +120,7 @@ class Session:
         return self._next(f"remove {edge}", model=gone, shapes=self._shapes_without({edge}))
 
     def lock(self, *edges: Edge) -> Session:
-        """These edges keep function and numbers in all later steps."""
+        """These edges keep their function and parameters in all later steps."""
         for edge in edges:
             self._check(edge)
         return self._next(f"lock {_shown(edges)}", locked=self.locked | set(edges))
@@ -148,7 +147,7 @@ class Session:
         return replace(together, step=f"share {_shown(edges)}: {name}", before=self)
 
     def forbid(self, *names: str) -> Session:
-        """These functions are no longer suggested nor put on edges; edges that carry one keep it."""
+        """These functions are no longer suggested or put on edges; edges that carry one keep it."""
         unknown = [name for name in names if name not in self.library]
         if unknown:
             raise ValueError(
@@ -168,8 +167,8 @@ class Session:
     def constrain(self, shape: str, *inputs: int) -> Session:
         """A function that is "increasing", "decreasing", "convex" or "concave" in some inputs, or in all of them.
 
-        Now and after every fit, by shapes of edges that are enough for it: in the first layer the shape itself, beyond
-        it rising ones.
+        Now and after every fit, by shapes of edges that are sufficient: the shape itself in the first layer,
+        increasing ones after it.
         """
         shapes = edge_shapes(self.model, shape, inputs)
         for edge in shapes:
@@ -185,7 +184,7 @@ class Session:
         return self._next(f"symmetric in inputs {p}, {q}", model=model, symmetries=together.symmetries)
 
     def fit(self, steps: int = 30) -> Session:
-        """All numbers that are neither locked nor constrained learn by Levenberg-Marquardt; constrained ones before."""
+        """Levenberg-Marquardt on all parameters that are not locked; shapes and symmetries hold afterwards."""
         model = self._constrained(self._refitted(self.model, self.locked, steps))
         held = self._constrained_edges(model)
         if held:
@@ -208,7 +207,7 @@ class Session:
         return model
 
     def _constrained(self, model: KAN) -> KAN:
-        """The nearest model with the shapes and symmetries that were asked for; locked edges stay as they are."""
+        """The nearest model with the requested shapes and symmetries; locked edges do not change."""
         for p, q in self.symmetries:
             model = symmetric(model, p, q)
         for edge, shape in self.shapes.items():
@@ -224,7 +223,7 @@ class Session:
         return next((group for group in self.shared if edge in group), frozenset([edge]))
 
     def _shapes_without(self, edges: Iterable[Edge]) -> dict[Edge, str]:
-        """Shapes belong to curves: what becomes a symbol or disappears has none."""
+        """The shapes without those of edges that are no longer curves."""
         gone = set(edges)
         return {edge: shape for edge, shape in self.shapes.items() if edge not in gone}
 
@@ -232,7 +231,7 @@ class Session:
         found = suggest(self.model, self.x, *edge, library=self.library.only(name))
         best = next((c for c in found if c.fn.name == name), None)
         if best is None:
-            raise ValueError(f"{name!r} is not defined where edge {edge} is used; give its numbers as `affine`")
+            raise ValueError(f"{name!r} is not defined where edge {edge} is used; give its parameters as `affine`")
         return best.affine
 
     def _check(self, edge: Edge, *, changes: bool = False) -> None:
@@ -244,7 +243,7 @@ class Session:
             raise ValueError(f"edge {edge} is locked; `unlock` it first")
 
     def _free(self, model: KAN, held: Iterable[Edge]) -> dict[str, Tensor]:
-        """Which entries of which parameters may change: of edges that are there and not held, and of every bias."""
+        """The entries of parameters that may change: of present edges that are not held, and every bias."""
         free: dict[str, Tensor] = {}
         held = set(held)
         modules = {module: name for name, module in model.named_modules()}

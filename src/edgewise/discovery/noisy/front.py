@@ -9,7 +9,7 @@ from typing import Any
 import sympy
 
 from edgewise.expressions import Formula
-from edgewise.expressions.pareto import pareto
+from edgewise.expressions.simplify import pareto
 
 TOLERANCE = 0.1
 """The formula chosen may have this much more mean square error (5 % more of its root) than the best one."""
