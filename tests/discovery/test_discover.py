@@ -9,8 +9,8 @@ import torch
 
 import edgewise as ew
 from edgewise.discovery import anatomy, discover
-from edgewise.discovery.factors import fit_factors
-from edgewise.discovery.variables import Variables, join_variables
+from edgewise.discovery.separable import fit_factors
+from edgewise.discovery.structure import Variables, join_variables
 from edgewise.symbolic import formula, from_formula
 
 a, b, c = sympy.symbols("a b c", real=True)

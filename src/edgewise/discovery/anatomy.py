@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.variables import PAIRINGS
+from edgewise.discovery.structure import PAIRINGS
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from edgewise.discovery.factors import chebyshev
+from edgewise.discovery.separable import chebyshev
 
 WRONG = 0.01
 """The probability of a wrong class far from the boundary."""
