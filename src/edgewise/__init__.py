@@ -44,8 +44,8 @@ from edgewise.surgery import (
     widen as widen,
 )
 from edgewise.symbolic import (
-    from_formula as from_formula,
     formula as formula,
+    from_formula as from_formula,
     suggest as suggest,
     symbolify as symbolify,
 )

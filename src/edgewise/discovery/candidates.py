@@ -1,8 +1,9 @@
 r"""Proposes laws with rough constants, by one list of generators that take a goal, the most promising first.
 
-A ratio of polynomials, $y\,Q(u) = P(u)$, is linear in the coefficients of both; a conic $A + B u + C y + D u^2 + E u y +
-F y^2 = 0$ in its six, and y follows by a square root. A function of a function of one variable is searched in the library
-with $\log u$, $\sqrt u$, $1/u$, $u^2$ or $e^u$ in place of u. Everything else follows from a structure of curves.
+A ratio of polynomials, $y\,Q(u) = P(u)$, is linear in the coefficients of both; a conic
+$A + B u + C y + D u^2 + E u y + F y^2 = 0$ in its six, and y follows by a square root. A function of a function of one
+variable is searched in the library with $\log u$, $\sqrt u$, $1/u$, $u^2$ or $e^u$ in place of u. All other laws follow
+from a structure of curves.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
-from edgewise.discovery.structure import PAIRINGS, Structure, Variables, find_structures
+from edgewise.discovery.structure import Structure, Variables
 from edgewise.discovery.terms import laws_of_structure
 from edgewise.nn import Library
 from edgewise.symbolic.edges import search_edge
-from edgewise.symbolic.read import edge_expression
 
 EXACT = 1e-7
 """A ratio of polynomials with a smaller relative error is proposed before anything else."""
@@ -80,27 +80,15 @@ def of_structures(goal: Goal) -> Iterator[RoughLaw]:
 
 def of_exchanged_variables(goal: Goal) -> Iterator[RoughLaw]:
     """The same with one variable replaced by its pairing with another."""
-    structures: list[Structure] = []
-    for variables in goal.variables[0 if goal.auxiliary else -1 :][:1]:
-        for exchanged in variables.exchanges():
-            if goal.budget.over:
-                return
-            if all(map(goal.possible, exchanged.expressions)):
-                structures += find_structures(exchanged, goal.samples.y, goal.seed, goal.budget, extra=6.0)
-    error = min((s.error for s in structures), default=goal.curves_error)
-    for structure in sorted(structures, key=lambda s: s.bits)[:6]:
+    error = min((s.error for s in goal.exchanged_structures), default=goal.curves_error)
+    for structure in goal.exchanged_structures[:6]:
         yield from _of_structure(structure, goal, error)
 
 
 def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
     """Conics and functions of a function of the only variable that is left, or of any pairing of the last two."""
-    for last in goal.variables[-1:]:
-        single = [last] if len(last.expressions) == 1 < len(goal.inputs) else []
-        if len(last.expressions) == 2:
-            single = [last.joined(0, 1, pairing) for pairing in PAIRINGS]
-        for variables in single:
-            if not goal.budget.over and variables.finite and goal.possible(variables.expressions[0]):
-                yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
+    for variables in goal.single_variables:
+        yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
 GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
@@ -215,7 +203,7 @@ def planar_laws(
             continue
         for c in search_edge(v[order], y[order], library=library)[:2]:
             if 1 - c.r2 < tolerance:
-                yield edge_expression(c.fn, c.affine, inner.sympy(symbol))
+                yield c.expression(inner.sympy(symbol))
 
 
 def _conics(u: Tensor, y: Tensor, symbol: Any, tolerance: float) -> Iterator[Any]:

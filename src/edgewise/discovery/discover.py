@@ -1,4 +1,4 @@
-r"""Finds a law in a table: $y = F\big(c + \sum_j h_j(u_j) + \sum_m \prod_j g_{mj}(u_j)\big)$ with functions of a library.
+r"""Finds a law in a table: $y = F\big(c + \sum_j h_j(u_j) + \sum_m \prod_j g_{mj}(u_j)\big)$ in functions of a library.
 
 Samples are checked and split; curves show the structure: which variables act only together, and which outer function F
 makes the rest a sum of curves and of products of curves (a network with multiplication nodes). Generators propose laws
@@ -12,13 +12,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from edgewise.discovery.candidates import GENERATORS
 from edgewise.discovery.goal import goal_of
-from edgewise.discovery.law import Discovery, Law, answer_of, is_exact, is_settled, judged
+from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import check_library
@@ -62,28 +61,16 @@ def discover(
     budget = Budget(max_seconds, clock)
     check_library(library)
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, budget)
-    laws: list[Law] = []
-    impossible: list[str] = []
+    verdicts: list[Verdict] = []
     curves_error = math.inf
     for rough in chain.from_iterable(generate(goal) for generate in GENERATORS):
         curves_error = min(curves_error, rough.curves_error)
-        law = judged(rough, goal)
-        wrong = None if law is None else goal.objection(law.formula.expressions[0])
-        if wrong is not None:
-            log.info("%s: %s: %s", rough.origin, law, wrong)
-            impossible.append(wrong)
-        elif law is not None:
-            text = f"{law.formula}, error {law.error:.3g}, outside {law.extrapolation_error:.3g}"
-            log.info("%s: %s", rough.origin, text)
-            laws.append(law)
+        verdict = judged(rough, goal)
+        if verdict is not None:
+            verdicts.append(verdict)
+            log.info("%s: %s", rough.origin, verdict)
             if progress is not None:
-                progress(Event(rough.origin, budget.fraction, text))
-            if is_exact(law) or is_settled(law, rough.curves_error):
-                break
-        if budget.over:
+                progress(Event(rough.origin, budget.fraction, str(verdict)))
+        if budget.over or (verdict is not None and verdict.settled):
             break
-    answer = answer_of(laws, curves_error, budget.spent)
-    if answer.law is None and impossible:
-        note = f"{answer.reason}; {len(impossible)} formulas with wrong dimensions were left out ({impossible[0]})"
-        return replace(answer, reason=note)
-    return answer
+    return answer_of(verdicts, curves_error, budget.spent)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.structure import Structure, Variables, find_structures, join_variables
+from edgewise.discovery.structure import PAIRINGS, Structure, Variables, find_structures, join_variables
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
 from edgewise.nn import DEFAULT_LIBRARY, Library
@@ -40,6 +40,25 @@ class Table:
         """The root mean square error of an expression of the target; infinite where it is undefined."""
         error = (self.values(expression)[:, 0] - self.y).square().mean().sqrt().item()
         return error if math.isfinite(error) else math.inf
+
+    def without_abs(self, expression: Any) -> Any:
+        """The expression with u or -u for |u| where all rows show one sign: simpler, for other rows to judge."""
+        for part in expression.atoms(sympy.Abs):
+            value = self.values(part.args[0])
+            if (value > 0).all() or (value < 0).all():
+                expression = expression.xreplace({part: part.args[0] * (1 if value[0] > 0 else -1)})
+        return expression
+
+    def cancels(self, expression: Any) -> bool:
+        """True for the far end of one function that imitates another: sums far below their terms, wild powers."""
+        if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
+            return True
+        for total in expression.atoms(sympy.Add):
+            if total.atoms(sympy.Float):
+                terms = self.values(*total.args)
+                if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
+                    return True
+        return False
 
     def head(self, rows: int) -> Table:
         """The first rows."""
@@ -115,8 +134,33 @@ class Goal:
     def structures(self) -> list[Structure]:
         """The structures of curves that fit in some of the variables, the shortest description first."""
         y = self.samples.y
-        found = [s for v in self.variables if not self.budget.over for s in find_structures(v, y, self.seed, self.budget)]
+        found = [
+            s for v in self.variables if not self.budget.over for s in find_structures(v, y, self.seed, self.budget)
+        ]
         return sorted(found, key=lambda s: s.bits)
+
+    @cached_property
+    def exchanged_structures(self) -> list[Structure]:
+        """The structures with one variable replaced by its pairing with another; none once the time is over."""
+        found: list[Structure] = []
+        for variables in self.variables[0 if self.auxiliary else -1 :][:1]:
+            for exchanged in variables.exchanges():
+                if self.budget.over:
+                    return []
+                if all(map(self.possible, exchanged.expressions)):
+                    found += find_structures(exchanged, self.samples.y, self.seed, self.budget, extra=6.0)
+        return sorted(found, key=lambda s: s.bits)
+
+    @cached_property
+    def single_variables(self) -> list[Variables]:
+        """The variable that is left where others were joined, or any pairing of the last two; none after the budget."""
+        single: list[Variables] = []
+        for last in self.variables[-1:]:
+            if len(last.expressions) == 2:
+                single = [last.joined(0, 1, pairing) for pairing in PAIRINGS]
+            elif len(last.expressions) == 1 < len(self.inputs):
+                single = [last]
+        return [v for v in single if not self.budget.over and v.finite and self.possible(v.expressions[0])]
 
     @property
     def curves_error(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -77,7 +77,9 @@ class Discovery:
 
     def model(self, library: Library = DEFAULT_LIBRARY) -> KAN:
         """The law as a KAN that computes it exactly, to be drawn, widened or trained further."""
-        return from_formula(self.formula.expressions, self.formula.inputs, library=library, output_names=self.formula.names)
+        return from_formula(
+            self.formula.expressions, self.formula.inputs, library=library, output_names=self.formula.names
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The answer as a JSON object."""
@@ -94,7 +96,21 @@ class Discovery:
         return f"{self.law.formula if self.law else 'no law'}\n{self.reason}"
 
 
-def judged(rough: RoughLaw, goal: Goal) -> Law | None:
+@dataclass(frozen=True)
+class Verdict:
+    """A judged law: why its dimensions are impossible, if they are, and whether the search may end with it."""
+
+    law: Law
+    objection: str | None
+    settled: bool
+
+    def __str__(self) -> str:
+        law = self.law
+        wrong = "" if self.objection is None else f", impossible: {self.objection}"
+        return f"{law.formula}, error {law.error:.3g}, outside {law.extrapolation_error:.3g}{wrong}"
+
+
+def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
     """The law with its constants refitted and named, simplified, and measured on rows that it was not fitted to.
 
     None where it has too many constants, fits badly, or imitates another function.
@@ -103,20 +119,31 @@ def judged(rough: RoughLaw, goal: Goal) -> Law | None:
     expression = _refined(rough, goal.samples, spread)
     if expression is None:
         return None
-    expression = simplify(_without_abs(expression, goal.fitted), goal.inputs, {})
-    if _cancels(expression, goal.samples.head(FEW)):
+    expression = simplify(goal.fitted.without_abs(expression), goal.inputs, {})
+    if goal.samples.head(FEW).cancels(expression):
         return None
-    return Law(
+    law = Law(
         Formula((expression,), goal.inputs, (goal.output,)),
         goal.held_out.error(expression) / spread,
         goal.outside.error(expression) / spread,
         int(sympy.count_ops(expression)) + len(expression.atoms(sympy.Float)),
         rough.origin,
     )
+    objection = goal.objection(expression)
+    return Verdict(law, objection, objection is None and (is_exact(law) or is_settled(law, rough.curves_error)))
 
 
-def answer_of(laws: Sequence[Law], curves_error: float, seconds: float) -> Discovery:
+def answer_of(verdicts: Sequence[Verdict], curves_error: float, seconds: float) -> Discovery:
     """The law to announce, if there is one, and why."""
+    answer = _announced([v.law for v in verdicts if v.objection is None], curves_error, seconds)
+    objections = [v.objection for v in verdicts if v.objection is not None]
+    if answer.law is None and objections:
+        note = f"{answer.reason}; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
+        return replace(answer, reason=note)
+    return answer
+
+
+def _announced(laws: Sequence[Law], curves_error: float, seconds: float) -> Discovery:
     finite = [law for law in laws if math.isfinite(law.error)]
     front = pareto(finite, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
     alternatives = tuple(front)
@@ -182,24 +209,3 @@ def _refined(rough: RoughLaw, samples: Table, spread: float) -> Any:
             expression = expanded
         (expression,) = snap((expression,), symbols, u, y)
     return expression.xreplace(dict(zip(symbols, rough.variables.expressions, strict=True)))
-
-
-def _without_abs(expression: Any, table: Table) -> Any:
-    """|u| as u or -u where the samples show one sign only: the simpler law, which the rows outside will judge."""
-    for part in expression.atoms(sympy.Abs):
-        value = table.values(part.args[0])
-        if (value > 0).all() or (value < 0).all():
-            expression = expression.xreplace({part: part.args[0] * (1 if value[0] > 0 else -1)})
-    return expression
-
-
-def _cancels(expression: Any, table: Table) -> bool:
-    """True for the far end of one function that imitates another: sums far smaller than their terms, wild powers."""
-    if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
-        return True
-    for total in expression.atoms(sympy.Add):
-        if total.atoms(sympy.Float):
-            terms = table.values(*total.args)
-            if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
-                return True
-    return False

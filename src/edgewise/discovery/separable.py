@@ -3,7 +3,7 @@ r"""Fits sums of curves and of products of curves to data: the structure of a la
 $$ z \approx c + \sum_j h_j(x_j) + \sum_{m=1}^{M} \prod_j g_{mj}(x_j) $$
 
 with every curve a combination of Chebyshev polynomials: a network of one layer of curves and one of multiplication
-nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few random starts, the linear part eliminated.
+nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few random starts on the products alone.
 `surface` fits one polynomial of total degree, for the error that it leaves and for its gradient.
 """
 

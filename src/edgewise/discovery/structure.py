@@ -1,4 +1,4 @@
-r"""Finds which structure fits samples: $y = F\big(c + \sum_j h_j(u_j) + \sum_m \prod_j g_{mj}(u_j)\big)$ with curves h, g.
+r"""Finds which structure fits: $y = F\big(c + \sum_j h_j(u_j) + \sum_m \prod_j g_{mj}(u_j)\big)$ with curves h, g.
 
 Variables u that act only together ($x_i - x_j$, $x_i + x_j$, $x_i x_j$, $x_i / x_j$, $x_i^2 + x_j^2$) are joined first.
 A function of $x_i - x_j$ has $\partial_i f + \partial_j f = 0$; each of the others has an equation of its own. The

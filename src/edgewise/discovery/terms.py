@@ -22,7 +22,7 @@ from edgewise.nn import Library
 
 @dataclass(frozen=True)
 class CurvesOfStructure:
-    """A structure with its fitted curves, the targets $z = F^{-1}(y)$, and the library that the curves are searched in."""
+    """A structure with its fitted curves, the targets $z = F^{-1}(y)$, and the library of functions."""
 
     structure: Structure
     curves: Factors
@@ -133,7 +133,7 @@ def _choices(found: CurvesOfStructure, bases: list[list[tuple[Member, ...]]]) ->
 
 
 def _tensor_fit(found: CurvesOfStructure, picked: list[tuple[Member, ...]]) -> Any:
-    """Least squares on products of the functions of different variables, the useless ones dropped; None if undefined."""
+    """Least squares on products of functions of different variables, useless ones dropped; None if undefined."""
     x, z = found.x, found.z
     values = [[torch.ones(len(x), dtype=x.dtype), *(m.value(x[:, j]) for m in p)] for j, p in enumerate(picked)]
     functions = [[sympy.Integer(1), *(m.expression(v) for m in p)] for p, v in zip(picked, found.symbols, strict=True)]

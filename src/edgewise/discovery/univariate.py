@@ -1,7 +1,7 @@
 r"""Searches functions behind curves of one variable: short compositions for one curve, bases of the space of several.
 
-A composition is searched through the inverse of its outer function: where $F^{-1}(v x^k)$ is a function f of the library,
-$v = x^{-k} F(f)$. A space of curves has no preferred basis; functions are searched that lie in it.
+A composition is searched through the inverse of its outer function: where $F^{-1}(v x^k)$ is a function f of the
+library, $v = x^{-k} F(f)$. A space of curves has no preferred basis; functions are searched that lie in it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from torch import Tensor
 from edgewise.discovery.invertible import Invertible, chosen
 from edgewise.expressions.refit import levenberg_marquardt
 from edgewise.nn import Library, SymbolicFn
-from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, judge, search_edge, tidy
+from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, edge_expression, judge, search_edge, tidy
 from edgewise.symbolic.inner import coarse_grids, defined
-from edgewise.symbolic.read import edge_expression
-
 
 OUTSIDES = chosen("1/x", "sqrt", "1/sqrt", "x^2", "exp", "log")
 """Outer functions of compositions."""
@@ -50,7 +48,7 @@ class Composition:
 
     def expression(self, x: Any) -> Any:
         """The function as sympy."""
-        inside = edge_expression(self.inside.fn, self.inside.affine, x)
+        inside = self.inside.expression(x)
         return (inside if self.outside is None else self.outside.sympy(inside)) * x**-self.power
 
     def value(self, x: Tensor) -> Tensor:
@@ -86,13 +84,12 @@ def search_curve(
 
 
 def _value(inside: Candidate, outside: Invertible | None, power: int, x: Tensor) -> Tensor:
-    a, b, c, d = inside.affine
-    value = c * inside.fn(a * x + b) + d
+    value = inside.value(x)
     return (value if outside is None else outside(value)) * x**-power
 
 
 def _ranked(x: Tensor, v: Tensor, library: Library, resolution: float) -> list[Candidate]:
-    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; inner parameters cost less there."""
+    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; their parameters cost less."""
     candidates = []
     for c in search_edge(x, v, library=library, resolution=resolution):
         a, b, _, _ = c.affine
@@ -221,6 +218,7 @@ def _missing(value: Tensor, q: Tensor) -> float:
 
 def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float, float, float]:
     """Levenberg-Marquardt on (alpha, beta) for the part of f outside the space."""
+
     def outside(p: Tensor) -> Tensor:
         f = fn(p[0] * t + p[1])
         f = f - f.mean()

@@ -46,6 +46,21 @@ class Parametric:
         }
         return tuple(e.xreplace(table) for e in self.expressions)
 
+    def residual(
+        self,
+        inputs: tuple[sympy.Symbol, ...],
+        x: Tensor,
+        y: Tensor,
+        functions: Mapping[str, Callable[[Tensor], Tensor]] | None,
+    ) -> Callable[[Tensor], Tensor]:
+        """The residual of y as a function of the parameters: (parameters,) -> (samples * out,)."""
+
+        def residual(theta: Tensor) -> Tensor:
+            columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
+            return (evaluate(self.expressions, (*inputs, *self.parameters), columns, functions) - y).flatten()
+
+        return residual
+
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
     """The expressions with their floating point constants as parameters.
@@ -70,22 +85,6 @@ def _opaque(e: Any) -> bool:
     return bool(e.is_Add or e.is_Mul or e.is_Pow)
 
 
-def residual_of(
-    form: Parametric,
-    inputs: tuple[sympy.Symbol, ...],
-    x: Tensor,
-    y: Tensor,
-    functions: Mapping[str, Callable[[Tensor], Tensor]],
-) -> Callable[[Tensor], Tensor]:
-    """The residual as a function of the parameters."""
-
-    def residual(theta: Tensor) -> Tensor:
-        columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
-        return (evaluate(form.expressions, (*inputs, *form.parameters), columns, functions) - y).flatten()
-
-    return residual
-
-
 def refit_constants(
     expressions: Sequence[Any],
     inputs: tuple[sympy.Symbol, ...],
@@ -96,11 +95,8 @@ def refit_constants(
 ) -> tuple[tuple[Any, ...], float]:
     """The expressions with their floating point constants refitted to y, and the mean squared error."""
     form = parametric(expressions)
-    theta, cost = levenberg_marquardt(
-        residual_of(form, inputs, x.double(), y.double(), functions or {}),
-        torch.tensor(form.values, dtype=torch.float64),
-        steps=steps,
-    )
+    residual = form.residual(inputs, x.double(), y.double(), functions)
+    theta, cost = levenberg_marquardt(residual, torch.tensor(form.values, dtype=torch.float64), steps=steps)
     return form.with_values(theta.tolist()), cost
 
 
@@ -117,13 +113,12 @@ def snap(
     explains (the cost of each freed degree, at `WINDOW` standard errors).
     """
     x, y = x.double(), y.double()
-    functions = functions or {}
     form = parametric([canonical(e) for e in expressions])
     free = list(range(len(form.values)))
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    full = residual_of(form, inputs, x, y, functions)
+    full = form.residual(inputs, x, y, functions)
     floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
 
     def fit(fixed: Mapping[int, Any], start: Tensor) -> tuple[Tensor, float]:

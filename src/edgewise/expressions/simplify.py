@@ -1,7 +1,7 @@
 r"""Shorter forms of equal value: a canonical form, the shortest of several, and the front of error against length.
 
-The canonical form removes the freedom of a network's parameters. Sums are flattened, products distributed over them, and
-content is taken out of powers, exponentials, logarithms and absolute values: $e^{x + b} = e^b e^x$,
+The canonical form removes the freedom of a network's parameters. Sums are flattened, products distributed over them,
+and content is taken out of powers, exponentials, logarithms and absolute values: $e^{x + b} = e^b e^x$,
 $(2u)^p = 2^p u^p$, $\log 2u = \log 2 + \log u$. Every constant that is left is one that the data determine, which is
 what `snap` needs.
 """
@@ -33,11 +33,10 @@ def simplify(
     """The shortest of several forms that are equal at 512 points around zero; a doubtful form is refused."""
     points = torch.randn(256, len(inputs), dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
     points = torch.cat([points, points.abs()])
-    wanted = evaluate((expression,), inputs, points, functions)[:, 0]
-    for form in sorted((form for form in _forms(expression) if length(form) < length(expression)), key=length):
-        if _equal(evaluate((form,), inputs, points, functions)[:, 0], wanted, tolerance):
-            return form
-    return expression
+    forms = sorted((form for form in _forms(expression) if length(form) < length(expression)), key=length)
+    wanted, *values = (evaluate((form,), inputs, points, functions)[:, 0] for form in (expression, *forms))
+    equal = (form for form, got in zip(forms, values, strict=True) if _equal(got, wanted, tolerance))
+    return next(equal, expression)
 
 
 def canonical(e: sympy.Expr) -> Any:

@@ -58,7 +58,7 @@ class Unit:
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """The unit of a text such as "kg", "m/s^2", "N m" or "1"; a slash divides by what follows, up to the next slash."""
+        """The unit of a text such as "kg", "m/s^2", "N m" or "1"; a slash divides by what follows it."""
         unit = cls()
         for n, part in enumerate(_SLASH.split(text.replace("·", " ")) if text.strip() else []):
             rest = part.replace("**", "^").replace("*", " ").split()

@@ -1,6 +1,7 @@
 r"""Chooses the functions of all edges of a network together, by a beam search with joint refits.
 
-Several functions may explain an edge almost equally well; the error of the whole network distinguishes them. A choice is scored by its description length on data held out from the refit,
+Several functions may explain an edge almost equally well; the error of the whole network distinguishes them. A choice
+is scored by its description length on data held out from the refit,
 $\tfrac n2 \log_2(\mathrm{MSE} / \mathrm{var}) + \lambda \sum \text{complexity}$.
 """
 
@@ -14,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.expressions.simplify import pareto
 from edgewise.expressions.refit import refit_
+from edgewise.expressions.simplify import pareto
 from edgewise.nn import KANLinear, SymbolicEdges
 from edgewise.nn.layers import kan_layers, replaced, with_layers
 from edgewise.progress import Budget, Event, Listener
@@ -86,7 +87,9 @@ def search_network(
                 seen[_key(choice)] = child
                 fresh.append(child)
                 if progress is not None:
-                    progress(Event("joint refits", len(seen) / max_refits, f"error {min(s.rmse for s in seen.values()):.3g}"))
+                    progress(
+                        Event("joint refits", len(seen) / max_refits, f"error {min(s.rmse for s in seen.values()):.3g}")
+                    )
         best = sorted([*front, *fresh], key=lambda s: s.bits)[:beam]
         if {_key(s.choice) for s in best} == {_key(s.choice) for s in front}:
             break

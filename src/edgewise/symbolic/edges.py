@@ -7,10 +7,11 @@ Candidates are ranked by their description length.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -58,6 +59,15 @@ class Candidate:
     max_error: float
     complexity: float
     score: float
+
+    def expression(self, x: Any) -> Any:
+        """$c f(a x + b) + d$ as a sympy expression of x."""
+        return edge_expression(self.fn, self.affine, x)
+
+    def value(self, x: Tensor) -> Tensor:
+        """$c f(a x + b) + d$ at x."""
+        a, b, c, d = self.affine
+        return c * self.fn(a * x + b) + d
 
     def to_json(self) -> dict[str, Any]:
         """The candidate as a JSON object; the function by name."""
@@ -155,7 +165,7 @@ def search_layer(
 def sample_edges(layer: KANLinear, inputs: Tensor, name: str = "", points: int = 192) -> tuple[Tensor, Tensor]:
     """Points for the edges of a layer, half at quantiles of its inputs and half evenly spaced, and the values there.
 
-    Curves are known everywhere, so that few samples do not limit the number of points; all lie in the range of the samples.
+    Curves are known everywhere, so that few samples do not limit the number of points, which lie in their range.
     """
     bad = (~torch.isfinite(inputs)).nonzero()
     if len(bad):
@@ -294,11 +304,22 @@ def _constant(v: Tensor, functions: tuple[SymbolicFn, ...]) -> Candidate:
     return Candidate(zero, (1.0, 0.0, 0.0, d.item()), 1.0, error, error, zero.complexity, zero.complexity)
 
 
+def edge_expression(fn: SymbolicFn, affine: Sequence[float], x: sympy.Expr) -> sympy.Expr:
+    """$c f(a x + b) + d$ as a sympy expression; parameters that are small integers become exact."""
+    a, b, c, d = map(exact, affine)
+    return c * fn.sympy(a * x + b) + d
+
+
+def exact(value: float) -> sympy.Expr:
+    """Small integers exactly, so that 1 * x is x; everything else with the 17 digits of a double."""
+    return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1000 else sympy.Float(value, 17)
+
+
 def tidy(name: str, affine: Affine) -> Affine:
     r"""The same edge with the fewest free parameters: unit inner scale or no inner shift where the function allows it.
 
-    Several parameters give the same curve: a power $f(su) = |s|^p f(\pm u)$ needs no inner scale, an exponential no inner
-    shift, a sine no negative amplitude.
+    Several parameters give the same curve: a power $f(su) = |s|^p f(\pm u)$ needs no inner scale, an exponential no
+    inner shift, a sine no negative amplitude.
 
     >>> tidy("exp", (2.0, 0.0, 3.0, 1.0))
     (2.0, 0.0, 3.0, 1.0)

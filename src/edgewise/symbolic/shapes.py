@@ -1,12 +1,12 @@
 r"""Projects curves onto shapes (increasing, convex, even, ...) and functions onto shapes and symmetries.
 
 A B-spline is increasing where its coefficients are, and convex where the slopes of its control polygon increase
-(de Boor, A Practical Guide to Splines, chapter XI): both are sums of steps that must not be negative, so that the nearest
-such curve is a constrained least squares problem in the coefficients.
+(de Boor, A Practical Guide to Splines, chapter XI): both are sums of steps that must not be negative, so that the
+nearest such curve is a constrained least squares problem in the coefficients.
 
 Shapes of edges are sufficient for a network of sums, not necessary: a sum of increasing functions of increasing ones is
-increasing; one of increasing convex functions of convex ones is convex. A function is symmetric in two inputs where their
-edges carry the same curves.
+increasing; one of increasing convex functions of convex ones is convex. A function is symmetric in two inputs where
+their edges carry the same curves.
 """
 
 from __future__ import annotations

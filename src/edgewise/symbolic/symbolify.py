@@ -156,7 +156,9 @@ def symbolify(
     choice = {edge: candidates[0] for edge, candidates in options.items()}
     front: list[Scored] = []
     if beam and any(len(c) > 1 for c in options.values()):
-        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits, budget=budget, progress=progress)
+        best, front = search_network(
+            model, options, x, y, beam=beam, max_refits=max_refits, budget=budget, progress=progress
+        )
         choice, result = best.choice, best.model
     else:
         result = put_symbols(model, choice)

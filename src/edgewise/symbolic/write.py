@@ -224,7 +224,7 @@ class _Builder:
 
 
 def _factors(e: Any) -> list[Any]:
-    """The factors that vary, constants multiplied into the first; powers that the library lacks are left as they are."""
+    """The factors that vary, constants multiplied into the first."""
     if not e.is_Mul:
         return [e]
     numbers, _ = _split_numbers(e)
