@@ -7,8 +7,7 @@ import pytest
 import sympy
 
 from edgewise.discovery.noisy import Finding, Front, search_formula
-from edgewise.discovery.noisy.inputs import forward_selection
-from edgewise.discovery.noisy.ratio import fit_ratio, thinned
+from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.expressions import Formula
 
 SEEDS = [0, 1, 2]
@@ -40,7 +39,7 @@ def test_thinning_ends_at_the_law(seed):
     x = sample(1500, seed)
     y = law(x)
     start = fit_ratio(x[:, :3], y, seed)[0][0]
-    errors = {len(r): np.mean((r.predict(r.columns(x[:, :3])) - y) ** 2) for r in thinned(start, x[:, :3], y)}
+    errors = {len(r): np.mean((r.predict(r.columns(x[:, :3])) - y) ** 2) for r in thin(start, x[:, :3], y)}
     assert errors[5] < 1e-15
     assert errors[4] > 1e-4
 
