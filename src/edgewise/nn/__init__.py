@@ -17,6 +17,7 @@ from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
 from edgewise.nn.blocks.revin import RevIN as RevIN
 from edgewise.nn.explain import explain as explain
 from edgewise.nn.kan import KAN as KAN
+from edgewise.nn.layers import EdgeKey as EdgeKey
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
@@ -29,6 +30,7 @@ __all__ = [
     "TKAN",
     "Adapter",
     "Affine",
+    "EdgeKey",
     "GroupRational",
     "KANAttention",
     "KANConv1d",
