@@ -298,14 +298,14 @@ def test_symbolify_leaves_what_it_cannot_explain():
 
 def test_suggest_and_its_errors():
     model, x, _ = fitted_hello()
-    assert suggest(model, x, "layers.0", 0, 0)[0].fn.name in ("sin", "cos")
-    assert suggest(model, x, 1, 0, 0)[0].fn.name == "exp"
-    with pytest.raises(ValueError, match=r"no KAN layer .layers\.7."):
-        suggest(model, x, "layers.7", 0, 0)
-    with pytest.raises(ValueError, match="has edges"):
-        suggest(model, x, 0, 5, 0)
+    assert suggest(model, x, ("layers.0", 0, 0))[0].fn.name in ("sin", "cos")
+    assert suggest(model, x, (1, 0, 0))[0].fn.name == "exp"
+    with pytest.raises(ValueError, match=r"no KANLinear is named .layers\.7."):
+        suggest(model, x, ("layers.7", 0, 0))
+    with pytest.raises(ValueError, match=r"no edge \(in=5, out=0\)"):
+        suggest(model, x, (0, 5, 0))
     with pytest.raises(ValueError, match="not finite at sample 2"):
-        suggest(model, torch.where(torch.arange(400)[:, None] == 2, torch.nan, x), 0, 0, 0)
+        suggest(model, torch.where(torch.arange(400)[:, None] == 2, torch.nan, x), (0, 0, 0))
     with pytest.raises(ValueError, match="y has shape"):
         symbolify(model, x, y=torch.zeros(400, 2))
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from edgewise.expressions.refit import refit_
 from edgewise.expressions.simplify import pareto
 from edgewise.nn import KANLinear, SymbolicEdges
-from edgewise.nn.layers import kan_layers, replaced, with_layers
+from edgewise.nn.layers import EdgeKey, kan_layers, replaced, with_layers
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate
 
-Edge = tuple[str, int, int]
-Choice = Mapping[Edge, Candidate]
+EdgeChoice = Mapping[EdgeKey, Candidate]
+"""A function for every edge; layers by name."""
 
 MAX_SAMPLES = 1000
 """A choice is refitted and judged on at most this many samples; the best one is refitted on all."""
@@ -39,7 +39,7 @@ UNLIMITED = Budget()
 class Scored:
     """A choice of functions, refitted: its held-out error, complexity and description length in bits."""
 
-    choice: Choice
+    choice: EdgeChoice
     model: nn.Module
     rmse: float
     complexity: float
@@ -48,7 +48,7 @@ class Scored:
 
 def search_network(
     model: nn.Module,
-    options: Mapping[Edge, tuple[Candidate, ...]],
+    options: Mapping[EdgeKey, tuple[Candidate, ...]],
     x: Tensor,
     y: Tensor,
     *,
@@ -122,7 +122,7 @@ def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) 
     return replaced(layer, mask=mask, symbolic=symbols)
 
 
-def put_symbols(model: nn.Module, choice: Choice) -> nn.Module:
+def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     """A copy of the model with the chosen functions on its edges."""
     layers: dict[str, dict[tuple[int, int], Candidate]] = {}
     for (name, j, i), candidate in choice.items():
@@ -131,7 +131,7 @@ def put_symbols(model: nn.Module, choice: Choice) -> nn.Module:
     return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
 
-def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
+def _score(parent: nn.Module, change: EdgeChoice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
     x, y, x_held_out, y_held_out = data
     model = put_symbols(parent, change)
     refit_(model, x, y, steps=25)
@@ -145,7 +145,7 @@ def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, 
     return Scored(choice, model, math.sqrt(missing), complexity, bits + BITS_PER_COMPLEXITY * complexity)
 
 
-def _moves(parent: Scored, options: Mapping[Edge, tuple[Candidate, ...]]) -> list[tuple[Edge, Candidate]]:
+def _moves(parent: Scored, options: Mapping[EdgeKey, tuple[Candidate, ...]]) -> list[tuple[EdgeKey, Candidate]]:
     """Changes of one edge, in the order of what they cost the fit of the edge alone."""
     moves = [
         (c.score - candidates[0].score, edge, c)
@@ -168,5 +168,5 @@ def _exact(scored: Iterable[Scored], y: Tensor) -> bool:
     return any(s.rmse <= RESOLUTION * y.std(correction=0).item() for s in scored)
 
 
-def _key(choice: Choice) -> tuple[tuple[Edge, str], ...]:
+def _key(choice: EdgeChoice) -> tuple[tuple[EdgeKey, str], ...]:
     return tuple(sorted((edge, c.fn.name) for edge, c in choice.items()))

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicFn
+from edgewise.nn.layers import EdgeLike, find_edge
 from edgewise.symbolic.inner import polish, scan, value_and_slope
 from edgewise.tracing import trace
 
@@ -87,39 +88,22 @@ class Candidate:
 
 
 def suggest(
-    model: nn.Module,
-    x: Tensor,
-    layer: str | int,
-    source: int,
-    target: int,
-    *,
-    library: Library = DEFAULT_LIBRARY,
-    margin: float = 0.0,
+    model: nn.Module, x: Tensor, edge: EdgeLike, *, library: Library = DEFAULT_LIBRARY, margin: float = 0.0
 ) -> tuple[Candidate, ...]:
     """The functions that explain one edge of the model on the inputs x, best first.
 
     Args:
         model: any module with KAN layers.
         x: inputs of the model; the edge is judged on the values that reach it.
-        layer: name of the layer as in `trace(model, x)`, or its number among the KAN layers.
-        source: input of the edge.
-        target: output of the edge.
+        edge: an `EdgeKey`, or a tuple (layer, source, target) with the name or the index of the layer.
         library: functions to try.
         margin: share of the data range, on both sides, on which a function must also be defined.
     """
+    name, layer = find_edge(model, edge)
+    _, source, target = edge
     with torch.no_grad():
-        layers = trace(model, x)
-    names = list(layers)
-    name = names[layer] if isinstance(layer, int) and -len(names) <= layer < len(names) else str(layer)
-    if name not in layers:
-        raise ValueError(f"no KAN layer {layer!r} in the model; it has {', '.join(map(repr, names))}")
-    kan, inputs = layers[name].layer, layers[name].inputs
-    if not (0 <= source < kan.in_features and 0 <= target < kan.out_features):
-        raise ValueError(
-            f"layer {name!r} has edges (in=0..{kan.in_features - 1}, out=0..{kan.out_features - 1}), "
-            f"not (in={source}, out={target})"
-        )
-    points, values = sample_edges(kan, inputs, name)
+        inputs = trace(model, x)[name].inputs
+    points, values = sample_edges(layer, inputs, name)
     return search_edge(points[:, source], values[:, source, target], library=library, margin=margin)
 
 

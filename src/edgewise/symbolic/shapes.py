@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KAN, KANLinear
-from edgewise.nn.layers import find_layer, owned, replaced, with_layers
+from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, find_layer, owned, replaced, with_layers
 
 SHAPES = ("increasing", "decreasing", "convex", "concave", "increasing convex", "increasing concave", "even", "odd")
 
@@ -36,15 +36,15 @@ LATER_SHAPE = {
 M = TypeVar("M", bound=nn.Module)
 
 
-def shaped(model: M, edge: tuple[int, int, int], shape: str) -> M:
+def shaped(model: M, edge: EdgeLike, shape: str) -> M:
     """The model with the curve of one edge, its residual included, replaced by the nearest curve of a shape.
 
     Args:
         model: any module with KAN layers of B-splines.
-        edge: number of the layer among the KAN layers, input and output.
+        edge: an `EdgeKey`, or a tuple (layer, source, target) with the name or the index of the layer.
         shape: one of `SHAPES`; "even" and "odd" are about zero and need a grid that is symmetric about zero.
     """
-    name, layer = find_layer(model, edge[0])
+    name, layer = find_edge(model, edge)
     _, j, i = edge
     if not layer.mask[j, i]:
         raise ValueError(f"layer {name!r}: edge (in={j}, out={i}) is not a curve; `release` it first")
@@ -69,7 +69,7 @@ def shaped(model: M, edge: tuple[int, int, int], shape: str) -> M:
     return with_layers(model, {name: replaced(layer, coef=coef)})
 
 
-def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[tuple[int, int, int], str]:
+def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[EdgeKey, str]:
     """The shapes of edges that give the function a shape in these inputs (in all, where none is given)."""
     if shape not in LATER_SHAPE:
         raise ValueError(f"a function can be {', '.join(LATER_SHAPE)}, not {shape!r}")
@@ -77,7 +77,7 @@ def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[tuple[int
     if not all(isinstance(layer, KANLinear) for layer in layers):
         raise ValueError("products of nodes do not preserve shapes; only networks of sums can be constrained")
     _check_inputs(model, inputs)
-    found: dict[tuple[int, int, int], str] = {}
+    found: dict[EdgeKey, str] = {}
     for l, layer in enumerate(layers):
         assert isinstance(layer, KANLinear)
         for j, i in owned(layer).nonzero().tolist():
@@ -85,7 +85,7 @@ def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[tuple[int
                 continue
             if not layer.mask[j, i]:
                 raise ValueError(f"edge {(l, j, i)} is a symbol, whose shape is fixed; `release` it first")
-            found[l, j, i] = shape if l == 0 else LATER_SHAPE[shape]
+            found[EdgeKey(l, j, i)] = shape if l == 0 else LATER_SHAPE[shape]
     return found
 
 

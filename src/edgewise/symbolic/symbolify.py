@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, Library
+from edgewise.nn.layers import EdgeKey
 from edgewise.progress import Budget, Event, Listener
-from edgewise.symbolic.beam import Edge, Scored, put_symbols, search_network
+from edgewise.symbolic.beam import Scored, put_symbols, search_network
 from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
 from edgewise.tracing import trace
 
@@ -26,18 +27,14 @@ Model = TypeVar("Model", bound=nn.Module)
 class EdgeReport:
     """The decision for one edge: the chosen candidate (None where it stays a curve) and the next best ones."""
 
-    layer: str
-    source: int
-    target: int
+    edge: EdgeKey
     chosen: Candidate | None
     alternatives: tuple[Candidate, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The decision as a JSON object."""
         return {
-            "layer": self.layer,
-            "source": self.source,
-            "target": self.target,
+            "edge": str(self.edge),
             "chosen": None if self.chosen is None else self.chosen.to_json(),
             "alternatives": [c.to_json() for c in self.alternatives],
         }
@@ -97,10 +94,7 @@ class SymbolifyReport:
         }
 
     def __str__(self) -> str:
-        lines = [
-            f"{e.layer} {e.source}->{e.target}: {e.chosen if e.chosen else 'stays a curve; best ' + str(_first(e))}"
-            for e in self.edges
-        ]
+        lines = [f"{e.edge}: {e.chosen if e.chosen else 'stays a curve; best ' + str(_first(e))}" for e in self.edges]
         return "\n".join([*lines, f"r2 {self.r2_before:.8g} -> {self.r2_after:.8g}", *self.warnings])
 
 
@@ -141,14 +135,14 @@ def symbolify(
     if "" in before:
         raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
     y = before.output.detach() if y is None else _matching(y, before.output)
-    found: dict[Edge, tuple[Candidate, ...]] = {}
-    hints: dict[Edge, str] = {}
+    found: dict[EdgeKey, tuple[Candidate, ...]] = {}
+    hints: dict[EdgeKey, str] = {}
     for n, (name, seen) in enumerate(before.items()):
         if seen.layer.mask.any():
             points, values = sample_edges(seen.layer, seen.inputs, name)
             ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
             hints |= _spikes(values, name)
-            found |= {(name, j, i): candidates for (j, i), candidates in ranked.items()}
+            found |= {EdgeKey(name, j, i): candidates for (j, i), candidates in ranked.items()}
             if progress is not None:
                 progress(Event(f"functions for layer {name}", (n + 1) / len(before), f"{len(ranked)} edges"))
     options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
@@ -177,8 +171,8 @@ def symbolify(
         rmse=(after - y).square().mean().sqrt().item(),
         fidelity=(after - before.output).square().mean().sqrt().item(),
         warnings=tuple(
-            f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
-            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get((e.layer, e.source, e.target), '')}"
+            f"layer {e.edge.layer!r}: edge (in={e.edge.source}, out={e.edge.target}) stays a curve; the best function, "
+            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get(e.edge, '')}"
             for e in edges
             if e.chosen is None
         ),
@@ -195,18 +189,18 @@ def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candid
     return tuple(different[:4])
 
 
-def _spikes(values: Tensor, name: str) -> dict[Edge, str]:
+def _spikes(values: Tensor, name: str) -> dict[EdgeKey, str]:
     """A hint for every curve that is far larger somewhere than elsewhere: no function is fitted across a pole."""
     size = (values - values.median(0).values).abs()
     times = size.amax(0) / torch.quantile(size, 0.9, dim=0).clamp_min(1e-300)
     return {
-        (name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
+        EdgeKey(name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
         for j, i in (times > 100).nonzero().tolist()
     }
 
 
-def _decision(edge: Edge, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
-    return EdgeReport(*edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
+def _decision(edge: EdgeKey, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
+    return EdgeReport(edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
 
 
 def _matching(y: Tensor, output: Tensor) -> Tensor:
