@@ -124,7 +124,7 @@ def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) 
 
 def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     """A copy of the model with the chosen functions on its edges."""
-    layers: dict[str, dict[tuple[int, int], Candidate]] = {}
+    layers: dict[int | str, dict[tuple[int, int], Candidate]] = {}
     for (name, j, i), candidate in choice.items():
         layers.setdefault(name, {})[j, i] = candidate
     old = kan_layers(model)

@@ -9,7 +9,7 @@ import sympy
 from torch import Tensor
 
 from edgewise.expressions import Formula
-from edgewise.nn import KAN, Affine, KANLinear, ProductNodes
+from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicFn
 from edgewise.symbolic.edges import edge_expression, exact
 
 MISSING = "symbolify(model, x)"

@@ -266,7 +266,7 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
     for finding in good[:most]:
         formula, error, refused = finding.formula, finding.error, set[float]()
         while numbers := [n for n in formula.expressions[0].atoms(sympy.Float) if float(n) not in refused]:
-            number = min(numbers, key=lambda n: abs(float(n) - round(float(n))))
+            number = min(numbers, key=_from_whole)
             whole = sympy.Integer(round(float(number)))
             refused.add(float(number))
             if whole == 0 or abs(number - whole) > 0.2 * abs(whole):
@@ -277,6 +277,10 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
             if trial.error <= 1.02 * error:
                 formula, error = trial.formula, trial.error
                 yield trial
+
+
+def _from_whole(number: Any) -> float:
+    return abs(float(number) - round(float(number)))
 
 
 def _gathered(expression: sympy.Expr) -> sympy.Expr:
