@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import edgewise.discovery.noisy.inputs
-import edgewise.discovery.noisy.search
+import edgewise.discovery.noisy.short_formula
+import edgewise.discovery.noisy.thinned_ratio
 import edgewise.tables.job.main
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
@@ -27,8 +27,8 @@ def quick():
     """Rivals of few steps and one shape of network: the flow is the subject here, not the quality."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edgewise.tables.job.main, "fit_baselines", partial(fit_baselines, steps=40))
-        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
-        patch.setattr(edgewise.discovery.noisy.inputs, "RUNNERS_UP", 1)
+        patch.setattr(edgewise.discovery.noisy.short_formula, "SHAPES", ((),))
+        patch.setattr(edgewise.discovery.noisy.thinned_ratio, "RUNNERS_UP", 1)
         yield
 
 

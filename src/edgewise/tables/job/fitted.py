@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from edgewise.discovery.noisy import pruned, trained
+from edgewise.discovery.noisy import prune_network, train_network
 from edgewise.nn import KAN, KANLinear
 from edgewise.tables.encode import Encoding
 from edgewise.tables.job.scores import loss
@@ -71,7 +71,7 @@ def train(encoding: Encoding, rows: Rows, held: Rows, hidden: int, seconds: floa
     outputs = len(output_names(encoding))
     widths = [len(encoding.features), *([hidden] if hidden else []), outputs]
     data, kept = rows.tensors(encoding), held.tensors(encoding)
-    return named(trained(widths, data, kept, loss=loss_name(encoding), seconds=seconds, seed=seed), encoding)
+    return named(train_network(widths, data, kept, loss=loss_name(encoding), seconds=seconds, seed=seed), encoding)
 
 
 def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, held: Rows, seconds: float, seed: int) -> KAN:
@@ -79,7 +79,7 @@ def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, held: Rows, sec
     bound = ALLOWED * loss(encoding, held.outcome, predict(model, encoding, held.inputs))
     data, kept = rows.tensors(encoding), held.tensors(encoding)
     for edge in THRESHOLDS:
-        smaller = pruned(
+        smaller = prune_network(
             model, data, kept, loss=loss_name(encoding), edge=edge, seed=seed, seconds=seconds / len(THRESHOLDS)
         )
         if smaller is model:

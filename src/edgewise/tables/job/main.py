@@ -243,7 +243,7 @@ def _formulas(
                 importance=weights,
                 seconds=seconds,
                 seed=seed,
-                tell=tell,
+                progress=lambda event: tell(event.text),
             )
         else:
             found = search_class_formula(
@@ -255,7 +255,7 @@ def _formulas(
                 importance=weights,
                 seconds=seconds,
                 seed=seed,
-                tell=tell,
+                progress=lambda event: tell(event.text),
             )
         return None if found is None else found.to_json()
 
