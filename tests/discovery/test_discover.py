@@ -9,7 +9,7 @@ import torch
 
 import edgewise as ew
 from edgewise.discovery import anatomy, discover
-from edgewise.discovery.separable import fit_factors
+from edgewise.discovery.separable import fit_separable
 from edgewise.discovery.structure import Variables, join_variables
 from edgewise.symbolic import formula, from_formula
 
@@ -200,7 +200,7 @@ def test_factors_tell_the_number_of_products(products):
     x = torch.tensor(samples(800, (1, 3), (1, 3), (1, 3)))
     terms = [x[:, 0] * torch.sin(x[:, 1]) * x[:, 2], torch.exp(-x[:, 0]) * torch.cos(x[:, 2]) * x[:, 1] ** 2]
     z = x[:, 0] ** 2 + torch.sqrt(x[:, 1]) + sum(terms[:products])
-    errors = [fit_factors(x, z, m, size=12, steps=100, starts=6).error for m in range(products + 1)]
+    errors = [fit_separable(x, z, m, size=12, steps=100, starts=6).error for m in range(products + 1)]
     assert errors[-1] < 1e-6
     assert all(e > 1e-3 for e in errors[:-1])
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Factors:
+class SeparableFit:
     """A fitted sum of curves and products: coefficients of Chebyshev polynomials on [low, high] of each variable.
 
     Attributes:
@@ -58,7 +58,7 @@ def chebyshev(
     return torch.stack(values[:size], -1)
 
 
-def fit_factors(
+def fit_separable(
     x: Float[Tensor, "samples variables"],
     z: Float[Tensor, " samples"],
     products: int,
@@ -69,7 +69,7 @@ def fit_factors(
     steps: int = 30,
     seed: int = 0,
     weight: Float[Tensor, " samples"] | None = None,
-) -> Factors:
+) -> SeparableFit:
     """Fit the structure with M products; the last fifth of the samples is held out to judge it.
 
     Args:
@@ -110,7 +110,7 @@ def fit_factors(
     h = torch.zeros(x.shape[1], size, dtype=x.dtype)
     if sums:
         h[:, 1:] = (l[1:] * spread).view(x.shape[1], size - 1)
-    return Factors(low, high, constant, h, g, error)
+    return SeparableFit(low, high, constant, h, g, error)
 
 
 def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variables"]]:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.invertible import INVERTIBLE, Invertible, chosen
-from edgewise.discovery.separable import Factors, fit_factors, surface
+from edgewise.discovery.separable import SeparableFit, fit_separable, surface
 from edgewise.progress import Budget
 
 SHAPES = ((0, True), (1, False), (1, True), (2, True), (3, True))
@@ -187,7 +187,7 @@ def find_structures(
         for products, sums in SHAPES:
             if (products and d == 1) or (products == 3 and d < 4):
                 continue
-            fit = partial(fit_factors, x, z, products, sums=sums, starts=2, steps=25, seed=seed, weight=weight)
+            fit = partial(fit_separable, x, z, products, sums=sums, starts=2, steps=25, seed=seed, weight=weight)
             error = _least_error(fit, error_of, d, products)
             if error < 0.3:
                 bits = 8 * math.log2(max(error, 1e-7)) + 6 * products + 2 * sums + 3 * (outer.name != "x") + extra
@@ -196,7 +196,7 @@ def find_structures(
 
 
 def _least_error(
-    fit: Callable[..., Factors], error_of: Callable[[Factors], float], variables: int, products: int
+    fit: Callable[..., SeparableFit], error_of: Callable[[SeparableFit], float], variables: int, products: int
 ) -> float:
     """The least held-out error of curves of several sizes; the largest size only where it may help."""
     least = math.inf
@@ -208,5 +208,5 @@ def _least_error(
     return least
 
 
-def _relative_error(outer: Invertible, x: Tensor, y: Tensor, spread: Tensor, curves: Factors) -> float:
+def _relative_error(outer: Invertible, x: Tensor, y: Tensor, spread: Tensor, curves: SeparableFit) -> float:
     return ((outer(curves(x)) - y).square().mean().sqrt() / spread).item()

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.separable import Factors, fit_factors
+from edgewise.discovery.separable import SeparableFit, fit_separable
 from edgewise.discovery.structure import Structure
 from edgewise.discovery.univariate import Composition, Member, search_curve, search_space
 from edgewise.nn import Library
@@ -25,7 +25,7 @@ class CurvesOfStructure:
     """A structure with its fitted curves, the targets $z = F^{-1}(y)$, and the library of functions."""
 
     structure: Structure
-    curves: Factors
+    curves: SeparableFit
     z: Float[Tensor, " samples"]
     library: Library
 
@@ -56,7 +56,7 @@ class CurvesOfStructure:
 def laws_of_structure(structure: Structure, y: Float[Tensor, " samples"], library: Library, seed: int) -> Iterator[Any]:
     """Expressions with rough constants for the curves of a structure, in the symbols of its variables."""
     x, z = structure.variables.x, structure.outer.inverse(y)
-    fit = partial(fit_factors, x, z, structure.products, sums=structure.sums, weight=structure.outer.slope(z))
+    fit = partial(fit_separable, x, z, structure.products, sums=structure.sums, weight=structure.outer.slope(z))
     fits = [fit(size=size, steps=60, seed=seed) for size in ((9, 13, 18, 28) if len(x) > 300 else (6, 9))]
     found = CurvesOfStructure(structure, min(fits, key=lambda f: f.error), z, library)
     if structure.products == 1 and not structure.sums:
