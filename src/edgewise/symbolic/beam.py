@@ -31,7 +31,6 @@ MAX_SAMPLES = 1000
 RESOLUTION = 1e-10
 """Relative errors below this are rounding and count as equal."""
 
-
 UNLIMITED = Budget()
 
 

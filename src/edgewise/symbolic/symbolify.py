@@ -13,9 +13,9 @@ from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.nn.layers import EdgeKey
 from edgewise.progress import Budget, Event, Listener
-from edgewise.symbolic.beam import Scored, put_symbols, search_network
+from edgewise.symbolic.beam import EdgeChoice, Scored, put_symbols, search_network
 from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
-from edgewise.tracing import trace
+from edgewise.tracing import Trace, trace
 
 WINDOW_BITS = 50.0
 """A function is not tried on an edge that it describes in this many bits more than the best one."""
@@ -135,19 +135,10 @@ def symbolify(
     if "" in before:
         raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
     y = before.output.detach() if y is None else _matching(y, before.output)
-    found: dict[EdgeKey, tuple[Candidate, ...]] = {}
-    hints: dict[EdgeKey, str] = {}
-    for n, (name, seen) in enumerate(before.items()):
-        if seen.layer.mask.any():
-            points, values = sample_edges(seen.layer, seen.inputs, name)
-            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
-            hints |= _spikes(values, name)
-            found |= {EdgeKey(name, j, i): candidates for (j, i), candidates in ranked.items()}
-            if progress is not None:
-                progress(Event(f"functions for layer {name}", (n + 1) / len(before), f"{len(ranked)} edges"))
+    found = _candidates(before, library, margin, progress)
     options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
     options = {edge: candidates for edge, candidates in options.items() if candidates}
-    choice = {edge: candidates[0] for edge, candidates in options.items()}
+    choice: EdgeChoice = {edge: candidates[0] for edge, candidates in options.items()}
     front: list[Scored] = []
     if beam and any(len(c) > 1 for c in options.values()):
         best, front = search_network(
@@ -170,13 +161,23 @@ def symbolify(
         r2_after=_r2(after, y),
         rmse=(after - y).square().mean().sqrt().item(),
         fidelity=(after - before.output).square().mean().sqrt().item(),
-        warnings=tuple(
-            f"layer {e.edge.layer!r}: edge (in={e.edge.source}, out={e.edge.target}) stays a curve; the best function, "
-            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get(e.edge, '')}"
-            for e in edges
-            if e.chosen is None
-        ),
+        warnings=_warnings(edges, before, min_r2),
     )
+
+
+def _candidates(
+    before: Trace, library: Library, margin: float, progress: Listener | None
+) -> dict[EdgeKey, tuple[Candidate, ...]]:
+    """The functions for every edge that is a curve, best first."""
+    found: dict[EdgeKey, tuple[Candidate, ...]] = {}
+    for n, (name, seen) in enumerate(before.items()):
+        if seen.layer.mask.any():
+            points, values = sample_edges(seen.layer, seen.inputs, name)
+            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
+            found |= {EdgeKey(name, j, i): candidates for (j, i), candidates in ranked.items()}
+            if progress is not None:
+                progress(Event(f"functions for layer {name}", (n + 1) / len(before), f"{len(ranked)} edges"))
+    return found
 
 
 def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candidate, ...]:
@@ -189,14 +190,22 @@ def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candid
     return tuple(different[:4])
 
 
-def _spikes(values: Tensor, name: str) -> dict[EdgeKey, str]:
-    """A hint for every curve that is far larger somewhere than elsewhere: no function is fitted across a pole."""
-    size = (values - values.median(0).values).abs()
-    times = size.amax(0) / torch.quantile(size, 0.9, dim=0).clamp_min(1e-300)
-    return {
-        EdgeKey(name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
-        for j, i in (times > 100).nonzero().tolist()
-    }
+def _warnings(edges: tuple[EdgeReport, ...], before: Trace, min_r2: float) -> tuple[str, ...]:
+    return tuple(
+        f"layer {e.edge.layer!r}: edge (in={e.edge.source}, out={e.edge.target}) stays a curve; the best function, "
+        f"{_first(e)}, is below min_r2 = {min_r2}{_spike(e.edge, before)}"
+        for e in edges
+        if e.chosen is None
+    )
+
+
+def _spike(edge: EdgeKey, before: Trace) -> str:
+    """A hint where the curve is far larger somewhere than elsewhere: no function is fitted across a pole."""
+    seen = before[str(edge.layer)]
+    values = sample_edges(seen.layer, seen.inputs)[1][:, edge.source, edge.target]
+    size = (values - values.median()).abs()
+    times = (size.amax() / torch.quantile(size, 0.9).clamp_min(1e-300)).item()
+    return f"; it reaches {times:.3g} times its usual size: is a pole inside its range?" if times > 100 else ""
 
 
 def _decision(edge: EdgeKey, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
