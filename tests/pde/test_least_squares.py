@@ -82,7 +82,7 @@ def test_the_jacobian_is_that_of_forward_mode(model, problem):
 
     for term in terms:
         r, J = fitting.jacobian(numbers, term)
-        theta = numbers.theta[0]
+        theta = numbers[0]
         torch.testing.assert_close(r, residuals(theta, term).detach())
         expected = torch.autograd.functional.jacobian(lambda t, term=term: residuals(t, term), theta)
         torch.testing.assert_close(J, expected, rtol=1e-9, atol=1e-9)

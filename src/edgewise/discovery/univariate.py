@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.invertible import Invertible, chosen
-from edgewise.expressions.refit import levenberg_marquardt
+from edgewise.expressions.constants import minimize_residual
 from edgewise.nn import Library, SymbolicFn
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, edge_expression, judge, search_edge, tidy
 from edgewise.symbolic.inner import coarse_grids, defined
@@ -225,5 +225,5 @@ def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float,
         f = f / f.norm()
         return f - q @ (q.T @ f)
 
-    p, cost = levenberg_marquardt(outside, start, steps=20)
+    p, cost = minimize_residual(outside, start, steps=20)
     return cost * len(t), p[0].item(), p[1].item()

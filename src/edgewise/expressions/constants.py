@@ -20,8 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.expressions.evaluate import evaluate
-from edgewise.expressions.refit import levenberg_marquardt
 from edgewise.expressions.simplify import canonical
+from edgewise.optim import ResidualLeastSquares, levenberg_marquardt
 
 WINDOW = 4.0
 """A snap may move a constant by at most this many standard errors."""
@@ -96,7 +96,7 @@ def refit_constants(
     """The expressions with their floating point constants refitted to y, and the mean squared error."""
     form = parametric(expressions)
     residual = form.residual(inputs, x.double(), y.double(), functions)
-    theta, cost = levenberg_marquardt(residual, torch.tensor(form.values, dtype=torch.float64), steps=steps)
+    theta, cost = minimize_residual(residual, torch.tensor(form.values, dtype=torch.float64), steps=steps)
     return form.with_values(theta.tolist()), cost
 
 
@@ -132,7 +132,7 @@ def snap(
         def some(part: Tensor) -> Tensor:
             return full(values.index_copy(0, torch.tensor(open_), part))
 
-        part, cost = levenberg_marquardt(some, values[open_], steps=15, tolerance=floor * 1e-2)
+        part, cost = minimize_residual(some, values[open_], steps=15, target=floor * 1e-2)
         values[open_] = part
         return values, cost
 
@@ -156,6 +156,25 @@ def snap(
             refused.add((n, name))
     values = [exact.get(n, theta[n].item()) for n in range(len(theta))]
     return form.with_values(values)
+
+
+def minimize_residual(
+    residual: Callable[[Tensor], Tensor], theta: Float[Tensor, " P"], *, steps: int = 50, target: float = 1e-30
+) -> tuple[Float[Tensor, " P"], float]:
+    r"""A minimiser of the mean of $r(\theta)^2$ near the given parameters of any size, and the mean square there.
+
+    Args:
+        residual: parameters -> residual, made of operations with a forward derivative.
+        theta: where to begin.
+        steps: at most so many.
+        target: the mean square at which to stop.
+    """
+    problem, start = ResidualLeastSquares(residual), theta.detach()[None]
+    loss = problem.losses(start)
+    if not loss.isfinite() or len(theta) == 0:
+        return start[0], loss.item()
+    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=1e-4, tolerance=1e-5, target=target)
+    return end.theta[0], end.losses.item()
 
 
 def _standard_errors(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim.flat import Edges, Network, design
-from edgewise.optim.jacobian import Problem
+from edgewise.optim.jacobian import NetworkLeastSquares
 from edgewise.optim.losses import Loss, get_loss
 
 NULL = 1e-10  # eigenvalues below this share of the greatest are directions that no sample sees
@@ -50,7 +50,9 @@ def edge_bands(
         if not criterion.units:
             raise ValueError(f"a model with an output_affine has no bands for the loss {criterion.name!r}")
         target = (target - model.output_affine.shift) / model.output_affine.scale
-    equations = Problem(network, inner, target, weights, criterion).normal_equations(numbers)
+    equations = NetworkLeastSquares(network, numbers.grids, inner, target, weights, criterion).normal_equations(
+        numbers.theta
+    )
     covariance = _covariance(equations.gram[0], float(equations.loss), target.numel(), len(x), criterion)
     steps = network.forward(numbers, inner.T, None, slopes=False)
     names = [f"layers.{n}" for n, layer in enumerate(model.layers) if isinstance(layer, KANLinear)]

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.optim.flat import Network, Numbers
+from edgewise.optim.flat import Network
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,17 @@ class Smoothing:
         return total / 2
 
     def updated(
-        self, numbers: Numbers, gram: Float[Tensor, "S P P"], losses: Tensor, samples: float, known_noise: bool
+        self,
+        theta: Float[Tensor, "S P"],
+        gram: Float[Tensor, "S P P"],
+        losses: Tensor,
+        samples: float,
+        known_noise: bool,
     ) -> Smoothing:
         """The strengths of greatest evidence, one fixed-point step; `gram` without the prior."""
         if self.fixed:
             return self
-        theta, hessian = numbers.theta, gram.clone()
+        hessian = gram.clone()
         self.add_to(hessian)
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal += 1e-12 * diagonal.amax(-1, keepdim=True)

@@ -18,9 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.least_squares import NormalEquations, levenberg_marquardt
 from edgewise.pde.domains import Box
 from edgewise.pde.errors import ProblemError
 from edgewise.pde.least_squares import Collocation
@@ -55,7 +53,7 @@ def quadrature(bounds: Sequence[tuple[float, float]], points: int) -> tuple[Floa
 
 
 class Energy:
-    """The energy of a problem as a function of the numbers of its model, for `LevenbergMarquardt`."""
+    """The energy of a problem as a function of the numbers of its model, for `levenberg_marquardt`."""
 
     def __init__(self, problem: Problem, model: nn.Module, points: int) -> None:
         self.problem = problem
@@ -65,22 +63,22 @@ class Energy:
         parts = Term("energy", self._parts, problem.algebra(self._parts), self.x[None], weight=1.0)
         self.fitting = Collocation(problem, model, [parts])
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> Float[Tensor, "1 P"]:
         """The numbers of the model as it is."""
         return self.fitting.numbers({})
 
-    def minimize(self, numbers: Numbers, steps: int) -> Numbers:
+    def minimize(self, numbers: Float[Tensor, "1 P"], steps: int) -> Float[Tensor, "1 P"]:
         """Damped steps down the energy, whose relative decrease says nothing of how near the end is."""
-        return LevenbergMarquardt(patience=steps).minimize(self, numbers, steps).numbers
+        return levenberg_marquardt(self, numbers, steps, patience=steps).theta
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, numbers: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The energy."""
         self.fitting.write(numbers)
         with torch.no_grad():
             parts = self.problem.residuals(self.fitting.model, self.fitting.terms[0], {})
         return (self.weights @ self._density(parts))[None]
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, numbers: Float[Tensor, "1 P"]) -> NormalEquations:
         """The matrix and the gradient of this file's equation, and the energy."""
         parts, J = self.fitting.jacobian(numbers, self.fitting.terms[0])
         with torch.enable_grad():

@@ -19,8 +19,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from edgewise.jets.tape import Tape
 from edgewise.optim.bfgs import self_scaled_bfgs
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
+from edgewise.optim.least_squares import NormalEquations
 from edgewise.pde.problem import Problem, Term
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
@@ -36,36 +35,36 @@ class Collocation:
         self.problem, self.model, self.terms = problem, model, list(terms)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def numbers(self, unknowns: dict[str, float]) -> Numbers:
+    def numbers(self, unknowns: dict[str, float]) -> Float[Tensor, "1 P"]:
         """The numbers of the model as it is."""
         values = torch.tensor([unknowns[name] for name in self.problem.unknowns], dtype=torch.float64)
         theta = torch.cat([parameters_to_vector(self.parameters).detach().double(), values])
-        return Numbers(theta[None], ())
+        return theta[None]
 
-    def write(self, numbers: Numbers) -> dict[str, float]:
+    def write(self, numbers: Float[Tensor, "1 P"]) -> dict[str, float]:
         """Put the numbers into the model; returns the unknowns."""
-        theta = numbers.theta[0].detach()
+        theta = numbers[0].detach()
         count = len(theta) - len(self.problem.unknowns)
         vector_to_parameters(theta[:count], self.parameters)
         return dict(zip(self.problem.unknowns, theta[count:].tolist(), strict=True))
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, numbers: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The loss."""
         unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
         with torch.no_grad():
             return self._loss(unknowns)[None]
 
-    def mean_squares(self, numbers: Numbers) -> dict[str, float]:
+    def mean_squares(self, numbers: Float[Tensor, "1 P"]) -> dict[str, float]:
         """The mean square of the residuals of every term, without its weight."""
         unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
         with torch.no_grad():
             return {term.name: float(self._mean_square(term, unknowns)) for term in self.terms}
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, numbers: Float[Tensor, "1 P"]) -> NormalEquations:
         """Gauss-Newton matrix, gradient and loss, summed over blocks of points."""
         values = self.write(numbers)
-        p = numbers.theta.shape[1]
-        gram, gradient, loss = numbers.theta.new_zeros(p, p), numbers.theta.new_zeros(p), numbers.theta.new_zeros(1)
+        p = numbers.shape[1]
+        gram, gradient, loss = numbers.new_zeros(p, p), numbers.new_zeros(p), numbers.new_zeros(1)
         for term in self.terms:
             n = term.points.shape[1]
             for rows in _blocks(n, p * term.points.shape[0]):
@@ -77,25 +76,29 @@ class Collocation:
         gram = gram.triu() + gram.triu(1).T
         return NormalEquations(gram[None], gradient[None], loss)
 
-    def jacobian(self, numbers: Numbers, term: Term) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
+    def jacobian(
+        self, numbers: Float[Tensor, "1 P"], term: Term
+    ) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
         """The residuals of a term and their Jacobian, whole."""
         parts = self._rows(term, slice(None), self.write(numbers))
         return torch.stack([r for r, _ in parts]), torch.stack([J for _, J in parts])
 
-    def self_scaled_bfgs(self, numbers: Numbers, steps: int) -> Numbers:
+    def self_scaled_bfgs(self, numbers: Float[Tensor, "1 P"], steps: int) -> Float[Tensor, "1 P"]:
         """Steps of self-scaled BFGS on the loss, by reverse mode through the jets."""
 
         def objective(theta: Tensor) -> tuple[float, Tensor]:
-            unknowns = self._free(self.write(Numbers(theta[None], ())))
+            unknowns = self._free(self.write(theta[None]))
             free = [*self.parameters, *unknowns.values()]
             with torch.enable_grad():
                 loss = self._loss(unknowns)
                 slopes = torch.autograd.grad(loss, free)
             return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
 
-        return Numbers(self_scaled_bfgs(objective, numbers.theta[0], steps)[None], ())
+        return self_scaled_bfgs(objective, numbers[0], steps)[None]
 
-    def first_order(self, numbers: Numbers, steps: int, method: str, *, rate: float = 1e-3) -> Numbers:
+    def first_order(
+        self, numbers: Float[Tensor, "1 P"], steps: int, method: str, *, rate: float = 1e-3
+    ) -> Float[Tensor, "1 P"]:
         """Steps of L-BFGS or Adam on the loss, by reverse mode through the jets."""
         unknowns = self._free(self.write(numbers))
         free = [*self.parameters, *unknowns.values()]
@@ -114,7 +117,7 @@ class Collocation:
             optimizer.step(closure)
         return self.numbers({name: float(v) for name, v in unknowns.items()})
 
-    def balance(self, numbers: Numbers, *, most: float) -> None:
+    def balance(self, numbers: Float[Tensor, "1 P"], *, most: float) -> None:
         r"""Weigh every term without a weight so that its squared Jacobian is as large as that of the equation.
 
         $w_t = \operatorname{tr} J_0^T J_0 / \operatorname{tr} J_t^T J_t$ per point, between 1 and `most`, as the neural

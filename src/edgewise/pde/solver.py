@@ -18,12 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
-from edgewise.optim.flat import Numbers
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.least_squares import levenberg_marquardt
 from edgewise.pde.adaptive import adapted_term
 from edgewise.pde.causal import causal_term, check_causal
 from edgewise.pde.energy import Energy, check_energy
@@ -34,6 +33,7 @@ from edgewise.pde.least_squares import Collocation
 from edgewise.pde.problem import Problem, Term
 from edgewise.pde.solution import Solution, Stage, relative_error
 from edgewise.pde.windows import cut, joined, moved
+from edgewise.progress import Budget
 from edgewise.surgery import adapt_grid_, refine
 
 logger = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ class _Solver:
         terms = self.problem.terms(points, boundary_points, self.generator, method=self.settings.sampling)
         return graded_terms(model, self.problem, terms) if self.settings.grading > 0 else terms
 
-    def _minimize(self, fitting: Collocation, numbers: Numbers, steps: int, parameters: int) -> tuple[Numbers, int]:
+    def _minimize(self, fitting: Collocation, numbers: Tensor, steps: int, parameters: int) -> tuple[Tensor, int]:
         method = self.settings.optimizer
         if method == "auto":
             sizes = ((GAUSS_NEWTON_MOST, "gauss-newton"), (LBFGS_MOST, "lbfgs"), (math.inf, "adam"))
@@ -270,9 +270,9 @@ class _Solver:
         if not bool(torch.isfinite(fitting.losses(numbers)).all()):
             return numbers, 0
         if method == "gauss-newton":
-            deadline = self.started + self.settings.seconds
-            end = LevenbergMarquardt(patience=15).minimize(fitting, numbers, steps, deadline=deadline)
-            return end.numbers, end.steps
+            budget = Budget(max(0.0, self.started + self.settings.seconds - time.monotonic()))
+            end = levenberg_marquardt(fitting, numbers, steps, patience=15, budget=budget)
+            return end.theta, end.steps
         if method == "self-scaled-bfgs":
             return fitting.self_scaled_bfgs(numbers, steps), steps
         return fitting.first_order(numbers, steps, method), steps

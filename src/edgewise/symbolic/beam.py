@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.expressions.refit import refit_
 from edgewise.expressions.simplify import pareto
 from edgewise.nn import KANLinear, SymbolicEdges
 from edgewise.nn.layers import EdgeKey, kan_layers, replaced, with_layers
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate
+from edgewise.symbolic.refit import refit_
 
 EdgeChoice = Mapping[EdgeKey, Candidate]
 """A function for every edge; layers by name."""

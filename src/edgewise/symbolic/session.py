@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from edgewise.expressions.formula import Formula
-from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
 from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, kan_layers
 from edgewise.surgery import fix, release, remove_edge
 from edgewise.symbolic.edges import Candidate, suggest
 from edgewise.symbolic.read import formula
+from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.shapes import SHAPES, edge_shapes, shaped, symmetric
 
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.nn.layers import EdgeKey
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.beam import EdgeChoice, Scored, put_symbols, search_network
 from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
+from edgewise.symbolic.refit import refit_
 from edgewise.tracing import Trace, trace
 
 WINDOW_BITS = 50.0
