@@ -123,9 +123,9 @@ def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) 
 
 def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     """A copy of the model with the chosen functions on its edges."""
-    layers: dict[int | str, dict[tuple[int, int], Candidate]] = {}
+    layers: dict[str, dict[tuple[int, int], Candidate]] = {}
     for (name, j, i), candidate in choice.items():
-        layers.setdefault(name, {})[j, i] = candidate
+        layers.setdefault(str(name), {})[j, i] = candidate
     old = kan_layers(model)
     return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
