@@ -12,7 +12,7 @@ from torch import Tensor
 from edgewise import functional
 from edgewise.jets.jet import Jet
 from edgewise.jets.tape import Record, Tape
-from edgewise.kernels import EdgeSpec, design, select
+from edgewise.kernels import EdgeSpec, design, find
 from edgewise.nn import KANLinear
 
 
@@ -24,7 +24,7 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
         if layer.adapter is not None:
             raise ValueError("a layer has an adapter; merge it into the layer before you solve")
         y = _taped(layer, u, spec, tape)
-    elif select(spec, u.value) is not None:
+    elif find("layer", spec, u.value) is not None:
         y = _by_kernels(layer, u)
     elif torch.is_grad_enabled():
         y = _by_design(layer, u, spec)

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from edgewise.jets.algebra import Algebra
 from edgewise.jets.jet import Jet
-from edgewise.kernels import EdgeSpec, select
-from edgewise.kernels.cpu import taylor as cpu_jets
-from edgewise.kernels.cpu.network import CurveLayer
+from edgewise.kernels import CurveLayer, EdgeSpec, find
 from edgewise.nn import KAN, KANLinear
 
 
@@ -22,21 +20,16 @@ def native_jet(model: nn.Module, x: Tensor, algebra: Algebra) -> Jet | None:
     if len(layers) < len(model.layers) or any(len(m.symbolic) > 0 for m in layers):
         return None
     network = [CurveLayer(m.curves(), m.bias, m.grid, EdgeSpec(m.basis, m.residual)) for m in layers]
-    backends = [select(part.spec, x) for part in network]
-    # The native sweep has one reverse pass, and no rules for the transforms of torch.func.
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return None
-    if any(b is None or b.name != "cpu" for b in backends):
-        return None
     first = algebra.first(2)
+    kernel = find("jets", network, x, max(1, algebra.size - first))
+    if kernel is None:
+        return None
     weights = x.new_zeros(algebra.size - first, x.shape[1])
     for a, c in squares:
         weights[c - first, algebra.seeds.index(a)] = 0.5
-    if cpu_jets.refuses(network, x, max(1, len(weights))) is not None:
-        return None
     directions = torch.eye(x.shape[1], dtype=x.dtype)
     if model.input_affine is not None:
         x, directions = model.input_affine(x), directions * model.input_affine.scale
-    value, slopes, sums = cpu_jets.jet(network, x, directions, weights if len(weights) else x.new_zeros(1, x.shape[1]))
+    value, slopes, sums = kernel.jet(network, x, directions, weights if len(weights) else x.new_zeros(1, x.shape[1]))
     u = Jet(torch.cat([value[None], slopes, sums[: len(weights)]]), algebra)
     return u if model.output_affine is None else u * model.output_affine.scale + model.output_affine.shift
