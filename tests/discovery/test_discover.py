@@ -164,9 +164,12 @@ def test_a_broken_user_function_is_named():
 
 def test_constant_columns_do_not_matter():
     x = np.c_[samples(200, (1, 3)), np.full(200, 2.0)]
-    found = discover(x, x[:, 0] ** 2)
+    told = []
+    found = discover(x, x[:, 0] ** 2, progress=told.append)
     assert found.exact
     assert str(found.formula) == "y = x1**2"
+    assert str(found.formula) in told[-1].text
+    assert all(0 <= event.fraction <= 1 for event in told)
     nothing = discover(np.ones((50, 1)), np.arange(50.0))
     assert nothing.law is None
 

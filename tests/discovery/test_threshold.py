@@ -57,7 +57,7 @@ def test_bad_samples_get_clear_answers():
         discover_threshold(x, t[:5], below)
 
 
-def test_the_study_writes_its_table_and_picture(tmp_path, capsys):
+def test_the_study_writes_its_table_and_figure(tmp_path, capsys):
     out = tmp_path / "anderson.json"
     anderson.main(["--models", "mosaic", "--seeds", "3", "--chains", "24", "--sites", "89", "--out", str(out)])
     assert "mosaic" in capsys.readouterr().out

@@ -150,6 +150,8 @@ def test_search_finds_the_function_that_made_the_curve(name):
     symbol = sympy.Symbol("u", real=True)
     oracle = sympy.lambdify(symbol, best.fn.sympy(symbol), ["scipy", "numpy"])
     np.testing.assert_allclose(c * oracle(a * x + b) + d, CURVES[name](x), atol=1e-7)
+    value = sympy.lambdify(symbol, best.expression(symbol), ["scipy", "numpy"])(x)
+    np.testing.assert_allclose(best.value(torch.tensor(x)).numpy(), value, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -271,7 +273,10 @@ def fitted_hello() -> tuple[ew.KAN, torch.Tensor, torch.Tensor]:
 def test_symbolify_finds_hello_kan():
     model, x, y = fitted_hello()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    result, report = symbolify(model, x, y=y)
+    told = []
+    result, report = symbolify(model, x, y=y, progress=told.append)
+    assert [event.stage for event in told[:2]] == ["functions for layer layers.0", "functions for layer layers.1"]
+    assert all(0 <= event.fraction <= 1 for event in told)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert report.complete
     assert [e.chosen.fn.name for e in report.edges] == ["sin", "x^2", "exp"]
