@@ -1,6 +1,11 @@
 """Second-order training: losses with their curvature, analytic Jacobians, Levenberg-Marquardt, smoothing; and Adam."""
 
+from edgewise.optim.absorb import absorb_ as absorb_
 from edgewise.optim.adam import Adam as Adam
+from edgewise.optim.autodiff import (
+    ModuleLeastSquares as ModuleLeastSquares,
+    ResidualLeastSquares as ResidualLeastSquares,
+)
 from edgewise.optim.bands import Band as Band, edge_bands as edge_bands
 from edgewise.optim.flat import Network as Network, Parameters as Parameters
 from edgewise.optim.jacobian import (
@@ -14,10 +19,7 @@ from edgewise.optim.least_squares import (
     NormalEquations as NormalEquations,
     levenberg_marquardt as levenberg_marquardt,
 )
-from edgewise.optim.local import absorb_ as absorb_
 from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
-from edgewise.optim.module import ModuleLeastSquares as ModuleLeastSquares
-from edgewise.optim.residual import ResidualLeastSquares as ResidualLeastSquares
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
 __all__ = [

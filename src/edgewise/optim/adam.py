@@ -51,7 +51,7 @@ class Adam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step; with a closure, on the loss that it computes and returns."""
-        if _watched(self):
+        if _has_hooks(self):
             return _hooked_step(self, closure)
         return self._step(closure)
 
@@ -154,8 +154,8 @@ def _step_in_torch_(p: Tensor, g: Tensor, state: dict[str, Tensor], group: dict[
     p.addcdiv_(m, (v / (1 - beta2**t)).sqrt_().add_(group["eps"]), value=-lr / (1 - beta1**t))
 
 
-def _watched(optimizer: Optimizer) -> bool:
-    """Somebody wants to know of every step: hooks, or the profiler."""
+def _has_hooks(optimizer: Optimizer) -> bool:
+    """True where hooks are registered or the profiler runs: every step is reported to them."""
     return bool(
         optimizer._optimizer_step_pre_hooks
         or optimizer._optimizer_step_post_hooks

@@ -40,7 +40,7 @@ class Edges:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """The number of free coefficients, biases and numbers of symbols."""
+        """The number of free coefficients, biases and parameters of symbols."""
         curves = self.mask.numel() * self.rows if self.curves is None else len(self.curves)
         return curves, self.mask.shape[1] * self.has_bias, 4 * len(self.functions)
 
@@ -72,7 +72,7 @@ class Network:
 
     @classmethod
     def of(cls, model: KAN) -> tuple[Network, Parameters]:
-        """The structure and the numbers of a model, in float64; its changes of units are left to the caller."""
+        """The structure and the parameters of a model, in float64; its changes of units are left to the caller."""
         parts: list[Edges | ProductNodes] = []
         theta: list[Tensor] = []
         grids: list[Tensor] = []
@@ -81,15 +81,15 @@ class Network:
                 parts.append(layer)
                 continue
             assert isinstance(layer, KANLinear)
-            edges, numbers = _edges(layer)
+            edges, flat = _edges(layer)
             parts.append(edges)
-            theta.append(numbers)
+            theta.append(flat)
             grids.append(layer.grid.detach().double()[None])
         return cls(tuple(parts)), Parameters(torch.cat(theta)[None], tuple(grids))
 
     @property
     def parameters(self) -> int:
-        """Free numbers of one network."""
+        """Free parameters of one network."""
         return sum(sum(edges.sizes) for edges in self.edges)
 
     @property
@@ -104,7 +104,7 @@ class Network:
 
     def model(
         self,
-        numbers: Parameters,
+        parameters: Parameters,
         start: int,
         like: KAN,
         input_affine: Affine | None,
@@ -112,7 +112,7 @@ class Network:
     ) -> KAN:
         """One of the networks as a model in float64, named like the given one."""
         layers: list[KANLinear | ProductNodes] = []
-        parts, grids = iter(self.split(numbers.theta)), iter(numbers.grids)
+        parts, grids = iter(self.split(parameters.theta)), iter(parameters.grids)
         for edges in self.layers:
             if isinstance(edges, ProductNodes):
                 layers.append(ProductNodes(edges.sums, edges.arities))
@@ -168,15 +168,15 @@ class Network:
         return torch.cat(theta, 1)
 
     def values(
-        self, numbers: Parameters, x: Float[Tensor, "in samples"], first: Design | None = None
+        self, parameters: Parameters, x: Float[Tensor, "in samples"], first: Design | None = None
     ) -> Float[Tensor, "starts out samples"]:
         """The outputs; `first` is the design of the first layer where it is known already."""
-        return self.forward(numbers, x, first, slopes=False)[-1].output
+        return self.forward(parameters, x, first, slopes=False)[-1].output
 
-    def forward(self, numbers: Parameters, x: Tensor, first: Design | None, *, slopes: bool) -> list[Step]:
+    def forward(self, parameters: Parameters, x: Tensor, first: Design | None, *, slopes: bool) -> list[Step]:
         """Every layer with what it saw and gave."""
         steps: list[Step] = []
-        parts, grids = iter(self.split(numbers.theta)), iter(numbers.grids)
+        parts, grids = iter(self.split(parameters.theta)), iter(parameters.grids)
         value = x[None]
         for layer in self.layers:
             if isinstance(layer, ProductNodes):

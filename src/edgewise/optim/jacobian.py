@@ -1,4 +1,4 @@
-r"""The Jacobian of a network in its numbers, layer by layer, and the normal equations of Gauss-Newton.
+r"""The Jacobian of a network in its parameters, layer by layer, and the normal equations of Gauss-Newton.
 
 The row of a coefficient is the upstream derivative of its node times its basis function,
 
@@ -27,20 +27,20 @@ def normal_equations(
     model: KAN, x: Tensor, y: Tensor, weights: Tensor | None = None, loss: str | Loss = "mse"
 ) -> NormalEquations:
     """The Gauss-Newton matrix, the gradient and the loss of a model in float64, in the order of `Network.of(model)`."""
-    network, numbers = Network.of(model)
+    network, parameters = Network.of(model)
     x, loss = x.double(), get_loss(loss)
     if model.input_affine is not None:
         x = x * model.input_affine.scale + model.input_affine.shift
     if model.output_affine is not None:
         raise ValueError("normal_equations works in scaled units; take output_affine off and scale the targets")
-    return NetworkLeastSquares(network, numbers.grids, x, y, weights, loss).normal_equations(numbers.theta)
+    return NetworkLeastSquares(network, parameters.grids, x, y, weights, loss).normal_equations(parameters.theta)
 
 
-def jacobian(network: Network, numbers: Parameters, x: Float[Tensor, "samples in"]) -> Float[Tensor, "S b out P"]:
-    """The derivative of every output at every sample in every number."""
-    steps = network.forward(numbers, x.T, None, slopes=True)
+def jacobian(network: Network, parameters: Parameters, x: Float[Tensor, "samples in"]) -> Float[Tensor, "S b out P"]:
+    """The derivative of every output at every sample in every parameter."""
+    steps = network.forward(parameters, x.T, None, slopes=True)
     out = steps[-1].output.shape[1]
-    upstream = torch.eye(out, dtype=x.dtype)[None, :, :, None].expand(len(numbers), -1, -1, len(x))
+    upstream = torch.eye(out, dtype=x.dtype)[None, :, :, None].expand(len(parameters), -1, -1, len(x))
     return _rows(network, steps, upstream).permute(0, 3, 2, 1)
 
 
@@ -125,7 +125,7 @@ class NetworkLeastSquares:
 
 
 def _rows(network: Network, steps: list[Step], upstream: Float[Tensor, "S r out b"]) -> Float[Tensor, "S P r b"]:
-    """The rows of the transposed Jacobian of all numbers, for r combinations of the outputs."""
+    """The rows of the transposed Jacobian of all parameters, for r combinations of the outputs."""
     s, r, _, b = upstream.shape
     rows = upstream.new_empty(s, network.parameters, r, b)
     end = network.parameters
@@ -134,13 +134,13 @@ def _rows(network: Network, steps: list[Step], upstream: Float[Tensor, "S r out 
             continue
         assert step.design is not None
         assert step.part is not None
-        curves, biases, numbers = step.layer.sizes
-        begin = end - curves - biases - numbers
+        curves, biases, constants = step.layer.sizes
+        begin = end - curves - biases - constants
         _curve_rows(step, u, rows[:, begin : begin + curves])
         if biases:
             rows[:, begin + curves : begin + curves + biases] = u.transpose(1, 2)
-        if numbers:
-            rows[:, end - numbers : end] = _symbol_rows(step, u)
+        if constants:
+            rows[:, end - constants : end] = _symbol_rows(step, u)
         end = begin
     return rows
 
@@ -158,7 +158,7 @@ def _curve_rows(step: Step, u: Tensor, rows: Tensor) -> None:
 
 
 def _symbol_rows(step: Step, u: Tensor) -> Tensor:
-    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in its numbers times the upstream: (S, 4 n, r, b)."""
+    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in these four, times the upstream: (S, 4 n, r, b)."""
     assert step.part is not None
     assert not isinstance(step.layer, ProductNodes)
     affine = step.part[2]
@@ -180,8 +180,8 @@ def _gradient(network: Network, steps: list[Step], slope: Float[Tensor, "starts 
         g = u[:, 0]
         phi = step.design.values.flatten(1, 2)
         curve = (phi @ g.transpose(1, 2)).reshape(coef.shape)
-        numbers = _symbol_rows(step, u).sum((-2, -1)).reshape(affine.shape) if step.layer.functions else affine
-        parts.append((curve, g.sum(-1) if step.layer.has_bias else bias, numbers))
+        constants = _symbol_rows(step, u).sum((-2, -1)).reshape(affine.shape) if step.layer.functions else affine
+        parts.append((curve, g.sum(-1) if step.layer.has_bias else bias, constants))
     return network.join(parts[::-1])
 
 

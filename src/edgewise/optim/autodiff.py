@@ -1,21 +1,51 @@
-r"""The least-squares problem of any module of few trained numbers: adapters, slim layers, networks that mix layers.
+"""Least-squares problems whose Jacobian `torch.func` finds: of any residual function, and of any module.
 
-A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`); here `torch.func` finds them, one
-backward pass per output, all samples of a block at once.
+A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`). A residual of few parameters, such as
+the constants of a formula, is differentiated forward; a module of few trained parameters (adapters, slim layers,
+networks that mix layers) backward, one pass per output, all samples of a block at once.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, jacrev, jvp, vmap
 
 from edgewise.optim.jacobian import BLOCK
 from edgewise.optim.least_squares import NormalEquations
 from edgewise.optim.losses import Loss
+
+
+class ResidualLeastSquares:
+    r"""The mean square of a residual, $L(\theta) = \frac1n \sum_b r_b(\theta)^2$, differentiated in forward mode.
+
+    Args:
+        residual: parameters (P) -> residual (n), made of operations with a forward derivative.
+    """
+
+    def __init__(self, residual: Callable[[Float[Tensor, " P"]], Float[Tensor, " n"]]) -> None:
+        self.residual = residual
+
+    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
+        """The mean square at every point."""
+        with torch.no_grad():
+            return torch.stack([self.residual(t).square().mean() for t in theta])
+
+    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
+        r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
+        with torch.no_grad():
+            each = [self._equations(t) for t in theta]
+        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+    def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
+        eye = torch.eye(len(theta), dtype=theta.dtype)
+        r, rows = vmap(lambda v: jvp(self.residual, (theta,), (v,))[:2])(eye)
+        n = r.shape[1]
+        return rows @ rows.T * (2 / n), rows @ r[0] * (2 / n), r[0].square().mean()
 
 
 class ModuleLeastSquares:
