@@ -17,8 +17,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.optim.least_squares import NormalEquations, levenberg_marquardt
-
 
 @dataclass(frozen=True)
 class SeparableFit:
@@ -92,20 +90,22 @@ def fit_separable(
     spread = _spread(z, weight)
     w = z / spread * weight
     linear = _linear_design(basis, sums) * weight[:, None]
-    generator = torch.Generator().manual_seed(seed)
     best: tuple[float, Tensor, Tensor] | None = None
+    generator = torch.Generator().manual_seed(seed)
     for _ in range(starts if products else 1):
         g = _start(products, x.shape[1], size, generator)
         g, l = _minimise(basis[:cut], linear[:cut], w[:cut], weight[:cut], g, steps)
-        rest = w[cut:] - linear[cut:] @ l - _products(basis[cut:], g).sum(-1) * weight[cut:]
-        error = rest.square().mean().sqrt().item()
+        r = w[cut:] - linear[cut:] @ l - _products(basis[cut:], g).sum(-1) * weight[cut:]
+        error = r.square().mean().sqrt().item()
         if best is None or error < best[0]:
             best = error, g, l
         if error < 1e-7:
             break
     assert best is not None
-    error, g, l = best[0], best[1].clone(), best[2]
-    g[:, 0] *= spread
+    error, g, l = best
+    if products:
+        g = g.clone()
+        g[:, 0] *= spread
     constant = l[0].item() * spread.item() if sums else 0.0
     h = torch.zeros(x.shape[1], size, dtype=x.dtype)
     if sums:
@@ -170,50 +170,45 @@ def _spread(z: Tensor, weight: Tensor) -> Tensor:
 
 
 def _minimise(basis: Tensor, linear: Tensor, w: Tensor, weight: Tensor, g: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """The coefficients of the products and of the linear part that fit w, from a start of the first."""
+    """Variable projection: the linear part is eliminated by a QR factorisation, the products take damped steps."""
+    q = torch.linalg.qr(linear).Q if linear.shape[1] else linear
+
+    def across(v: Tensor) -> Tensor:
+        return v - q @ (q.T @ v)
+
+    target = across(w)
     if g.numel():
-        problem = _ProjectedProducts(basis, linear, w, weight, g.shape)
-        g = levenberg_marquardt(
-            problem, g.flatten()[None], steps, damping="diagonal", mu=1e-2, patience=6, tolerance=1e-4, target=1e-26
-        ).theta.view(g.shape)
-        w = w - _products(basis, g).sum(-1) * weight
-    l = torch.linalg.lstsq(linear, w[:, None]).solution[:, 0] if linear.shape[1] else linear.new_zeros(0)
+        cost, mu, grow = torch.inf, 1e-2, 2.0
+        r, trial = target, g
+        gram, slope = g.new_zeros(0, 0), g.new_zeros(0)
+        for _ in range(steps):
+            values = torch.einsum("njk,mjk->nmj", basis, trial)
+            new_r = target - across(values.prod(-1).sum(-1) * weight)
+            new_cost = new_r.square().mean().item()
+            if new_cost < cost:
+                done = new_cost > cost * (1 - 1e-4) or new_cost < 1e-26
+                cost, r, g = new_cost, new_r, trial
+                if done:
+                    break
+                mu, grow = max(mu / 4, 1e-13), 2.0
+                J = across((_others(values)[..., None] * basis[:, None]).flatten(1) * weight[:, None])
+                gram, slope = J.T @ J, J.T @ r
+            else:
+                mu, grow = mu * grow, grow * 2
+                if mu > 1e6 or not cost < torch.inf:
+                    break
+            damped = gram + mu * torch.diag(gram.diagonal().clamp_min(1e-9 * gram.diagonal().amax()))
+            factor, failed = torch.linalg.cholesky_ex(damped)
+            if failed:
+                mu *= 10
+                continue
+            trial = g + torch.cholesky_solve(slope[:, None], factor).view(g.shape)
+    rest = w - _products(basis, g).sum(-1) * weight if g.numel() else w
+    l = torch.linalg.lstsq(linear, rest[:, None]).solution[:, 0] if linear.shape[1] else linear.new_zeros(0)
     return g, l
 
 
-class _ProjectedProducts:
-    """The mean square of what products leave of w, the linear part eliminated (variable projection)."""
-
-    def __init__(self, basis: Tensor, linear: Tensor, w: Tensor, weight: Tensor, shape: torch.Size) -> None:
-        self.basis, self.weight, self.shape = basis, weight, shape
-        self.q = torch.linalg.qr(linear).Q if linear.shape[1] else linear
-        self.target = self._across(w)
-
-    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
-        """The mean square at every point."""
-        return self._residual(self._values(theta)).square().mean(-1)
-
-    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
-        r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
-        values = self._values(theta)
-        r = self._residual(values)
-        slopes = (_others(values)[..., None] * self.basis[:, None] * self.weight[:, None, None, None]).flatten(2)
-        n, inside = len(self.target), slopes.mT @ self.q
-        gram = slopes.mT @ slopes - inside @ inside.mT  # of the slopes without their projection
-        return NormalEquations(2 / n * gram, -2 / n * (slopes.mT @ r[..., None])[..., 0], r.square().mean(-1))
-
-    def _values(self, theta: Tensor) -> Float[Tensor, "S samples products variables"]:
-        return torch.einsum("njk,smjk->snmj", self.basis, theta.view(-1, *self.shape))
-
-    def _residual(self, values: Tensor) -> Float[Tensor, "S samples"]:
-        return self.target - self._across(values.prod(-1).sum(-1) * self.weight)
-
-    def _across(self, v: Float[Tensor, "*columns samples"]) -> Float[Tensor, "*columns samples"]:
-        """v without its projection onto the columns of the linear part."""
-        return v - v @ self.q @ self.q.T
-
-
-def _others(values: Float[Tensor, "*b variables"]) -> Float[Tensor, "*b variables"]:
+def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     """For every variable the product of all the others, safe where one of them is zero."""
     count = values.shape[-1]
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)

@@ -187,7 +187,7 @@ def find_structures(
         for products, sums in SHAPES:
             if (products and d == 1) or (products == 3 and d < 4):
                 continue
-            fit = partial(fit_separable, x, z, products, sums=sums, starts=2, steps=15, seed=seed, weight=weight)
+            fit = partial(fit_separable, x, z, products, sums=sums, starts=2, steps=25, seed=seed, weight=weight)
             error = _least_error(fit, error_of, d, products)
             if error < 0.3:
                 bits = 8 * math.log2(max(error, 1e-7)) + 6 * products + 2 * sums + 3 * (outer.name != "x") + extra

@@ -57,7 +57,7 @@ def laws_of_structure(structure: Structure, y: Float[Tensor, " samples"], librar
     """Expressions with rough constants for the curves of a structure, in the symbols of its variables."""
     x, z = structure.variables.x, structure.outer.inverse(y)
     fit = partial(fit_separable, x, z, structure.products, sums=structure.sums, weight=structure.outer.slope(z))
-    fits = [fit(size=size, steps=40, seed=seed) for size in ((9, 13, 18, 28) if len(x) > 300 else (6, 9))]
+    fits = [fit(size=size, steps=60, seed=seed) for size in ((9, 13, 18, 28) if len(x) > 300 else (6, 9))]
     found = CurvesOfStructure(structure, min(fits, key=lambda f: f.error), z, library)
     if structure.products == 1 and not structure.sums:
         yield from map(structure.outer.sympy, _product(found))
