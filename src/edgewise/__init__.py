@@ -67,7 +67,14 @@ if TYPE_CHECKING:
         outside_grid as outside_grid,
         trace as trace,
     )
-    from edgewise.training import FitResult as FitResult, fit as fit
+    from edgewise.training import (
+        Auto as Auto,
+        FirstOrder as FirstOrder,
+        FitReport as FitReport,
+        FitResult as FitResult,
+        LevenbergMarquardt as LevenbergMarquardt,
+        fit as fit,
+    )
     from edgewise.viz import (
         Diagram as Diagram,
         diagram as diagram,
@@ -88,7 +95,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "symbolic": "formula from_formula suggest symbolify",
     "tables.estimators": "KANAdditive KANClassifier KANRegressor",
     "tracing": "Trace edge_scores input_scores node_scores outside_grid trace",
-    "training": "FitResult fit",
+    "training": "Auto FirstOrder FitReport FitResult LevenbergMarquardt fit",
     "viz": "Diagram diagram plot plot_edge plot_history",
 }
 _HOME = {name: f"edgewise.{module}" for module, names in _LAZY.items() for name in names.split()}

@@ -22,7 +22,7 @@ import torch
 
 from edgewise.compare.baselines import mlp_widths, perceptron
 from edgewise.nn import KAN
-from edgewise.training import fit
+from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies import timing
 from studies.kan_paper import scaling
 from studies.kan_paper.functions_plot import draw
@@ -98,8 +98,10 @@ def trial(function: TargetFunction, shape: Sequence[int], seed: int, *, rival: b
     x, y = function.sample(TRAIN, generator)
     fresh, truth = function.sample(TEST, generator)
     start = time.process_time()
-    result = fit(KAN(list(shape), generator=generator), (x, y), max_parameters=MOST.get(function.group), seed=seed)
+    method = Auto(max_parameters=MOST.get(function.group))
+    result = fit(KAN(list(shape), generator=generator), (x, y), method, seed=seed)
     seconds = time.process_time() - start
+    assert result.report.basis is not None
     with torch.no_grad():
         error = (result.model(fresh)[:, 0] - truth).abs()
     found = {
@@ -107,12 +109,12 @@ def trial(function: TargetFunction, shape: Sequence[int], seed: int, *, rival: b
         "rmse": float(error.square().mean().sqrt()),
         "median absolute error": float(error.median()),
         "cpu seconds": round(seconds, 2),
-        "parameters": result.report["parameters"],
-        "basis": result.report["basis"],
+        "parameters": result.report.parameters,
+        "basis": result.report.basis.to_json(),
     }
     if rival:
         start = time.process_time()
-        found["mlp rmse"] = _perceptron_error((x, y), (fresh, truth), result.report["parameters"], generator)
+        found["mlp rmse"] = _perceptron_error((x, y), (fresh, truth), result.report.parameters, generator)
         found["mlp cpu seconds"] = round(time.process_time() - start, 2)
     return found
 
@@ -124,7 +126,7 @@ def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.
     centre, spread = y.mean(), y.std()
     net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
     scaled = ((x - mean) / std, (y - centre) / spread)
-    net = fit(net, scaled, optimizer="lm", steps=MLP_STEPS).model
+    net = fit(net, scaled, LevenbergMarquardt(steps=MLP_STEPS)).model
     with torch.no_grad():
         found = net((test[0] - mean) / std)[:, 0] * spread + centre
     return float((found - test[1]).square().mean().sqrt())

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from edgewise.nn import KAN
-from edgewise.training import fit
+from edgewise.training import Auto, fit
 from studies.figures import canvas, save
 from studies.problems.functions import FUNCTIONS
 from studies.result import StudyResult
@@ -54,7 +54,7 @@ def measure(case: Case, run: Run[NoiseSettings]) -> Row:
     fresh, truth = function.sample(run.settings.test, generator)
     y = y + case["noise"] * truth.std() * torch.randn(samples, generator=generator, dtype=y.dtype)
     model = KAN(list(SHAPES[case["function"]]), generator=generator)
-    model = fit(model, (x, y), smoothing=SMOOTHING[case["method"]], seed=seed).model
+    model = fit(model, (x, y), Auto(smoothing=SMOOTHING[case["method"]]), seed=seed).model
     with torch.no_grad():
         return {"error": float((model(fresh)[:, 0] - truth).square().mean().sqrt() / truth.std())}
 

@@ -20,7 +20,7 @@ import torch
 from edgewise.bases import BSpline
 from edgewise.nn import KAN
 from edgewise.surgery import refine
-from edgewise.training import fit
+from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies.problems.functions import TargetFunction
 
 INTERVALS = (5, 10, 20, 40, 80, 160)
@@ -84,9 +84,9 @@ def errors(function: TargetFunction, degree: int, seed: int) -> dict[int, float]
         if basis.size * sum(a * b for a, b in pairwise(function.shape)) > MOST:
             break
         if n == 0:
-            model = fit(model, data, extend=False, seed=seed).model
+            model = fit(model, data, Auto(extend=False), seed=seed).model
         else:
-            model = fit(refine(model, intervals), data, optimizer="lm", steps=STEPS, seed=seed).model
+            model = fit(refine(model, intervals), data, LevenbergMarquardt(steps=STEPS), seed=seed).model
         with torch.no_grad():
             found[intervals] = float((model(fresh)[:, 0] - truth).square().mean().sqrt())
     _log.debug("%s, seed %d: %.0f s", function.name, seed, time.process_time() - begun)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgewise.adapters import lotra_groups, slim
 from edgewise.bases import BSpline
 from edgewise.nn import KAN, KANLinear
-from edgewise.training.modules import trained_numel
+from edgewise.training.second_order import trained_numel
 from studies.lotra.common import Groups, Loss, batches, everything, rng, summary, train, uniform, wave
 from studies.lotra.journal import Journal
 from studies.problems.images import load_fashion_mnist, load_mnist_5000

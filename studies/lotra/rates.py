@@ -11,7 +11,7 @@ import torch
 
 from edgewise.adapters import add_lotra, lotra_groups
 from edgewise.nn import KAN
-from edgewise.training import fit
+from edgewise.training import FirstOrder, LevenbergMarquardt, fit
 from studies.lotra.common import TASKS, mse, pretrained, rng, summary, train, uniform
 from studies.lotra.journal import Journal, Outcome
 
@@ -67,9 +67,9 @@ def _measured(base: Callable[[], KAN], task: str, rule: str, lr: float, seed: in
     model = add_lotra(base(), RANKS, generator=rng(seed))
     start = time.process_time()
     if rule == "L-BFGS":
-        model = fit(model, (x, target(x)), optimizer="lbfgs", steps=STEPS).model
+        model = fit(model, (x, target(x)), FirstOrder("lbfgs", steps=STEPS)).model
     elif rule == "LM":
-        model = fit(model, (x, target(x)), optimizer="lm", steps=SECOND_ORDER_STEPS).model
+        model = fit(model, (x, target(x)), LevenbergMarquardt(steps=SECOND_ORDER_STEPS)).model
     else:
         train(model, lotra_groups(model, lr, rule=rule, loss=loss), loss, STEPS)
     seconds = time.process_time() - start

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from edgewise.adapters import adapter_state, add_lotra, load_adapter, lotra_groups
-from edgewise.training.modules import trained_numel
+from edgewise.training.second_order import trained_numel
 from studies.lotra.common import (
     TASKS,
     everything,

@@ -23,7 +23,7 @@ from torch import nn
 
 from edgewise.adapters import adapter_names, add_lotra, lotra_groups, save_adapter
 from edgewise.nn import KAN
-from edgewise.training.modules import trained_numel
+from edgewise.training.second_order import trained_numel
 from studies.lotra.common import Groups, everything, rng, summary, train
 from studies.lotra.equations import SOURCES, TARGETS, Case, field, residual
 from studies.lotra.journal import Journal, Outcome, TimeSpentError

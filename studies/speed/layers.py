@@ -26,7 +26,7 @@ from edgewise.kernels.cpu import layer, network as whole, taylor as jets
 from edgewise.nn import KAN, KANLinear
 from edgewise.nn._fast import plain_layers
 from edgewise.optim import Adam
-from edgewise.training import fit
+from edgewise.training import FirstOrder, fit
 from studies import timing
 from studies.peers import layers_of_others as peers
 
@@ -65,7 +65,7 @@ CASES = (
 )
 GROWTH = tuple(Case((64, 64), intervals, 1024) for intervals in (5, 10, 20, 50, 100, 200))
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
-FIT_STEPS = 1000  # the default of optimizer="adam"
+FIT_STEPS = 1000  # the default of FirstOrder("adam")
 INFERENCE = (Case((2, 5, 1), 5, 1), Case((64, 64), 5, 1))
 MEMORY = Case((256, 256), 16, 4096)
 
@@ -130,7 +130,7 @@ def candidates(case: Case, with_peers: bool) -> dict[str, measure.Step]:
     if case.whole_step:
         model = kan(case)
         steps["edgewise, inside fit"] = measure.Many(
-            lambda: fit(model, (x, target), optimizer="adam", steps=FIT_STEPS), FIT_STEPS
+            lambda: fit(model, (x, target), FirstOrder("adam", steps=FIT_STEPS)), FIT_STEPS
         )
     if with_peers and case.jax and peers.has_jaxkan():
         steps["jaxkan, jit"] = peers.jaxkan_step(case.widths, case.intervals, x, target, layered)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.training.modules import trained_numel
+from edgewise.training.second_order import trained_numel
 from studies.lotra import common, equations, expressiveness, images, rates, run, sequential, step, table, transfer
 from studies.lotra.__main__ import main
 from studies.lotra.journal import Journal, TimeSpentError

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from edgewise.compare import timing
 from edgewise.nn import GroupRational
-from edgewise.training.modules import trained_numel as numel
+from edgewise.training.second_order import trained_numel as numel
 
 log = logging.getLogger(__name__)
 

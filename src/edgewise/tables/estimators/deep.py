@@ -24,7 +24,9 @@ from edgewise.nn import KAN, Affine
 from edgewise.nn.kan import Width
 from edgewise.penalties import Penalty
 from edgewise.tables.estimators._base import KANEstimator, checked, target_name, units_of
-from edgewise.training import fit
+from edgewise.training import Auto, FirstOrder, LevenbergMarquardt, fit
+from edgewise.training.methods import STEPS, Method
+from edgewise.training.second_order import MOST_PARAMETERS, least_parameters
 
 HELD_OUT_FROM, HELD_OUT_SHARE = 500, 0.1
 SMALL_STEPS = 10
@@ -83,25 +85,34 @@ class _DeepEstimator(KANEstimator):
             held = HELD_OUT_SHARE if len(data[0]) >= HELD_OUT_FROM else None
         # Too few rows to hold some out: one start, smoothing by evidence, and few steps where the loss has no minimum.
         few = held is None and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
-        options: dict[str, Any] = {"validation": held}
-        if few:
-            options = {"validation": data, "starts": 0, "extend": False, "smoothing": True}
+        steps = SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps
         result = fit(
             model,
             data,
-            optimizer=self.optimizer,
-            steps=SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps,
+            self._method(model, steps, few),
             loss=loss,
-            batch_size=self.batch_size,
-            penalties=self.penalties,
+            validation=data if few else held,
             seed=seed,
             progress=self.progress,
-            **options,
         )
         self.history_ = result.history
         assert isinstance(result.model, KAN)
         self._set_model(list(result.model.layers), units, scale, names)
         self._keep_samples(x, weights)
+
+    def _method(self, model: KAN, steps: int | None, few: bool) -> Method:
+        """The method of `fit` that the arguments ask for; with few rows from one start, smoothed by evidence."""
+        name, terms = self.optimizer, self.batch_size is not None or len(self.penalties) > 0
+        if name == "auto" and not terms:
+            smoothing = True if few and least_parameters(model) <= MOST_PARAMETERS else None
+            return Auto(starts=0, extend=False, steps=steps, smoothing=smoothing) if few else Auto(steps=steps)
+        if name == "lm" and not terms:
+            return LevenbergMarquardt(steps=STEPS if steps is None else steps, smoothing=True if few else None)
+        if name == "lm":
+            raise ValueError("optimizer='lm' takes neither batch_size nor penalties; use optimizer='adam' or 'lbfgs'")
+        if name == "auto":
+            name = "lbfgs" if self.batch_size is None else "adam"
+        return FirstOrder(name, steps=steps, batch_size=self.batch_size, penalties=self.penalties)
 
 
 class KANRegressor(RegressorMixin, _DeepEstimator):

@@ -1,10 +1,4 @@
-"""Conformance suites: what a plug-in must keep to work with everything else here. Authors run them in their own tests.
-
-    def test_my_basis() -> None:
-        check_basis(MyBasis(intervals=7))
-
-Each check raises `AssertionError` with the basis, the law that it breaks and the place where it does.
-"""
+"""The laws of a basis: values, derivatives, grids, dtypes, transforms and settings."""
 
 from __future__ import annotations
 
@@ -17,8 +11,6 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from edgewise.bases import Basis, basis_from_json, nested_derivative, registered_bases
-
-__all__ = ["check_basis"]
 
 _ORDERS = (1, 2, 3)
 

@@ -1,4 +1,4 @@
-"""`widths="auto"`: small shapes first, along the front of error against edges."""
+"""`Auto(widths="auto")`: small shapes first, along the front of error against edges."""
 
 from __future__ import annotations
 
@@ -6,56 +6,63 @@ import dataclasses
 import itertools
 import logging
 import math
-import time
-from collections.abc import Callable
-from typing import Any
 
 from edgewise.nn import KAN, KANLinear
-from edgewise.training.result import FitResult, Shape
-from edgewise.training.stages import Recipe
+from edgewise.progress import Budget
+from edgewise.training.methods import Auto
+from edgewise.training.result import FitResult, Record, Shape
+from edgewise.training.samples import Run, Samples
+from edgewise.training.search_recipe import search
 
 _log = logging.getLogger(__name__)
 
 HIDDEN = ((), (1,), (2,), (2, 2), (5,), (3, 2), (8,))
-CLOSE = 1e4  # a smaller shape within this factor of the least squared error goes on to finer grids, too
+CLOSE = 1e4  # a smaller shape within this factor of the least squared error is extended to finer grids, too
 SEARCH_RUNGS = 2  # of every shape: up to the highest degree, so that not the grid decides
 SOLVED = 1e-12  # relative error of a search that no larger shape is likely to beat
 
 
-def walk(model: KAN, recipe: Recipe, train: Callable[[KAN, Recipe], FitResult], variance: float) -> FitResult:
-    """Search every shape, extend the best of them, return the best with the front of all.
-
-    `train` runs the recipe on a model; `variance` is the loss of a constant, which the errors are compared with.
-    """
-    start = time.monotonic()
+def search_widths(run: Run, method: Auto, train: Samples, held: Samples | None, budget: Budget) -> FitResult:
+    """Search every shape, extend the best of them, return the best with the front of all."""
+    given = run.model
+    assert isinstance(given, KAN)
+    variance = float(train.y.var(0, correction=0).mean()) if run.loss.units else 0.0  # the loss of a constant
     seen: list[Shape] = []
-    history: list[dict[str, Any]] = []
-    results: dict[tuple[int, ...], FitResult] = {}
+    history: list[Record] = []
+    results: list[FitResult] = []
 
-    def run(widths: tuple[int, ...], rungs: int | None) -> FitResult:
-        left = recipe.seconds - (time.monotonic() - start)
-        result = train(_reshaped(model, widths), dataclasses.replace(recipe, rungs=rungs, seconds=max(left, 0.0)))
+    def try_(widths: tuple[int, ...], rungs: int | None) -> None:
+        model = _reshaped(given, widths)
+        result = search(dataclasses.replace(run, model=model), method, train, held, budget.share(1.0), rungs)
         history.extend({**record, "widths": list(widths)} for record in result.history)
         seen.append(_shape(result, widths))
+        results.append(result)
         _log.info("fit: shape %s: error %.3g", widths, seen[-1].error)
-        return result
 
-    for widths in _candidates(model.in_features, model.out_features):
-        if seen and recipe.seconds < time.monotonic() - start:
+    for widths in _shapes(given.in_features, given.out_features):
+        if seen and budget.over:
             break
-        results[widths] = run(widths, SEARCH_RUNGS)
+        try_(widths, SEARCH_RUNGS)
         if seen[-1].error <= SOLVED**2 * variance:
             break
+    searched = len(seen)
     best_shape = min(seen, key=lambda shape: (shape.error, shape.edges))
     small_shape = min(seen, key=lambda s: (s.error > CLOSE * best_shape.error, s.edges))
-    chosen = dict.fromkeys((small_shape.widths, best_shape.widths))
-    finals = [run(widths, None) for widths in chosen if recipe.seconds > time.monotonic() - start]
-    best = min([*finals, *results.values()], key=lambda result: result.report["validation"])
-    report = {**best.report, "seconds": time.monotonic() - start}
+    for widths in dict.fromkeys((small_shape.widths, best_shape.widths)):
+        if not budget.over:
+            try_(widths, None)
+    best = min([*results[searched:], *results[:searched]], key=_error)
+    report = dataclasses.replace(best.report, seconds=budget.spent)
     return FitResult(best.model, history, report, _front(seen))
 
 
-def _candidates(inputs: int, outputs: int) -> list[tuple[int, ...]]:
+def _error(result: FitResult) -> float:
+    """The held-out loss, which every search reports."""
+    assert result.report.validation is not None
+    return result.report.validation
+
+
+def _shapes(inputs: int, outputs: int) -> list[tuple[int, ...]]:
     """Shapes by the number of their edges, no layer narrower than the output."""
     shapes = {(inputs, *(max(h, outputs) for h in hidden), outputs) for hidden in HIDDEN}
     return sorted(shapes, key=lambda shape: (_edges(shape), len(shape)))
@@ -81,12 +88,11 @@ def _reshaped(model: KAN, widths: tuple[int, ...]) -> KAN:
 
 
 def _shape(result: FitResult, widths: tuple[int, ...]) -> Shape:
-    error = float(result.report["validation"])
-    return Shape(widths, _edges(widths), result.report["parameters"], error, result.model)
+    return Shape(widths, _edges(widths), result.report.parameters, _error(result), result.model)
 
 
 def _front(seen: list[Shape]) -> tuple[Shape, ...]:
-    """The shapes that no other beats in both edges and error, small ones first."""
+    """The shapes that no other one beats in both edges and error, small ones first."""
     front, least = [], math.inf
     for shape in sorted(seen, key=lambda s: (s.edges, s.error)):
         if shape.error < least:

@@ -1,8 +1,8 @@
-"""The data of a run, checked: shapes that match exactly, finite numbers, one dtype."""
+"""What every method of `fit` receives, and its data, checked: shapes that match exactly, finite values, one dtype."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,52 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edgewise.optim import Loss
+from edgewise.progress import Listener
+from edgewise.training.callbacks import Callback
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
 PAIRS = (("x", "y"), ("train_input", "train_label"))
 EVALUATED = 65_536  # samples per forward pass in evaluation
 HELD_OUT = (("x_val", "y_val"), ("test_input", "test_label"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a method receives: the model and the data as they were given, the loss, and who is told what happens."""
+
+    model: nn.Module
+    data: Any
+    loss: Loss
+    validation: Any
+    sample_weight: Any
+    callbacks: Sequence[Callback]
+    seed: int
+    tell: Listener
+
+    @property
+    def in_batches(self) -> bool:
+        """True for a DataLoader or another iterable of batches, False for data in memory."""
+        return not isinstance(self.data, tuple | list | Mapping)
+
+    @property
+    def inputs(self) -> Any:
+        """The inputs of data in memory as they were given; None where a mapping has none."""
+        if isinstance(self.data, Mapping):
+            return next((self.data[x] for x, _ in PAIRS if x in self.data), None)
+        return self.data[0]
+
+    def read(self, model: nn.Module, batch_size: int | None = None) -> tuple[Source, Source | None]:
+        """The training and the held-out data for this model, checked."""
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.random.fork_rng(devices=[]):
+            return read(self.data, self.validation, self.sample_weight, model, self.loss, batch_size, generator)
+
+    def read_in_memory(self, model: nn.Module) -> tuple[Samples, Samples | None]:
+        """The same where all samples are in memory."""
+        train, held = self.read(model)
+        assert train.samples is not None
+        return train.samples, None if held is None else held.samples
 
 
 @dataclass(frozen=True)
@@ -69,6 +109,18 @@ class Source:
                 yield self.samples[index].batch()
 
 
+@torch.no_grad()
+def evaluate(model: nn.Module, source: Source, loss: Loss) -> float:
+    """The loss over all samples, the model in evaluation mode."""
+    model.eval()
+    total = count = 0.0
+    for x, y, weights in source.batches():
+        n = len(x) if weights is None else float(weights.sum())
+        total += n * loss(model(x), y, weights).item()
+        count += n
+    return total / count
+
+
 def read(
     data: Any,
     validation: Any,
@@ -82,7 +134,7 @@ def read(
     if isinstance(data, Mapping):
         if validation is None:
             validation = next(((data[x], data[y]) for x, y in HELD_OUT if x in data), None)
-        weights = data.get("weights", weights)
+        weights = _given_once(data.get("weights"), weights)
         pair = next(((data[x], data[y]) for x, y in PAIRS if x in data and y in data), None)
         if pair is None:
             raise ValueError(f"data needs the keys 'x' and 'y', got {sorted(map(str, data))}")
@@ -90,9 +142,11 @@ def read(
     if isinstance(data, DataLoader) or not isinstance(data, tuple | list):
         if weights is not None:
             raise ValueError("sample weights of a DataLoader come with its batches: let it yield (x, y, weights)")
+        if batch_size is not None:
+            raise ValueError("a DataLoader makes its own batches; leave out batch_size, or give the data as (x, y)")
         if isinstance(validation, float):
             raise ValueError("a DataLoader cannot be split; give the held-out data as validation=(x, y)")
-        held = None if validation is None else _source(validation, None, model, loss, "validation", batch_size)
+        held = None if validation is None else _source(validation, None, model, loss, "validation", None)
         return Source(None, data, None, model, loss), held
     if isinstance(validation, float):
         train, held = _split(checked(unpack(data, "data", weights), model, loss, "data"), validation, generator)
@@ -107,8 +161,14 @@ def unpack(item: Any, where: str, weights: Any = None) -> Samples:
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         raise ValueError(f"{where}: expected (x, y) or (x, y, weights), got {type(item).__name__}")
     x, y = torch.as_tensor(item[0]), torch.as_tensor(item[1])
-    w = item[2] if len(item) == 3 else weights
+    w = _given_once(item[2] if len(item) == 3 else None, weights)
     return Samples(x, y, None if w is None else torch.as_tensor(w))
+
+
+def _given_once(own: Any, weights: Any) -> Any:
+    if own is not None and weights is not None:
+        raise ValueError("the data have weights and sample_weight is given, too; leave one of the two out")
+    return weights if own is None else own
 
 
 def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Samples:
@@ -138,7 +198,7 @@ def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Sampl
         w = w.to(like)
         if w.shape != (len(x),) or not bool((w >= 0).all()) or not float(w.sum()) > 0:
             raise ValueError(
-                f"{where}: weights must be {len(x)} numbers >= 0 that are not all 0, got shape {tuple(w.shape)}"
+                f"{where}: weights must be {len(x)} values >= 0 that are not all 0, got shape {tuple(w.shape)}"
             )
     return Samples(x, _matched(y, x, model, loss, where), w)
 
