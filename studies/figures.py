@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.io.whole import write_whole
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 
 
 def canvas(width: float, height: float) -> Any:
     """An empty matplotlib figure of this size in inches, drawn without a display."""
-    return canvas_class()(width, height, "white")
+    return new_figure(width, height)
 
 
 def save(figure: Any, path: Path, *, dpi: int = 110, tight: bool = True) -> Path:

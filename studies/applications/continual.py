@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import race
-from edgewise.compare.baselines import mlp_widths, perceptron
-from edgewise.compare.matching import matched_mlp
+from edgewise.compare import matched_mlp, mlp_widths, new_mlp, race
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import absorb_
 from edgewise.surgery import freeze_
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 
 TASKS, SAMPLES = 5, 100
 RIDGE = 1.0
@@ -66,8 +64,8 @@ def learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
     exact, local, curves = _zero(1, 1, BSpline(200, 7)), _zero(1, 1, BSpline(200, 3)), _zero(1, 1, BSpline(200, 3))
     free = kan([1, 1], BSpline(200, 3), residual="silu")
     deep = kan([1, 3, 1], BSpline(30, 3), residual="silu")
-    mlp = perceptron(mlp_widths(1, 1, 200), generator).double()
-    wide = perceptron([1, 100, 100, 1], generator).double()
+    mlp = new_mlp(mlp_widths(1, 1, 200), generator).double()
+    wide = new_mlp([1, 100, 100, 1], generator).double()
     return {
         "KAN [1, 1], absorb_ with its memory": (exact, _absorb(exact, keep=True)),
         "KAN [1, 1], absorb_, nothing kept": (local, _absorb(local, keep=False)),
@@ -86,7 +84,7 @@ def _bumps(seeds: int) -> tuple[list[dict[str, Any]], dict[str, list[Tensor]]]:
     seen: dict[str, list[Tensor]] = {}
     for seed in range(seeds):
         for name, (model, learn) in learners(seed).items():
-            sizes[name] = race.numel(model)
+            sizes[name] = race.count_parameters(model)
             for x, y in five_tasks(seed):
                 learn(x, y)
                 if seed == 0:
@@ -141,11 +139,11 @@ def _digit_learners(seed: int) -> dict[str, tuple[int, Learn, Predict]]:
         "KAN [64, 10], Adam": flat,
     }
     entries = {
-        name: (race.numel(m), _adam(m, 2e-3, steps=200, loss=nn.functional.cross_entropy), m)
+        name: (race.count_parameters(m), _adam(m, 2e-3, steps=200, loss=nn.functional.cross_entropy), m)
         for name, m in by_step.items()
     }
     local = {
-        name: (race.numel(layer), _one_hot_first(_absorb(layer, ridge, keep=ridge is not None)), layer)
+        name: (race.count_parameters(layer), _one_hot_first(_absorb(layer, ridge, keep=ridge is not None)), layer)
         for name, (layer, ridge) in layers.items()
     }
     return {**entries, **local}
@@ -204,7 +202,7 @@ def _row(task: str, name: str, parameters: int, measure: str, values: list[float
 
 def _picture(seen: dict[str, list[Tensor]], path: str) -> None:
     """A row per learner, a column per task: the network after it beside the whole target."""
-    figure = canvas_class()(11, 1.5 * len(seen), "white")
+    figure = new_figure(11, 1.5 * len(seen))
     axes = figure.subplots(len(seen), TASKS, sharex=True, sharey=True)
     x, truth = GRID[:, 0], target(GRID)[:, 0]
     for row, (name, curves) in zip(axes, seen.items(), strict=True):

@@ -76,10 +76,12 @@ def entries(horizon: int, channels: int) -> list[race.Entry]:
         return lambda seed: build(*shape, generator=torch.Generator().manual_seed(seed), **settings)
 
     hidden = perceptron_width(horizon)
-    target = race.numel(perceptron(*shape, hidden=hidden))
+    target = race.count_parameters(perceptron(*shape, hidden=hidden))
     edges = LENGTH + horizon  # per hidden node; with one number more for the residual function
     spline, polynomial = (round((target - horizon) / ((basis.size + 1) * edges)) for basis in (SPLINE, POLYNOMIAL))
-    recurrent = min(range(8, 200, 2), key=lambda h: abs(race.numel(tkan_forecaster(*shape, hidden=h)) - target))
+    recurrent = min(
+        range(8, 200, 2), key=lambda h: abs(race.count_parameters(tkan_forecaster(*shape, hidden=h)) - target)
+    )
     return [
         race.Entry("MLP", seeded(perceptron, hidden=hidden)),
         race.Entry("RLinear", seeded(linear)),

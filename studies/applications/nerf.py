@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgewise.compare import race
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 from studies import timing
 
 PIXELS, VIEWS, HELD_OUT = 40, 24, 6
@@ -130,7 +130,7 @@ def _render(model: nn.Module, o: Tensor, d: Tensor, generator: torch.Generator |
 def _picture(test: Rays, seen: dict[str, Tensor], path: str, columns: int = 4) -> None:
     """A row of true views held out, and a row per model."""
     rows = {"truth": test.colours, **seen}
-    figure = canvas_class()(2.2 * columns, 2.4 * len(rows), "white")
+    figure = new_figure(2.2 * columns, 2.4 * len(rows))
     axes = figure.subplots(len(rows), columns)
     for line, (name, colours) in zip(axes, rows.items(), strict=True):
         for ax, image in zip(line, colours.reshape(-1, PIXELS, PIXELS, 3)[:columns], strict=True):

@@ -79,7 +79,7 @@ def predicted(model: nn.Module, x: Tensor) -> Tensor:
 
 def nearest(build: Callable[[int], nn.Module], sizes: Iterable[int], parameters: int) -> int:
     """The size whose model is nearest to a number of parameters."""
-    return min(sizes, key=lambda size: abs(race.numel(build(size)) - parameters))
+    return min(sizes, key=lambda size: abs(race.count_parameters(build(size)) - parameters))
 
 
 def confusion(found: Tensor, truth: Tensor, classes: int) -> Int[Tensor, "classes classes"]:

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import race
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import mlp_widths, new_mlp, race
 from edgewise.nn import KAN
 from studies import timing
 from studies.problems.download import data_folder, fetch_wheel
@@ -78,7 +77,7 @@ class Choice:
         features = table.folds[0][0].x.shape[1]
         if self.basis is None:
             generator = torch.Generator().manual_seed(torch.initial_seed())
-            return perceptron([features, *self.hidden, table.outputs], generator)
+            return new_mlp([features, *self.hidden, table.outputs], generator)
         span = 1.0 if self.scaling == "quantiles" else 2.5
         return KAN([features, *self.hidden, table.outputs], self.basis, grid_range=(-span, span))
 
@@ -120,7 +119,7 @@ def main(folder: str | None = None, seeds: int = 3) -> None:
 def study(table: Table) -> dict[str, Any]:
     """Choose, train and score on one table."""
     kan = _chosen(table, NETWORKS)
-    size = race.numel(kan.build(table, 0))
+    size = race.count_parameters(kan.build(table, 0))
     widths = mlp_widths(table.folds[0][0].x.shape[1], table.outputs, size)
     tries = [
         Choice(tuple(widths[1:-1]), None, scaling, lr)
@@ -144,7 +143,7 @@ def study(table: Table) -> dict[str, Any]:
         "features": table.folds[0][0].x.shape[1],
         "classes": table.classes,
         "steps": table.steps,
-        "parameters": {"KAN": size, "MLP": race.numel(mlp.build(table, 0))},
+        "parameters": {"KAN": size, "MLP": race.count_parameters(mlp.build(table, 0))},
         "chosen": {"KAN": _described(kan), "MLP": _described(mlp)},
         "scores": scores,
         "seconds": seconds,

@@ -19,7 +19,7 @@ import sympy
 import torch
 
 from edgewise.discovery import Threshold, discover_threshold
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 from studies import timing
 from studies.problems.anderson import CHAINS, Chain, States, eigenstates
 
@@ -138,7 +138,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
 
 def draw(pictures: Sequence[tuple[Chain, States, Row]], path: Path) -> None:
     """States of the chains that were tested on, by energy and by the law found: the diagonal parts them."""
-    figure = canvas_class()(4.0 * len(pictures), 3.8, "white")
+    figure = new_figure(4.0 * len(pictures), 3.8)
     for ax, (chain, states, row) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
         symbols = sympy.symbols(list(chain.parameters), real=True)
         law = sympy.parse_expr(row["law"], local_dict={str(s): s for s in symbols})

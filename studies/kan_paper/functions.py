@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import mlp_widths, new_mlp
 from edgewise.nn import KAN
 from edgewise.training import Auto, LevenbergMarquardt, fit
 from studies import timing
@@ -124,7 +124,7 @@ def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.
     x, y = data
     mean, std = x.mean(0), x.std(0)
     centre, spread = y.mean(), y.std()
-    net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
+    net = new_mlp(mlp_widths(x.shape[1], 1, parameters), generator).double()
     scaled = ((x - mean) / std, (y - centre) / spread)
     net = fit(net, scaled, LevenbergMarquardt(steps=MLP_STEPS)).model
     with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,7 +20,7 @@ def draw(group: str, rows: Rows, path: Path) -> None:
 
 def _errors(rows: Rows) -> Any:
     """A line per function: the network from its median to its worst seed, the perceptron, the paper."""
-    figure = canvas_class()(7.0, 1.1 + 0.27 * len(rows), "white")
+    figure = new_figure(7.0, 1.1 + 0.27 * len(rows))
     ax = figure.subplots()
     places = list(range(len(rows)))[::-1]
     ax.hlines(places, [row["median"] for row in rows], [row["worst"] for row in rows], color="C0", lw=2, alpha=0.5)
@@ -40,7 +40,7 @@ def _errors(rows: Rows) -> Any:
 def _scaling(rows: Rows) -> Any:
     """A panel per degree: error over intervals, and the line of slope -(k + 1)."""
     degrees = sorted({row["degree"] for row in rows})
-    figure = canvas_class()(3.6 * len(degrees), 3.4, "white")
+    figure = new_figure(3.6 * len(degrees), 3.4)
     for ax, degree in zip(figure.subplots(1, len(degrees), sharey=True, squeeze=False)[0], degrees, strict=True):
         here = [row for row in rows if row["degree"] == degree]
         for row in here:

@@ -19,7 +19,7 @@ import sympy
 from edgewise.discovery.noisy import Finding, search_formula
 from edgewise.expressions import Formula
 from edgewise.tables.shipped import KNOTS, load_knots
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 from studies import timing
 
 SEEDS = (1000, 1001, 1002, 1003, 1004)
@@ -127,7 +127,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """The front of every seed, accuracy over length, beside the slope rule."""
-    figure = canvas_class()(5.5, 3.6, "white")
+    figure = new_figure(5.5, 3.6)
     ax = figure.subplots()
     for row in rows:
         front = row["front"]

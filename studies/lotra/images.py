@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from edgewise.adapters import lotra_groups, slim
 from edgewise.bases import BSpline
+from edgewise.compare import count_parameters
 from edgewise.nn import KAN, KANLinear
-from edgewise.training.second_order import trained_numel
 from studies.lotra.common import Groups, Loss, batches, everything, rng, summary, train, uniform, wave
 from studies.lotra.journal import Journal
 from studies.problems.images import load_fashion_mnist, load_mnist_5000
@@ -152,7 +152,7 @@ def _methods(task: Task, seed: int) -> dict[str, Callable[[], dict[str, Any]]]:
         drawn, cut = (
             partial(_slim, make, where, ranks, init, seed) for make, init in ((dense, "random"), (trained, "fit"))
         )
-        numel = trained_numel(drawn())
+        numel = count_parameters(drawn())
         methods |= {
             f"slim {what}": partial(tuned, drawn, "slim"),
             f"cut {what}": partial(tuned, cut, "slim", task.refit),
@@ -191,7 +191,7 @@ def _held(task: Task, seed: int, model: nn.Module) -> float:
 @torch.no_grad()
 def _report(task: Task, seed: int, model: nn.Module) -> dict[str, Any]:
     x, y = task.split(seed)[2]
-    return {"parameters": trained_numel(model), "score": task.score(model(x), y).item()}
+    return {"parameters": count_parameters(model), "score": task.score(model(x), y).item()}
 
 
 def _on_batches(x: Tensor, y: Tensor, loss: Measure, order: Iterator[Tensor]) -> Loss:

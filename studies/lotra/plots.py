@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewise.viz.mpl import canvas_class
+from edgewise.viz.charts import new_figure
 
 Row = Mapping[str, Any]
 Read = Callable[[Row], Any]
@@ -83,7 +83,7 @@ def plot(study: str, rows: Sequence[Row], path: Path) -> None:
     """Draw the rows of a study into a PNG file."""
     what = PLOTS[study]
     points = _points(what, rows)
-    figure = canvas_class()(4.6 * len(points), 3.6, "white")
+    figure = new_figure(4.6 * len(points), 3.6)
     panels = figure.subplots(1, len(points), squeeze=False, sharey=True)[0]
     names = list(dict.fromkeys(name for curves in points.values() for name in curves))
     for ax, (title, curves) in zip(panels, points.items(), strict=True):

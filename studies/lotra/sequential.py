@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from edgewise.adapters import adapter_state, add_lotra, load_adapter, lotra_groups
-from edgewise.training.second_order import trained_numel
+from edgewise.compare import count_parameters
 from studies.lotra.common import (
     TASKS,
     everything,
@@ -47,7 +47,7 @@ def _measured(seed: int) -> Outcome:
         tuned = add_lotra(base, {"layers.1": (6, 4, 6), "*": (8, 4, 8)}, generator=rng(seed))
         train(tuned, lotra_groups(tuned, 0.3), mse(x, target(x)), 200)
         adapters[task] = adapter_state(tuned)
-    numel = trained_numel(base)
+    numel = count_parameters(base)
     outcome: Outcome = {"one network, numbers": numel}
     outcome["adapters, numbers"] = numel + sum(state.numel() for state in adapters.values())
     for task, target in {"before": wave, **TASKS}.items():

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from edgewise.adapters import adapter_names, add_lotra, lotra_groups, save_adapter
+from edgewise.compare import count_parameters
 from edgewise.nn import KAN
-from edgewise.training.second_order import trained_numel
 from studies.lotra.common import Groups, everything, rng, summary, train
 from studies.lotra.equations import SOURCES, TARGETS, Case, field, residual
 from studies.lotra.journal import Journal, Outcome, TimeSpentError
@@ -138,7 +138,7 @@ def _trained(base: KAN, method: Method, lr: float, case: Case, seed: int, steps:
     start = time.process_time()
     train(model, groups, loss, steps)
     ms = 1e3 * (time.process_time() - start) / steps
-    numel = trained_numel(model)
+    numel = count_parameters(model)
     return _outcome(model, case, seed) | {"lr": lr, "ms": round(ms, 3), "parameters": numel, "bytes": _bytes(model)}
 
 

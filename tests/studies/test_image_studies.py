@@ -34,7 +34,7 @@ def head() -> Tissues:
 def test_convolutions_learn_at_one_size(stripes, name) -> None:
     tries = conv.tries(name, stripes, 1500)
     assert len(tries) == 6
-    assert all(1300 < race.numel(entry.build(0)) < 1700 for entry in tries)
+    assert all(1300 < race.count_parameters(entry.build(0)) < 1700 for entry in tries)
     run = race.train(tries[0], pictures.task(stripes), 0, steps=50)
     assert run["score"] > 90
 
@@ -71,7 +71,7 @@ def test_tissues_are_found(monkeypatch) -> None:
 
 
 def test_equal_sizes() -> None:
-    unet, u_kan, perceptrons, linear = (race.numel(entry.build(0)) for entry in segmentation.networks())
+    unet, u_kan, perceptrons, linear = (race.count_parameters(entry.build(0)) for entry in segmentation.networks())
     assert abs(u_kan / unet - 1) < 0.1
     assert abs(perceptrons / u_kan - 1) < 0.01
     assert linear < 0.85 * u_kan

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.training.second_order import trained_numel
+from edgewise.compare import count_parameters
 from studies.lotra import common, equations, expressiveness, images, rates, run, sequential, step, table, transfer
 from studies.lotra.__main__ import main
 from studies.lotra.journal import Journal, TimeSpentError
@@ -102,7 +102,7 @@ def test_the_transfer_study_reports_what_it_has_when_the_time_is_over(tmp_path, 
 
 def test_the_perceptrons_have_the_size_asked_for():
     for make in (images._perceptron, images._low_rank):
-        numel = trained_numel(make([64, 64, 10], 4000, 0))
+        numel = count_parameters(make([64, 64, 10], 4000, 0))
         assert 3500 < numel <= 4000
 
 

@@ -25,7 +25,7 @@ def series():
 
 
 def sizes(entries):
-    return {entry.name: race.numel(entry.build(0)) for entry in entries}
+    return {entry.name: race.count_parameters(entry.build(0)) for entry in entries}
 
 
 def test_the_models_of_text_are_of_one_size():

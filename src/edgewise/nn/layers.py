@@ -62,6 +62,11 @@ def kan_layers(model: nn.Module) -> dict[str, KANLinear]:
     return layers
 
 
+def count_parameters(model: nn.Module) -> int:
+    """The number of trainable parameters; frozen ones do not count."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
     """The name and the module of one KAN layer, addressed by its name or by its index among the KAN layers."""
     layers = kan_layers(model)

@@ -9,10 +9,11 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgewise.kernels import accelerators
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
+from edgewise.nn.layers import count_parameters
 from edgewise.optim import Minimum, ModuleLeastSquares, levenberg_marquardt
 from edgewise.progress import Budget, Event
 from edgewise.training.callbacks import State, ended_by
@@ -66,11 +67,6 @@ def train_levenberg_marquardt(run: Run, method: LevenbergMarquardt) -> FitResult
             "method=FirstOrder('adam', penalties=[Smoothness(...)])"
         )
     return _descended(run, method)
-
-
-def trained_numel(model: nn.Module) -> int:
-    """The number of parameters that are trained."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def least_parameters(model: KAN) -> int:
@@ -150,7 +146,7 @@ def _descended(run: Run, method: LevenbergMarquardt) -> FitResult:
         seconds=budget.spent,
         seed=run.seed,
         loss=record["loss"],
-        parameters=trained_numel(run.model),
+        parameters=count_parameters(run.model),
         validation=record.get("validation"),
         restored_step=None if record is history[-1] else record["step"],
     )
@@ -197,7 +193,7 @@ def _search_obstacle(run: Run) -> str | None:
 
 def _module_obstacle(run: Run) -> str | None:
     """Why Levenberg-Marquardt on what is trained does not serve either; None where it does."""
-    numel = trained_numel(run.model)
+    numel = count_parameters(run.model)
     reasons = {
         "no parameter is trained": numel == 0,
         f"{numel} trained parameters are more than {MOST_TRAINED}": numel > MOST_TRAINED,
@@ -220,4 +216,4 @@ def _determined(run: Run) -> bool:
     With fewer samples Levenberg-Marquardt interpolates them, noise included, within a few steps.
     """
     x = run.inputs
-    return isinstance(run.model, KAN) and x is not None and trained_numel(run.model) < len(x)
+    return isinstance(run.model, KAN) and x is not None and count_parameters(run.model) < len(x)

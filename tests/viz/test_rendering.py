@@ -1,4 +1,4 @@
-"""Laws of the renderers: valid, escaped, complete pictures that leave no trace elsewhere."""
+"""Laws of the renderers: valid, escaped, complete diagrams and charts that change nothing else."""
 
 import subprocess
 import sys
@@ -12,9 +12,10 @@ from torch import nn
 
 import edgewise as ew
 from edgewise.nn import KANLinear, SymbolicEdges, SymbolicFn
-from edgewise.viz import diagram, plot, plot_edge, plot_edges, plot_history, plot_importance, svg
+from edgewise.viz import charts, diagram, plot, plot_edge, plot_edges, plot_history, plot_importance, svg
 
 matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.image")
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -49,16 +50,16 @@ def texts(figure):
 @pytest.mark.parametrize("widths", [[2, 5, 1], [2, (3, 2), 1], [3, (1, [3]), 2], [1, 1], [60, 10]], ids=str)
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
 def test_svg_is_valid_and_shows_every_edge_and_node(widths, theme):
-    picture = diagram(make(widths), max_edges=50)
-    root = ElementTree.fromstring(svg(picture, theme=theme))
+    drawing = diagram(make(widths), max_edges=50)
+    root = ElementTree.fromstring(svg(drawing, theme=theme))
     assert root.tag == SVG + "svg"
     assert root.find(SVG + "title").text
-    assert f"{len(picture.edges)} curves" in root.find(SVG + "desc").text
+    assert f"{len(drawing.edges)} curves" in root.find(SVG + "desc").text
     edges = [g for g in root.iter(SVG + "g") if g.get("class", "").startswith("edge ")]
     shown = {(int(g.get("data-layer")), int(g.get("data-source")), int(g.get("data-target"))) for g in edges}
-    assert len(edges) == len(picture.edges)
-    assert shown == {(edge.layer, edge.source, edge.target) for edge in picture.edges}
-    assert sum(g.get("class", "").startswith("node ") for g in root.iter(SVG + "g")) == len(picture.nodes)
+    assert len(edges) == len(drawing.edges)
+    assert shown == {(edge.layer, edge.source, edge.target) for edge in drawing.edges}
+    assert sum(g.get("class", "").startswith("node ") for g in root.iter(SVG + "g")) == len(drawing.nodes)
     left, top, width, height = map(float, root.get("viewBox").split())
     for circle in root.iter(SVG + "circle"):
         assert left < float(circle.get("cx")) < left + width
@@ -69,34 +70,34 @@ def test_svg_is_valid_and_shows_every_edge_and_node(widths, theme):
 @given(
     st.lists(st.text(min_size=1), min_size=3, max_size=3, unique=True) | st.permutations(HOSTILE).map(lambda p: p[:3])
 )
-def test_svg_survives_any_name(names):
-    picture = diagram(make([2, 1]), input_names=names[:2], output_names=names[2:])
-    root = ElementTree.fromstring(svg(picture, title=names[0]))
+def test_svg_is_valid_with_any_name(names):
+    drawing = diagram(make([2, 1]), input_names=names[:2], output_names=names[2:])
+    root = ElementTree.fromstring(svg(drawing, title=names[0]))
     assert {element.tag for element in root.iter()} <= {
         SVG + tag for tag in ("svg", "title", "desc", "style", "rect", "g", "path", "polyline", "circle", "text")
     }
 
 
 def test_svg_writes_the_name_of_a_symbol_and_nothing_into_gaps():
-    picture = diagram(with_symbol("<b>sin</b>"))
-    root = ElementTree.fromstring(svg(picture))
+    drawing = diagram(with_symbol("<b>sin</b>"))
+    root = ElementTree.fromstring(svg(drawing))
     assert "<b>sin</b>" in [text.text for text in root.iter(SVG + "text")]
-    assert picture._repr_svg_().startswith("<svg")
-    assert "nan" not in svg(picture)
+    assert drawing._repr_svg_().startswith("<svg")
+    assert "nan" not in svg(drawing)
 
 
-def test_a_picture_with_a_fixed_theme_is_not_recoloured_by_others_on_the_page():
-    picture = diagram(make([2, 1]))
-    assert "svg.edgewise-auto" in svg(picture)
+def test_a_diagram_with_a_fixed_theme_is_not_recoloured_by_others_on_the_page():
+    drawing = diagram(make([2, 1]))
+    assert "svg.edgewise-auto" in svg(drawing)
     for theme in ("light", "dark"):
-        assert ElementTree.fromstring(svg(picture, theme=theme)).get("class") == f"edgewise edgewise-{theme}"
-        assert "<style" not in svg(picture, theme=theme)
+        assert ElementTree.fromstring(svg(drawing, theme=theme)).get("class") == f"edgewise edgewise-{theme}"
+        assert "<style" not in svg(drawing, theme=theme)
 
 
 def test_svg_of_a_band_has_a_polygon():
-    picture = diagram(make([2, 1]))
-    edge = picture.edges[0]
-    banded = picture.with_band(edge, [y - 1 for y in edge.y], [y + 1 for y in edge.y])
+    drawing = diagram(make([2, 1]))
+    edge = drawing.edges[0]
+    banded = drawing.with_band(edge, [y - 1 for y in edge.y], [y + 1 for y in edge.y])
     assert len(list(ElementTree.fromstring(svg(banded)).iter(SVG + "polygon"))) == 1
     assert plot(banded) is not None
 
@@ -135,7 +136,7 @@ def test_plot_refuses_what_it_would_ignore():
         plot(make([2, 1]), theme="pink")
 
 
-def test_pictures_leave_no_trace(tmp_path):
+def test_drawing_changes_nothing_else(tmp_path):
     code = """
 import os, sys, torch, edgewise as ew, matplotlib
 os.chdir(sys.argv[1])
@@ -157,6 +158,15 @@ assert os.listdir() == []
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_figure_is_saved_as_png(tmp_path):
+    figure = charts.new_figure(2.0, 1.0, theme="dark")
+    figure.subplots().plot([0, 1], [0, 1])
+    assert charts.save_figure(figure, tmp_path / "a.png", dpi=50) == tmp_path / "a.png"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    shown = matplotlib.image.imread(tmp_path / "a.png")
+    assert shown.shape[:2] == (50, 100)
 
 
 def test_without_matplotlib_the_extra_is_named():
@@ -220,7 +230,7 @@ def test_plot_edges_has_one_chart_per_edge_of_the_same_height():
     assert len(plot_edges(make([3, 2, 1]), None, 0, limit=4, same_scale=False).axes) == 4
 
 
-def test_plot_history_draws_every_number():
+def test_plot_history_draws_every_value():
     records = [{"step": 10 * n, "loss": 1 / (n + 1), "note": "text", "stage": n // 3} for n in range(6)]
     records[2]["validation"] = 0.5
     records[4]["validation"] = float("nan")

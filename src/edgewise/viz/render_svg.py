@@ -1,4 +1,4 @@
-"""A diagram as an SVG picture: one string of valid XML, without any dependency."""
+"""Render a diagram as SVG: one string of valid XML, without any dependency."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from edgewise.viz._drawing import (
     short,
     wires,
 )
-from edgewise.viz.diagram import BOX_HEIGHT, BOX_WIDTH, Diagram, Edge, Node
+from edgewise.viz.diagram_data import BOX_HEIGHT, BOX_WIDTH, Diagram, Edge, Node
 
 _UNIT = 46  # pixels per unit of the diagram at natural size
 
 
 def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> str:
-    """The picture of a diagram as an `<svg>` element that scales with its page.
+    """A diagram as an `<svg>` element that scales with its page.
 
     Every edge is a group of class "edge" with `data-layer`, `data-source` and `data-target`; a screen reader finds a
     title and a description, and a pointer a tooltip on every edge and node.
@@ -41,7 +41,7 @@ def svg(diagram: Diagram, *, theme: str = "auto", title: str | None = None) -> s
     Args:
         diagram: what `diagram(model, x)` returned.
         theme: "light", "dark", or "auto" to follow the reader's setting.
-        title: what the picture is called; by default the shape of the network.
+        title: by default the shape of the network.
     """
     colours = LIGHT if theme == "auto" else palette(theme)
     left, top, right, bottom = bounds(diagram)
@@ -148,7 +148,7 @@ def _label(x: float, y: float, text: str, size: float, css: str, colour: str, an
 
 
 def _rules(colours: Palette) -> str:
-    """The style rules that recolour the pictures of the page which follow the reader's setting."""
+    """The style rules that recolour the diagrams that follow the reader's setting."""
     fills = {"paper": "paper", "box": "box", "soft": "soft"}
     strokes = {"paper-line": "paper", "frame-line": "frame"}
     for name in ("ink", "symbol", "product"):

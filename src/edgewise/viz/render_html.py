@@ -1,4 +1,4 @@
-"""A diagram to explore: one piece of HTML with its own script and no network."""
+"""Render a diagram as interactive HTML: one self-contained element with its own script."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from importlib.resources import files
 from typing import Any
 
 from edgewise.viz._drawing import DARK, LIGHT, Palette, formula_text, node_label, palette
-from edgewise.viz.diagram import Diagram, Edge
-from edgewise.viz.svg import svg
+from edgewise.viz.diagram_data import Diagram, Edge
+from edgewise.viz.render_svg import svg
 
 
 def html(diagram: Diagram, *, theme: str = "auto", title: str | None = None, page: bool = False) -> str:
-    """The picture of a diagram with a panel that enlarges the edge under the pointer and hides weak edges.
+    """The diagram as SVG with a panel that enlarges the edge under the pointer and hides weak edges.
 
-    Without scripts the picture is still there. Names are escaped; nothing is loaded from elsewhere.
+    Without scripts the SVG is still complete. Names are escaped; nothing is loaded from elsewhere.
 
     Args:
         diagram: what `diagram(model, x)` returned.
         theme: "light", "dark", or "auto" to follow the reader's setting.
-        title: what the picture is called.
+        title: the title of the diagram.
         page: return a whole HTML document instead of an element to put into one.
     """
-    picture = svg(diagram, theme=theme, title=title)
+    drawn = svg(diagram, theme=theme, title=title)
     colours = _variables(LIGHT if theme == "auto" else palette(theme))
     style = f".edgewise-viewer.edgewise-{theme} {{ {colours} }}\n"
     if theme == "auto":
@@ -31,7 +31,7 @@ def html(diagram: Diagram, *, theme: str = "auto", title: str | None = None, pag
 <style>
 {style}{_static("viewer.css")}</style>
 <div class="picture">
-{picture}
+{drawn}
 </div>
 <div class="side">
 <div class="panel" aria-live="polite"></div>
@@ -44,7 +44,7 @@ def html(diagram: Diagram, *, theme: str = "auto", title: str | None = None, pag
 </div>"""
     if not page:
         return viewer
-    heading = _embeddable_title(picture)
+    heading = _embeddable_title(drawn)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -76,13 +76,13 @@ def _record(diagram: Diagram, edge: Edge) -> dict[str, Any]:
 
 
 def _embedded(value: Any) -> str:
-    """JSON that cannot end the script element that it stands in."""
+    """JSON that cannot end the script element around it."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
-def _embeddable_title(picture: str) -> str:
-    """The title of the picture, escaped as it stands there."""
-    return picture[picture.index("<title>") : picture.index("</title>")] + "</title>"
+def _embeddable_title(drawn: str) -> str:
+    """The title element of the SVG, already escaped."""
+    return drawn[drawn.index("<title>") : drawn.index("</title>")] + "</title>"
 
 
 def _variables(colours: Palette) -> str:

@@ -1,4 +1,4 @@
-"""A diagram as a matplotlib figure: one axes, a handful of artists, no file written and no global state touched."""
+"""Render a diagram as a matplotlib figure: one axes, few artists, no file written and no global state changed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from edgewise.viz._drawing import (
     short,
     wires,
 )
-from edgewise.viz.diagram import BOX_HEIGHT, Diagram, Node
+from edgewise.viz.charts import new_figure
+from edgewise.viz.diagram_data import BOX_HEIGHT, Diagram, Node
 from edgewise.viz.from_model import diagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_UNIT, _WIDEST, _HIGHEST = 0.5, 16.0, 20.0  # inches: of one unit of the diagram, and the largest picture
+_UNIT, _WIDEST, _HIGHEST = 0.5, 16.0, 20.0  # inches: of one unit of the diagram, and the largest figure
 
 
 def plot(
@@ -50,51 +51,41 @@ def plot(
         model: what `diagram` takes, or a `Diagram`.
         x: inputs, as for `diagram`.
         theme: "light" or "dark".
-        title: a line above the picture.
-        ax: where to draw; by default a figure of its own.
+        title: a line above the diagram.
+        ax: where to draw; by default a new figure.
         options: passed to `diagram`, such as `scores`, `input_names` or `max_edges`.
     """
-    figures = canvas_class()
     colours = palette(theme)
     if isinstance(model, Diagram):
         if x is not None or options:
             raise TypeError("a Diagram is drawn as it is; give x and options to `diagram(model, x, ...)`")
-        picture = model
+        drawing = model
     else:
-        picture = diagram(model, x, **options)
-    left, top, right, bottom = bounds(picture)
+        drawing = diagram(model, x, **options)
+    left, top, right, bottom = bounds(drawing)
     if ax is None:
         unit, head = min(_UNIT, _WIDEST / (right - left), _HIGHEST / (bottom - top)), 0.4 if title else 0.0
-        figure: Figure = figures((right - left) * unit, (bottom - top) * unit + head, colours.paper)
+        figure = new_figure((right - left) * unit, (bottom - top) * unit + head, theme=theme)
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0 - head / figure.get_figheight()))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.set_axis_off()
-    _draw(ax, picture, colours)
+    _draw(ax, drawing, colours)
     if title:
         ax.set_title(title, color=colours.ink, parse_math=False)
     return cast("Figure", ax.figure)
 
 
-def canvas_class() -> Any:
-    """The class of our figures; `ImportError` names the extra where matplotlib is missing."""
-    try:
-        from edgewise.viz._canvas import Canvas
-    except ImportError as error:
-        raise ImportError("drawing needs matplotlib: pip install edgewise[viz]") from error
-    return Canvas
-
-
-def _draw(ax: Axes, picture: Diagram, colours: Palette) -> None:
+def _draw(ax: Axes, drawing: Diagram, colours: Palette) -> None:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
 
     point = _points_per_unit(ax)
-    edges = picture.edges
+    edges = drawing.edges
     colour = [colours.symbol if edge.kind == "symbol" else colours.ink for edge in edges]
     strength = [opacity(edge.importance) for edge in edges]
     pairs = list(zip(edges, colour, strength, strict=True))
-    lines = [(bezier_points(w), to_rgba(c, 0.75 * s)) for e, c, s in pairs for w in wires(picture, e)]
-    lines += [(bezier_points(link), to_rgba(colours.product)) for link in links(picture)]
+    lines = [(bezier_points(w), to_rgba(c, 0.75 * s)) for e, c, s in pairs for w in wires(drawing, e)]
+    lines += [(bezier_points(link), to_rgba(colours.product)) for link in links(drawing)]
     _lines(ax, lines, 0.035 * point, 1)
     frames = [to_rgba(colours.symbol if e.kind == "symbol" else colours.frame, 0.3 + 0.7 * s) for e, _, s in pairs]
     outlines = [rounded_box(edge) for edge in edges]
@@ -109,24 +100,24 @@ def _draw(ax: Axes, picture: Diagram, colours: Palette) -> None:
         if edge.symbol is not None:
             x, y = edge.center[0], edge.center[1] - BOX_HEIGHT / 2 - 0.07
             _text(ax, x, y, short(edge.symbol), SYMBOL_SIZE * point, colours.symbol, "center")
-    _nodes(ax, picture, colours, point)
-    if picture.note():
-        left, _, right, bottom = bounds(picture)
-        _text(ax, (left + right) / 2, bottom - NOTE_SIZE, picture.note(), NOTE_SIZE * point, colours.soft, "center")
+    _nodes(ax, drawing, colours, point)
+    if drawing.note():
+        left, _, right, bottom = bounds(drawing)
+        _text(ax, (left + right) / 2, bottom - NOTE_SIZE, drawing.note(), NOTE_SIZE * point, colours.soft, "center")
 
 
-def _nodes(ax: Axes, picture: Diagram, colours: Palette, point: float) -> None:
+def _nodes(ax: Axes, drawing: Diagram, colours: Palette, point: float) -> None:
     """Dots for the inputs, circles with a plus or a cross for sums and products, names at both ends."""
     from matplotlib.collections import EllipseCollection
     from matplotlib.colors import to_rgba
 
-    unused = idle(picture)
-    sizes = [2 * radius(node) for node in picture.nodes]
+    unused = idle(drawing)
+    sizes = [2 * radius(node) for node in drawing.nodes]
     fill = [
         to_rgba(colours.product if node.kind in ("product", "factor") else colours.ink, 0.3 if node in unused else 1.0)
-        for node in picture.nodes
+        for node in drawing.nodes
     ]
-    centers = [(node.x, node.y) for node in picture.nodes]
+    centers = [(node.x, node.y) for node in drawing.nodes]
     ax.add_collection(
         EllipseCollection(
             sizes,
@@ -140,9 +131,9 @@ def _nodes(ax: Axes, picture: Diagram, colours: Palette, point: float) -> None:
             edgecolors="none",
         )
     )
-    signs = [(line, to_rgba(colours.paper)) for node in picture.nodes for line in _sign(node)]
+    signs = [(line, to_rgba(colours.paper)) for node in drawing.nodes for line in _sign(node)]
     _lines(ax, signs, 0.05 * point, 6)
-    for node in picture.nodes:
+    for node in drawing.nodes:
         if node.name:
             side, align = (-1, "right") if node.kind == "input" else (1, "left")
             x, y = node.x + side * (radius(node) + 0.12), node.y + 0.35 * NAME_SIZE

@@ -1,6 +1,6 @@
-"""A matplotlib figure that belongs to no one: outside pyplot's registry, yet a notebook shows it.
+"""A matplotlib figure outside pyplot's registry that notebooks still show.
 
-The only module of the package that imports matplotlib at its top; it is imported inside functions, through `mpl`.
+The only module of the package that imports matplotlib at its top; `charts` imports it inside a function.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
-class Canvas(Figure):
+class AggFigure(Figure):
     """A figure drawn by the Agg renderer, shown by notebooks as PNG without any pyplot state."""
 
     def __init__(self, width: float, height: float, colour: str) -> None:

@@ -1,4 +1,4 @@
-"""The honest question about any network: what does a perceptron with as many numbers do with the same data?"""
+"""Compare a model with an MLP of equal size on the same data, at equal steps and at equal time."""
 
 from __future__ import annotations
 
@@ -6,49 +6,22 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from edgewise.compare import race
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare.mlp import matched_mlp
 from edgewise.optim import get_loss
 
 Data = tuple[Tensor, Tensor]
 HELD_OUT = 0.15
 
 
-def count_parameters(model: nn.Module) -> int:
-    """How many numbers the model learns; frozen ones do not count."""
-    return race.numel(model)
-
-
-def matched_mlp(
-    model: nn.Module,
-    *,
-    in_features: int | None = None,
-    out_features: int | None = None,
-    generator: torch.Generator | None = None,
-) -> nn.Sequential:
-    """A perceptron with the inputs and outputs of a model and as nearly as possible its number of parameters.
-
-    Args:
-        model: a KAN, or any module; only its size and its ends are read.
-        in_features: the model's inputs, where it has neither `in_features` nor a first layer that has it.
-        out_features: the same of its outputs.
-        generator: source of randomness of the initial values; seed 0 by default.
-    """
-    inputs = _features(model, "in_features", 0) if in_features is None else in_features
-    outputs = _features(model, "out_features", -1) if out_features is None else out_features
-    widths = mlp_widths(inputs, outputs, count_parameters(model))
-    mlp = perceptron(widths, torch.Generator().manual_seed(0) if generator is None else generator)
-    return mlp.to(next((p.dtype for p in model.parameters()), torch.get_default_dtype()))
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of numbers, one per model and budget; `print` shows the table."""
+    """One row per model and budget; `print` shows the table."""
 
     rows: list[dict[str, Any]]
     measure: str
@@ -63,30 +36,30 @@ def compare(
     test: Data,
     *,
     loss: Literal["mse", "bce", "cross_entropy"] = "mse",
-    rivals: Sequence[nn.Module] = (),
+    baselines: Sequence[nn.Module] = (),
     steps: int = 1000,
     batch_size: int = 256,
     rates: Sequence[float] = (1e-3, 3e-3, 1e-2),
     seeds: int = 3,
 ) -> Comparison:
-    """Train a model and the perceptron of its size alike, at equal steps and at equal time, and score both on `test`.
+    """Train a model and the MLP of its size alike, at equal steps and at equal time, and score both on `test`.
 
     Every model gets the learning rate, out of the same few, that is best on rows held out of `data`. The models given
-    stay as they are: each run begins with a copy whose parameters are drawn anew.
+    are unchanged: each run trains a copy with new initial parameters.
 
     Args:
         model: any module with `in_features` and `out_features`, or whose first and last layer have them.
         data: inputs (rows, features) and targets, shaped as the loss takes them.
-        test: the same of rows that nothing is chosen by.
+        test: the same of rows that choose nothing.
         loss: what is minimised. The measure is the root of the mean squared error, or the share of errors.
-        rivals: more modules to compare with.
+        baselines: more modules to compare with.
         steps: of AdamW with a warm-up and a cosine.
         batch_size: rows per step.
         rates: the learning rates to try.
         seeds: runs per model.
     """
-    names = ["MLP", _name(model), *(_name(rival) for rival in rivals)]
-    models = [matched_mlp(model), model, *rivals]
+    names = ["MLP", _name(model), *(_name(baseline) for baseline in baselines)]
+    models = [matched_mlp(model), model, *baselines]
     names = [name if names.count(name) == 1 else f"{name} ({n})" for n, name in enumerate(names)]
     part, held = _hold_out(data)
     entries = []
@@ -147,15 +120,6 @@ def _fresh(model: nn.Module, _: int) -> nn.Module:
         if callable(reset):
             reset()
     return new
-
-
-def _features(model: nn.Module, name: str, place: int) -> int:
-    """The number of features at one end: of the model, or of its first or last layer that has both ends."""
-    layers = [m for m in model.modules() if isinstance(getattr(m, "in_features", None), int)]
-    layers = [model] if isinstance(getattr(model, name, None), int) else layers
-    if not layers:
-        raise ValueError(f"{type(model).__name__} does not say its {name}; pass `{name}=` to matched_mlp")
-    return cast(int, getattr(layers[place], name))
 
 
 def _name(model: nn.Module) -> str:

@@ -1,6 +1,6 @@
-r"""A network as data: where its nodes stand, and the curve on every edge. Drawing comes after.
+r"""A network diagram as data: the positions of its nodes and the curve on every edge, ready to be rendered.
 
-With the first node column at x = 0 and y pointing down, the numbers are those of a picture; a node's value is
+The first node column is at x = 0 and y points down; the value of a node is
 
 $$ v = b + \sum_{e \to v} \phi_e(x_e) \ \text{(sum, factor)}, \qquad v = b + s\prod_{f \to v} f \ \text{(product)}, $$
 
@@ -11,7 +11,7 @@ Where an edge touches an input or an output it is in the user's units, as the mo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -25,11 +25,11 @@ class Node:
 
     Attributes:
         layer: 0 for the inputs, n for what the n-th layer of curves computes.
-        index: its number in that layer; factors count as the layer's sums do.
+        index: its index in that layer; factors count as the layer's sums do.
         kind: "input", "sum", "product", or "factor", a sum that only feeds a product.
         name: of an input or output; empty between them.
         bias: what is added to the sum or product.
-        scale: what a product is multiplied by: the unit of an output.
+        scale: the factor of a product: the unit of an output.
         product: the index of the product that a factor feeds.
     """
 
@@ -49,7 +49,7 @@ class Edge:
     r"""An edge that is a curve or a symbol, with its box centred at (left + width / 2, top + height / 2).
 
     Attributes:
-        layer: number of the layer of curves, from 0.
+        layer: index of the layer of curves, from 0.
         source: index of its node in node layer `layer`.
         target: index of its sum or factor in node layer `layer + 1`.
         kind: who owns the edge; absent edges are not listed.
@@ -87,7 +87,7 @@ class Diagram:
         layers: the module names of the layers of curves.
         widths: nodes per layer of the network, drawn or not.
         width: x of the last node column.
-        height: y of the lower end; everything stands between 0 and there.
+        height: y of the lower end; everything lies between 0 and it.
         omitted: edges that exist but were left out because there are too many.
         absent: edges that the network does not have.
     """
@@ -130,7 +130,7 @@ class Diagram:
         return dataclasses.replace(self, edges=edges)
 
     def note(self) -> str:
-        """What is not in the picture, in words; empty where all of it is."""
+        """What is not drawn, in words; empty where everything is."""
         drawn, notes = len(self.edges), []
         if self.omitted:
             notes.append(f"the {drawn} most important of {drawn + self.omitted} edges are drawn")
@@ -153,14 +153,10 @@ class Diagram:
         return cls(**fields)
 
     def _repr_svg_(self) -> str:
-        from edgewise.viz.svg import svg
-
-        return svg(self)
+        return NOTEBOOK_RENDERERS["svg"](self)
 
     def _repr_html_(self) -> str:
-        from edgewise.viz.html import html
-
-        return html(self)
+        return NOTEBOOK_RENDERERS["html"](self)
 
     @cached_property
     def _lookup(self) -> dict[tuple[int, int, bool], Node]:
@@ -168,6 +164,10 @@ class Diagram:
         takes = {(n.layer, n.index, True): n for n in self.nodes if n.kind in ("sum", "factor")}
         gives = {(n.layer, n.index, False): n for n in self.nodes if n.kind != "factor"}
         return takes | gives
+
+
+NOTEBOOK_RENDERERS: dict[str, Callable[[Diagram], str]] = {}
+"""How notebooks show a diagram: `edgewise.viz` enters its renderers, so that the data imports no drawing."""
 
 
 def _tuples(value: Any) -> Any:
