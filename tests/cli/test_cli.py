@@ -290,7 +290,8 @@ def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
 
 def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(edgewise.discovery.noisy.short_formula, "CANDIDATES", 4)  # pairs of 14 inputs take most of the time
+    # Pairs of 14 inputs take most of the time.
+    monkeypatch.setattr(edgewise.discovery.noisy.short_formula, "MAX_SELECTED", 4)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(12, 14)), columns=[f"x{n}" for n in range(14)])
     frame.assign(y=frame["x3"]).to_csv("wide.csv", index=False)
