@@ -48,8 +48,8 @@ if TYPE_CHECKING:
         widen as widen,
     )
     from edgewise.symbolic import (
-        compile as compile,
         formula as formula,
+        from_formula as from_formula,
         suggest as suggest,
         symbolify as symbolify,
     )
@@ -93,7 +93,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "penalties": "Entropy Smoothness Sparsity",
     "surgery": "adapt_grid_ change_basis compact fix freeze_ prune refine release remove_edge select_inputs"
     " swap_linear widen",
-    "symbolic": "compile formula suggest symbolify",
+    "symbolic": "formula from_formula suggest symbolify",
     "tables.estimators": "KANAdditive KANClassifier KANRegressor",
     "tracing": "Trace edge_scores input_scores node_scores outside_grid trace",
     "training": "Auto FirstOrder FitReport FitResult LevenbergMarquardt fit",

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import edgewise.discovery.noisy.inputs
-import edgewise.discovery.noisy.search
+import edgewise.discovery.noisy.short_formula
+import edgewise.discovery.noisy.thinned_ratio
 import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
@@ -35,8 +35,8 @@ def quick():
     """Baselines of few steps, formulas without small networks (`finished` has them): the flow is the subject here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "fit_baselines", partial(fit_baselines, steps=40))
-        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ())
-        patch.setattr(edgewise.discovery.noisy.inputs, "RUNNERS_UP", 1)
+        patch.setattr(edgewise.discovery.noisy.short_formula, "SHAPES", ())
+        patch.setattr(edgewise.discovery.noisy.thinned_ratio, "RUNNERS_UP", 1)
         yield
 
 
@@ -59,7 +59,7 @@ def finished(tmp_path_factory, quick) -> Finished:
     folder, printed = tmp_path_factory.mktemp("finished"), io.StringIO()
     given = str(write_table(folder / "table.csv"))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
+        patch.setattr(edgewise.discovery.noisy.short_formula, "SHAPES", ((),))
         out = str(folder / "run")
         assert run("fit", given, "--target", "z", "--exclude", "class", "steps", "--out", out, *QUICK) == 0
     return Finished(folder / "run", printed.getvalue())
@@ -290,7 +290,8 @@ def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
 
 def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(edgewise.discovery.noisy.search, "CANDIDATES", 4)  # pairs of 14 inputs take most of the time
+    # Pairs of 14 inputs take most of the time.
+    monkeypatch.setattr(edgewise.discovery.noisy.short_formula, "MAX_SELECTED", 4)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(12, 14)), columns=[f"x{n}" for n in range(14)])
     frame.assign(y=frame["x3"]).to_csv("wide.csv", index=False)

@@ -6,7 +6,7 @@ import sympy
 import torch
 
 import edgewise as ew
-from edgewise.discovery.planar import planar_laws
+from edgewise.discovery.candidates import planar_laws
 
 U = sympy.Symbol("u", real=True)
 

@@ -184,7 +184,7 @@ def test_what_cannot_be_constrained_is_told(session):
         session.constrain("flat")
     with pytest.raises(ValueError, match="no input 2"):
         session.constrain("convex", 2)
-    with pytest.raises(ValueError, match="carries a symbol"):
+    with pytest.raises(ValueError, match="is a symbol"):
         session.fix((0, 0, 0), "sin").constrain("convex")
     with pytest.raises(ValueError, match="carry symbols"):
         session.fix((0, 0, 0), "sin").symmetric(0, 1)

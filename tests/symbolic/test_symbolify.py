@@ -12,7 +12,7 @@ from scipy import special
 import edgewise as ew
 from edgewise.nn import Affine, KANLinear, ProductNodes, SymbolicEdges
 from edgewise.symbolic import formula, search_edge, search_layer, suggest, symbolify
-from edgewise.symbolic.gauge import tidy
+from edgewise.symbolic.edges import tidy
 
 LIBRARY = ew.DEFAULT_LIBRARY
 SMOOTH = ["x", "x^2", "sin", "exp", "tanh", "gaussian", "cosh", "arctan", "erf"]
@@ -150,6 +150,8 @@ def test_search_finds_the_function_that_made_the_curve(name):
     symbol = sympy.Symbol("u", real=True)
     oracle = sympy.lambdify(symbol, best.fn.sympy(symbol), ["scipy", "numpy"])
     np.testing.assert_allclose(c * oracle(a * x + b) + d, CURVES[name](x), atol=1e-7)
+    value = sympy.lambdify(symbol, best.expression(symbol), ["scipy", "numpy"])(x)
+    np.testing.assert_allclose(best.value(torch.tensor(x)).numpy(), value, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -271,7 +273,10 @@ def fitted_hello() -> tuple[ew.KAN, torch.Tensor, torch.Tensor]:
 def test_symbolify_finds_hello_kan():
     model, x, y = fitted_hello()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    result, report = symbolify(model, x, y=y)
+    told = []
+    result, report = symbolify(model, x, y=y, progress=told.append)
+    assert [event.stage for event in told[:2]] == ["functions for layer layers.0", "functions for layer layers.1"]
+    assert all(0 <= event.fraction <= 1 for event in told)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert report.complete
     assert [e.chosen.fn.name for e in report.edges] == ["sin", "x^2", "exp"]
@@ -298,14 +303,14 @@ def test_symbolify_leaves_what_it_cannot_explain():
 
 def test_suggest_and_its_errors():
     model, x, _ = fitted_hello()
-    assert suggest(model, x, "layers.0", 0, 0)[0].fn.name in ("sin", "cos")
-    assert suggest(model, x, 1, 0, 0)[0].fn.name == "exp"
-    with pytest.raises(ValueError, match=r"no KAN layer .layers\.7."):
-        suggest(model, x, "layers.7", 0, 0)
-    with pytest.raises(ValueError, match="has edges"):
-        suggest(model, x, 0, 5, 0)
+    assert suggest(model, x, ("layers.0", 0, 0))[0].fn.name in ("sin", "cos")
+    assert suggest(model, x, (1, 0, 0))[0].fn.name == "exp"
+    with pytest.raises(ValueError, match=r"no KANLinear is named .layers\.7."):
+        suggest(model, x, ("layers.7", 0, 0))
+    with pytest.raises(ValueError, match=r"no edge \(in=5, out=0\)"):
+        suggest(model, x, (0, 5, 0))
     with pytest.raises(ValueError, match="not finite at sample 2"):
-        suggest(model, torch.where(torch.arange(400)[:, None] == 2, torch.nan, x), 0, 0, 0)
+        suggest(model, torch.where(torch.arange(400)[:, None] == 2, torch.nan, x), (0, 0, 0))
     with pytest.raises(ValueError, match="y has shape"):
         symbolify(model, x, y=torch.zeros(400, 2))
 

@@ -1,10 +1,9 @@
 """From tables to laws: `discover` and what it knows of the structure of functions."""
 
-from edgewise.discovery.anatomy import Anatomy as Anatomy, anatomy as anatomy
 from edgewise.discovery.discover import discover as discover
 from edgewise.discovery.law import Discovery as Discovery, Law as Law
 from edgewise.discovery.threshold import Threshold as Threshold, discover_threshold as discover_threshold
-from edgewise.discovery.tree import Tree as Tree, tree as tree
+from edgewise.discovery.tree import Anatomy as Anatomy, Tree as Tree, anatomy as anatomy, tree as tree
 
 __all__ = [
     "Anatomy",

@@ -1,7 +1,13 @@
-r"""The law of a threshold: $g(x)$ such that a class shows whether $t < g(x)$, from samples of x, t and the class.
+r"""Finds the law of a threshold: $g(x)$ such that a class shows whether $t < g(x)$, from samples of x, t and the class.
 
-$g = \sum_k c_k T_k$, every T a product of functions of the library of at most two variables. The sets of terms follow
-the likelihood of a boundary, their numbers get names where these cost little, and the shortest good law is announced.
+$g = \sum_k c_k T_k$, every T a product of functions of the library of at most two variables. A class is wrong with
+probability $\varepsilon$ everywhere, and near the boundary more often,
+
+$$ p(t < g) = \varepsilon + (1 - 2\varepsilon)\,\sigma(\kappa\,(g(x) - t)). $$
+
+Around the best boundary so far the likelihood is quadratic in the coefficients, so that every set of a few terms is
+compared by one small linear system. Coefficients get names where these cost little accuracy, and the shortest law that
+is not clearly worse than the most accurate one is announced.
 """
 
 from __future__ import annotations
@@ -9,31 +15,55 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from edgewise.discovery.boundary import Samples, fit_boundary, logits, near_rows, polynomial, shortlist
+from edgewise.discovery.separable import chebyshev
 from edgewise.expressions.constants import named_near
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
-from edgewise.expressions.pareto import pareto
+from edgewise.expressions.simplify import pareto
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.symbolic.edges import check_library
 
 log = logging.getLogger(__name__)
 
 BLOCKS = 10
-"""Parts that are left out in turn for the standard errors of the numbers."""
+"""Parts that are left out in turn for the standard errors of the coefficients."""
 
 TOLERANCE = 1.5
-"""The law chosen may be wrong for this many times as many samples as the best one: wrong classes shift a threshold."""
+"""The law may be wrong for this many times as many samples as the most accurate one; wrong classes shift it."""
+
+WRONG_SHARE = 0.01
+"""The probability of a wrong class far from the boundary."""
+
+SHORTLIST = 100
+"""The number of sets of terms of every size that are fitted."""
+
+ROWS = 6000
+"""The number of rows that a boundary is searched with."""
+
+
+@dataclass(frozen=True)
+class ClassifiedSamples:
+    """x, t in units of its standard deviation, the class, and the group of every sample."""
+
+    x: Float[Tensor, "samples variables"]
+    t: Float[Tensor, " samples"]
+    below: Float[Tensor, " samples"]
+    group: Int[Tensor, " samples"]
+
+    def rows(self, chosen: Tensor) -> ClassifiedSamples:
+        """The chosen samples."""
+        return ClassifiedSamples(self.x[chosen], self.t[chosen], self.below[chosen], self.group[chosen])
 
 
 @dataclass(frozen=True)
@@ -42,9 +72,9 @@ class Threshold:
 
     Attributes:
         formula: of the threshold.
-        accuracy: share of the samples on the side of it that their class says.
-        complexity: operations of the formula, and two for every number without a name.
-        alternatives: laws from the shortest to the most accurate one, this among them.
+        accuracy: share of the samples whose class agrees with the law.
+        complexity: operations of the formula, and two for every constant without a name.
+        alternatives: the front of accuracy against length, this law included.
     """
 
     formula: Formula
@@ -79,31 +109,32 @@ def discover_threshold(
         x: samples of shape (samples, variables) that the threshold depends on.
         t: the value that is compared with it.
         below: True where t is below it, with some errors.
-        groups: a number per sample; samples of one group are taken to be wrong together. By default each is its own.
+        groups: a label per sample; classes of one group are assumed to be wrong together. By default every sample is a
+            group.
         names: of the variables; x1, x2, ... by default.
         output: name of the threshold.
         library: functions that a law may be made of.
-        max_terms: at most so many terms, up to three.
-        seed: of the samples that the search looks at.
+        max_terms: the largest number of terms, one to three.
+        seed: of the samples that terms are searched with.
     """
     if not 1 <= max_terms <= 3:
         raise ValueError(f"max_terms must be 1, 2 or 3, got {max_terms}")
     check_library(library)
     s, inputs, spread = _checked(x, t, below, groups, names)
-    some = s.rows(near_rows(s, seed))
+    some = s.rows(_near_rows(s, seed))
     terms = _terms(s.x, some.x, inputs, library)
     T = torch.stack([value for _, value in terms], -1)
-    z = polynomial(some)[0]
+    z = _polynomial(some)[0]
     found: dict[tuple[int, ...], tuple[float, Tensor]] = {}
     for _ in range(3):
         before = min((nll for nll, _ in found.values()), default=math.inf)
-        for chosen in shortlist(T, some, z, max_terms):
+        for chosen in _shortlist(T, some, z, max_terms):
             if chosen not in found:
-                found[chosen] = fit_boundary(T[:, chosen], some)
+                found[chosen] = _fit_boundary(T[:, chosen], some)
         best = min(found, key=lambda c: found[c][0])
         if not found[best][0] < before - 0.1:
             break
-        z = logits(T[:, best], some.t, found[best][1])
+        z = _logits(T[:, best], some.t, found[best][1])
     laws: list[Threshold] = []
     for size in range(1, max_terms + 1):
         ranked = sorted((c for c in found if len(c) == size), key=lambda c: found[c][0])[:8]
@@ -121,14 +152,14 @@ def _answer(laws: list[Threshold]) -> Threshold:
 
 
 def _worse(wrong: Float[Tensor, " groups"], than: Float[Tensor, " groups"]) -> bool:
-    """More samples on the wrong side, by three times what chance explains where groups are wrong together."""
+    """True where more samples are on the wrong side than three standard errors over the groups explain."""
     more = wrong - than
     return bool(more.sum() > 3 * more.std(correction=0) * math.sqrt(len(more)))
 
 
 def _checked(
     x: Any, t: Any, below: Any, groups: Any, names: Sequence[str] | None
-) -> tuple[Samples, tuple[sympy.Symbol, ...], float]:
+) -> tuple[ClassifiedSamples, tuple[sympy.Symbol, ...], float]:
     x, t = (torch.as_tensor(np.asarray(part, dtype=np.float64)) for part in (x, t))
     below = torch.as_tensor(np.asarray(below)).double()
     x = x[:, None] if x.ndim == 1 else x
@@ -141,7 +172,7 @@ def _checked(
     if bad:
         raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
     if groups is not None and np.shape(groups) != (len(t),):
-        raise ValueError(f"groups has shape {np.shape(groups)}; give a number for each of the {len(t)} samples")
+        raise ValueError(f"groups has shape {np.shape(groups)}; give a label for each of the {len(t)} samples")
     if not 0 < below.mean() < 1:
         raise ValueError("all samples are on one side of the threshold; there is nothing to explain")
     names = list(names) if names is not None else [f"x{j + 1}" for j in range(x.shape[1])]
@@ -150,13 +181,13 @@ def _checked(
     group = torch.arange(len(t)) if groups is None else torch.as_tensor(np.unique(groups, return_inverse=True)[1])
     spread = t.std().item()
     inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
-    return Samples(x, t / spread, below, group), inputs, spread
+    return ClassifiedSamples(x, t / spread, below, group), inputs, spread
 
 
 def _terms(
     x: Tensor, some: Tensor, inputs: tuple[sympy.Symbol, ...], library: Library
 ) -> list[tuple[Any, Float[Tensor, " rows"]]]:
-    """One, functions of one variable that are defined at all x, and products of those of two; their values at some."""
+    """One, functions of one variable that are defined at all x, and products of two; with their values at some x."""
     single: list[list[tuple[Any, Tensor]]] = []
     for u, v, symbol in zip(x.T, some.T, inputs, strict=True):
         functions: list[tuple[Any, Tensor]] = []
@@ -173,21 +204,21 @@ def _terms(
 
 def _law(
     parts: list[Any],
-    s: Samples,
+    s: ClassifiedSamples,
     start: Tensor,
     inputs: tuple[sympy.Symbol, ...],
     output: str,
     spread: float,
 ) -> Threshold:
-    """The numbers fitted to all samples, with names where these are within their errors and cost little."""
+    """The law with coefficients fitted to all samples, named where a name is within their errors and costs little."""
     T = evaluate(tuple(parts), inputs, s.x)
-    _, w = fit_boundary(T, s, start)
+    _, w = _fit_boundary(T, s, start)
     c = w[:-1] / w[-1] * spread
     block = s.group % BLOCKS
     others = []
     for n in range(BLOCKS):
         kept = block != n
-        _, v = fit_boundary(T[kept], s.rows(kept), w)
+        _, v = _fit_boundary(T[kept], s.rows(kept), w)
         others.append(v[:-1] / v[-1] * spread)
     errors = (torch.stack(others) - c).square().sum(0).mul((BLOCKS - 1) / BLOCKS).sqrt()
 
@@ -199,7 +230,7 @@ def _law(
     share = least.sum().item() / len(s.t)
     options: list[list[tuple[float, Any]]] = []
     for value, error in zip(c.tolist(), errors.tolist(), strict=True):
-        # Classes that are wrong near the threshold shift it: no number is known better than their share.
+        # Wrong classes near the threshold shift it: no coefficient is known better than their share.
         names = sorted(named_near(value, max(error, share * abs(value))), key=lambda p: -p[0])
         options.append([*((saved, name) for saved, name in names[:3] if name != 0), (0.0, sympy.Float(value, 17))])
     choices = sorted(itertools.product(*options), key=lambda choice: -sum(saved for saved, _ in choice))
@@ -212,3 +243,94 @@ def _law(
 
 def _values(choice: Sequence[tuple[float, Any]]) -> Tensor:
     return torch.tensor([float(number) for _, number in choice], dtype=torch.float64)
+
+
+def _near_rows(s: ClassifiedSamples, seed: int) -> Int[Tensor, " rows"]:
+    """Rows near a polynomial threshold; nearly all laws agree on the side of the others."""
+    order = torch.randperm(len(s.t), generator=torch.Generator().manual_seed(seed))
+    _, columns, w = _polynomial(s.rows(order[:ROWS]))
+    z = _logits(columns(s.x[order]), s.t[order], w)
+    return order[(z.abs() < 8).nonzero()[:ROWS, 0]]
+
+
+def _polynomial(s: ClassifiedSamples, size: int = 6) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
+    """A polynomial threshold, the start of the search: its logits, its terms and their coefficients."""
+    low, high = s.x.amin(0), s.x.amax(0)
+    powers = [p for p in itertools.product(range(size), repeat=s.x.shape[1]) if sum(p) < size]
+
+    def columns(x: Tensor) -> Tensor:
+        basis = chebyshev(x, low, high, size)
+        return torch.stack([reduce(torch.mul, (basis[:, j, k] for j, k in enumerate(p))) for p in powers], -1)
+
+    here = columns(s.x)
+    _, w = _fit_boundary(here, s)
+    return _logits(here, s.t, w), columns, w
+
+
+def _logits(T: Tensor, t: Tensor, w: Tensor) -> Tensor:
+    r"""$\kappa\,(g(x) - t)$; the last entry of w is kappa, the others are the coefficients times kappa."""
+    return T @ w[:-1] - w[-1] * t
+
+
+def _weights(z: Tensor, below: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The negative log likelihood, its gradient by the logit, and its expected curvature."""
+    q = torch.sigmoid(z)
+    p = WRONG_SHARE + (1 - 2 * WRONG_SHARE) * q
+    slope = (1 - 2 * WRONG_SHARE) * q * (1 - q)
+    nll = -(below * p.log() + (1 - below) * (1 - p).log()).sum()
+    return nll, (p - below) * slope / (p * (1 - p)), slope.square() / (p * (1 - p))
+
+
+def _fit_boundary(
+    T: Float[Tensor, "samples terms"], s: ClassifiedSamples, start: Tensor | None = None
+) -> tuple[float, Tensor]:
+    """Fisher scoring: the negative log likelihood, and the coefficients of the terms and kappa."""
+    A = torch.cat([T, -s.t[:, None]], 1)
+    size = A.square().mean(0).sqrt().clamp_min(1e-300)
+    A = A / size
+    w = torch.linalg.lstsq(A, 4 * s.below - 2).solution if start is None else start * size
+    nll, slope, curvature = _weights(A @ w, s.below)
+    for _ in range(60):
+        H = (A * curvature[:, None]).T @ A
+        H.diagonal().add_(1e-6 * len(A) / 100)
+        step = torch.linalg.solve(H, A.T @ slope)
+        scale = 1.0
+        while scale > 1e-3:
+            trial = w - scale * step
+            new = _weights(A @ trial, s.below)
+            if new[0] < nll:
+                break
+            scale /= 2
+        else:
+            break
+        done = nll - new[0] < 1e-6 * nll
+        w, (nll, slope, curvature) = trial, new
+        if done:
+            break
+    return nll.item(), w / size
+
+
+def _shortlist(T: Tensor, s: ClassifiedSamples, z: Tensor, most: int) -> list[tuple[int, ...]]:
+    """The sets of terms with the least quadratic model of the likelihood around the logits z."""
+    _, slope, curvature = _weights(z, s.below)
+    curvature = curvature + 1e-3 * curvature.mean()
+    target = (z - slope / curvature) * curvature.sqrt()
+    A = torch.cat([T, -s.t[:, None]], 1) * curvature.sqrt()[:, None]
+    A = A / A.norm(dim=0).clamp_min(1e-300)
+    gram, b = A.T @ A, A.T @ target
+    last = A.shape[1] - 1
+    found: list[tuple[int, ...]] = []
+    for size in range(1, most + 1):
+        sets = torch.combinations(torch.arange(last), size)
+        gains = torch.cat([_gain(gram, b, part, last) for part in sets.split(50_000)])
+        top = gains.topk(min(SHORTLIST, len(gains))).indices
+        found += [tuple(k) for k in sets[top].tolist()]
+    return found
+
+
+def _gain(gram: Tensor, b: Tensor, sets: Int[Tensor, "sets terms"], last: int) -> Float[Tensor, " sets"]:
+    """The reduction of the quadratic model by every set of columns with the last one."""
+    sets = torch.cat([sets, torch.full((len(sets), 1), last)], 1)
+    G = gram[sets[:, :, None], sets[:, None, :]] + 1e-9 * torch.eye(sets.shape[1], dtype=torch.float64)
+    h = b[sets]
+    return (h * torch.linalg.solve(G, h)).sum(-1)

@@ -1,14 +1,18 @@
-r"""The structure of a function as a tree: sums, products, and groups of variables that act through one number.
+r"""Finds the structure of any function: separability and symmetry, and a tree of sums, products and inner functions.
 
-A group A acts through one number, $f = F(g(x_A), x_{\bar A})$, where the ratio $\partial_i f / \partial_j f$ inside the
-group does not depend on what is outside: $\partial_k\partial_i f\,\partial_j f = \partial_k\partial_j f\,\partial_i f$.
-Parts are the function with all other variables held at a sample in the middle.
+The tests use first and second derivatives. Additive: $\partial_i \partial_j f = 0$ for i, j in different groups.
+Multiplicative: $f\,\partial_i \partial_j f = \partial_i f\,\partial_j f$ (the mixed derivative of $\log f$). Two
+variables act only through their difference, sum, product, ratio or sum of squares where the gradient satisfies an
+equation, see `edgewise.discovery.structure`. A group A acts through one number, $f = F(g(x_A), x_{\bar A})$, where
+$\partial_i f / \partial_j f$ inside the group does not depend on the other variables:
+$\partial_k\partial_i f\,\partial_j f = \partial_k\partial_j f\,\partial_i f$. A part is the function with all other
+variables held at a sample in the middle.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,21 +20,66 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.anatomy import Anatomy, anatomy, derivatives
+from edgewise.discovery.structure import PAIRINGS
 
-MOST = 10
-"""With more variables than this no groups are looked for: there are too many."""
+MAX_GROUPED = 10
+"""With more variables than this no groups are searched for: there are too many."""
 
 Function = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Anatomy:
+    """How the variables of a function act together.
+
+    Attributes:
+        names: of the variables.
+        influence: root mean square of each partial derivative times the spread of its variable, in spreads of f.
+        interactions: the same for every mixed second derivative; zero where two variables do not interact.
+        additive: groups of variables whose parts add up to f.
+        multiplicative: groups of variables whose parts multiply to f.
+        together: (i, j, name) of pairs that act only through their difference, sum, product, ratio or sum of squares.
+    """
+
+    names: tuple[str, ...]
+    influence: tuple[float, ...]
+    interactions: tuple[tuple[float, ...], ...]
+    additive: tuple[tuple[int, ...], ...]
+    multiplicative: tuple[tuple[int, ...], ...]
+    together: tuple[tuple[int, int, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answers as a JSON object, variables by name."""
+
+        def named(groups: tuple[tuple[int, ...], ...]) -> list[list[str]]:
+            return [[self.names[j] for j in group] for group in groups]
+
+        return {
+            "names": list(self.names),
+            "influence": list(self.influence),
+            "interactions": [list(row) for row in self.interactions],
+            "additive": named(self.additive),
+            "multiplicative": named(self.multiplicative),
+            "together": [[self.names[i], self.names[j], pairing] for i, j, pairing in self.together],
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        for groups, sign, what in ((self.additive, " + ", "additive"), (self.multiplicative, " * ", "multiplicative")):
+            if len(groups) > 1:
+                parts = sign.join(f"({', '.join(self.names[j] for j in group)})" for group in groups)
+                lines.append(f"{what}: {parts}")
+        lines += [f"{self.names[i]}, {self.names[j]}: only their {pairing}" for i, j, pairing in self.together]
+        return "\n".join(lines) or "no separability and no symmetry"
+
+
+@dataclass(frozen=True)
 class Tree:
-    """How a function is put together.
+    """How a function is composed.
 
     Attributes:
         kind: "variable", "sum", "product", "function" (of its parts), or one of "difference", "ratio", "squares", ...
-            of two variables that act only so.
+            of two variables that act only through it.
         names: the variables below.
         children: the parts.
         weight: the influence of a variable, or of the parts together, in standard deviations of the whole function.
@@ -72,7 +121,7 @@ def tree(
     names: Sequence[str] | None = None,
     tolerance: float = 1e-3,
 ) -> Tree:
-    """How a function of one output is put together, see `anatomy` for the arguments.
+    """How a function of one output is composed, see `anatomy` for the arguments.
 
     >>> x = torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
     >>> found = tree(lambda x: x[:, 0] * x[:, 1] + x[:, 2] ** 2, x, names=["a", "b", "c"])
@@ -83,6 +132,48 @@ def tree(
     found = anatomy(f, x, names=names, tolerance=tolerance)
     weights = dict(zip(found.names, found.influence, strict=True))
     return _tree(f, x, found, weights, tolerance)
+
+
+def anatomy(
+    f: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "samples variables"],
+    *,
+    names: Sequence[str] | None = None,
+    tolerance: float = 1e-3,
+) -> Anatomy:
+    """Test a function of one output for separability and symmetry at samples x.
+
+    Args:
+        f: twice differentiable, (samples, variables) -> (samples,) or (samples, 1): a model, a formula, any callable.
+        x: samples at which the tests are made.
+        names: of the variables; x1, x2, ... by default.
+        tolerance: what counts as zero, relative to the terms that would cancel; for a trained model the accuracy of its
+            second derivatives.
+    """
+    d = x.shape[1]
+    names = tuple(names) if names is not None else tuple(f"x{j + 1}" for j in range(d))
+    if len(names) != d:
+        raise ValueError(f"names must be {d}, one per variable, got {len(names)}")
+    y, gradient, hessian = derivatives(f, x)
+    spread = y.std(correction=0)
+    if not spread > 0:
+        raise ValueError("f is constant on x; it has no structure to find")
+    scale = x.std(0, correction=0)
+    influence = gradient.square().mean(0).sqrt() * scale / spread
+    mixed = hessian.square().mean(0).sqrt() * scale[:, None] * scale / spread
+    alive = [j for j in range(d) if influence[j] > tolerance]
+    size = (gradient[:, :, None] * gradient[:, None]).abs()
+    product = y[:, None, None] * hessian - gradient[:, :, None] * gradient[:, None]
+    bound = (size + (y[:, None, None] * hessian).abs()).square().mean(0).sqrt()
+    multiplied = product.square().mean(0).sqrt() / bound.clamp_min(1e-300)
+    return Anatomy(
+        names,
+        tuple(influence.tolist()),
+        tuple(tuple(row) for row in mixed.tolist()),
+        _groups(alive, mixed > tolerance),
+        _groups(alive, multiplied > tolerance),
+        tuple(_together(x, gradient, alive, tolerance)),
+    )
 
 
 def acting_together(
@@ -130,7 +221,7 @@ def _tree(f: Function, x: Tensor, found: Anatomy, weights: dict[str, float], tol
         leaves = tuple(Tree("variable", (name,), (), weights[name]) for name in names)
         return Tree(found.together[0][2], names, leaves, weight)
     chosen: list[tuple[int, ...]] = []
-    for group in acting_together(f, x, alive, tolerance) if len(alive) <= MOST else []:
+    for group in acting_together(f, x, alive, tolerance) if len(alive) <= MAX_GROUPED else []:
         if not any(set(group) & set(other) for other in chosen):
             chosen.append(group)
     single = [(j,) for j in alive if not any(j in group for group in chosen)]
@@ -147,3 +238,41 @@ def _part(f: Function, x: Tensor, group: Sequence[int]) -> tuple[Function, Tenso
         return f(middle.expand(len(inside), -1).index_copy(1, at, inside))
 
     return g, x[:, at]
+
+
+def _together(x: Tensor, gradient: Tensor, alive: list[int], tolerance: float) -> Iterator[tuple[int, int, str]]:
+    """The pairs whose gradient satisfies the equation of a pairing, relative to the terms that cancel in it."""
+    for i, j in itertools.combinations(alive, 2):
+        p, q, dp, dq = x[:, i], x[:, j], gradient[:, i], gradient[:, j]
+        for pairing in PAIRINGS:
+            defect = pairing.defect(p, q, dp, dq).square().mean()
+            full = pairing.defect(p.abs(), q.abs(), dp.abs(), dq.abs()).square().mean()
+            full = torch.maximum(full, pairing.defect(p.abs(), -q.abs(), dp.abs(), -dq.abs()).square().mean())
+            full = torch.maximum(full, pairing.defect(p.abs(), q.abs(), dp.abs(), -dq.abs()).square().mean())
+            if defect.sqrt() < tolerance * full.sqrt():
+                yield i, j, pairing.name
+
+
+def derivatives(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """f, its gradient and its Hessian at every sample, each detached."""
+    x = x.detach().double().requires_grad_()
+    with torch.enable_grad():
+        y = f(x)
+        if y.numel() != len(x):
+            raise ValueError(f"f must have one output, got shape {tuple(y.shape)} for {len(x)} samples; select one")
+        y = y.reshape(-1)
+        (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        rows = [
+            torch.autograd.grad(column.sum(), x, retain_graph=True)[0] if column.requires_grad else torch.zeros_like(x)
+            for column in gradient.unbind(-1)
+        ]
+    return y.detach(), gradient.detach(), torch.stack(rows, 1).detach()
+
+
+def _groups(alive: list[int], linked: Tensor) -> tuple[tuple[int, ...], ...]:
+    """The connected parts of the variables that matter."""
+    groups: list[set[int]] = []
+    for j in alive:
+        touching = [g for g in groups if any(linked[j, k] or linked[k, j] for k in g)]
+        groups = [g for g in groups if g not in touching] + [{j}.union(*touching)]
+    return tuple(tuple(sorted(g)) for g in sorted(groups, key=min))

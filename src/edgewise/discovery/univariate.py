@@ -1,92 +1,95 @@
-r"""Functions behind curves of one variable: one curve through short compositions, or a space spanned by several curves.
+r"""Searches functions behind curves of one variable: short compositions for one curve, bases of the space of several.
 
-A composition is searched by undoing its outside: where $1/v$, $v^2$, ... or $v x^m$ is a function of the library, so is
-the way back. A space has no preferred basis; functions are looked for that lie in it.
+A composition is searched through the inverse of its outer function: where $F^{-1}(v x^k)$ is a function f of the
+library, $v = x^{-k} F(f)$. A space of curves has no preferred basis; functions are searched that lie in it.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.discovery.invertible import Invertible, chosen
+from edgewise.expressions.constants import minimize_residual
 from edgewise.nn import Library, SymbolicFn
-from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, judge, search_edge
-from edgewise.symbolic.gauge import tidy
+from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, edge_expression, judge, search_edge, tidy
 from edgewise.symbolic.inner import coarse_grids, defined
-from edgewise.symbolic.read import edge_expression
 
-
-@dataclass(frozen=True)
-class Outside:
-    """An outer function by its inverse: undo(v) is searched, redo gives the value back."""
-
-    name: str
-    undo: Callable[[Tensor], Tensor]
-    redo: Callable[[Any], Any]
-    redo_torch: Callable[[Tensor], Tensor]
-
-
-OUTSIDES = (
-    Outside("1/u", lambda v: 1 / v, lambda u: 1 / u, lambda u: 1 / u),
-    Outside("sqrt", lambda v: v**2, sympy.sqrt, torch.sqrt),
-    Outside("1/sqrt", lambda v: v**-2.0, lambda u: 1 / sympy.sqrt(u), torch.rsqrt),
-    Outside("u^2", lambda v: torch.where((v >= 0).all(), v.abs().sqrt(), torch.nan), lambda u: u**2, lambda u: u**2),
-    Outside("exp", torch.log, sympy.exp, torch.exp),
-    Outside("log", torch.exp, sympy.log, torch.log),
-)
+OUTSIDES = chosen("1/x", "sqrt", "1/sqrt", "x^2", "exp", "log")
+"""Outer functions of compositions."""
 
 MONOMIALS = (1, 2, -1, -2)
+"""Powers k of compositions $x^{-k} F(f(x))$."""
 
 
 @dataclass(frozen=True)
-class Term:
-    """A function of one variable as sympy, with rough numbers, and the bits that it takes to describe the curve."""
+class Composition:
+    r"""A function of one variable with rough constants, $x^{-k} F(c f(a x + b) + d)$.
 
-    expression: Callable[[Any], Any]
-    value: Callable[[Tensor], Tensor]
+    Attributes:
+        inside: the function of the library with its parameters.
+        outside: the outer function F, or None for the identity.
+        power: the exponent k.
+        bits: description length of the curve by this function.
+        missing: share of the variance of the curve that is left.
+    """
+
+    inside: Candidate
+    outside: Invertible | None
+    power: int
     bits: float
     missing: float
+
+    def expression(self, x: Any) -> Any:
+        """The function as sympy."""
+        inside = self.inside.expression(x)
+        return (inside if self.outside is None else self.outside.sympy(inside)) * x**-self.power
+
+    def value(self, x: Tensor) -> Tensor:
+        """The function at x."""
+        return _value(self.inside, self.outside, self.power, x)
 
 
 def search_curve(
     x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, resolution: float = 1e-7
-) -> list[Term]:
+) -> list[Composition]:
     """Functions for a curve whose scale and zero are known: of the library, or one outside around one of it.
 
     The compositions are tried only where every function of the library leaves more than the resolution of the curve.
     """
-    terms = [_term(c, c.score) for c in _ranked(x, v, library, resolution)[:4]]
-    if terms and terms[0].missing <= (3 * resolution) ** 2:
-        return terms
+    found = [Composition(c, None, 0, c.score, 1 - c.r2) for c in _ranked(x, v, library, resolution)[:4]]
+    if found and found[0].missing <= (3 * resolution) ** 2:
+        return found
     variance = v.var(correction=0)
     for outside, power in itertools.product((None, *OUTSIDES), (0, *MONOMIALS)):
         if outside is None and power == 0:
             continue
         moved = v * x**power
-        moved = moved if outside is None else outside.undo(moved)
+        moved = moved if outside is None else outside.inverse(moved)
         if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():
             continue
         for c in _ranked(x, moved, library, resolution)[:2]:
-            back = _value(c, x)
-            back = (back if outside is None else outside.redo_torch(back)) * x**-power
-            missing = ((back - v).square().mean() / variance).item()
+            missing = ((_value(c, outside, power, x) - v).square().mean() / variance).item()
             if math.isfinite(missing):
                 extra = (outside is not None) + (abs(power) + 1) * (power != 0)
                 bits = 0.5 * 32 * math.log2(max(missing, resolution**2)) + BITS_PER_COMPLEXITY * (c.complexity + extra)
-                terms.append(_term(c, bits, outside, power, missing))
-    return sorted(terms, key=lambda t: t.bits)
+                found.append(Composition(c, outside, power, bits, missing))
+    return sorted(found, key=lambda t: t.bits)
+
+
+def _value(inside: Candidate, outside: Invertible | None, power: int, x: Tensor) -> Tensor:
+    value = inside.value(x)
+    return (value if outside is None else outside(value)) * x**-power
 
 
 def _ranked(x: Tensor, v: Tensor, library: Library, resolution: float) -> list[Candidate]:
-    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; their inner numbers cost less."""
+    """`search_edge` with the plain functions f(x), f(2x), ... among its candidates; their parameters cost less."""
     candidates = []
     for c in search_edge(x, v, library=library, resolution=resolution):
         a, b, _, _ = c.affine
@@ -98,25 +101,6 @@ def _ranked(x: Tensor, v: Tensor, library: Library, resolution: float) -> list[C
                 c = judge(fn, a, 0.0, x, v, resolution)
                 candidates.append(replace(c, score=c.score + BITS_PER_COMPLEXITY * 0.5 * (abs(c.affine[0]) != 1)))
     return sorted(candidates, key=lambda c: (round(c.score, 2), c.complexity))
-
-
-def _term(
-    c: Candidate, bits: float, outside: Outside | None = None, power: int = 0, missing: float | None = None
-) -> Term:
-    def expression(x: Any) -> Any:
-        inside = edge_expression(c.fn, c.affine, x)
-        return (inside if outside is None else outside.redo(inside)) * x**-power
-
-    def value(x: Tensor) -> Tensor:
-        inside = _value(c, x)
-        return (inside if outside is None else outside.redo_torch(inside)) * x**-power
-
-    return Term(expression, value, bits, 1 - c.r2 if missing is None else missing)
-
-
-def _value(c: Candidate, x: Tensor) -> Tensor:
-    a, b, scale, d = c.affine
-    return scale * c.fn(a * x + b) + d
 
 
 @dataclass(frozen=True)
@@ -135,6 +119,11 @@ class Member:
         """The function at x."""
         return self.fn(self.a * x + self.b)
 
+    @property
+    def bits(self) -> float:
+        """What the function and its parameters cost to describe."""
+        return BITS_PER_COMPLEXITY * (self.fn.complexity + (self.a != 1) + (self.b != 0))
+
 
 def search_space(
     x: Float[Tensor, " samples"], curves: Float[Tensor, "samples curves"], resolution: float, library: Library
@@ -143,8 +132,8 @@ def search_space(
 
     Args:
         x: points.
-        curves: values there, each scaled by how much it matters.
-        resolution: differences below this are error of the curves.
+        curves: values there, each scaled by its contribution.
+        resolution: the absolute error of the curves.
         library: functions to try.
     """
     centred = curves - curves.mean(0)
@@ -167,8 +156,7 @@ def search_space(
         left = _outside_span(x, q * weights, [m.value(x) for m in basis])
         missing = (left.square().sum() / weights.square().sum()).item()
         bits = 0.5 * 32 * math.log2(max(missing, resolution**2, 1e-14))
-        bits += BITS_PER_COMPLEXITY * sum(m.fn.complexity + (m.a != 1) + (m.b != 0) for m in basis)
-        bases.append((bits, basis))
+        bases.append((bits + sum(m.bits for m in basis), basis))
     return [basis for _, basis in sorted(bases, key=lambda b: b[0])[:4]]
 
 
@@ -189,35 +177,32 @@ def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library, leve
             if torch.isfinite(value).all() and value.std() > 1e-9:
                 member = Member(fn, *tidy(fn.name, (a, 0.0, 1.0, 0.0))[:2])
                 scored.append((_missing(value, q), member))
-    grid = torch.cat(coarse_grids())
     for fn in library.values():
-        if fn.name in ("0", "x"):
-            continue
-        f = fn(grid[:, :1] * t + grid[:, 1:])
-        f = f - f.mean(-1, keepdim=True)
-        norm = f.square().sum(-1)
-        share = (f @ q).square().sum(-1) / norm
-        usable = defined(fn, grid, 1.0) & torch.isfinite(norm) & (norm > 1e-20)
-        share = torch.where(usable, share, -1.0)
-        for k in share.topk(2).indices.tolist():
-            if share[k] > 0.9:
-                missing, alpha, beta = _refine(fn, t, q, grid[k])
+        if fn.name not in ("0", "x"):
+            for missing, alpha, beta in _shifted(fn, t, q):
                 a = alpha / half.item()
                 affine = tidy(fn.name, (a, beta - a * middle.item(), 1.0, 0.0))
                 scored.append((missing, Member(fn, affine[0], affine[1])))
     scored = [(m, member) for m, member in scored if m < max(1e-3, (3 * level) ** 2)]
-    scored.sort(
-        key=lambda p: (
-            16 * math.log2(max(p[0], level**2, 1e-14))
-            + BITS_PER_COMPLEXITY * (p[1].fn.complexity + (p[1].a != 1) + (p[1].b != 0))
-        )
-    )
+    scored.sort(key=lambda p: 16 * math.log2(max(p[0], level**2, 1e-14)) + p[1].bits)
     different: list[Member] = []
     for _, member in scored:
-        value = member.value(x)[:, None]
-        if all(_missing(value[:, 0], _unit(other.value(x))) > 1e-8 for other in different):
+        value = member.value(x)
+        if all(_missing(value, _unit(other.value(x))) > 1e-8 for other in different):
             different.append(member)
     return different
+
+
+def _shifted(fn: SymbolicFn, t: Tensor, q: Tensor) -> list[tuple[float, float, float]]:
+    """What the best two (alpha, beta) of a coarse grid leave after refinement, and these parameters."""
+    grid = torch.cat(coarse_grids())
+    f = fn(grid[:, :1] * t + grid[:, 1:])
+    f = f - f.mean(-1, keepdim=True)
+    norm = f.square().sum(-1)
+    share = (f @ q).square().sum(-1) / norm
+    usable = defined(fn, grid, 1.0) & torch.isfinite(norm) & (norm > 1e-20)
+    share = torch.where(usable, share, -1.0)
+    return [_refine(fn, t, q, grid[k]) for k in share.topk(2).indices.tolist() if share[k] > 0.9]
 
 
 def _unit(v: Tensor) -> Tensor:
@@ -233,7 +218,6 @@ def _missing(value: Tensor, q: Tensor) -> float:
 
 def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float, float, float]:
     """Levenberg-Marquardt on (alpha, beta) for the part of f outside the space."""
-    from edgewise.expressions.refit import minimize_residual
 
     def outside(p: Tensor) -> Tensor:
         f = fn(p[0] * t + p[1])

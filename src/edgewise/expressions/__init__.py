@@ -1,5 +1,23 @@
 """Formulas as sympy expressions: evaluated, refitted, simplified, with units and a canonical form."""
 
+from edgewise.expressions.constants import refit_constants as refit_constants, snap as snap
 from edgewise.expressions.formula import Check as Check, Formula as Formula
+from edgewise.expressions.simplify import (
+    canonical as canonical,
+    length as length,
+    pareto as pareto,
+)
+from edgewise.expressions.units import DimensionError as DimensionError, Unit as Unit, parse_units as parse_units
 
-__all__ = ["Check", "Formula"]
+__all__ = [
+    "Check",
+    "DimensionError",
+    "Formula",
+    "Unit",
+    "canonical",
+    "length",
+    "pareto",
+    "parse_units",
+    "refit_constants",
+    "snap",
+]

@@ -1,6 +1,6 @@
-r"""Numbers that mean something: constants refitted to data and snapped to integers, rationals, pi, e and roots.
+r"""Refits the constants of expressions to data and snaps them to integers, rationals, pi, e and roots.
 
-A value with standard error $\sigma$ costs $\log_2(|\theta|/\sigma)$ bits to write down. A named number within a few
+A value with standard error $\sigma$ costs $\log_2(|\theta|/\sigma)$ bits to write down. A named constant within a few
 $\sigma$ of it costs the bits of its name. The snap that saves most goes first, the others are refitted, and so on: a
 name is given only where the data determine the value sharply enough to single that name out.
 """
@@ -19,38 +19,53 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.expressions.canonical import canonical
 from edgewise.expressions.evaluate import evaluate
-from edgewise.expressions.refit import minimize_residual
+from edgewise.expressions.simplify import canonical
+from edgewise.optim import ResidualLeastSquares, levenberg_marquardt
 
 WINDOW = 4.0
-"""A snap may move a number by this many standard errors."""
+"""A snap may move a constant by at most this many standard errors."""
 
 RELATIVE_FLOOR = 1e-8
-"""No number is taken to be known better than this: a refit may stop short of what its residual promises."""
+"""The smallest relative standard error of a constant: a refit may stop short of what its residual promises."""
 
 
 @dataclass(frozen=True)
 class Parametric:
-    """Expressions whose numbers are symbols of their own, with their values."""
+    """Expressions whose floating point constants are symbols, and the values of these symbols."""
 
     expressions: tuple[Any, ...]
     parameters: tuple[sympy.Symbol, ...]
     values: tuple[float, ...]
 
     def with_values(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """The expressions with numbers put back: floats as floats, exact numbers as they are."""
+        """The expressions with constants in place of the symbols: floats with 17 digits, exact numbers as they are."""
         table = {
             p: v if isinstance(v, sympy.Basic) else sympy.Float(v, 17)
             for p, v in zip(self.parameters, values, strict=True)
         }
         return tuple(e.xreplace(table) for e in self.expressions)
 
+    def residual(
+        self,
+        inputs: tuple[sympy.Symbol, ...],
+        x: Tensor,
+        y: Tensor,
+        functions: Mapping[str, Callable[[Tensor], Tensor]] | None,
+    ) -> Callable[[Tensor], Tensor]:
+        """The residual of y as a function of the parameters: (parameters,) -> (samples * out,)."""
+
+        def residual(theta: Tensor) -> Tensor:
+            columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
+            return (evaluate(self.expressions, (*inputs, *self.parameters), columns, functions) - y).flatten()
+
+        return residual
+
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
-    """The floating point numbers of the expressions as parameters.
+    """The expressions with their floating point constants as parameters.
 
-    Numbers equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
+    Constants equal to the last digit, but for the sign, are one parameter: they are copies that an expansion made.
     """
     known: dict[float, sympy.Symbol] = {}
 
@@ -70,22 +85,6 @@ def _opaque(e: Any) -> bool:
     return bool(e.is_Add or e.is_Mul or e.is_Pow)
 
 
-def residual_of(
-    form: Parametric,
-    inputs: tuple[sympy.Symbol, ...],
-    x: Tensor,
-    y: Tensor,
-    functions: Mapping[str, Callable[[Tensor], Tensor]],
-) -> Callable[[Tensor], Tensor]:
-    """The residual as a function of the parameters."""
-
-    def residual(theta: Tensor) -> Tensor:
-        columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
-        return (evaluate(form.expressions, (*inputs, *form.parameters), columns, functions) - y).flatten()
-
-    return residual
-
-
 def refit_constants(
     expressions: Sequence[Any],
     inputs: tuple[sympy.Symbol, ...],
@@ -94,13 +93,10 @@ def refit_constants(
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     steps: int = 30,
 ) -> tuple[tuple[Any, ...], float]:
-    """The expressions with their floating point numbers refitted to y, and the mean squared error."""
+    """The expressions with their floating point constants refitted to y, and the mean squared error."""
     form = parametric(expressions)
-    theta, cost = minimize_residual(
-        residual_of(form, inputs, x.double(), y.double(), functions or {}),
-        torch.tensor(form.values, dtype=torch.float64),
-        steps=steps,
-    )
+    residual = form.residual(inputs, x.double(), y.double(), functions)
+    theta, cost = minimize_residual(residual, torch.tensor(form.values, dtype=torch.float64), steps=steps)
     return form.with_values(theta.tolist()), cost
 
 
@@ -111,20 +107,18 @@ def snap(
     y: Float[Tensor, "samples out"],
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> tuple[Any, ...]:
-    """The expressions with their numbers refitted to y, and given names where the data single the name out.
+    """The expressions with their constants refitted to y, and replaced by names that the data single out.
 
-    Numbers that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
+    Constants that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
     explains (the cost of each freed degree, at `WINDOW` standard errors).
     """
     x, y = x.double(), y.double()
-    functions = functions or {}
     form = parametric([canonical(e) for e in expressions])
     free = list(range(len(form.values)))
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    noise: float | None = None
-    full = residual_of(form, inputs, x, y, functions)
+    full = form.residual(inputs, x, y, functions)
     floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
 
     def fit(fixed: Mapping[int, Any], start: Tensor) -> tuple[Tensor, float]:
@@ -155,7 +149,6 @@ def snap(
             break
         _, n, name = max(proposals, key=lambda p: p[0])
         trial, trial_cost = fit({**exact, n: name}, theta)
-        noise = cost if noise is None else noise
         if trial_cost <= cost * (1 + 2 * WINDOW**2 / y.numel()) + floor:
             exact[n], theta, cost = name, trial, trial_cost
             free.remove(n)
@@ -165,12 +158,31 @@ def snap(
     return form.with_values(values)
 
 
+def minimize_residual(
+    residual: Callable[[Tensor], Tensor], theta: Float[Tensor, " P"], *, steps: int = 50, target: float = 1e-30
+) -> tuple[Float[Tensor, " P"], float]:
+    r"""A minimiser of the mean of $r(\theta)^2$ near the given parameters of any size, and the mean square there.
+
+    Args:
+        residual: parameters -> residual, made of operations with a forward derivative.
+        theta: where to begin.
+        steps: at most so many.
+        target: the mean square at which to stop.
+    """
+    problem, start = ResidualLeastSquares(residual), theta.detach()[None]
+    loss = problem.losses(start)
+    if not loss.isfinite() or len(theta) == 0:
+        return start[0], loss.item()
+    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=1e-4, tolerance=1e-5, target=target)
+    return end.theta[0], end.losses.item()
+
+
 def _standard_errors(
     residual: Callable[[Tensor], Tensor], theta: Tensor, free: list[int], cost: float, floor: float
 ) -> list[float]:
     r"""$\sigma_n = \sqrt{s^2 (J^T J)^{-1}_{nn}}$, never below the relative floor."""
     J = torch.func.jacfwd(residual)(theta)[:, free]
-    if not torch.isfinite(J).all():  # a sample stands where a function ends, such as that of a square root
+    if not torch.isfinite(J).all():  # a sample is at the end of a domain, such as that of a square root
         return [math.inf] * len(free)
     size = J.norm(dim=0).clamp_min(1e-300)
     covariance = torch.linalg.pinv((J / size).T @ (J / size), rtol=1e-15, hermitian=True)
@@ -180,7 +192,7 @@ def _standard_errors(
 
 
 def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
-    """(bits saved, name) of the named numbers within the window, those that save some."""
+    """(bits saved, name) of the named constants within the window that save any bits."""
     if not math.isfinite(sigma) or not math.isfinite(value):
         return []
     if abs(value) <= WINDOW * sigma:
@@ -199,7 +211,7 @@ def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
 
 @lru_cache(maxsize=1)
 def _named() -> tuple[np.ndarray, list[float], list[Any]]:
-    """Sorted positive numbers with short names, the bits of each name, and the names."""
+    """Sorted positive constants with short names, the bits of each name, and the names."""
     table: dict[float, tuple[float, Any]] = {}
 
     def add(value: float, bits: float, name: Any) -> None:

@@ -1,4 +1,4 @@
-"""The value of a sympy expression in torch: differentiable, elementwise, every shared part computed once."""
+"""Evaluates sympy expressions in torch: differentiable, elementwise, every shared part computed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A formula: one sympy expression per output, with its inputs and what can be done with them."""
+"""Defines `Formula`: one sympy expression per output, evaluated, checked, printed, simplified and snapped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Check:
         return self.rms / self.scale if self.scale > 0 else self.rms
 
     def to_json(self) -> dict[str, float]:
-        """The numbers as a JSON object."""
+        """The differences as a JSON object."""
         return {**dataclasses.asdict(self), "relative": self.relative}
 
 
@@ -37,7 +37,7 @@ class Check:
 class Formula:
     """One sympy expression per output.
 
-    `expressions` hold the exact numbers; `str`, `latex` and `rounded` shorten them for reading.
+    `expressions` hold the exact constants; `str`, `latex` and `rounded` shorten them for reading.
 
     Attributes:
         expressions: one per output.
@@ -78,18 +78,18 @@ class Formula:
         )
 
     def rounded(self, digits: int = 4) -> tuple[sympy.Expr, ...]:
-        """The expressions with their numbers shortened to some digits, for reading only."""
+        """The expressions with their constants rounded to some digits, for reading only."""
         return tuple(_rounded(e, digits) for e in self.expressions)
 
     def latex(self, digits: int = 4) -> str:
-        """One LaTeX equation per output, numbers rounded for reading; separated by line breaks."""
+        """One LaTeX equation per output, constants rounded for reading; separated by line breaks."""
         return " \\\\\n".join(
             f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(e)}"
             for name, e in zip(self.names, self.rounded(digits), strict=True)
         )
 
     def python(self, name: str = "formula") -> str:
-        """Python source of a numpy function with the exact numbers; scipy only where numpy has no such function."""
+        """Python source of a numpy function with the exact constants; scipy only where numpy has no such function."""
         from sympy.printing.numpy import SciPyPrinter
 
         arguments = sympy.symbols([f"x{n}" for n in range(len(self.inputs))])
@@ -114,7 +114,7 @@ class Formula:
         )
 
     def snapped(self, x: Tensor, y: Tensor) -> Formula:
-        """The formula with its numbers refitted to the data and, where these single them out, given exact names.
+        """The formula with its constants refitted to the data and, where the data single them out, named exactly.
 
         Integers, rationals, multiples of pi, e and roots are tried; see `edgewise.expressions.constants`.
         """

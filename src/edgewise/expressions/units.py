@@ -1,8 +1,8 @@
-"""Dimensions: which formulas are possible between quantities with units.
+"""Checks the dimensions of formulas between quantities with units.
 
-A unit is a product of powers of the seven base units of SI. Terms that are added must agree, what stands inside a
-function must be a pure number, and numbers in a formula have no dimension: a constant of nature that has one is a
-quantity of its own, and belongs into a column.
+A unit is a product of powers of the seven base units of SI. Terms that are added must agree, the argument of a
+function must be dimensionless, and constants in a formula have no dimension: a constant of nature that has one is a
+quantity of its own, and belongs in a column.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SLASH = re.compile(r"/(?![^(]*\))")
 
 @dataclass(frozen=True)
 class Unit:
-    """A product of powers of base units, exponents in the order of `BASE`; scales such as kilo are not its business.
+    """A product of powers of base units, exponents in the order of `BASE`; scales such as kilo are not supported.
 
     >>> Unit.parse("N m^2/kg^2")
     Unit('m^3 kg^-1 s^-2')
@@ -58,7 +58,7 @@ class Unit:
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """The unit of a text such as "kg", "m/s^2", "N m" or "1"; what follows a slash is below it, up to the next."""
+        """The unit of a text such as "kg", "m/s^2", "N m" or "1"; a slash divides by what follows it."""
         unit = cls()
         for n, part in enumerate(_SLASH.split(text.replace("·", " ")) if text.strip() else []):
             rest = part.replace("**", "^").replace("*", " ").split()
@@ -135,7 +135,7 @@ def dimension(expression: Any, units: Mapping[str, Unit]) -> Unit:
     for part, unit in parts:
         if unit:
             name = expression.func.__name__
-            raise DimensionError(f"{part} is in {unit} and stands inside {name}, which takes a pure number")
+            raise DimensionError(f"{part} is in {unit} and is inside {name}, whose argument must be dimensionless")
     return Unit()
 
 
@@ -154,7 +154,7 @@ def _sum(total: Any, units: Mapping[str, Unit]) -> Unit:
         together = sympy.Mul(*arguments)
         unit = dimension(together, units)
         if unit:
-            raise DimensionError(f"{together} is in {unit} and stands inside log, which takes a pure number")
+            raise DimensionError(f"{together} is in {unit} and is inside log, whose argument must be dimensionless")
         parts.append((factor * sympy.log(together), dimension(factor, units)))
     return _common(parts)
 

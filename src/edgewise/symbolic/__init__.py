@@ -6,18 +6,22 @@ from edgewise.symbolic.edges import (
     search_layer as search_layer,
     suggest as suggest,
 )
-from edgewise.symbolic.network import EdgeReport as EdgeReport, Report as Report, symbolify as symbolify
 from edgewise.symbolic.read import formula as formula
 from edgewise.symbolic.session import Session as Session
-from edgewise.symbolic.write import compile as compile
+from edgewise.symbolic.symbolify import (
+    EdgeReport as EdgeReport,
+    SymbolifyReport as SymbolifyReport,
+    symbolify as symbolify,
+)
+from edgewise.symbolic.write import from_formula as from_formula
 
 __all__ = [
     "Candidate",
     "EdgeReport",
-    "Report",
     "Session",
-    "compile",
+    "SymbolifyReport",
     "formula",
+    "from_formula",
     "search_edge",
     "search_layer",
     "suggest",

@@ -1,14 +1,13 @@
-r"""The choice of all functions of a network together: a beam over edge choices, each refitted jointly.
+r"""Chooses the functions of all edges of a network together, by a beam search with joint refits.
 
-An edge by itself may be explained by several functions almost equally well; what the network then makes of the data
-tells them apart. A choice is scored by its description length on data held out from the refit,
+Several functions may explain an edge almost equally well; the error of the whole network distinguishes them. A choice
+is scored by its description length on data held out from the refit,
 $\tfrac n2 \log_2(\mathrm{MSE} / \mathrm{var}) + \lambda \sum \text{complexity}$.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,27 +15,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.expressions.pareto import pareto
-from edgewise.expressions.refit import refit_
+from edgewise.expressions.simplify import pareto
 from edgewise.nn import KANLinear, SymbolicEdges
-from edgewise.nn.layers import kan_layers, replaced, with_layers
+from edgewise.nn.layers import EdgeKey, kan_layers, replaced, with_layers
+from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate
+from edgewise.symbolic.refit import refit_
 
-Edge = tuple[str, int, int]
-Choice = Mapping[Edge, Candidate]
+EdgeChoice = Mapping[EdgeKey, Candidate]
+"""A function for every edge; layers by name."""
 
 MAX_SAMPLES = 1000
-"""A choice is judged on this many samples; the winner is refitted on all."""
+"""A choice is refitted and judged on at most this many samples; the best one is refitted on all."""
 
 RESOLUTION = 1e-10
-"""Relative errors below this are rounding: they no longer count in favour of a choice."""
+"""Relative errors below this are rounding and count as equal."""
+
+UNLIMITED = Budget()
 
 
 @dataclass(frozen=True)
 class Scored:
     """A choice of functions, refitted: its held-out error, complexity and description length in bits."""
 
-    choice: Choice
+    choice: EdgeChoice
     model: nn.Module
     rmse: float
     complexity: float
@@ -45,42 +47,48 @@ class Scored:
 
 def search_network(
     model: nn.Module,
-    options: Mapping[Edge, tuple[Candidate, ...]],
+    options: Mapping[EdgeKey, tuple[Candidate, ...]],
     x: Tensor,
     y: Tensor,
     *,
     beam: int = 3,
     max_refits: int = 30,
-    deadline: float = math.inf,
+    budget: Budget = UNLIMITED,
+    progress: Listener | None = None,
 ) -> tuple[Scored, list[Scored]]:
     """The best choice found, and all choices on the front of error against complexity.
 
     Args:
-        model: the network whose edges are replaced; left as it was.
+        model: the network whose edges are replaced; it is not changed.
         options: for every edge its candidates, best first; the first of each is where the search starts.
         x: inputs.
         y: targets, of the shape of the model's output.
         beam: how many choices are carried from round to round; 1 is greedy.
         max_refits: stop after this many joint refits.
-        deadline: begin no joint refit after this value of `time.monotonic`.
+        budget: no joint refit begins after its end.
+        progress: called with an `Event` after every joint refit.
     """
     train, held_out = _split(len(x))
     data = x[train], y[train], x[held_out], y[held_out]
     start = _score(model, {e: c[0] for e, c in options.items()}, dict(options), data)
     seen = {_key(start.choice): start}
     front = [start]
-    while len(seen) < max_refits and time.monotonic() < deadline:
+    while len(seen) < max_refits and not budget.over:
         fresh: list[Scored] = []
         for parent in front:
             for edge, candidate in _moves(parent, options):
                 choice = {**parent.choice, edge: candidate}
                 if _key(choice) in seen or len(seen) >= max_refits or _exact(seen.values(), y):
                     continue
-                if time.monotonic() > deadline:
+                if budget.over:
                     break
                 child = _score(parent.model, {edge: candidate}, options, data, choice)
                 seen[_key(choice)] = child
                 fresh.append(child)
+                if progress is not None:
+                    progress(
+                        Event("joint refits", len(seen) / max_refits, f"error {min(s.rmse for s in seen.values()):.3g}")
+                    )
         best = sorted([*front, *fresh], key=lambda s: s.bits)[:beam]
         if {_key(s.choice) for s in best} == {_key(s.choice) for s in front}:
             break
@@ -113,16 +121,16 @@ def with_symbols(layer: KANLinear, chosen: Mapping[tuple[int, int], Candidate]) 
     return replaced(layer, mask=mask, symbolic=symbols)
 
 
-def put_symbols(model: nn.Module, choice: Choice) -> nn.Module:
+def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     """A copy of the model with the chosen functions on its edges."""
     layers: dict[str, dict[tuple[int, int], Candidate]] = {}
     for (name, j, i), candidate in choice.items():
-        layers.setdefault(name, {})[j, i] = candidate
+        layers.setdefault(str(name), {})[j, i] = candidate
     old = kan_layers(model)
     return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
 
-def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
+def _score(parent: nn.Module, change: EdgeChoice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
     x, y, x_held_out, y_held_out = data
     model = put_symbols(parent, change)
     refit_(model, x, y, steps=25)
@@ -136,8 +144,8 @@ def _score(parent: nn.Module, change: Choice, options: Any, data: tuple[Tensor, 
     return Scored(choice, model, math.sqrt(missing), complexity, bits + BITS_PER_COMPLEXITY * complexity)
 
 
-def _moves(parent: Scored, options: Mapping[Edge, tuple[Candidate, ...]]) -> list[tuple[Edge, Candidate]]:
-    """Changes of one edge, those that cost the edge's own fit least first."""
+def _moves(parent: Scored, options: Mapping[EdgeKey, tuple[Candidate, ...]]) -> list[tuple[EdgeKey, Candidate]]:
+    """Changes of one edge, in the order of what they cost the fit of the edge alone."""
     moves = [
         (c.score - candidates[0].score, edge, c)
         for edge, candidates in options.items()
@@ -155,9 +163,9 @@ def _split(n: int) -> tuple[Tensor, Tensor]:
 
 
 def _exact(scored: Iterable[Scored], y: Tensor) -> bool:
-    """True once a choice leaves nothing to explain; the search is over."""
+    """True once a choice fits to rounding; the search is over."""
     return any(s.rmse <= RESOLUTION * y.std(correction=0).item() for s in scored)
 
 
-def _key(choice: Choice) -> tuple[tuple[Edge, str], ...]:
+def _key(choice: EdgeChoice) -> tuple[tuple[EdgeKey, str], ...]:
     return tuple(sorted((edge, c.fn.name) for edge, c in choice.items()))

@@ -1,30 +1,42 @@
-r"""Which function is this curve? The fit of $c f(a x + b) + d$ to sampled curves, for a whole library at once.
+r"""Searches a library for functions that explain sampled curves, by fits of $c f(a x + b) + d$.
 
-The inner numbers (a, b) of every function are found in `inner`; the outer ones (c, d) follow in closed form. Candidates
-are ranked by their description length.
+The inner parameters (a, b) of every function are found in `inner`; the outer ones (c, d) follow in closed form.
+Candidates are ranked by their description length.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicFn
-from edgewise.symbolic.gauge import tidy
+from edgewise.nn.layers import EdgeLike, find_edge
 from edgewise.symbolic.inner import polish, scan, value_and_slope
 from edgewise.tracing import trace
 
 MIN_POINTS = 8
-"""Fewer different inputs cannot tell four free numbers of one function from those of another."""
+"""Fewer different inputs cannot determine the four parameters of a function."""
 
 BITS_PER_COMPLEXITY = 4.0
 """What one unit of a function's complexity costs, in bits, against the bits that its residual saves."""
+
+
+Affine = tuple[float, float, float, float]
+
+_POWERS = {
+    **{"x": 1, "abs": 1, "sqrt": 0.5, "x^1.5": 1.5, "1/sqrt": -0.5, "1/x": -1},
+    **{f"x^{n}": n for n in range(2, 6)},
+    **{f"1/x^{n}": -n for n in range(2, 6)},
+}
+_EVEN = {"abs", "cosh", "gaussian", "x^2", "x^4", "1/x^2", "1/x^4"}
+_ODD = {"x", "x^3", "x^5", "1/x", "1/x^3", "1/x^5", "sin", "tan", "sinh", "tanh", "arcsin", "arctan", "arctanh", "erf"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Candidate:
 
     Attributes:
         fn: the function f.
-        affine: the numbers (a, b, c, d).
+        affine: the parameters (a, b, c, d).
         r2: share of the curve's variance that is explained.
         rmse: root mean square of the residual, in units of the edge.
         max_error: its largest absolute value.
@@ -48,6 +60,15 @@ class Candidate:
     max_error: float
     complexity: float
     score: float
+
+    def expression(self, x: Any) -> Any:
+        """$c f(a x + b) + d$ as a sympy expression of x."""
+        return edge_expression(self.fn, self.affine, x)
+
+    def value(self, x: Tensor) -> Tensor:
+        """$c f(a x + b) + d$ at x."""
+        a, b, c, d = self.affine
+        return c * self.fn(a * x + b) + d
 
     def to_json(self) -> dict[str, Any]:
         """The candidate as a JSON object; the function by name."""
@@ -67,39 +88,22 @@ class Candidate:
 
 
 def suggest(
-    model: nn.Module,
-    x: Tensor,
-    layer: str | int,
-    source: int,
-    target: int,
-    *,
-    library: Library = DEFAULT_LIBRARY,
-    margin: float = 0.0,
+    model: nn.Module, x: Tensor, edge: EdgeLike, *, library: Library = DEFAULT_LIBRARY, margin: float = 0.0
 ) -> tuple[Candidate, ...]:
     """The functions that explain one edge of the model on the inputs x, best first.
 
     Args:
         model: any module with KAN layers.
-        x: inputs of the model; the edge is judged where they lead.
-        layer: name of the layer as in `trace(model, x)`, or its number among the KAN layers.
-        source: input of the edge.
-        target: output of the edge.
+        x: inputs of the model; the edge is judged on the values that reach it.
+        edge: an `EdgeKey`, or a tuple (layer, source, target) with the name or the index of the layer.
         library: functions to try.
         margin: share of the data range, on both sides, on which a function must also be defined.
     """
+    name, layer = find_edge(model, edge)
+    _, source, target = edge
     with torch.no_grad():
-        layers = trace(model, x)
-    names = list(layers)
-    name = names[layer] if isinstance(layer, int) and -len(names) <= layer < len(names) else str(layer)
-    if name not in layers:
-        raise ValueError(f"no KAN layer {layer!r} in the model; it has {', '.join(map(repr, names))}")
-    kan, inputs = layers[name].layer, layers[name].inputs
-    if not (0 <= source < kan.in_features and 0 <= target < kan.out_features):
-        raise ValueError(
-            f"layer {name!r} has edges (in=0..{kan.in_features - 1}, out=0..{kan.out_features - 1}), "
-            f"not (in={source}, out={target})"
-        )
-    points, values = sample_edges(kan, inputs, name)
+        inputs = trace(model, x)[name].inputs
+    points, values = sample_edges(layer, inputs, name)
     return search_edge(points[:, source], values[:, source, target], library=library, margin=margin)
 
 
@@ -143,9 +147,9 @@ def search_layer(
 
 
 def sample_edges(layer: KANLinear, inputs: Tensor, name: str = "", points: int = 192) -> tuple[Tensor, Tensor]:
-    """Where to look at the edges of a layer, half at quantiles of its inputs and half evenly, and their values there.
+    """Points for the edges of a layer, half at quantiles of its inputs and half evenly spaced, and the values there.
 
-    Curves are known everywhere, so few samples do not limit the number of points; but only their range is visited.
+    Curves are known everywhere, so that few samples do not limit the number of points, which lie in their range.
     """
     bad = (~torch.isfinite(inputs)).nonzero()
     if len(bad):
@@ -245,7 +249,7 @@ def _search_input(
 
 
 def judge(fn: SymbolicFn, a: float, b: float, x: Tensor, v: Tensor, resolution: float) -> Candidate:
-    """The candidate with inner numbers (a, b): the outer ones by least squares, and its evidence."""
+    """The candidate with inner parameters (a, b): the outer ones by least squares, and its evidence."""
     f = fn(a * x + b)
     mean = f.mean()
     energy = ((f - mean) ** 2).sum()
@@ -270,15 +274,59 @@ def _description_length(missing: float, complexity: float, points: int, lost: fl
     r"""$\tfrac n2 \log_2(1 - R^2) + \lambda\,\text{complexity} + \log_2(\max|c f| / \sigma)$ in bits.
 
     Neighbouring points of a curve repeat each other, so n counts at most 32 of them. The last term charges for
-    cancellation: a huge function whose far end imitates another one needs that many more digits in its numbers.
+    cancellation: a huge function whose far end imitates another one needs that many more digits in its parameters.
     """
     accuracy = 0.5 * min(points, 32) * math.log2(missing)
     return accuracy + BITS_PER_COMPLEXITY * complexity + math.log2(max(lost, 4.0)) - 2
 
 
 def _constant(v: Tensor, functions: tuple[SymbolicFn, ...]) -> Candidate:
-    """The answer for a curve that does not vary: its value, carried by the function "0"."""
+    """The candidate for a constant curve: its value as the shift of the function "0"."""
     zero = next((fn for fn in functions if fn.name == "0"), DEFAULT_LIBRARY["0"])
     d = v.mean()
     error = (v - d).abs().amax().item()
     return Candidate(zero, (1.0, 0.0, 0.0, d.item()), 1.0, error, error, zero.complexity, zero.complexity)
+
+
+def edge_expression(fn: SymbolicFn, affine: Sequence[float], x: sympy.Expr) -> sympy.Expr:
+    """$c f(a x + b) + d$ as a sympy expression; parameters that are small integers become exact."""
+    a, b, c, d = map(exact, affine)
+    return c * fn.sympy(a * x + b) + d
+
+
+def exact(value: float) -> sympy.Expr:
+    """Small integers exactly, so that 1 * x is x; everything else with the 17 digits of a double."""
+    return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1000 else sympy.Float(value, 17)
+
+
+def tidy(name: str, affine: Affine) -> Affine:
+    r"""The same edge with the fewest free parameters: unit inner scale or no inner shift where the function allows it.
+
+    Several parameters give the same curve: a power $f(su) = |s|^p f(\pm u)$ needs no inner scale, an exponential no
+    inner shift, a sine no negative amplitude.
+
+    >>> tidy("exp", (2.0, 0.0, 3.0, 1.0))
+    (2.0, 0.0, 3.0, 1.0)
+    >>> tidy("x^2", (2.0, 4.0, 3.0, 1.0))
+    (1.0, 2.0, 12.0, 1.0)
+    """
+    a, b, c, d = affine
+    if a == 0 or c == 0 or not all(map(math.isfinite, affine)):
+        return affine
+    if name == "x":
+        return 1.0, 0.0, c * a, d + c * b
+    if a < 0 and (name in _EVEN or name in _ODD):
+        a, b, c = -a, -b, c if name in _EVEN else -c
+    if name in _POWERS and abs(_POWERS[name] * math.log10(abs(a))) < 300:  # beyond that, powers overflow
+        scale = abs(a)
+        a, b, c = math.copysign(1.0, a), b / scale, c * scale ** _POWERS[name]
+    elif name == "sign":
+        a, b = math.copysign(1.0, a), b / abs(a)
+    elif name == "exp" and abs(b) < 300:
+        b, c = 0.0, c * math.exp(b)
+    elif name == "log":
+        a, b, d = math.copysign(1.0, a), b / abs(a), d + c * math.log(abs(a))
+    elif name in ("sin", "cos"):
+        b, c = (b, c) if c > 0 else (b + math.pi, -c)
+        b = (b + math.pi) % (2 * math.pi) - math.pi
+    return (a, b, c, d) if all(map(math.isfinite, (a, b, c, d))) else affine

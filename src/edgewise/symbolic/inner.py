@@ -1,4 +1,4 @@
-r"""The inner numbers of $c f(\alpha t + \beta) + d$ for inputs t in [-1, 1], for many functions and curves at once.
+r"""Fits the inner parameters of $c f(\alpha t + \beta) + d$ on [-1, 1], for many functions and curves at once.
 
 A coarse scan over $(\alpha, \beta)$ finds the starting points. The best are polished by a safeguarded Gauss-Newton
 method on these two alone, with (c, d) eliminated (variable projection: Golub and Pereyra 1973, Kaufman's Jacobian).
@@ -46,7 +46,7 @@ def scan(
 
 
 def coarse_grids() -> list[Float[Tensor, "points 2"]]:
-    r"""Coarse grids of $(\alpha, \beta)$ for inputs in [-1, 1]: centres and widths, either way round; frequencies."""
+    r"""Coarse grids of $(\alpha, \beta)$ for inputs in [-1, 1]: centres and widths, in both directions; frequencies."""
     inside = torch.linspace(0, 0.9, 7, dtype=torch.float64)
     outside = torch.tensor([1.0, 1.02, 1.1, 1.25, 1.5, 2, 3, 5, 8, 20], dtype=torch.float64)
     centres = torch.cat([-outside.flip(0), -inside[1:].flip(0), inside, outside])
@@ -76,7 +76,7 @@ def defined(fn: SymbolicFn, inner: Float[Tensor, "*n 2"], reach: float) -> Tenso
 
 
 def _into_domain(fn: SymbolicFn, inner: Tensor, reach: float) -> Tensor:
-    """The inner numbers, moved by the least shift (then shrunk) so that the range lies in the closed domain."""
+    """The inner parameters with the least scale and shift changes that put the range into the closed domain."""
     low, high = fn.domain
     if math.isinf(low) and math.isinf(high):
         return inner

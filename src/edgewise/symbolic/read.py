@@ -1,4 +1,4 @@
-"""Read a network whose edges are symbols as a formula in sympy, one expression per output."""
+"""Reads a network whose edges are symbols as a formula in sympy, one expression per output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from edgewise.expressions import Formula
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicFn
+from edgewise.symbolic.edges import edge_expression, exact
 
 MISSING = "symbolify(model, x)"
 
@@ -53,7 +54,7 @@ def _scaled(values: list[sympy.Expr], affine: Affine | None) -> list[sympy.Expr]
     if affine is None:
         return values
     scale, shift = affine.scale.double().tolist(), affine.shift.double().tolist()
-    return [_number(s) * v + _number(t) for v, s, t in zip(values, scale, shift, strict=True)]
+    return [exact(s) * v + exact(t) for v, s, t in zip(values, scale, shift, strict=True)]
 
 
 def _sums(layer: KANLinear, values: list[sympy.Expr], name: str, functions: dict[str, Any]) -> list[sympy.Expr]:
@@ -67,7 +68,7 @@ def _sums(layer: KANLinear, values: list[sympy.Expr], name: str, functions: dict
         )
     terms: list[list[sympy.Expr]] = [[] for _ in range(layer.out_features)]
     if layer.bias is not None:
-        terms = [[_number(b)] for b in layer.bias.double().tolist()]
+        terms = [[exact(b)] for b in layer.bias.double().tolist()]
     symbols = layer.symbolic
     for n, (j, i) in enumerate(zip(symbols.sources.tolist(), symbols.targets.tolist(), strict=True)):
         terms[i].append(
@@ -77,19 +78,8 @@ def _sums(layer: KANLinear, values: list[sympy.Expr], name: str, functions: dict
     return [sympy.Add(*t) for t in terms]
 
 
-def edge_expression(fn: SymbolicFn, affine: Sequence[float], x: sympy.Expr) -> sympy.Expr:
-    """$c f(a x + b) + d$ as a sympy expression; numbers that a double holds exactly as integers become integers."""
-    a, b, c, d = map(_number, affine)
-    return c * fn.sympy(a * x + b) + d
-
-
-def _number(value: float) -> sympy.Expr:
-    """Small integers exactly, so that 1 * x is x; all else with the 17 digits that a double needs."""
-    return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1000 else sympy.Float(value, 17)
-
-
 def _remember(fn: SymbolicFn, functions: dict[str, Any]) -> None:
-    """Keep the torch form of a function that sympy knows by name only."""
+    """Record the torch form of a function that sympy knows by name only."""
     from sympy.core.function import AppliedUndef
 
     for part in fn.sympy(sympy.Symbol("u", real=True)).atoms(AppliedUndef):

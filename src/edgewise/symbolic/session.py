@@ -1,7 +1,7 @@
-"""Working on a network by hand: every step gives a new session, and the one before is kept.
+"""Edits a network step by step: every step returns a new session and keeps the previous one.
 
-Functions are suggested, put on edges, shared between edges, taken back; edges are locked or given a shape; the rest
-learns on. Nothing is changed in place, so that undoing a step is going back to the session before it.
+Functions are suggested, put on edges, shared between edges and released; edges are locked or given a shape; all other
+parameters are refitted. Nothing is changed in place, so that `undo` returns an earlier session.
 """
 
 from __future__ import annotations
@@ -15,33 +15,32 @@ import torch
 from torch import Tensor
 
 from edgewise.expressions.formula import Formula
-from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
+from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, kan_layers
 from edgewise.surgery import fix, release, remove_edge
-from edgewise.symbolic.constraints import edge_shapes, symmetric
 from edgewise.symbolic.edges import Candidate, suggest
 from edgewise.symbolic.read import formula
-from edgewise.symbolic.shapes import SHAPES, shaped
-
-Edge = tuple[int, int, int]
-"""(number of the layer among the KAN layers, input, output)."""
+from edgewise.symbolic.refit import refit_
+from edgewise.symbolic.shapes import SHAPES, edge_shapes, shaped, symmetric
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A network, the data that it is meant for, what is agreed about its edges, and the way to it.
+    """A network with its data, the constraints on its edges, and the steps that led to it.
+
+    Edges are given as an `EdgeKey` or a tuple (layer, source, target), and stored by the index of the layer.
 
     Attributes:
         model: the network as it is now.
         x: inputs.
         y: targets, of the shape of the model's output.
-        library: the functions that are still allowed.
+        library: the functions that are allowed.
         locked: edges that no step changes.
-        shapes: what shape an edge keeps, by edge.
-        shared: groups of edges that carry one function, each with numbers of its own.
+        shapes: the shape that an edge keeps, by edge.
+        shared: groups of edges that carry one function, each with its own parameters.
         symmetries: pairs of inputs that can be exchanged.
-        step: what made this session out of the one before.
-        before: that one.
+        step: what made this session from the previous one.
+        before: the previous session.
 
     >>> import edgewise as ew
     >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
@@ -56,9 +55,9 @@ class Session:
     x: Tensor
     y: Tensor
     library: Library = field(default_factory=lambda: DEFAULT_LIBRARY)
-    locked: frozenset[Edge] = frozenset()
-    shapes: Mapping[Edge, str] = field(default_factory=dict)
-    shared: tuple[frozenset[Edge], ...] = ()
+    locked: frozenset[EdgeKey] = frozenset()
+    shapes: Mapping[EdgeKey, str] = field(default_factory=dict)
+    shared: tuple[frozenset[EdgeKey], ...] = ()
     symmetries: tuple[tuple[int, int], ...] = ()
     step: str = "start"
     before: Session | None = None
@@ -89,66 +88,66 @@ class Session:
             session = session.before
         return session
 
-    def suggest(self, edge: Edge) -> tuple[Candidate, ...]:
+    def suggest(self, edge: EdgeLike) -> tuple[Candidate, ...]:
         """The allowed functions that explain an edge, best first."""
-        return suggest(self.model, self.x, *edge, library=self.library)
+        return suggest(self.model, self.x, edge, library=self.library)
 
-    def fix(self, edge: Edge, name: str, affine: Sequence[float] | None = None) -> Session:
+    def fix(self, edge: EdgeLike, name: str, affine: Sequence[float] | None = None) -> Session:
         """The function of this name on an edge, and on all that share with it.
 
-        Its numbers are fitted to the curve, unless `affine` gives them for this edge.
+        Its parameters are fitted to the curve, unless `affine` gives them for this edge.
         """
-        self._check(edge, changes=True)
+        edge = self._key(edge, changes=True)
         if name not in self.library:
             raise ValueError(f"{name!r} is not allowed; the library has {', '.join(self.library)}")
         model = self.model
         members = self._sharing(edge)
         for member in sorted(members):
-            self._check(member, changes=True)
+            self._key(member, changes=True)
             numbers = affine if affine is not None and member == edge else self._numbers(member, name)
             model = fix(model, member, self.library[name], numbers)
-        return self._next(f"fix {edge} {name}", model=model, shapes=self._shapes_without(members))
+        return self._next(f"fix {_shown(edge)} {name}", model=model, shapes=self._shapes_without(members))
 
-    def release(self, edge: Edge) -> Session:
+    def release(self, edge: EdgeLike) -> Session:
         """The symbol on an edge as a curve again."""
-        self._check(edge, changes=True)
-        return self._next(f"release {edge}", model=release(self.model, edge, self.x))
+        edge = self._key(edge, changes=True)
+        return self._next(f"release {_shown(edge)}", model=release(self.model, edge, self.x))
 
-    def remove(self, edge: Edge) -> Session:
+    def remove(self, edge: EdgeLike) -> Session:
         """The network without an edge."""
-        self._check(edge, changes=True)
+        edge = self._key(edge, changes=True)
         gone = remove_edge(self.model, edge)
-        return self._next(f"remove {edge}", model=gone, shapes=self._shapes_without({edge}))
+        return self._next(f"remove {_shown(edge)}", model=gone, shapes=self._shapes_without({edge}))
 
-    def lock(self, *edges: Edge) -> Session:
-        """These edges keep function and numbers in all later steps."""
-        for edge in edges:
-            self._check(edge)
-        return self._next(f"lock {_shown(edges)}", locked=self.locked | set(edges))
+    def lock(self, *edges: EdgeLike) -> Session:
+        """These edges keep their function and parameters in all later steps."""
+        keys = [self._key(edge) for edge in edges]
+        return self._next(f"lock {_shown(*keys)}", locked=self.locked | set(keys))
 
-    def unlock(self, *edges: Edge) -> Session:
+    def unlock(self, *edges: EdgeLike) -> Session:
         """These edges may change again."""
-        return self._next(f"unlock {_shown(edges)}", locked=self.locked - set(edges))
+        keys = [self._key(edge) for edge in edges]
+        return self._next(f"unlock {_shown(*keys)}", locked=self.locked - set(keys))
 
-    def share(self, *edges: Edge) -> Session:
+    def share(self, *edges: EdgeLike) -> Session:
         """One function for all these edges: the one that explains them best together."""
-        if len(set(edges)) < 2:
+        keys = [self._key(edge, changes=True) for edge in edges]
+        if len(set(keys)) < 2:
             raise ValueError("sharing takes at least two edges")
         scores: dict[str, float] = {}
-        for n, edge in enumerate(edges):
-            self._check(edge, changes=True)
-            found = {c.fn.name: c.score for c in self.suggest(edge)}
+        for n, key in enumerate(keys):
+            found = {c.fn.name: c.score for c in self.suggest(key)}
             scores = {k: s + scores.get(k, 0.0) for k, s in found.items() if n == 0 or k in scores}
         if not scores:
             raise ValueError("no allowed function is defined on all of these edges")
         name = min(scores, key=lambda k: scores[k])
-        group = frozenset(edges).union(*(g for g in self.shared if g & set(edges)))
-        others = tuple(g for g in self.shared if not g & set(edges))
-        together = replace(self, shared=(*others, group)).fix(edges[0], name)
-        return replace(together, step=f"share {_shown(edges)}: {name}", before=self)
+        group = frozenset(keys).union(*(g for g in self.shared if g & set(keys)))
+        others = tuple(g for g in self.shared if not g & set(keys))
+        together = replace(self, shared=(*others, group)).fix(keys[0], name)
+        return replace(together, step=f"share {_shown(*keys)}: {name}", before=self)
 
     def forbid(self, *names: str) -> Session:
-        """These functions are no longer suggested nor put on edges; edges that carry one keep it."""
+        """These functions are no longer suggested or put on edges; edges that carry one keep it."""
         unknown = [name for name in names if name not in self.library]
         if unknown:
             raise ValueError(
@@ -156,24 +155,24 @@ class Session:
             )
         return self._next(f"forbid {', '.join(names)}", library=self.library - names)
 
-    def shape(self, edge: Edge, shape: str) -> Session:
+    def shape(self, edge: EdgeLike, shape: str) -> Session:
         """A curve that is "increasing", "convex", "even", ... (see `SHAPES`), now and after every fit."""
-        self._check(edge, changes=True)
+        edge = self._key(edge, changes=True)
         if shape not in SHAPES:
             raise ValueError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
         return self._next(
-            f"shape {edge} {shape}", model=shaped(self.model, edge, shape), shapes={**self.shapes, edge: shape}
+            f"shape {_shown(edge)} {shape}", model=shaped(self.model, edge, shape), shapes={**self.shapes, edge: shape}
         )
 
     def constrain(self, shape: str, *inputs: int) -> Session:
         """A function that is "increasing", "decreasing", "convex" or "concave" in some inputs, or in all of them.
 
-        Now and after every fit, by shapes of edges that are enough for it: in the first layer the shape itself, beyond
-        it rising ones.
+        Now and after every fit, by shapes of edges that are sufficient: the shape itself in the first layer,
+        increasing ones after it.
         """
         shapes = edge_shapes(self.model, shape, inputs)
         for edge in shapes:
-            self._check(edge, changes=True)
+            self._key(edge, changes=True)
         together = replace(self, shapes={**self.shapes, **shapes})
         where = f" in inputs {', '.join(map(str, inputs))}" if inputs else ""
         return self._next(f"constrain {shape}{where}", model=together._constrained(self.model), shapes=together.shapes)
@@ -185,7 +184,7 @@ class Session:
         return self._next(f"symmetric in inputs {p}, {q}", model=model, symmetries=together.symmetries)
 
     def fit(self, steps: int = 30) -> Session:
-        """All numbers that are neither locked nor constrained learn by Levenberg-Marquardt; constrained ones before."""
+        """Levenberg-Marquardt on all parameters that are not locked; shapes and symmetries hold afterwards."""
         model = self._constrained(self._refitted(self.model, self.locked, steps))
         held = self._constrained_edges(model)
         if held:
@@ -202,49 +201,51 @@ class Session:
     def _next(self, step: str, **changes: object) -> Session:
         return replace(self, step=step, before=self, **changes)  # type: ignore[arg-type]
 
-    def _refitted(self, model: KAN, held: Iterable[Edge], steps: int) -> KAN:
+    def _refitted(self, model: KAN, held: Iterable[EdgeKey], steps: int) -> KAN:
         model = copy.deepcopy(model)
         refit_(model, self.x, self.y, free=self._free(model, held), steps=steps)
         return model
 
     def _constrained(self, model: KAN) -> KAN:
-        """The nearest model with the shapes and symmetries that were asked for; locked edges stay as they are."""
+        """The nearest model with the requested shapes and symmetries; locked edges do not change."""
         for p, q in self.symmetries:
             model = symmetric(model, p, q)
         for edge, shape in self.shapes.items():
             model = shaped(model, edge, shape) if edge not in self.locked else model
         return model
 
-    def _constrained_edges(self, model: KAN) -> set[Edge]:
+    def _constrained_edges(self, model: KAN) -> set[EdgeKey]:
         first = _layers(model)[0]
         inputs = {j for pair in self.symmetries for j in pair}
-        return set(self.shapes) | {(0, j, i) for j in inputs for i in range(first.out_features)}
+        return set(self.shapes) | {EdgeKey(0, j, i) for j in inputs for i in range(first.out_features)}
 
-    def _sharing(self, edge: Edge) -> frozenset[Edge]:
+    def _sharing(self, edge: EdgeKey) -> frozenset[EdgeKey]:
         return next((group for group in self.shared if edge in group), frozenset([edge]))
 
-    def _shapes_without(self, edges: Iterable[Edge]) -> dict[Edge, str]:
-        """Shapes belong to curves: what becomes a symbol or disappears has none."""
+    def _shapes_without(self, edges: Iterable[EdgeKey]) -> dict[EdgeKey, str]:
+        """The shapes without those of edges that are no longer curves."""
         gone = set(edges)
         return {edge: shape for edge, shape in self.shapes.items() if edge not in gone}
 
-    def _numbers(self, edge: Edge, name: str) -> tuple[float, float, float, float]:
-        found = suggest(self.model, self.x, *edge, library=self.library.only(name))
+    def _numbers(self, edge: EdgeKey, name: str) -> tuple[float, float, float, float]:
+        found = suggest(self.model, self.x, edge, library=self.library.only(name))
         best = next((c for c in found if c.fn.name == name), None)
         if best is None:
-            raise ValueError(f"{name!r} is not defined where edge {edge} is used; give its numbers as `affine`")
+            raise ValueError(
+                f"{name!r} is not defined on the range of edge {_shown(edge)}; give its parameters as `affine`"
+            )
         return best.affine
 
-    def _check(self, edge: Edge, *, changes: bool = False) -> None:
-        layers = _layers(self.model)
-        l, j, i = edge
-        if not (0 <= l < len(layers) and 0 <= j < layers[l].in_features and 0 <= i < layers[l].out_features):
-            raise ValueError(f"there is no edge {edge}; an edge is (layer, input, output)")
-        if changes and edge in self.locked:
-            raise ValueError(f"edge {edge} is locked; `unlock` it first")
+    def _key(self, edge: EdgeLike, *, changes: bool = False) -> EdgeKey:
+        """The key of an edge, its layer by index. Raises `ValueError` where there is none, or a change is locked."""
+        name, _ = find_edge(self.model, edge)
+        key = EdgeKey(list(kan_layers(self.model)).index(name), edge[1], edge[2])
+        if changes and key in self.locked:
+            raise ValueError(f"edge {_shown(key)} is locked; `unlock` it first")
+        return key
 
-    def _free(self, model: KAN, held: Iterable[Edge]) -> dict[str, Tensor]:
-        """Which entries of which parameters may change: of edges that are there and not held, and of every bias."""
+    def _free(self, model: KAN, held: Iterable[EdgeKey]) -> dict[str, Tensor]:
+        """The entries of parameters that may change: of present edges that are not held, and every bias."""
         free: dict[str, Tensor] = {}
         held = set(held)
         modules = {module: name for name, module in model.named_modules()}
@@ -267,5 +268,5 @@ def _layers(model: KAN) -> list[KANLinear]:
     return [cast(KANLinear, layer) for layer in model.layers if isinstance(layer, KANLinear)]
 
 
-def _shown(edges: Iterable[Edge]) -> str:
-    return ", ".join(map(str, edges))
+def _shown(*edges: EdgeKey) -> str:
+    return ", ".join(str(tuple(edge)) for edge in edges)

@@ -1,11 +1,17 @@
-r"""Curves of a given shape: the nearest one, by constrained least squares on the coefficients.
+r"""Projects curves onto shapes (increasing, convex, even, ...) and functions onto shapes and symmetries.
 
 A B-spline is increasing where its coefficients are, and convex where the slopes of its control polygon increase
-(de Boor, A Practical Guide to Splines, chapter XI): both are sums of steps that must not be negative.
+(de Boor, A Practical Guide to Splines, chapter XI): both are sums of steps that must not be negative, so that the
+nearest such curve is a constrained least squares problem in the coefficients.
+
+Shapes of edges are sufficient for a network of sums, not necessary: a sum of increasing functions of increasing ones is
+increasing; one of increasing convex functions of convex ones is convex. A function is symmetric in two inputs where
+their edges carry the same curves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -14,22 +20,31 @@ from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.nn.layers import find_layer, replaced, with_layers
+from edgewise.nn import KAN, KANLinear
+from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, find_layer, owned, replaced, with_layers
 
 SHAPES = ("increasing", "decreasing", "convex", "concave", "increasing convex", "increasing concave", "even", "odd")
+
+LATER_SHAPE = {
+    "increasing": "increasing",
+    "decreasing": "increasing",
+    "convex": "increasing convex",
+    "concave": "increasing concave",
+}
+"""The shape that every edge after the first layer needs, by the shape of the function."""
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def shaped(model: M, edge: tuple[int, int, int], shape: str) -> M:
-    """The model with the curve of one edge replaced by the nearest one of a shape, which also takes in the residual.
+def shaped(model: M, edge: EdgeLike, shape: str) -> M:
+    """The model with the curve of one edge, its residual included, replaced by the nearest curve of a shape.
 
     Args:
         model: any module with KAN layers of B-splines.
-        edge: number of the layer among the KAN layers, input and output.
-        shape: one of `SHAPES`; "even" and "odd" are about zero, and their grid must reach equally far to both sides.
+        edge: an `EdgeKey`, or a tuple (layer, source, target) with the name or the index of the layer.
+        shape: one of `SHAPES`; "even" and "odd" are about zero and need a grid that is symmetric about zero.
     """
-    name, layer = find_layer(model, edge[0])
+    name, layer = find_edge(model, edge)
     _, j, i = edge
     if not layer.mask[j, i]:
         raise ValueError(f"layer {name!r}: edge (in={j}, out={i}) is not a curve; `release` it first")
@@ -54,6 +69,51 @@ def shaped(model: M, edge: tuple[int, int, int], shape: str) -> M:
     return with_layers(model, {name: replaced(layer, coef=coef)})
 
 
+def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[EdgeKey, str]:
+    """The shapes of edges that give the function a shape in these inputs (in all, where none is given)."""
+    if shape not in LATER_SHAPE:
+        raise ValueError(f"a function can be {', '.join(LATER_SHAPE)}, not {shape!r}")
+    layers: list[nn.Module] = list(model.layers)
+    if not all(isinstance(layer, KANLinear) for layer in layers):
+        raise ValueError("products of nodes do not preserve shapes; only networks of sums can be constrained")
+    _check_inputs(model, inputs)
+    found: dict[EdgeKey, str] = {}
+    for l, layer in enumerate(layers):
+        assert isinstance(layer, KANLinear)
+        for j, i in owned(layer).nonzero().tolist():
+            if l == 0 and inputs and j not in inputs:
+                continue
+            if not layer.mask[j, i]:
+                raise ValueError(f"edge {(l, j, i)} is a symbol, whose shape is fixed; `release` it first")
+            found[EdgeKey(l, j, i)] = shape if l == 0 else LATER_SHAPE[shape]
+    return found
+
+
+def symmetric(model: KAN, p: int, q: int) -> KAN:
+    """The model with the curves of two inputs replaced by their mean, so that the inputs can be exchanged."""
+    _check_inputs(model, (p, q))
+    name, layer = find_layer(model, 0)
+    if layer.symbolic.mask(layer.mask.shape)[[p, q]].any():
+        raise ValueError(
+            f"layer {name!r}: edges of inputs {p} and {q} carry symbols; `share` one function between them"
+        )
+    scaled = model.input_affine
+    same = torch.equal(layer.grid[p], layer.grid[q]) and torch.equal(layer.mask[p], layer.mask[q])
+    if scaled is not None:
+        same = same and bool(scaled.scale[p] == scaled.scale[q]) and bool(scaled.shift[p] == scaled.shift[q])
+    if not same:
+        raise ValueError(f"inputs {p} and {q} have different grids, edges or scales; they cannot be exchanged")
+    coef = layer.coef.detach().clone()
+    coef[[p, q]] = coef[[p, q]].mean(0)
+    return with_layers(model, {name: replaced(layer, coef=coef)})
+
+
+def _check_inputs(model: KAN, inputs: Sequence[int]) -> None:
+    for j in inputs:
+        if not 0 <= j < model.in_features:
+            raise ValueError(f"there is no input {j}; the model has 0 to {model.in_features - 1}")
+
+
 def _coefficients(B: Tensor, values: Tensor, knots: Tensor, shape: str) -> Tensor:
     if shape in ("even", "odd"):
         values = (values + values.flip(0)) / 2 if shape == "even" else (values - values.flip(0)) / 2
@@ -66,7 +126,7 @@ def _coefficients(B: Tensor, values: Tensor, knots: Tensor, shape: str) -> Tenso
 
 
 def _steps(knots: Tensor, shape: str) -> tuple[Tensor, int]:
-    """Columns whose sums are all polygons of a shape; the first few take any number, the others none below zero."""
+    """Columns that span the polygons of a shape; the first few coefficients are free, the others non-negative."""
     n = len(knots)
     if shape in ("increasing", "decreasing"):
         return torch.tril(torch.ones(n, n, dtype=torch.float64)), 1

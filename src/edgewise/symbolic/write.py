@@ -1,7 +1,7 @@
-r"""From a formula to the network that computes it exactly: `formula` backwards.
+r"""Writes a formula as the network that computes it exactly: the inverse of `formula`.
 
-Every sum in the expression becomes a node, every function of a sum an edge, every product a multiplication node. What
-an expression needs and the library lacks is an error that names the term.
+Every sum in the expression becomes a node, every function of a sum an edge, every product a multiplication node. A term
+that the library cannot express is an error that names it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgewise.bases import Basis, BSpline
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges, SymbolicFn
 
 
-def compile(
+def from_formula(
     expressions: sympy.Expr | Iterable[sympy.Expr],
     variables: Sequence[sympy.Symbol],
     *,
@@ -28,13 +28,13 @@ def compile(
 ) -> KAN:
     """The KAN that computes the expressions exactly, in float64, every edge a symbol or absent.
 
-    Widen it, release edges to curves and train it further like any other.
+    It can be widened, released to curves and trained like any other network.
 
     Args:
         expressions: one, or one per output.
         variables: the inputs, in order.
         library: functions that an edge may carry.
-        basis: of the curves that edges may become later.
+        basis: of the curves that `release` makes of edges.
         output_names: names of the outputs.
 
     Raises:
@@ -43,7 +43,7 @@ def compile(
     outputs = [expressions] if isinstance(expressions, sympy.Expr) else list(expressions)
     outputs = [sympy.sympify(e) for e in outputs]
     if not outputs or not variables:
-        raise ValueError("compile needs at least one expression and one variable")
+        raise ValueError("from_formula needs at least one expression and one variable")
     unknown = set().union(*(e.free_symbols for e in outputs)) - set(variables)
     if unknown:
         raise ValueError(f"{', '.join(sorted(map(str, unknown)))}: not among the variables {list(map(str, variables))}")
@@ -224,7 +224,7 @@ class _Builder:
 
 
 def _factors(e: Any) -> list[Any]:
-    """The factors that vary, numbers into the first; integer powers beyond the library's stay as they are."""
+    """The factors that vary, constants multiplied into the first."""
     if not e.is_Mul:
         return [e]
     numbers, _ = _split_numbers(e)

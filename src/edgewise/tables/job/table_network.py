@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from edgewise.discovery.noisy import pruned, trained
+from edgewise.discovery.noisy import prune_network, train_network
 from edgewise.nn import KAN, KANLinear
 from edgewise.progress import Budget
 from edgewise.tables.encode import Encoding, Prepared
@@ -125,7 +125,7 @@ def train(encoding: Encoding, rows: Rows, validation: Rows, hidden: int, budget:
     outputs = len(output_names(encoding))
     widths = [len(encoding.features), *([hidden] if hidden else []), outputs]
     data, held = rows.tensors(encoding), validation.tensors(encoding)
-    return named(trained(widths, data, held, loss=loss_name(encoding), seconds=budget.left, seed=seed), encoding)
+    return named(train_network(widths, data, held, loss=loss_name(encoding), seconds=budget.left, seed=seed), encoding)
 
 
 def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, validation: Rows, budget: Budget, seed: int) -> KAN:
@@ -134,7 +134,7 @@ def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, validation: Row
     data, held = rows.tensors(encoding), validation.tensors(encoding)
     for edge in THRESHOLDS:
         seconds = budget.seconds / len(THRESHOLDS)
-        smaller = pruned(model, data, held, loss=loss_name(encoding), edge=edge, seed=seed, seconds=seconds)
+        smaller = prune_network(model, data, held, loss=loss_name(encoding), edge=edge, seed=seed, seconds=seconds)
         if smaller is model:
             continue
         if loss(encoding, validation.outcome, predict(smaller, encoding, validation.inputs)) <= bound:

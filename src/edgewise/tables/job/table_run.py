@@ -199,7 +199,7 @@ class _Job:
             "importance": weights,
             "seconds": FORMULA_SHARE * self.settings.seconds,
             "seed": self.settings.seed,
-            "tell": self.report.tell,
+            "progress": lambda event: self.report.tell(event.text),
         }
         names, encoding = self.encoding.names, self.encoding
         if encoding.task == "regression":

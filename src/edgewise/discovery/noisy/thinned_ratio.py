@@ -1,12 +1,13 @@
-r"""Formulas $y = o + A\,B / C$, where A, B and C are sums of terms $a\,x_j$ and $a\,x_j^2$.
+r"""Fits formulas $y = o + A\,B / C$ of sums A, B, C of terms $a\,x_j$ and $a\,x_j^2$, and selects their inputs.
 
 This is a network with one product of three sums, whose edges are quadratics and whose last factor is inverted; many
-laws of nature have the form. Fitted with all terms, then thinned term by term: what is left when the error begins to
-rise is the formula. Zero stays zero (inputs are scaled, not shifted), because $x^2$ is shorter than $(x - 0.2)^2$.
+laws of nature have the form. It is fitted with all terms, then thinned term by term until the error begins to rise.
+Inputs are scaled, not shifted, because $x^2$ is shorter than $(x - 0.2)^2$. Inputs are selected by forward selection.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,9 +16,21 @@ import sympy
 from jaxtyping import Float
 
 Array = np.ndarray
+Inputs = tuple[int, ...]
+
 OFFSET = 3
+
 TRIED = 14
-"""With no more terms than this every removal is tried; with more, the one that the curvature calls cheapest."""
+"""With at most this many terms every removal is tried; with more, those that the curvature calls cheapest."""
+
+STARTS = 4
+"""Random starts of the fits that select inputs."""
+
+RUNNERS_UP, CLOSE = 3, 0.05
+"""The number of sets kept per size, and the share by which their error may exceed that of the best one."""
+
+WORTH = 0.03
+"""An input is added when it lowers the error by more than this share."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Ratio:
         return len(self.factors)
 
     def columns(self, x: Float[Array, "rows features"]) -> Float[Array, "rows terms"]:
-        """The power of an input that every term multiplies."""
+        """The power of an input that every coefficient multiplies."""
         return np.column_stack([x[:, j] ** k for j, k in zip(self.inputs, self.powers, strict=True)])
 
     def sums(self, columns: Float[Array, "rows terms"]) -> list[Array]:
@@ -48,7 +61,7 @@ class Ratio:
             return offset + a * b / c
 
     def jacobian(self, columns: Float[Array, "rows terms"]) -> Float[Array, "rows terms"]:
-        """The derivative by the value of every term."""
+        """The derivative by the coefficient of every term."""
         a, b, c, _ = self.sums(columns)
         with np.errstate(all="ignore"):
             slopes = np.stack([b / c, a / c, -a * b / c**2, np.ones_like(a)])
@@ -61,11 +74,11 @@ class Ratio:
         return Ratio(factors, inputs, powers, self.values[kept])
 
     def removable(self) -> list[int]:
-        """The terms that may go: every factor keeps one, and the constant of a factor is its last resort."""
+        """The terms that may be removed: every factor keeps at least one."""
         return [n for n, f in enumerate(self.factors) if f == OFFSET or self.factors.count(f) > 1]
 
     def expression(self, symbols: Sequence[sympy.Expr]) -> sympy.Expr:
-        """The formula in these symbols for the scaled inputs, numbers gathered so that each stands once."""
+        """The formula in these symbols for the scaled inputs, one common constant in front."""
         values = self.values.copy()
         kinds = np.array(self.factors)
         gain = 1.0
@@ -83,10 +96,53 @@ class Ratio:
         return sympy.Float(gain, 17) * sums[0] * sums[1] / sums[2] + sums[3]
 
 
+def forward_selection(
+    x: Float[Array, "rows features"],
+    y: Float[Array, " rows"],
+    candidates: Sequence[int],
+    *,
+    seed: int,
+    most: int = 5,
+) -> list[Inputs]:
+    """Sets of inputs that a short formula may need, judged by the ratio of sums that they allow.
+
+    The best single input, with it the best second one, and so on, each set after an attempt to exchange one member.
+    The best sets of every size are returned, the very best first: equal information can have different formulas.
+    Permutation importance cannot replace this: of two inputs with the same information it shows neither.
+    """
+    known: dict[Inputs, float] = {}
+
+    def error(inputs: Inputs) -> float:
+        key = tuple(sorted(inputs))
+        if key not in known:
+            known[key] = fit_ratio(x[:, key], y, seed, starts=STARTS)[0][1] if key else float(np.var(y))
+        return known[key]
+
+    sets: list[Inputs] = []
+    chosen: Inputs = ()
+    while len(chosen) < min(most, len(candidates)):
+        others = [j for j in candidates if j not in chosen]
+        options: list[Inputs] = [(*chosen, j) for j in others]
+        best = min(options, key=error)
+        if not error(best) < (1 - WORTH) * error(chosen):  # two factors of a product, each useless alone
+            options = [(*chosen, *pair) for pair in itertools.combinations(others, 2)]
+            best = min([best, *options], key=error)
+        if len(best) > 2:
+            others = [j for j in candidates if j not in best]
+            options = [(*(m for m in best if m != out), j) for out in best for j in others]
+            best = min([best, *options], key=error)
+        if not error(best) < (1 - WORTH) * error(chosen):
+            break
+        chosen = best
+        level = sorted((key for key in known if len(key) == len(chosen)), key=error)
+        sets += [key for key in level[:RUNNERS_UP] if error(key) <= (1 + CLOSE) * error(chosen)]
+    return sets
+
+
 def fit_ratio(
     x: Float[Array, "rows features"], y: Float[Array, " rows"], seed: int, *, starts: int = 10
 ) -> list[tuple[Ratio, float]]:
-    """The form with all terms from several starts, on some of the rows; the best first, with its mean square error."""
+    """The form with all terms from several random starts, on some rows; the best first, with its mean square error."""
     rng = np.random.default_rng(seed)
     full = _all_terms(x)
     some = rng.permutation(len(x))[: max(1000, 15 * len(full))]
@@ -100,7 +156,7 @@ def fit_ratio(
     return sorted(found, key=lambda pair: pair[1])
 
 
-def thinned(ratio: Ratio, x: Float[Array, "rows features"], y: Float[Array, " rows"]) -> Iterator[Ratio]:
+def thin(ratio: Ratio, x: Float[Array, "rows features"], y: Float[Array, " rows"]) -> Iterator[Ratio]:
     """Remove term after term, each time the one that matters least, and refit; yields every formula on the way."""
     some = slice(0, max(2000, 15 * len(ratio)))
     columns = ratio.columns(x)

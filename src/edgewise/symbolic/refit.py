@@ -6,14 +6,13 @@ is damped by the diagonal; a step out of the domain of a function (NaN) is rejec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from edgewise.optim import ResidualLeastSquares, levenberg_marquardt
+from edgewise.expressions.constants import minimize_residual
 
 
 def symbol_parameters(model: nn.Module) -> list[str]:
@@ -30,16 +29,14 @@ def symbol_parameters(model: nn.Module) -> list[str]:
 def refit_(
     model: nn.Module, x: Tensor, y: Tensor, *, free: Mapping[str, Tensor] | None = None, steps: int = 50
 ) -> float:
-    """Move parameters of the model to a least-squares fit; the mean squared error.
-
-    The step in which a function leaves its domain is rejected like any other that does not improve the fit.
+    """Move parameters of the model to a least-squares fit and return the mean squared error.
 
     Args:
         model: changed in place.
         x: inputs.
         y: targets, of the shape of the model's output.
-        free: the entries that move, as booleans by the name of their parameter; by default those of symbols and the
-            biases beside them.
+        free: the entries that move, as booleans by the name of their parameter; by default all parameters of symbols
+            and the biases beside them.
         steps: at most so many.
     """
     parameters = dict(model.named_parameters())
@@ -68,22 +65,3 @@ def refit_(
         for name, value in placed(theta).items():
             parameters[name].copy_(value)
     return cost
-
-
-def minimize_residual(
-    residual: Callable[[Tensor], Tensor], theta: Float[Tensor, " P"], *, steps: int = 50, target: float = 1e-30
-) -> tuple[Float[Tensor, " P"], float]:
-    r"""A minimiser of the mean of $r(\theta)^2$ near the given parameters of any size, and the mean square there.
-
-    Args:
-        residual: parameters -> residual, made of operations with a forward derivative.
-        theta: where to begin.
-        steps: at most so many.
-        target: the mean square at which to stop.
-    """
-    problem, start = ResidualLeastSquares(residual), theta.detach()[None]
-    loss = problem.losses(start)
-    if not loss.isfinite() or len(theta) == 0:
-        return start[0], loss.item()
-    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=1e-4, tolerance=1e-5, target=target)
-    return end.theta[0], end.losses.item()

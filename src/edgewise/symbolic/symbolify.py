@@ -1,43 +1,40 @@
-"""From curves to symbols: every edge of a network that a function of the library explains becomes that function."""
+"""Replaces every curve of a network that a function of the library explains by that function."""
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from edgewise.expressions.refit import refit_
 from edgewise.nn import DEFAULT_LIBRARY, Library
-from edgewise.symbolic.beam import Edge, Scored, put_symbols, search_network
+from edgewise.nn.layers import EdgeKey
+from edgewise.progress import Budget, Event, Listener
+from edgewise.symbolic.beam import EdgeChoice, Scored, put_symbols, search_network
 from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
-from edgewise.tracing import trace
+from edgewise.symbolic.refit import refit_
+from edgewise.tracing import Trace, trace
 
 WINDOW_BITS = 50.0
-"""A function whose description of an edge is longer than the shortest by more than this is not tried there."""
+"""A function is not tried on an edge that it describes in this many bits more than the best one."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class EdgeReport:
-    """What was decided for one edge: the chosen candidate, or None where it stays a curve, and the runners-up."""
+    """The decision for one edge: the chosen candidate (None where it stays a curve) and the next best ones."""
 
-    layer: str
-    source: int
-    target: int
+    edge: EdgeKey
     chosen: Candidate | None
     alternatives: tuple[Candidate, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The decision as a JSON object."""
         return {
-            "layer": self.layer,
-            "source": self.source,
-            "target": self.target,
+            "edge": str(self.edge),
             "chosen": None if self.chosen is None else self.chosen.to_json(),
             "alternatives": [c.to_json() for c in self.alternatives],
         }
@@ -45,7 +42,7 @@ class EdgeReport:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A choice of functions for the whole network that nothing simpler beats on held-out data."""
+    """A choice of functions for the whole network that no simpler choice beats on held-out data."""
 
     functions: tuple[str, ...]
     complexity: float
@@ -57,7 +54,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Report:
+class SymbolifyReport:
     """What `symbolify` did.
 
     Attributes:
@@ -97,10 +94,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        lines = [
-            f"{e.layer} {e.source}->{e.target}: {e.chosen if e.chosen else 'stays a curve; best ' + str(_first(e))}"
-            for e in self.edges
-        ]
+        lines = [f"{e.edge}: {e.chosen if e.chosen else 'stays a curve; best ' + str(_first(e))}" for e in self.edges]
         return "\n".join([*lines, f"r2 {self.r2_before:.8g} -> {self.r2_after:.8g}", *self.warnings])
 
 
@@ -115,44 +109,41 @@ def symbolify(
     beam: int = 3,
     max_refits: int = 30,
     max_seconds: float = math.inf,
-) -> tuple[Model, Report]:
-    """Turn every curve that a function explains into that function; the numbers are then refitted jointly.
+    progress: Listener | None = None,
+) -> tuple[Model, SymbolifyReport]:
+    """Replace every curve that a function explains by that function, then refit all parameters jointly.
 
     Args:
-        model: any module with KAN layers; it is left as it was.
-        x: inputs that show where the edges are used.
+        model: any module with KAN layers; it is not changed.
+        x: inputs that show where the edges are used, shape (samples, in).
         y: targets of the refit; by default the model's own outputs at x.
         library: functions to try.
         min_r2: an edge of which no function explains this share stays a curve, and the report says so.
-        margin: share of its range, on both sides, on which a function must also be defined.
-        beam: where several functions fit an edge about equally well, how many choices for the whole network are carried
-            along in the search; 1 is greedy, 0 takes the best function of every edge as it is.
+        margin: share of the range of an edge, on both sides, on which a function must also be defined.
+        beam: where several functions fit an edge about equally well, the number of choices for the whole network that
+            the search keeps; 1 is greedy, 0 takes the best function of every edge.
         max_refits: stop the search after this many joint refits.
-        max_seconds: begin no further refit of the search after this time; the best choice so far is returned.
+        max_seconds: time limit in seconds: no joint refit begins after it, and the best choice so far is returned.
+        progress: called with an `Event` after the search of every layer and after every joint refit.
 
     Returns:
         The new model and a report of every decision.
     """
-    deadline = time.monotonic() + max_seconds
+    budget = Budget(max_seconds)
     with torch.no_grad():
         before = trace(model, x)
     if "" in before:
         raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
     y = before.output.detach() if y is None else _matching(y, before.output)
-    found: dict[Edge, tuple[Candidate, ...]] = {}
-    hints: dict[Edge, str] = {}
-    for name, seen in before.items():
-        if seen.layer.mask.any():
-            points, values = sample_edges(seen.layer, seen.inputs, name)
-            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
-            hints |= _spikes(values, name)
-            found |= {(name, j, i): candidates for (j, i), candidates in ranked.items()}
+    found = _candidates(before, library, margin, progress)
     options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
     options = {edge: candidates for edge, candidates in options.items() if candidates}
-    choice = {edge: candidates[0] for edge, candidates in options.items()}
+    choice: EdgeChoice = {edge: candidates[0] for edge, candidates in options.items()}
     front: list[Scored] = []
     if beam and any(len(c) > 1 for c in options.values()):
-        best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits, deadline=deadline)
+        best, front = search_network(
+            model, options, x, y, beam=beam, max_refits=max_refits, budget=budget, progress=progress
+        )
         choice, result = best.choice, best.model
     else:
         result = put_symbols(model, choice)
@@ -161,7 +152,7 @@ def symbolify(
     edges = tuple(_decision(edge, choice.get(edge), candidates) for edge, candidates in found.items())
     with torch.no_grad():
         after = result(x)
-    return cast(Model, result), Report(
+    return cast(Model, result), SymbolifyReport(
         edges=edges,
         pareto=tuple(
             Alternative(tuple(s.choice[e].fn.name for e in found if e in s.choice), s.complexity, s.rmse) for s in front
@@ -170,13 +161,23 @@ def symbolify(
         r2_after=_r2(after, y),
         rmse=(after - y).square().mean().sqrt().item(),
         fidelity=(after - before.output).square().mean().sqrt().item(),
-        warnings=tuple(
-            f"layer {e.layer!r}: edge (in={e.source}, out={e.target}) stays a curve; the best function, "
-            f"{_first(e)}, is below min_r2 = {min_r2}{hints.get((e.layer, e.source, e.target), '')}"
-            for e in edges
-            if e.chosen is None
-        ),
+        warnings=_warnings(edges, before, min_r2),
     )
+
+
+def _candidates(
+    before: Trace, library: Library, margin: float, progress: Listener | None
+) -> dict[EdgeKey, tuple[Candidate, ...]]:
+    """The functions for every edge that is a curve, best first."""
+    found: dict[EdgeKey, tuple[Candidate, ...]] = {}
+    for n, (name, seen) in enumerate(before.items()):
+        if seen.layer.mask.any():
+            points, values = sample_edges(seen.layer, seen.inputs, name)
+            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
+            found |= {EdgeKey(name, j, i): candidates for (j, i), candidates in ranked.items()}
+            if progress is not None:
+                progress(Event(f"functions for layer {name}", (n + 1) / len(before), f"{len(ranked)} edges"))
+    return found
 
 
 def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candidate, ...]:
@@ -189,18 +190,26 @@ def _plausible(candidates: tuple[Candidate, ...], min_r2: float) -> tuple[Candid
     return tuple(different[:4])
 
 
-def _spikes(values: Tensor, name: str) -> dict[Edge, str]:
-    """A hint for every curve that grows far beyond its usual size: no function is fitted across a pole."""
-    size = (values - values.median(0).values).abs()
-    times = size.amax(0) / torch.quantile(size, 0.9, dim=0).clamp_min(1e-300)
-    return {
-        (name, j, i): f"; it reaches {times[j, i].item():.3g} times its usual size: is a pole inside its range?"
-        for j, i in (times > 100).nonzero().tolist()
-    }
+def _warnings(edges: tuple[EdgeReport, ...], before: Trace, min_r2: float) -> tuple[str, ...]:
+    return tuple(
+        f"layer {e.edge.layer!r}: edge (in={e.edge.source}, out={e.edge.target}) stays a curve; the best function, "
+        f"{_first(e)}, is below min_r2 = {min_r2}{_spike(e.edge, before)}"
+        for e in edges
+        if e.chosen is None
+    )
 
 
-def _decision(edge: Edge, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
-    return EdgeReport(*edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
+def _spike(edge: EdgeKey, before: Trace) -> str:
+    """A hint where the curve is far larger somewhere than elsewhere: no function is fitted across a pole."""
+    seen = before[str(edge.layer)]
+    values = sample_edges(seen.layer, seen.inputs)[1][:, edge.source, edge.target]
+    size = (values - values.median()).abs()
+    times = (size.amax() / torch.quantile(size, 0.9).clamp_min(1e-300)).item()
+    return f"; it reaches {times:.3g} times its usual size: is a pole inside its range?" if times > 100 else ""
+
+
+def _decision(edge: EdgeKey, chosen: Candidate | None, candidates: tuple[Candidate, ...]) -> EdgeReport:
+    return EdgeReport(edge, chosen, tuple(c for c in candidates if c is not chosen)[:5])
 
 
 def _matching(y: Tensor, output: Tensor) -> Tensor:

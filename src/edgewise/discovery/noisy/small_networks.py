@@ -1,9 +1,8 @@
-"""Formulas from small networks: train curves, prune, turn the curves into functions, name the numbers."""
+"""Finds formulas with small networks: train curves, prune, replace curves by functions, name the constants."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from edgewise.expressions import Formula
 from edgewise.expressions.constants import snap
 from edgewise.nn import KAN, KANLinear
 from edgewise.nn.kan import Width
+from edgewise.progress import Budget
 from edgewise.surgery import compact, prune
 from edgewise.symbolic import formula, symbolify
 from edgewise.tracing import edge_scores, trace
@@ -27,8 +27,13 @@ SHAPES: tuple[tuple[Width, ...], ...] = ((), ((0, 1),), (1,), (2,))
 """Hidden layers to try, the simplest first."""
 
 SYMBOL_ROWS = 1000
+"""Rows that functions are searched and refitted on."""
+
 MIN_R2 = 0.5
-LEAST = 10.0
+"""A curve is replaced by a function that explains this share of it; the joint refit judges the result."""
+
+MIN_SECONDS = 10.0
+"""Time limit in seconds of a step that begins within the limit of all."""
 
 
 def formulas_of_networks(
@@ -41,23 +46,22 @@ def formulas_of_networks(
     seconds: float = 60.0,
     seed: int = 0,
 ) -> Iterator[tuple[KAN, Formula]]:
-    """For every shape the symbolic network and its formula; shapes without one, or beyond the time, are left out."""
-    start = time.monotonic()
+    """The symbolic network and its formula for every shape of hidden layers that has one, within the time limit."""
+    budget = Budget(max(seconds, 0.0))
     outputs = data[1].shape[1] if data[1].ndim > 1 else int(data[1].max()) + 1
     for hidden in shapes:
-        left = seconds - (time.monotonic() - start)
-        if left <= 0:
+        if budget.over:
             log.info("no time left for the shape %s", hidden)
             return
-        model = trained([len(names), *hidden, outputs], data, held, loss=loss, seconds=max(left / 2, LEAST), seed=seed)
-        model = pruned(model, data, held, loss=loss, seed=seed)
-        left = max(seconds - (time.monotonic() - start), LEAST)
-        found = _formula(model, data, names, loss, left)
+        limit = max(budget.share(0.5).seconds, MIN_SECONDS)
+        model = train_network([len(names), *hidden, outputs], data, held, loss=loss, seconds=limit, seed=seed)
+        model = prune_network(model, data, held, loss=loss, seed=seed)
+        found = _formula(model, data, names, loss, max(budget.left, MIN_SECONDS))
         if found is not None:
             yield found
 
 
-def trained(
+def train_network(
     widths: Sequence[Width],
     data: tuple[Tensor, Tensor],
     held: tuple[Tensor, Tensor],
@@ -67,7 +71,7 @@ def trained(
     seed: int = 0,
     progress: bool = False,
 ) -> KAN:
-    """The network of these widths by the standard recipe, its grids no finer than noisy tables bear."""
+    """Train a network of these widths by the standard recipe, with grids that noisy tables support."""
     model = KAN(
         widths,
         BSpline(5, 3),
@@ -81,7 +85,7 @@ def trained(
     return result
 
 
-def pruned(
+def prune_network(
     model: KAN,
     data: tuple[Tensor, Tensor],
     held: tuple[Tensor, Tensor],
@@ -91,11 +95,11 @@ def pruned(
     seed: int = 0,
     seconds: float | None = None,
 ) -> KAN:
-    """The network without weak edges and nodes, trained on from where it was."""
+    """Prune the weak edges and nodes of a network and train the rest further."""
     rows = slice(0, 4096)
     smaller = compact(prune(model, edge_scores(trace(model, data[0][rows])), edge=edge, node=edge))
     if not all(bool(layer.mask.any()) for layer in smaller.layers if isinstance(layer, KANLinear)):
-        return model  # nothing stands out: every edge is weak
+        return model  # every edge is weak
     method = Auto(extend=False, seconds=seconds)
     result = fit(smaller, data, method, validation=held, loss=loss, seed=seed).model
     assert isinstance(result, KAN)
@@ -107,7 +111,7 @@ def _formula(
 ) -> tuple[KAN, Formula] | None:
     x, y = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS]
     with torch.no_grad():
-        target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels are no values to refit to
+        target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels cannot be refitted to
     symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, max_seconds=seconds)
     if not report.complete:
         log.info("the network %s keeps curves: %s", model.widths, "; ".join(report.warnings))

@@ -1,14 +1,17 @@
-r"""Sums of curves and of products of curves, fitted to data: the structure behind a law, its functions unknown.
+r"""Fits sums of curves and of products of curves to data: the structure of a law before its functions are known.
 
 $$ z \approx c + \sum_j h_j(x_j) + \sum_{m=1}^{M} \prod_j g_{mj}(x_j) $$
 
 with every curve a combination of Chebyshev polynomials: a network of one layer of curves and one of multiplication
-nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few starts, the linear part eliminated.
+nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few random starts on the products alone.
+`surface` fits one polynomial of total degree, for the error that it leaves and for its gradient.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -16,14 +19,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Factors:
+class SeparableFit:
     """A fitted sum of curves and products: coefficients of Chebyshev polynomials on [low, high] of each variable.
 
     Attributes:
         constant: the constant c.
         sums: (variables, size) coefficients of h_j, zero for M = 0 without sums; the constant polynomial left out.
         products: (products, variables, size) coefficients of g_mj.
-        error: root mean square of the residual on the samples held out, in units of the standard deviation of z.
+        error: root mean square of the residual on the held-out samples, in units of the standard deviation of z.
     """
 
     low: Tensor
@@ -55,7 +58,7 @@ def chebyshev(
     return torch.stack(values[:size], -1)
 
 
-def fit_factors(
+def fit_separable(
     x: Float[Tensor, "samples variables"],
     z: Float[Tensor, " samples"],
     products: int,
@@ -66,8 +69,8 @@ def fit_factors(
     steps: int = 30,
     seed: int = 0,
     weight: Float[Tensor, " samples"] | None = None,
-) -> Factors:
-    """Fit the structure with so many products; the last fifth of the samples is held out to judge it.
+) -> SeparableFit:
+    """Fit the structure with M products; the last fifth of the samples is held out to judge it.
 
     Args:
         x: samples; shuffled ones, since the last fifth is held out.
@@ -75,7 +78,7 @@ def fit_factors(
         products: the number M.
         sums: include the constant and the curves h_j; without them a single product is a pure one.
         size: polynomials per curve.
-        starts: random starts where M > 0, of which the best is taken.
+        starts: random starts where M > 0; the best one is returned.
         steps: Levenberg-Marquardt steps per start.
         seed: of the starts.
         weight: of the residual of every sample; even by default.
@@ -107,7 +110,35 @@ def fit_factors(
     h = torch.zeros(x.shape[1], size, dtype=x.dtype)
     if sums:
         h[:, 1:] = (l[1:] * spread).view(x.shape[1], size - 1)
-    return Factors(low, high, constant, h, g, error)
+    return SeparableFit(low, high, constant, h, g, error)
+
+
+def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variables"]]:
+    """A polynomial of total degree: its relative error on the last fifth of the samples, and its gradient at all."""
+    n, d = x.shape
+    degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
+    powers = _total_degree(d, degree)
+    while len(powers) > n // 3 and degree > 1:
+        degree -= 1
+        powers = _total_degree(d, degree)
+    low, high = x.amin(0), x.amax(0)
+    cut = n - max(n // 5, 1)
+
+    def design(u: Tensor) -> list[Tensor]:
+        basis = chebyshev(u, low, high, degree + 1)
+        return [basis[:, j, powers[:, j]] for j in range(d)]
+
+    parts = design(x)
+    A = reduce(torch.mul, parts)
+    w = (y - y.mean()) / y.std(correction=0)
+    c = torch.linalg.lstsq(A[:cut], w[:cut, None]).solution[:, 0]
+    error = (A[cut:] @ c - w[cut:]).square().mean().sqrt().item()
+    slope_basis = torch.func.jvp(lambda u: chebyshev(u, low, high, degree + 1), (x,), (torch.ones_like(x),))[1]
+    slopes = []
+    for j in range(d):
+        others = [parts[k] for k in range(d) if k != j]
+        slopes.append(reduce(torch.mul, others, slope_basis[:, j, powers[:, j]]) @ c)
+    return error, torch.stack(slopes, -1)
 
 
 def _start(products: int, variables: int, size: int, generator: torch.Generator) -> Tensor:
@@ -181,3 +212,13 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     """For every variable the product of all the others, safe where one of them is zero."""
     count = values.shape[-1]
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
+
+
+def _total_degree(d: int, degree: int) -> Tensor:
+    exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
+    if exponents is None:
+        exponents = [(0,) * d]
+        for k in range(1, degree + 1):
+            for members in itertools.combinations_with_replacement(range(d), k):
+                exponents.append(tuple(members.count(j) for j in range(d)))
+    return torch.tensor(exponents)

@@ -1,0 +1,312 @@
+"""Searches short formulas for the outcome of a noisy table: several ways to find candidates, one rule to choose."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.discovery.noisy.small_networks import MIN_SECONDS, SHAPES, formulas_of_networks
+from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
+from edgewise.expressions import Formula
+from edgewise.expressions.constants import refit_constants
+from edgewise.expressions.simplify import length, pareto
+from edgewise.optim import get_loss
+from edgewise.progress import Budget, Event, Listener
+
+log = logging.getLogger(__name__)
+
+Array = np.ndarray
+
+MAX_SELECTED = 16
+"""The most inputs among which forward selection chooses."""
+
+MAX_INPUTS = 5
+"""The most inputs of small networks."""
+
+MAX_TERMS = 16
+"""Ratios with more terms are too long to read."""
+
+TOLERANCE = 0.1
+"""The chosen formula may have this much more mean square error (5 % more of its root) than the best one."""
+
+FLOOR = 1e-20
+"""Relative mean square errors below this are rounding; the shorter formula wins."""
+
+
+def search_formula(
+    train: tuple[Float[Array, "rows features"], Float[Array, " rows"]],
+    held: tuple[Float[Array, "held features"], Float[Array, " held"]],
+    names: Sequence[str],
+    output: str,
+    *,
+    importance: Sequence[float] | None = None,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Listener | None = None,
+) -> Front:
+    """Search a short formula for a numeric outcome.
+
+    Args:
+        train: inputs and outcome to fit to.
+        held: inputs and outcome to choose by.
+        names: names of the inputs.
+        output: name of the outcome.
+        importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
+            small networks start from the greatest five.
+        seconds: time limit in seconds of processor time for the ratios, at least thirty, so that a busy machine finds
+            the same as an idle one. A set of inputs that was begun is finished; networks get the rest, at least ten.
+        seed: source of all randomness.
+        progress: called with an `Event` at every stage.
+    """
+    weight = np.ones(len(names)) if importance is None else np.asarray(importance)
+    ranked = [int(j) for j in np.argsort(-weight, kind="stable")]
+    table = NoisyTable(train, held, tuple(names), output)
+    _tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", 0.0)
+    sets = forward_selection(*table.scaled, ranked[:MAX_SELECTED], seed=seed)
+    findings = [table.constant()]
+    budget = Budget(max(seconds, 3 * MIN_SECONDS), time.thread_time)
+    for n, inputs in enumerate(sets):
+        if budget.over:
+            _tell(progress, f"no time for the other {len(sets) - n} sets of inputs", budget.fraction)
+            break
+        _tell(progress, f"ratios of {', '.join(names[j] for j in inputs)}", budget.fraction)
+        findings += _ratios(table, list(inputs), seed)
+    largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
+    inputs = list(largest[0]) if largest else _important(weight, ranked)
+    _tell(progress, f"small networks on {', '.join(names[j] for j in inputs)}", budget.fraction)
+    findings += _networks(table, inputs, max(budget.left, MIN_SECONDS), seed)
+    _tell(progress, "constants near integers", budget.fraction)
+    findings += _rounded(findings, table)
+    front = Front.of(findings, names)
+    _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
+    return front
+
+
+def search_class_formula(
+    train: tuple[Float[Tensor, "rows features"], Tensor],
+    held: tuple[Float[Tensor, "held features"], Tensor],
+    names: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    loss: str,
+    importance: Sequence[float],
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Listener | None = None,
+) -> Front | None:
+    """Search a short formula of the log-odds, or of one score per class; None where no function fits the curves.
+
+    Args:
+        train: inputs, and (n, 1) zeros and ones for two classes or labels for more.
+        held: rows to choose by.
+        names: names of the inputs, of which the five that matter most are used.
+        outputs: names of the log-odds or scores.
+        loss: "bce" or "cross_entropy".
+        importance: how much every input matters to some model.
+        seconds: time limit in seconds.
+        seed: source of all randomness.
+        progress: called with an `Event` at every stage.
+    """
+    weight = np.asarray(importance)
+    chosen = _important(weight, [int(j) for j in np.argsort(-weight, kind="stable")])
+    some = [names[j] for j in chosen]
+    _tell(progress, f"small networks on {', '.join(some)}", 0.0)
+    data, kept = (train[0][:, chosen], train[1]), (held[0][:, chosen], held[1])
+    criterion = get_loss(loss)
+    findings = []
+    for network, formula in formulas_of_networks(data, kept, some, loss=loss, seconds=seconds, seed=seed):
+        whole = replace(formula, inputs=_symbols(names), names=tuple(outputs))
+        error = float(criterion(whole(held[0]), held[1]))
+        findings.append(Finding(whole, f"network {network.widths}", error if np.isfinite(error) else np.inf))
+    return Front.of(findings, names) if findings else None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A formula with its origin and its error.
+
+    Attributes:
+        formula: the formula.
+        origin: how it was found.
+        error: its loss on held-out rows, in units of the variance of the outcome for a regression.
+    """
+
+    formula: Formula
+    origin: str
+    error: float
+
+    @property
+    def complexity(self) -> int:
+        """Operations, and two for every constant that must be written down."""
+        return sum(map(length, self.formula.expressions))
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as a JSON object with exact constants."""
+        return {"origin": self.origin, "error": self.error, "formula": self.formula.to_json()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` described."""
+        inputs, outputs = fields["formula"]["inputs"], fields["formula"]["outputs"]
+        symbols = tuple(sympy.Symbol(name, real=True) for name in inputs)
+        expressions = tuple(sympy.sympify(text) for text in outputs.values())
+        return cls(Formula(expressions, symbols, tuple(outputs)), fields["origin"], fields["error"])
+
+
+@dataclass(frozen=True)
+class Front:
+    """The front of error against length, the shortest formula first, and the chosen formula."""
+
+    front: tuple[Finding, ...]
+    chosen: Finding
+    inputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding], inputs: Sequence[str]) -> Front:
+        """The front of these findings; chosen is the shortest within `TOLERANCE` of the least error."""
+        front = pareto(findings, lambda f: f.complexity, lambda f: f.error)
+        bound = (1 + TOLERANCE) * front[-1].error + FLOOR
+        chosen = next(finding for finding in front if finding.error <= bound)
+        return cls(tuple(front), chosen, tuple(inputs))
+
+    def to_json(self) -> dict[str, Any]:
+        """The front as a JSON object."""
+        front = [finding.to_json() for finding in self.front]
+        return {"front": front, "chosen": self.front.index(self.chosen), "inputs": list(self.inputs)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Front:
+        """The front that `to_json` described."""
+        front = tuple(Finding.from_json(finding) for finding in fields["front"])
+        return cls(front, front[fields["chosen"]], tuple(fields["inputs"]))
+
+
+@dataclass(frozen=True)
+class NoisyTable:
+    """Rows to fit formulas to and held-out rows to judge them by, of named inputs and one outcome."""
+
+    train: tuple[Float[Array, "rows features"], Float[Array, " rows"]]
+    held: tuple[Float[Array, "held features"], Float[Array, " held"]]
+    names: tuple[str, ...]
+    output: str
+
+    @cached_property
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
+        """The symbols of the inputs."""
+        return _symbols(self.names)
+
+    @cached_property
+    def size(self) -> Float[Array, " features"]:
+        """The greatest magnitude of every input, one for those that are zero."""
+        size = np.abs(self.train[0]).max(0)
+        return np.where(size > 0, size, 1.0)
+
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation of the outcome, one where it is zero."""
+        return float(self.train[1].std()) or 1.0
+
+    @property
+    def scaled(self) -> tuple[Float[Array, "rows features"], Float[Array, " rows"]]:
+        """The training inputs by their size and the outcome by its spread, zero kept at zero."""
+        return self.train[0] / self.size, self.train[1] / self.spread
+
+    def judged(self, formula: Formula, origin: str) -> Finding:
+        """A formula with its mean square error on the held-out rows, in units of the variance there."""
+        x, y = (torch.as_tensor(part) for part in self.held)
+        error = float((formula(x)[:, 0] - y).square().mean()) / (float(y.var(correction=0)) or 1.0)
+        return Finding(formula, origin, error if np.isfinite(error) else np.inf)
+
+    def constant(self) -> Finding:
+        """The mean of the outcome as a formula."""
+        return self.judged(self.formula(sympy.Float(float(self.train[1].mean()), 17)), "constant")
+
+    def formula(self, expression: Any) -> Formula:
+        """A formula of the outcome."""
+        return Formula((expression,), self.symbols, (self.output,))
+
+
+def _ratios(table: NoisyTable, inputs: list[int], seed: int) -> Iterator[Finding]:
+    x, y = table.scaled
+    x = x[:, inputs]
+    scaled = [table.symbols[j] / sympy.Float(table.size[j], 17) for j in inputs]
+    for start, _ in fit_ratio(x, y, seed)[:2]:
+        for ratio in thin(start, x, y):
+            if len(ratio) <= MAX_TERMS:
+                expression = _gathered(sympy.Float(table.spread, 17) * ratio.expression(scaled))
+                yield table.judged(table.formula(expression), f"ratio of {len(ratio)} terms")
+
+
+def _networks(table: NoisyTable, inputs: list[int], seconds: float, seed: int) -> Iterator[Finding]:
+    data, kept = (
+        (torch.as_tensor(x[:, inputs]), torch.as_tensor(y, dtype=torch.float64)[:, None])
+        for x, y in (table.train, table.held)
+    )
+    some = [table.names[j] for j in inputs]
+    for network, formula in formulas_of_networks(data, kept, some, seconds=seconds, seed=seed, shapes=SHAPES):
+        whole = replace(formula, inputs=table.symbols, names=(table.output,))
+        yield table.judged(whole, f"network {network.widths}")
+
+
+def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> Iterator[Finding]:
+    """The shortest good formulas again, constants near an integer replaced by it and the others refitted."""
+    front = Front.of(findings, ()).front
+    good = [finding for finding in front if finding.error <= 1.5 * front[-1].error]
+    x, y = (torch.as_tensor(part[:4096], dtype=torch.float64) for part in table.train)
+    for finding in good[:most]:
+        formula, error, refused = finding.formula, finding.error, set[float]()
+        while numbers := [n for n in formula.expressions[0].atoms(sympy.Float) if float(n) not in refused]:
+            number = min(numbers, key=_from_whole)
+            whole = sympy.Integer(round(float(number)))
+            refused.add(float(number))
+            if whole == 0 or abs(number - whole) > 0.2 * abs(whole):
+                continue
+            expression = formula.expressions[0].xreplace({number: whole})
+            (expression,), _ = refit_constants((expression,), formula.inputs, x, y[:, None])
+            trial = table.judged(replace(formula, expressions=(expression,)), f"{finding.origin}, rounded")
+            if trial.error <= 1.02 * error:
+                formula, error = trial.formula, trial.error
+                yield trial
+
+
+def _from_whole(number: Any) -> float:
+    return abs(float(number) - round(float(number)))
+
+
+def _gathered(expression: sympy.Expr) -> sympy.Expr:
+    """Numerator and denominator with their constants multiplied out, the leading one of the denominator made 1."""
+    offset, ratio = expression.as_independent(*expression.free_symbols, as_Add=True)
+    if not ratio.free_symbols:
+        return expression
+    top, bottom = ratio.as_numer_denom()
+    (top_number, top), (bottom_number, bottom) = (sympy.factor_terms(part).as_coeff_Mul() for part in (top, bottom))
+    terms = [term.as_coeff_Mul() for term in sympy.Add.make_args(sympy.expand(bottom))]
+    lead = max((number for number, _ in terms), key=abs)
+    bottom = sympy.Add(*((1 if number == lead else number / lead) * rest for number, rest in terms))
+    return offset + top_number / (bottom_number * lead) * top / bottom
+
+
+def _important(weight: Array, ranked: Sequence[int]) -> list[int]:
+    """The inputs that matter more than a hundredth of the first one, at most five, at least one."""
+    least = 0.01 * float(weight.max())
+    return sorted(j for j in ranked[:MAX_INPUTS] if weight[j] > least) or [ranked[0]]
+
+
+def _symbols(names: Sequence[str]) -> tuple[sympy.Symbol, ...]:
+    return tuple(sympy.Symbol(str(name), real=True) for name in names)
+
+
+def _tell(progress: Listener | None, text: str, fraction: float) -> None:
+    log.info("%s", text)
+    if progress is not None:
+        progress(Event("search the formula", fraction, text))
