@@ -1,13 +1,40 @@
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
 from edgewise._version import __version__
 
 project = "edgewise"
 author = "the edgewise developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "markdown_docstrings",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "public_names",
+]
+exclude_patterns = ["_build", "results/notes"]  # the notes are part of the pages of results
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
+autodoc_mock_imports = ["peft", "transformers"]
+napoleon_use_ivar = True  # an attribute in a docstring and the same attribute as a member are one description
 html_theme = "furo"
 html_title = f"edgewise {__version__}"
+
+METADATA_ROUTING = re.compile(r"set_\w+_request")
+
+
+def skip_generated(app, kind, name, obj, skip, options):
+    """scikit-learn generates these methods, with references to its own documentation."""
+    return True if METADATA_ROUTING.fullmatch(name) else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_generated)

@@ -1,4 +1,4 @@
-r"""Boosting of networks of curves: $F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, each fitted to what is still missing."""
+r"""Boosts additive KANs: $F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, each fitted to the remaining residual."""
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -10,13 +10,13 @@ from edgewise.compare import count_parameters, fit_baselines
 
 
 def boosted(x: np.ndarray, y: np.ndarray, rounds: int, features: int = 4, rate: float = 0.1) -> list:
-    """Additive models of a few features each, drawn at random, on a random half of the rows."""
-    draw, missing, terms = np.random.default_rng(0), y - y.mean(), []
+    """Additive models, each of a few random features and fitted to a random half of the rows."""
+    draw, residual, terms = np.random.default_rng(0), y - y.mean(), []
     for _ in range(rounds):
         columns = draw.choice(x.shape[1], features, replace=False)
         rows = draw.random(len(x)) < 0.5
-        term = KANAdditive(5).fit(x[rows][:, columns], missing[rows])
-        missing = missing - rate * term.predict(x[:, columns])
+        term = KANAdditive(5).fit(x[rows][:, columns], residual[rows])
+        residual = residual - rate * term.predict(x[:, columns])
         terms.append((columns, term))
     return terms
 

@@ -1,4 +1,4 @@
-"""A table with classes: a curve per feature, the perceptron of equal size, gradient boosting and a linear model."""
+"""Classifies a table with one curve per feature, an MLP of equal size, gradient boosting and a linear model."""
 
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split

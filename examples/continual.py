@@ -1,4 +1,4 @@
-"""One region after the other: curves keep what they learnt elsewhere, a perceptron does not."""
+"""Learns one region after the other: curves keep what they learned elsewhere, an MLP does not."""
 
 import torch
 from torch import Tensor, nn

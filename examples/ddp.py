@@ -1,7 +1,7 @@
-"""Train one network on several processes: `torchrun --nproc-per-node 2 examples/ddp.py [--shard]`.
+"""Trains one network on several processes: `torchrun --nproc-per-node 2 examples/ddp.py [--shard]`.
 
-Every process computes its rows of each batch; the gradients are averaged, so that the result is that of one process on
-the whole batch. With --shard the numbers and the optimiser's state are divided among the processes as well (FSDP2).
+Every process computes its rows of each batch. Gradients are averaged, so the result is that of one process on the whole
+batch. With --shard the parameters and the optimiser's state are divided among the processes as well (FSDP2).
 """
 
 import os
@@ -26,7 +26,7 @@ def network() -> ew.KAN:
 
 
 def train(model: nn.Module, steps: int, rank: int = 0, world: int = 1, batch: int = 64) -> list[float]:
-    """The same batches whatever the number of processes; each takes its part of every batch."""
+    """The batches do not depend on the number of processes; each process takes its part of every batch."""
     x, y = data()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     order = torch.Generator().manual_seed(2)
@@ -44,20 +44,20 @@ def train(model: nn.Module, steps: int, rank: int = 0, world: int = 1, batch: in
 def wrapped(model: ew.KAN, shard: bool) -> nn.Module:
     if not shard:
         return DistributedDataParallel(model)
-    # Gloo cannot average: with float32 numbers, call set_force_sum_reduction_for_comms(True) on every part.
+    # Gloo cannot average: with float32 parameters, call set_force_sum_reduction_for_comms(True) on every part.
     for layer in model.layers:
         fully_shard(layer)
     return fully_shard(model)
 
 
 def whole(model: nn.Module) -> dict[str, Tensor]:
-    """The state without the traces of wrapping: plain, complete tensors on every process."""
+    """The state of the unwrapped model: complete tensors on every process."""
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     return {k: t.full_tensor() if hasattr(t, "full_tensor") else t for k, t in inner.state_dict().items()}
 
 
 def main() -> None:
-    # Where there are GPUs, use backend="nccl" and move model and rows to cuda:LOCAL_RANK.
+    # With GPUs, use backend="nccl" and move model and rows to cuda:LOCAL_RANK.
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
     model = wrapped(network(), "--shard" in sys.argv)
@@ -67,7 +67,7 @@ def main() -> None:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
             torch.save(state, os.environ["SAVE"])
-    del model  # before the group that it uses: torch may wait for its own thread forever when both end with the program
+    del model  # before its process group: torch may wait for its own thread forever if both end with the program
     dist.destroy_process_group()
 
 

@@ -1,4 +1,4 @@
-"""Poisson's equation: a KAN, an MLP of equal size with the same solver, and finite differences."""
+"""Solves Poisson's equation with a KAN, an MLP of equal size by the same method, and finite differences."""
 
 import time
 

@@ -1,6 +1,6 @@
-"""A rod that cools: edgewise solve examples/pde_heat.py
+"""Defines a cooling rod for `edgewise solve examples/pde_heat.py`.
 
-The rod is held at 0 at both ends; its initial temperature is sin(pi x). The exact temperature is known, so that the
+The rod is held at 0 at both ends and has the initial temperature sin(pi x). The exact temperature is known, so the
 error is measured.
 """
 

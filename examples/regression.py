@@ -1,4 +1,4 @@
-"""From samples to a formula: a small network, the perceptron of equal size, and what the network says."""
+"""Goes from samples to a formula: a small KAN, an MLP of equal size, and the formula of the KAN."""
 
 import torch
 

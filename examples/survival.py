@@ -1,6 +1,6 @@
-r"""Survival times: log-hazards by a network of curves, $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$.
+r"""Models survival times by log-hazards of a KAN, $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$.
 
-The data are simulated, so that the truth is known: the hazard depends on |a| and on b, not on c.
+The data are simulated with a known hazard, which depends on |a| and on b, not on c.
 """
 
 import torch
@@ -14,7 +14,7 @@ def cox_loss(risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
     """The negative partial log-likelihood per event (Cox 1972, Breslow's form for ties)."""
     order = time.argsort(descending=True)
     risk, time, event = risk[order, 0], time[order], event[order]
-    longer = torch.searchsorted(-time, -time, right=True) - 1  # the last row of an equal time
+    longer = torch.searchsorted(-time, -time, right=True) - 1  # the last row with an equal time
     at_risk = risk.logcumsumexp(0)[longer]
     return -((risk - at_risk) * event).sum() / event.sum()
 

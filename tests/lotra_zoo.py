@@ -9,7 +9,7 @@ from edgewise.nn.factors import FORMS
 
 FORM_NAMES = list(FORMS)
 SOME = 0.6
-"""Ranks of factors in the thinnest layers too, which would learn whole by default."""
+"""Ranks that give factors to the thinnest layers too, which get full updates by default."""
 
 
 def network(widths=(3, 6, 2), seed=0, **options) -> ew.KAN:
@@ -22,7 +22,7 @@ def inputs(n=7, features=3, seed=1) -> torch.Tensor:
 
 
 def shaken(model: nn.Module, seed=2) -> nn.Module:
-    """The model with random numbers in everything that learns."""
+    """The model with random values in every trainable parameter."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():

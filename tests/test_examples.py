@@ -1,4 +1,4 @@
-"""Every example runs, in little time, and the network of curves is not the worst of its table."""
+"""Every example runs in little time and returns finite results."""
 
 import importlib.util
 import math

@@ -112,7 +112,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_wrong_numbers_are_refused():
+def test_wrong_tensors_are_refused():
     good = adapter_state(adapted())
     wrong = {
         "got the shape None": None,

@@ -224,7 +224,7 @@ def test_one_output_forces_one_target_rank():
     assert layer.ranks == {"p": 4, "q": 4, "r": 1}
 
 
-def test_thin_layers_learn_whole_unless_ranks_are_given():
+def test_thin_layers_get_full_updates_unless_ranks_are_given():
     model = ew.KAN([2, 32, 16, 1])
     of = lambda new: [layer.adapter["default"].name for layer in new.layers]
     assert of(add_lotra(model)) == ["full", "tucker", "full"]
@@ -237,7 +237,7 @@ def test_thin_layers_learn_whole_unless_ranks_are_given():
 
 @pytest.mark.parametrize("ranks", [SOME, "full", None])
 def test_one_sweep_gives_the_derivatives_of_an_adapted_network(ranks):
-    """The native sweep takes the sum of both; nested autograd knows nothing of it."""
+    """The native sweep takes the sum of both; nested autograd shares no code with it."""
     model = shaken(add_lotra(network((2, 5, 1)), ranks))
     x = inputs(4, 2) * 0.8
     u, slope, bend = partial(model, x, (0, 0), (1, 0), (0, 2))
@@ -261,7 +261,7 @@ def test_half_precision_layers_have_float_adapters():
     assert new(torch.rand(5, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
-def test_parameters_that_learn_too():
+def test_other_parameters_can_be_trained_too():
     new = add_lotra(network(), also_train=["*.bias"])
     assert {name for name, p in new.named_parameters() if p.requires_grad and "adapter" not in name} == {
         "layers.0.bias",
@@ -295,7 +295,7 @@ BAD = [
     ({"ranks": "whole"}, "'full'"),
     ({"name": "keys"}, "identifier"),
     ({"name": "a.b"}, "identifier"),
-    ({"also_train": ["head.*"]}, "nothing is named 'head.\\*'"),
+    ({"also_train": ["head.*"]}, "no name matches 'head.\\*'"),
 ]
 
 
@@ -312,7 +312,7 @@ def test_bad_requests_say_why_and_change_nothing(options, message):
 
 def test_names_are_checked():
     model = add_lotra(network())
-    with pytest.raises(ValueError, match="has an adapter 'default' already"):
+    with pytest.raises(ValueError, match="already has an adapter 'default'"):
         add_lotra(model)
     for act in (lambda: use_adapters_(model, "other"), lambda: remove_adapter(model, "x"), lambda: merge(model, ["x"])):
         with pytest.raises(ValueError, match=r"there is no adapter .*; the model has 'default'"):

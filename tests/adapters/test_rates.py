@@ -23,7 +23,7 @@ def test_mup_is_one_over_the_fan_in():
     assert lora == pytest.approx({"source": 1 / 6, "target": 1 / 3}, rel=1e-5)
 
 
-def test_a_layer_that_learns_whole_has_a_tenth_of_the_rate_of_a_factor():
+def test_a_full_update_has_a_tenth_of_the_rate_of_a_factor():
     model = add_lotra(ew.KANLinear(6, 9, BSpline(5, 3), residual=None), "full")
     for rule, expected in (("mup", 0.1 / 6), ("relative", 0.1 / 6**0.5), ("identical", 1.0)):
         (ratios,) = lotra_ratios(model, rule).values()
@@ -50,7 +50,7 @@ def test_relative_is_the_size_of_the_entries():
 
 @pytest.mark.parametrize("form", FORM_NAMES)
 def test_calibrated_steps_lower_the_loss_equally(form):
-    """Away from zero the ratios are those of the gradients: rate times the 1-norm is one number per layer."""
+    """Away from zero the ratios are those of the gradients: rate times the 1-norm is constant in a layer."""
     model = adapted(form)
     for name, ratios in lotra_ratios(model, "calibrated", loss=loss).items():
         factors = model.get_submodule(name)

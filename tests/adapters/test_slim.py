@@ -56,7 +56,7 @@ def test_a_tolerance_finds_the_ranks_and_is_exact():
     torch.testing.assert_close(small(x), model(x), rtol=1e-9, atol=1e-9)
 
 
-def test_keep_bounds_the_numbers():
+def test_keep_bounds_the_parameters():
     model = wide()
     small = slim(model, keep=0.1)
     for layer, old in zip(small.layers, model.layers, strict=True):

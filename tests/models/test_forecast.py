@@ -53,5 +53,5 @@ def test_learns_a_wave(build):
 
 
 def test_patches_must_fit():
-    with pytest.raises(ValueError, match="24 does not divide into patches of 7"):
+    with pytest.raises(ValueError, match="24 cannot be divided into patches of 7"):
         tkan_forecaster(24, 12, 3, patch=7)

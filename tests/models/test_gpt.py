@@ -47,7 +47,7 @@ def test_the_past_gives_the_logits_of_the_whole():
     torch.testing.assert_close(model.extend(a[:, 4:], past)[0], model(a)[:, 4:])
 
 
-def test_top_1_is_the_likeliest_and_draws_follow_the_distribution():
+def test_top_1_is_the_most_likely_and_samples_follow_the_distribution():
     model, start = gpt(), text(4)
     greedy = model.generate(start, 9, temperature=0)
     assert torch.equal(model.generate(start, 9, top_k=1, generator=rng()), greedy)
@@ -97,5 +97,5 @@ def test_errors_name_what_to_give():
         GPTConfig(7, feed_forward="spline")
     with pytest.raises(ValueError, match="13 does not fit the context of 12"):
         gpt()(text(13))
-    with pytest.raises(ValueError, match="needs a beginning"):
+    with pytest.raises(ValueError, match="needs a prompt"):
         gpt().generate(text(0), 3)

@@ -51,5 +51,5 @@ def test_the_loss_is_that_of_the_next_index():
 
 
 def test_padding_is_refused():
-    with pytest.raises(ValueError, match="no mask for padding"):
+    with pytest.raises(ValueError, match="no padding mask"):
         KANGPTForCausalLM.of(gpt())(text(1, 3), attention_mask=torch.tensor([[0, 1, 1]]))

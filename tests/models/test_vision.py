@@ -1,4 +1,4 @@
-"""Models of pictures: shapes, gradients everywhere, and switches that do what they say."""
+"""Models of images: shapes, gradients everywhere, and switches that do what they say."""
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_the_channels_asked_for_are_the_channels_built() -> None:
         (lambda: UKAN(1, 1, 1), "spatial_dims must be 2 or 3"),
         (lambda: UKAN(2, 1, 1, channels=(4, 8), token_levels=2), "token_levels must be 1 to 1"),
         (lambda: KANViT(9, 4, 1, 2), "image_size=9 must be a multiple of patch_size=4"),
-        (lambda: KANViT(8, 4, 1, 2, features=10), "cannot be shared among 4 heads"),
+        (lambda: KANViT(8, 4, 1, 2, features=10), "cannot be divided among 4 heads"),
         (lambda: KANViT(8, 4, 1, 2, feed_forward="kan"), "feed_forward must be"),
     ],
 )

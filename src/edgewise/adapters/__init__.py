@@ -1,4 +1,4 @@
-"""Fine-tune a network by few numbers, or store it in few: LoTRA and slim layers."""
+"""Fine-tunes a network by few parameters (LoTRA), or stores it in few (slim layers)."""
 
 from edgewise.adapters._slot import Adapters as Adapters, adapter_names as adapter_names
 from edgewise.adapters.lotra import (

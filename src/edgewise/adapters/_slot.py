@@ -1,4 +1,4 @@
-"""What stands in a layer's `adapter` slot: updates of its coefficients by name, added with weights."""
+"""Defines the module in `KANLinear.adapter`: named updates of the coefficients, added with weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Adapters(Adapter):
     r"""The update $\sum_a w_a \Delta^{(a)}$ of a layer's coefficients over the active adapters a.
 
     Attributes:
-        updates: every adapter by name.
-        weights: the active ones with their weights.
+        updates: all adapters by name.
+        weights: the weights of the active adapters.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Adapters(Adapter):
         self.weights.pop(name, None)
 
     def activate(self, weights: Mapping[str, float]) -> None:
-        """Make these the active adapters; names that the layer does not have are of no concern to it."""
+        """Make these the active adapters; names that this layer does not have are ignored."""
         self.weights = {name: weight for name, weight in weights.items() if name in self.updates}
 
     def moved(self, maps: Float[Tensor, "in new_size size"]) -> Adapters:
-        """The same adapters, active as they are, on another grid or basis."""
+        """The same adapters, with the same weights, on another grid or basis."""
         new = Adapters()
         for name in self.updates:
             new.add(name, self[name].moved(maps))
@@ -53,12 +53,12 @@ class Adapters(Adapter):
         return new.train(self.training)
 
     def forward(self) -> Tensor:
-        """The update of the coefficients, (in, size, out); a zero without axes where no adapter is active."""
+        """The update of the coefficients, (in, size, out); a scalar zero if no adapter is active."""
         updates = [weight * self[name]() for name, weight in self.weights.items()]
         return torch.stack(updates).sum(0) if updates else torch.zeros(())
 
     def pair(self) -> tuple[Float[Tensor, "in size rank"], Float[Tensor, "rank out"]] | None:
-        """The update as a layer of few outputs and a matrix, side by side for all active adapters; None where not."""
+        """The update as a narrow layer and a matrix, for all active adapters; None if one has no such form."""
         if not self.weights or not all(self[name].splits for name in self.weights):
             return None
         inner = torch.cat([self[name].inner() for name in self.weights], dim=-1)
@@ -67,25 +67,25 @@ class Adapters(Adapter):
 
 
 def adapted_layers(model: nn.Module) -> dict[str, KANLinear]:
-    """The layers with adapters of ours, by module name."""
+    """The layers that have `Adapters`, by module name."""
     layers = ((name, module) for name, module in model.named_modules() if isinstance(module, KANLinear))
     return {name: layer for name, layer in layers if isinstance(layer.adapter, Adapters)}
 
 
 def slot(layer: KANLinear) -> Adapters:
-    """The adapters of a layer that has some."""
+    """The adapters of a layer that has any."""
     assert isinstance(layer.adapter, Adapters)
     return layer.adapter
 
 
 def adapter_names(model: nn.Module) -> tuple[str, ...]:
-    """The names of all adapters of a model, in the order in which they came."""
+    """The names of all adapters of a model, in the order in which they were added."""
     names = (name for layer in adapted_layers(model).values() for name in slot(layer).updates)
     return tuple(dict.fromkeys(names))
 
 
 def require_adapter(model: nn.Module, name: str | None = None) -> None:
-    """Raise `ValueError` unless the model has that adapter (any, for None)."""
+    """Raise `ValueError` unless the model has this adapter, or any adapter if `name` is None."""
     names = adapter_names(model)
     if not names:
         raise ValueError(

@@ -1,7 +1,7 @@
-r"""The Tucker decomposition of a tensor: HOSVD, then HOOI (De Lathauwer, De Moor, Vandewalle 2000).
+r"""Computes the Tucker decomposition of a tensor: HOSVD, then HOOI (De Lathauwer, De Moor, Vandewalle 2000).
 
-With $\sigma^{(n)}$ the singular values of the mode-n unfolding, the truncation to ranks $r_n$ leaves the tails
-$t_n = \sum_{i > r_n} (\sigma^{(n)}_i)^2$, and the best approximation of those ranks has
+Let $\sigma^{(n)}$ be the singular values of the mode-n unfolding. A truncation to ranks $r_n$ drops the tails
+$t_n = \sum_{i > r_n} (\sigma^{(n)}_i)^2$, and the best approximation of these ranks satisfies
 
 $$ \max_n t_n \le \|A - \hat A\|_F^2 \le \sum_n t_n $$
 """
@@ -20,13 +20,13 @@ from torch import Tensor
 def tucker(
     tensor: Float[Tensor, "*axes"], ranks: Sequence[int], *, sweeps: int = 20, tolerance: float = 1e-12
 ) -> tuple[Tensor, list[Tensor]]:
-    """The core and one matrix of orthonormal columns per axis: `compose` of them approximates the tensor.
+    """The core and one matrix with orthonormal columns per axis; their `compose` approximates the tensor.
 
     Args:
-        tensor: of any number of axes.
-        ranks: the columns per axis, at most its length.
-        sweeps: of alternating improvement at most; 0 is the truncated HOSVD.
-        tolerance: stop where a sweep gains less than this share of the norm.
+        tensor: any number of axes.
+        ranks: columns per axis, each at most the length of the axis.
+        sweeps: the maximum number of alternating sweeps; 0 is the truncated HOSVD.
+        tolerance: stop when a sweep gains less than this share of the norm.
     """
     if len(ranks) != tensor.ndim or any(not 1 <= r <= n for r, n in zip(ranks, tensor.shape, strict=False)):
         raise ValueError(f"a tensor of shape {tuple(tensor.shape)} needs a rank per axis, 1 to its length; got {ranks}")
@@ -50,7 +50,7 @@ def compose(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
 
 
 def project(tensor: Tensor, factors: Sequence[Tensor], *, but: int | None = None) -> Tensor:
-    """The tensor in the coordinates of the matrices, on every axis but one."""
+    """The tensor in the coordinates of the matrices, on every axis except `but`."""
     for axis, factor in enumerate(factors):
         if axis != but:
             tensor = _times(factor.T, tensor, axis)
@@ -58,7 +58,7 @@ def project(tensor: Tensor, factors: Sequence[Tensor], *, but: int | None = None
 
 
 def tails(tensor: Tensor) -> list[Tensor]:
-    r"""For every axis the tails $t_n$ at the ranks 0 to its length."""
+    r"""The tails $t_n$ of every axis, at ranks 0 to its length."""
     found = []
     for axis, length in enumerate(tensor.shape):
         energy = torch.linalg.svdvals(unfold(tensor, axis)).square()
@@ -73,24 +73,24 @@ def unfold(tensor: Tensor, axis: int) -> Float[Tensor, "length rest"]:
 
 
 def ranks_within(tensor: Tensor, tolerance: float) -> list[int]:
-    r"""Small ranks whose truncation is sure to have $\|A - \hat A\|_F \le$ tolerance $\cdot \|A\|_F$."""
+    r"""Small ranks whose truncation is guaranteed to satisfy $\|A - \hat A\|_F \le$ tolerance $\cdot \|A\|_F$."""
     budget = (tolerance * tensor.norm().item()) ** 2
     *_, (ranks, _) = itertools.takewhile(lambda step: step[1] <= budget, shrinking_ranks(tensor))
     return ranks
 
 
 def ranks_of_size(tensor: Tensor, numel: int) -> list[int]:
-    """The ranks of a Tucker form of at most that many numbers on the path of `shrinking_ranks`."""
+    """The first ranks of `shrinking_ranks` whose Tucker form has at most `numel` parameters."""
     for ranks, _ in shrinking_ranks(tensor):
         if tucker_numel(tensor.shape, ranks) <= numel:
             return ranks
-    raise ValueError(f"no Tucker form of a tensor of shape {tuple(tensor.shape)} has as few as {numel} numbers")
+    raise ValueError(f"no Tucker form of a tensor of shape {tuple(tensor.shape)} has at most {numel} parameters")
 
 
 def shrinking_ranks(tensor: Tensor) -> Iterator[tuple[list[int], float]]:
-    """Ranks from the full ones down to 1, with the bound of the squared error of their truncation.
+    """Ranks from full down to 1, each with the bound of the squared error of its truncation.
 
-    Every step takes one rank away, the one that saves most numbers per error.
+    Every step lowers the rank that saves the most parameters per error.
     """
     left = [t.tolist() for t in tails(tensor)]
     ranks = list(tensor.shape)
@@ -108,12 +108,12 @@ def shrinking_ranks(tensor: Tensor) -> Iterator[tuple[list[int], float]]:
 
 
 def tucker_numel(shape: Sequence[int], ranks: Sequence[int]) -> int:
-    """The numbers in a core and its matrices."""
+    """The number of parameters in a core and its matrices."""
     return math.prod(ranks) + sum(n * r for n, r in zip(shape, ranks, strict=True))
 
 
 def _times(matrix: Tensor, tensor: Tensor, axis: int) -> Tensor:
-    """The mode-n product: the matrix applied to every fibre along an axis."""
+    """The mode-n product: the matrix applied to every fibre along the axis."""
     return (tensor.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
 
 

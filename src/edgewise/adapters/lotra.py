@@ -1,8 +1,8 @@
-r"""LoTRA: fine-tune a network by an update of low tensor rank (Gao, Ng, Tan, arXiv 2502.06153).
+r"""Implements LoTRA: fine-tuning by an update of low tensor rank (Gao, Ng, Tan, arXiv 2502.06153).
 
 Every layer computes with $A_{jki} = A^0_{jki} + \sum_{pqr} G_{pqr} U_{jp} V_{kq} W_{ir}$, where $A^0$ (in, size, out)
-is frozen and the four factors learn. The paper was available to us as its abstract only: the form is the paper's; the
-initial values, ranks and rates are ours (docs/lotra.md).
+is frozen and the four factors are trained. We had only the abstract of the paper: the form is the paper's, the initial
+values, ranks and learning rates are ours (docs/guides/lotra.md).
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ def add_lotra(
 ) -> M:
     """A copy of the model with a trainable update of low rank in its KAN layers; everything else is frozen.
 
-    The copy computes what the model computed. Train it as any module; `lotra_groups` gives every factor its own
-    learning rate. Adapters that the model has already stay active and are frozen.
+    The copy computes the same function. Train it like any module; `lotra_groups` gives every factor its own learning
+    rate. Adapters that the model already has stay active and are frozen.
 
     Args:
         model: any module with KAN layers.
-        ranks: one per axis of `coef` (in, basis, out), or one number for all, or a mapping from patterns of layer names
-            to ranks. An integer is a size, a float in (0, 1] a share of the axis. They are clamped in layers that are
-            too small for them; one too large for every layer raises `ValueError`. "full" is an update without factors.
-            None is (8, 4, 8), and "full" in layers so thin that factors have more than half as many numbers.
+        ranks: one per axis of `coef` (in, basis, out), or one for all axes, or a mapping from patterns of layer names
+            to ranks. An integer is a size, a float in (0, 1] a share of the axis. Ranks are clamped in layers that are
+            too small for them; a rank above that of every layer raises `ValueError`. "full" is an update without
+            factors. None is (8, 4, 8), and "full" in layers where the factors would have more than half as many
+            parameters as the layer.
         where: which KAN layers: a pattern such as "layers.[01]" or several, or a function of name and layer; all by
             default.
         form: "tucker", "tucker2", "cp", "tt", "lora" or "full": see `edgewise.nn.factors`.
         zero: the factor that starts at zero, "core" or "target".
-        name: of the adapter.
-        also_train: patterns of names of parameters that learn too, such as "*.bias" or "head.*".
-        generator: source of randomness of the initial factors.
+        name: the name of the adapter.
+        also_train: patterns of the names of other parameters to train, such as "*.bias" or "head.*".
+        generator: random generator of the initial factors.
     """
     layers = select_layers(model, where)
     check_name(model, name)
@@ -81,10 +82,10 @@ def add_lotra(
 
 
 def merge(model: M, names: Iterable[str] | None = None) -> M:
-    """A copy of the model with the active adapters added into its coefficients; it has no adapters any more.
+    """A copy of the model with the active adapters added to its coefficients, and without adapters.
 
-    `names` merges these alone, with weight 1 where they are not active. The copy is a plain network: prune it, plot it,
-    read its formula. Frozen parameters stay frozen; `requires_grad_()` wakes them.
+    With `names`, only these adapters are merged, with weight 1 if they are not active. The copy is a plain network that
+    can be pruned, plotted or read as a formula. Frozen parameters stay frozen; `requires_grad_()` makes them trainable.
     """
     require_adapter(model)
     for name in names or ():
@@ -102,7 +103,7 @@ def merge(model: M, names: Iterable[str] | None = None) -> M:
 
 
 def use_adapters_(model: M, names: str | Iterable[str] | Mapping[str, float]) -> M:
-    """Make these adapters the active ones, in place; `()` switches all off. Returns the model itself.
+    """Activate exactly these adapters, in place; `()` deactivates all. Returns the model itself.
 
     A mapping from names to weights combines adapters: their updates are added with these weights.
     """
@@ -117,7 +118,7 @@ def use_adapters_(model: M, names: str | Iterable[str] | Mapping[str, float]) ->
 
 
 def remove_adapter(model: M, name: str) -> M:
-    """A copy of the model without that adapter."""
+    """A copy of the model without this adapter."""
     require_adapter(model, name)
     new = copy.deepcopy(model)
     for layer in adapted_layers(new).values():
@@ -130,46 +131,44 @@ def remove_adapter(model: M, name: str) -> M:
 
 
 def select_layers(model: nn.Module, where: Where) -> dict[str, KANLinear]:
-    """The KAN layers that `where` means. Raises `ValueError` where it matches none, with the names that there are."""
+    """The KAN layers that `where` selects. Raises `ValueError` with the available names if it selects none."""
     layers = {name: module for name, module in model.named_modules() if isinstance(module, KANLinear)}
     if not layers:
-        raise ValueError(
-            f"{type(model).__name__} has no KANLinear layer; `swap_linear` puts them in the place of Linear"
-        )
+        raise ValueError(f"{type(model).__name__} has no KANLinear layer; `swap_linear` replaces Linear layers by them")
     if where is None:
         return layers
     if callable(where):
         found = {name: layer for name, layer in layers.items() if where(name, layer)}
         if not found:
-            raise ValueError(f"where chose none of the KAN layers {', '.join(map(repr, layers))}")
+            raise ValueError(f"where selected none of the KAN layers {', '.join(map(repr, layers))}")
         return found
     names = _matching(list(layers), [where] if isinstance(where, str) else where)
     return {name: layer for name, layer in layers.items() if name in names}
 
 
 def form_and_ranks(layer: KANLinear, form: str, wanted: Wanted) -> tuple[str, Ranks | None]:
-    """What a layer gets: see `ranks` of `add_lotra`."""
+    """The form and ranks for one layer: see `ranks` of `add_lotra`."""
     if isinstance(wanted, str) and wanted != "full":
-        raise ValueError(f"ranks must be numbers or 'full', got {wanted!r}")
+        raise ValueError(f"ranks must be integers, floats or 'full', got {wanted!r}")
     if wanted is None and factored_numel(layer.coef.shape, form) > layer.coef.numel() / 2:
         wanted = "full"
     return ("full", None) if isinstance(wanted, str) else (form, wanted)
 
 
 def attach(layer: KANLinear, name: str, factors: Factors) -> None:
-    """Put a new adapter into the slot of this layer."""
+    """Add a new adapter to this layer."""
     if layer.adapter is None:
         layer.adapter = Adapters()
     slot(layer).add(name, factors)
 
 
 def check_name(model: nn.Module, name: str) -> None:
-    """Raise `ValueError` unless a new adapter can have that name."""
+    """Raise `ValueError` unless a new adapter can have this name."""
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
-        raise ValueError(f"an adapter's name must be an identifier and no method of a dictionary, got {name!r}")
+        raise ValueError(f"the name of an adapter must be an identifier and not a method of a dictionary, got {name!r}")
     if name in adapter_names(model):
         raise ValueError(
-            f"the model has an adapter {name!r} already; choose another name, or `remove_adapter` it first"
+            f"the model already has an adapter {name!r}; choose another name, or `remove_adapter` it first"
         )
     for layer, module in model.named_modules():
         if isinstance(module, KANLinear) and not isinstance(module.adapter, Adapters | None):
@@ -177,12 +176,12 @@ def check_name(model: nn.Module, name: str) -> None:
 
 
 def _matching(names: Sequence[str], patterns: Iterable[str]) -> set[str]:
-    """The names that match some pattern; every pattern must match one."""
+    """The names that match a pattern; every pattern must match at least one."""
     found: set[str] = set()
     for pattern in patterns:
         matches = {name for name in names if fnmatchcase(name, pattern)}
         if not matches:
-            raise ValueError(f"nothing is named {pattern!r}; there are {', '.join(map(repr, names))}")
+            raise ValueError(f"no name matches {pattern!r}; there are {', '.join(map(repr, names))}")
         found |= matches
     return found
 
@@ -192,13 +191,13 @@ def _ranks_of(name: str, patterns: Mapping[str, Wanted], layers: Iterable[str]) 
         if fnmatchcase(name, pattern):
             return ranks
     raise ValueError(
-        f"no pattern of ranks matches layer {name!r}; there are patterns {', '.join(map(repr, patterns))} "
-        f"for the layers {', '.join(map(repr, layers))}; add a last one '*' for the rest"
+        f"no pattern of ranks matches layer {name!r}; the patterns are {', '.join(map(repr, patterns))} "
+        f"for the layers {', '.join(map(repr, layers))}; add '*' as the last pattern for the rest"
     )
 
 
 def _check_ranks(layers: Mapping[str, KANLinear], chosen: Mapping[str, tuple[str, Ranks | None]]) -> None:
-    """Refuse ranks that are none, and ones that no chosen layer has room for."""
+    """Raise for ranks below 1 and for ranks above the full rank of every selected layer."""
     room: dict[str, int] = {}
     wanted: dict[str, int] = {}
     for name, (form, ranks) in chosen.items():
@@ -210,6 +209,6 @@ def _check_ranks(layers: Mapping[str, KANLinear], chosen: Mapping[str, tuple[str
     for place, (index, rank) in enumerate(wanted.items()):
         if rank > room[index]:
             raise ValueError(
-                f"rank {rank} at place {place} of ranks is above the full rank of every chosen layer, {room[index]}; "
-                "give a smaller one, a float for a share, or leave ranks out"
+                f"rank {rank} at place {place} of ranks is above the full rank of every selected layer, {room[index]}; "
+                "give a smaller rank, a float as a share, or omit ranks"
             )

@@ -1,10 +1,10 @@
-"""LoTRA inside PEFT: `get_peft_model(model, LotraConfig(...))`, on networks with KAN layers among others.
+"""Registers LoTRA with PEFT: `get_peft_model(model, LotraConfig(...))`, on networks with KAN layers among others.
 
-Importing this module registers the method, so a saved adapter loads with `PeftModel.from_pretrained` after the import.
-The adapters of `edgewise` itself need none of this.
+Importing this module registers the method, so that `PeftModel.from_pretrained` can load a saved adapter. The adapters
+of `edgewise` itself do not need PEFT.
 """
 
-# PEFT is not installed where types are checked, and this file is taken for it.
+# PEFT is not installed where types are checked, and the checker takes this file for it.
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class LotraConfig(PeftConfig):
 
     Attributes:
         target_modules: names or a pattern of KAN layers, as for other methods; all KAN layers by default.
-        ranks: one per axis of `coef` (in, basis, out), or one for all; None for the default of `add_lotra`.
+        ranks: one per axis of `coef` (in, basis, out), or one for all; None is the default of `add_lotra`.
         form: "tucker", "tucker2", "cp", "tt", "lora" or "full".
         zero: the factor that starts at zero, "core" or "target".
-        seed: of the initial factors.
+        seed: the random seed of the initial factors.
     """
 
     target_modules: list[str] | str | None = field(default=None)
@@ -96,7 +96,7 @@ class LotraLayer(nn.Module, BaseTunerLayer):
         self.set_adapter(self.active_adapters)
 
     def update(self, adapter_name: str) -> Tensor:
-        """What an adapter adds to the coefficients: zero on edges that are not curves."""
+        """The update of the coefficients by one adapter: zero on edges that are not curves."""
         layer = self.base_layer
         return torch.where(layer.mask[:, None], self.lotra_updates[adapter_name](), 0).to(layer.coef.dtype)
 
@@ -113,25 +113,25 @@ class LotraLayer(nn.Module, BaseTunerLayer):
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the adapters into the coefficients."""
+        """Add the adapters to the coefficients."""
         for name in check_adapters_to_merge(self, adapter_names):
             if name not in self.lotra_updates:
                 continue
             update = self.update(name)
             if safe_merge and not torch.isfinite(update).all():
-                raise ValueError(f"adapter {name!r} has numbers that are not finite; nothing was merged")
+                raise ValueError(f"adapter {name!r} is not finite; nothing was merged")
             self.base_layer.coef.add_(update)
             self.merged_adapters.append(name)
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Take merged adapters out of the coefficients again."""
+        """Subtract merged adapters from the coefficients."""
         while self.merged_adapters:
             self.base_layer.coef.sub_(self.update(self.merged_adapters.pop()))
 
 
 class LotraModel(BaseTuner):
-    """The tuner: puts a `LotraLayer` around every KAN layer that the configuration names."""
+    """The tuner: wraps every KAN layer that the configuration names in a `LotraLayer`."""
 
     prefix = "lotra_"
     tuner_layer_cls = LotraLayer
@@ -161,7 +161,7 @@ class LotraModel(BaseTuner):
         if not isinstance(target, KANLinear):
             raise ValueError(
                 f"module {current_key!r} is a {type(target).__name__}; LoTRA adapts KANLinear layers, which "
-                "`edgewise.swap_linear` puts in the place of linear ones"
+                "replace Linear ones by `edgewise.swap_linear`"
             )
         layer = LotraLayer(target)
         layer.update_layer(adapter_name, config, current_key)
@@ -170,18 +170,18 @@ class LotraModel(BaseTuner):
         self._replace_module(parent, target_name, layer, target)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        setattr(parent, child_name, new_module)  # PEFT's own also copies `weight`, which a KAN layer has not
+        setattr(parent, child_name, new_module)  # PEFT's own method copies `weight`, which a KAN layer does not have
 
 
 def _register() -> None:
-    """PEFT's `register_peft_method` refuses names that are not in its enum, so the tables are filled here."""
+    """PEFT's `register_peft_method` refuses names that are not in its enum, so its tables are filled here."""
     tables: list[tuple[Any, Any]] = [
         (mapping.PEFT_TYPE_TO_CONFIG_MAPPING, LotraConfig),
         (mapping.PEFT_TYPE_TO_TUNER_MAPPING, LotraModel),
         (mapping.PEFT_TYPE_TO_PREFIX_MAPPING, LotraModel.prefix),
     ]
     for table, entry in tables:
-        table[LotraType.LOTRA.value] = entry
+        table.update({LotraType.LOTRA.value: entry})
 
 
 _register()

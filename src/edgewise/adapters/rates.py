@@ -1,13 +1,13 @@
-r"""Learning rates for the factors of an adapter, one for each.
+r"""Chooses a learning rate for every factor of an adapter.
 
-An input meets the factors as a linear chain, $\phi \to V \to U \to G \to W \to y$. The rule `mup` gives every factor
-the rate $\eta / n$ with n the number of products that it sums (the argument of mu-P, Yang and Hu, arXiv 2011.14522, and
-of LoRA+, arXiv 2402.12354, for Adam), so that a step moves the output by the same amount at every width and rank:
+An input passes through the factors as a linear chain, $\phi \to V \to U \to G \to W \to y$. The rule `mup` gives every
+factor the rate $\eta / n$, where n is the number of products that it sums (the argument of mu-P, Yang and Hu, arXiv
+2011.14522, and of LoRA+, arXiv 2402.12354, for Adam). A step then moves the output equally at every width and rank:
 
 $$ \eta_V = \eta / \overline{\textstyle\sum_k |B_k|}, \quad \eta_U = \eta / n_{in}, \quad \eta_G = \eta / (p q), \quad
    \eta_W = \eta / r $$
 
-These rules are ours; that of the LoTRA paper was not available to us.
+These rules are ours; we did not have the rule of the LoTRA paper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgewise.nn import KANLinear
 from edgewise.nn.factors import FULL_SPREAD, Factors
 
 M = TypeVar("M", bound=nn.Module)
-Loss = Callable[[nn.Module], Tensor]
+ModelLoss = Callable[[nn.Module], Tensor]
 RULES = ("mup", "relative", "calibrated", "identical")
 POWERS = {"adam": 1, "sgd": 2}
 
@@ -38,7 +38,7 @@ def lotra_groups(
     rule: str = "mup",
     optimizer: str = "adam",
     rest: float | None = None,
-    loss: Loss | None = None,
+    loss: ModelLoss | None = None,
 ) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimiser: one per factor, each with its learning rate and no weight decay.
 
@@ -47,12 +47,12 @@ def lotra_groups(
         lr: the base rate; 0.1 to 0.3 suits `mup` with Adam.
         rule: "mup"; "relative", the size of the factor's entries at the start; "calibrated", equal first-order decrease
             of `loss` for every factor of a layer; "identical".
-        optimizer: "adam" or "sgd"; a step of SGD grows with the gradient, so that its rates take the squared ratios.
-        rest: the rate of everything else that learns (biases, other layers); 0.01 `lr` by default.
-        loss: a function of the model, needed by "calibrated".
+        optimizer: "adam" or "sgd"; a step of SGD is proportional to the gradient, so its rates use the squared ratios.
+        rest: the rate of all other trainable parameters (biases, other layers); 0.01 `lr` by default.
+        loss: a function of the model, required by "calibrated".
     """
     if optimizer not in POWERS:
-        raise ValueError(f"optimizer must be one of {', '.join(POWERS)}, the way its steps grow; got {optimizer!r}")
+        raise ValueError(f"optimizer must be one of {', '.join(POWERS)}, got {optimizer!r}")
     ratios = lotra_ratios(model, rule, loss=loss)
     power = POWERS[optimizer]
     groups: list[dict[str, Any]] = []
@@ -69,11 +69,11 @@ def lotra_groups(
     return groups
 
 
-def reparametrised(model: M, rule: str = "mup", *, loss: Loss | None = None) -> M:
-    """A copy of the model whose factors are stored divided by their rates, and multiplied again in every forward pass.
+def reparametrised(model: M, rule: str = "mup", *, loss: ModelLoss | None = None) -> M:
+    """A copy of the model whose factors are stored divided by their rates and multiplied by them in every forward pass.
 
-    One learning rate for everything, as LBFGS, Levenberg-Marquardt and foreign training loops have, then acts as
-    `lotra_groups` would: with Adam exactly so. The function, merged models and files are the same.
+    A single learning rate, as in LBFGS, Levenberg-Marquardt and other training loops, then acts like `lotra_groups`,
+    exactly so with Adam. The function, merged models and files do not change.
     """
     ratios = lotra_ratios(model, rule, loss=loss)
     new = copy.deepcopy(model)
@@ -82,14 +82,16 @@ def reparametrised(model: M, rule: str = "mup", *, loss: Loss | None = None) -> 
     return new
 
 
-def lotra_ratios(model: nn.Module, rule: str = "mup", *, loss: Loss | None = None) -> dict[str, dict[str, float]]:
-    """The rate of every factor divided by the base rate, by the name of the module that holds it and its own."""
+def lotra_ratios(model: nn.Module, rule: str = "mup", *, loss: ModelLoss | None = None) -> dict[str, dict[str, float]]:
+    """The rate of every factor relative to the base rate, by the name of its module and its own name."""
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; choose one of {', '.join(RULES)}")
     found = trained_factors(model)
     if not found:
         require_adapter(model)
-        raise ValueError(f"the adapters {', '.join(map(repr, adapter_names(model)))} are all frozen; none has a rate")
+        raise ValueError(
+            f"the adapters {', '.join(map(repr, adapter_names(model)))} are all frozen; unfreeze one to give it a rate"
+        )
     if rule == "calibrated":
         if loss is None:
             raise ValueError("rule 'calibrated' measures gradients; give loss=, a function of the model")
@@ -101,7 +103,7 @@ def lotra_ratios(model: nn.Module, rule: str = "mup", *, loss: Loss | None = Non
 
 
 def trained_factors(model: nn.Module) -> dict[str, tuple[KANLinear, Factors]]:
-    """The factors that learn, with the layer that they belong to, by the name of the module that holds them."""
+    """The trainable factors and their layers, by the name of the module that holds the factors."""
     return {
         f"{name}.{inside}".lstrip("."): (layer, module)
         for name, layer in model.named_modules()
@@ -121,17 +123,17 @@ def _ratio(factors: Factors, part: str, rule: str, layer: KANLinear) -> float:
 
 @torch.no_grad()
 def _activity(layer: KANLinear) -> float:
-    r"""The mean over the span of the grid of $\sum_k |B_k(x)|$, the residual function included."""
+    r"""The mean of $\sum_k |B_k(x)|$ over the span of the grid, including the residual function."""
     grid = layer.grid.double()
     phi = design(layer.basis.sample_points(grid), grid, EdgeSpec(layer.basis, layer.residual))
     return phi.abs().sum(-1).mean().item()
 
 
-def _calibrated(model: nn.Module, loss: Loss) -> dict[str, dict[str, float]]:
-    r"""Ratios $\propto 1/\|\partial L/\partial F\|_1$: a sign step of every factor lowers the loss by as much.
+def _calibrated(model: nn.Module, loss: ModelLoss) -> dict[str, dict[str, float]]:
+    r"""Ratios $\propto 1/\|\partial L/\partial F\|_1$: a sign step of every factor lowers the loss equally.
 
-    The core keeps its `mup` ratio. While it is zero the other gradients are too; they are measured after a small step
-    of the core and scaled to a core of its usual size.
+    The core keeps its `mup` ratio. While it is zero so are the other gradients; they are measured after a small step of
+    the core and scaled to a core of its usual size.
     """
     probe = copy.deepcopy(model)
     found = trained_factors(probe)
@@ -156,7 +158,7 @@ def _calibrated(model: nn.Module, loss: Loss) -> dict[str, dict[str, float]]:
     return ratios
 
 
-def _gradients(model: nn.Module, loss: Loss) -> dict[str, dict[str, Tensor]]:
+def _gradients(model: nn.Module, loss: ModelLoss) -> dict[str, dict[str, Tensor]]:
     found = trained_factors(model)
     parameters = [getattr(factors, part) for _, factors in found.values() for part in factors.form.factors]
     flat = iter(torch.autograd.grad(loss(model), parameters))

@@ -1,4 +1,4 @@
-"""Slim KANs: layers that own factors in the place of their coefficients (Gao, Ng, Tan, arXiv 2502.06153)."""
+"""Replaces the coefficients of KAN layers by low-rank factors: slim KANs (Gao, Ng, Tan, arXiv 2502.06153)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def slim(
     init: Literal["fit", "random"] = "fit",
     generator: torch.Generator | None = None,
 ) -> M:
-    """A copy of the model whose KAN layers own Tucker factors in the place of their coefficients.
+    """A copy of the model whose KAN layers own Tucker factors instead of coefficients.
 
-    Train the copy again: what a truncation loses, a few steps on the factors mostly recover. A layer that would not
-    get smaller stays as it is. `expand` multiplies the factors out.
+    Train the copy: a few steps on the factors recover most of what the truncation loses. A layer that would not become
+    smaller stays as it is. `expand` multiplies the factors out.
 
     Args:
         model: any module with KAN layers.
         ranks: one per axis of `coef` (in, basis, out), as for `add_lotra`.
-        tolerance: instead of ranks, the error that the coefficients of a layer may have, relative to their norm.
-        keep: instead of ranks, the share of the coefficients of a layer that the factors may have in numbers.
+        tolerance: instead of ranks, the allowed error of the coefficients of a layer, relative to their norm.
+        keep: instead of ranks, the number of parameters of the factors as a share of the coefficients of the layer.
         where: which KAN layers, as for `add_lotra`.
         init: "fit" approximates the coefficients (HOSVD, then HOOI); "random" draws new factors of the same norm, to
             train a slim network from scratch.
-        generator: source of randomness for "random".
+        generator: random generator for "random".
     """
     if sum(option is not None for option in (ranks, tolerance, keep)) != 1:
         raise ValueError("give one of ranks=, tolerance= and keep=")
@@ -50,7 +50,7 @@ def slim(
     new: dict[str, KANLinear] = {}
     for name, layer in select_layers(model, where).items():
         if layer.adapter is not None:
-            raise ValueError(f"layer {name!r} has an adapter; merge it into the layer, then make it slim")
+            raise ValueError(f"layer {name!r} has an adapter; `merge` it first")
         chosen = _ranks(layer, ranks, tolerance, keep)
         if tucker_numel(layer.coef.shape, chosen) >= layer.coef.numel():
             continue
@@ -60,7 +60,7 @@ def slim(
 
 
 def expand(model: M) -> M:
-    """A copy of the model whose slim layers are dense ones of the same function."""
+    """A copy of the model in which dense layers that compute the same function replace the slim ones."""
     slims = {name: module for name, module in model.named_modules() if isinstance(module, SlimKANLinear)}
     return with_layers(model, {name: layer.dense() for name, layer in slims.items()})
 
@@ -77,7 +77,7 @@ def _ranks(layer: KANLinear, ranks: Ranks | None, tolerance: float | None, keep:
 
 
 def _random(layer: KANLinear, ranks: list[int], generator: torch.Generator | None) -> Factors:
-    """New factors whose product has the norm of the coefficients."""
+    """New factors whose product has the same norm as the coefficients."""
     factors = Factors(_shape(layer), "tucker", ranks, zero=None, generator=generator, dtype=torch.float64)
     factors.scale_to_(layer.coef.norm().item())
     return factors
@@ -85,7 +85,7 @@ def _random(layer: KANLinear, ranks: list[int], generator: torch.Generator | Non
 
 @torch.no_grad()
 def _fitted(layer: KANLinear, ranks: list[int]) -> Factors:
-    """The best factors for the curves of the layer, scaled as new ones are, so that learning rates mean the same."""
+    """The best factors for the curves of the layer, scaled like new ones, so that the same learning rates suit them."""
     core, matrices = tucker(layer.curves().double().cpu(), ranks)
     shape = _shape(layer)
     scales = [1.0, shape[1] ** 0.5, shape[2] ** 0.5]  # entries of RMS n^-1/2, 1 and 1

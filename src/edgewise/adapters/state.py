@@ -1,4 +1,4 @@
-"""An adapter away from its model: as a value, and as a small file beside the one of the frozen network."""
+"""Saves and loads adapters without their model, as values and as small files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class AdapterState:
-    """The numbers of one adapter, and what a layer must be to take them.
+    """The parameters of one adapter, and the layers that it fits.
 
     Attributes:
-        name: of the adapter.
-        layers: by layer name the settings: form, and shape, basis, residual and grid range of the layer.
+        name: the name of the adapter.
+        layers: form, shape, basis, residual and grid range of every layer, by layer name.
         tensors: the factors by "layer/factor".
     """
 
@@ -36,12 +36,12 @@ class AdapterState:
     tensors: Mapping[str, Tensor]
 
     def numel(self) -> int:
-        """How many numbers the adapter has."""
+        """The number of parameters of the adapter."""
         return sum(t.numel() for t in self.tensors.values())
 
 
 def adapter_state(model: nn.Module, name: str = "default") -> AdapterState:
-    """A copy of the numbers of an adapter."""
+    """A copy of the parameters of an adapter."""
     require_adapter(model, name)
     layers: dict[str, dict[str, Any]] = {}
     tensors: dict[str, Tensor] = {}
@@ -57,13 +57,13 @@ def adapter_state(model: nn.Module, name: str = "default") -> AdapterState:
 def save_adapter(
     model: nn.Module, path: str | os.PathLike[str], name: str = "default", *, extra: Mapping[str, Any] | None = None
 ) -> None:
-    """Write one adapter to a safetensors file, which is complete or not there at all; the frozen network is not in it.
+    """Write one adapter, without the frozen network, to a safetensors file; the file is complete or does not exist.
 
     Args:
         model: the adapted model.
         path: the file; an existing one is replaced.
-        name: of the adapter.
-        extra: anything that JSON can hold, found again in `read_header(path)["extra"]`.
+        name: the name of the adapter.
+        extra: any JSON value, returned by `read_header(path)["extra"]`.
     """
     state = adapter_state(model, name)
     write_file(
@@ -81,14 +81,14 @@ def read_adapter(path: str | os.PathLike[str]) -> AdapterState:
 
 
 def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: str | None = None) -> M:
-    """A copy of the model with a saved adapter, active beside those that it has; everything else is frozen.
+    """A copy of the model with a saved adapter, active in addition to its own; everything else is frozen.
 
-    Raises `ValueError` where a layer is missing or differs from the one that the adapter was trained in.
+    Raises `ValueError` if a layer is missing or differs from the one that the adapter was trained in.
 
     Args:
-        model: the network that the adapter was trained on, or one of the same layers.
+        model: the network that the adapter was trained on, or one with the same layers.
         source: the file, or a state.
-        name: under which the adapter is known; its saved name by default.
+        name: the name of the adapter in the model; its saved name by default.
     """
     state = source if isinstance(source, AdapterState) else read_adapter(source)
     name = state.name if name is None else name
@@ -115,9 +115,9 @@ def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: 
 
 
 def unmerge(model: M, state: AdapterState) -> M:
-    """A copy of a merged model with the adapter taken out of its coefficients again and put into their slot.
+    """A copy of a merged model with the adapter subtracted from its coefficients and active as an adapter.
 
-    The coefficients come back to rounding. `merge` leaves its input as it was; keep that where every bit counts.
+    The coefficients are restored up to rounding. `merge` leaves its input unchanged; keep that if every bit counts.
     """
     new = load_adapter(model, state)
     for layer in adapted_layers(new).values():
@@ -129,7 +129,7 @@ def unmerge(model: M, state: AdapterState) -> M:
 
 
 def _place(layer: KANLinear) -> dict[str, Any]:
-    """What an update of this layer is written in: a change of any of these would change its meaning."""
+    """The properties of a layer that give an update its meaning."""
     low, high = layer.basis.span(layer.grid.double())
     return {
         "shape": list(layer.coef.shape),
@@ -140,7 +140,7 @@ def _place(layer: KANLinear) -> dict[str, Any]:
 
 
 def _checked(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) -> KANLinear:
-    """The layer, if it is the one that the adapter was trained in."""
+    """The layer, if it matches the one that the adapter was trained in."""
     if not isinstance(layer, KANLinear):
         raise ValueError(f"the adapter is for a KANLinear {name!r}, which the model does not have; nothing was loaded")
     for key, value in _place(layer).items():

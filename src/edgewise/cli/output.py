@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from edgewise.discovery import Discovery
-    from edgewise.progress import Event
+    from edgewise.progress import Budget, Event
     from edgewise.tables.job import RunRecord
 
 MEASURES = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
@@ -34,7 +33,7 @@ class Display:
                 TimeElapsedColumn(),
             )
             self.bar = Progress(*columns, console=self.console, transient=True)
-        self.begun, self.stage = time.monotonic(), ""
+        self.clock, self.stage = Budget(), ""
 
     def __enter__(self) -> Display:
         if self.bar is not None:
@@ -54,7 +53,7 @@ class Display:
             self.bar.update(self.row, completed=event.fraction, description=text)
             return
         line = f"{event.stage}: {event.text}" if event.text else event.stage
-        line = f"{time.monotonic() - self.begun:6.1f} s  {line}" if new else f"          {event.text}"
+        line = f"{self.clock.spent:6.1f} s  {line}" if new else f"          {event.text}"
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from edgewise.compare import timing
 from edgewise.nn import GroupRational
 from edgewise.nn.layers import count_parameters
+from edgewise.progress import Budget
 
 log = logging.getLogger(__name__)
 
@@ -150,14 +151,14 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(_groups(model, entry.weight_decay), entry.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: _pace(n, steps))
     resident = timing.reset_peak()
-    begun = time.process_time()
+    clock = Budget(clock=time.process_time)
     model.train()
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
         task.loss(model, generator).backward()
         optimizer.step()
         schedule.step()
-    seconds = time.process_time() - begun
+    seconds = clock.spent
     memory = timing.memory("VmHWM") - resident
     model.eval()
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""Whole networks for common tasks, one readable file each."""
+"""Contains complete networks for common tasks, one readable file each."""

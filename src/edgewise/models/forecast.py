@@ -1,7 +1,7 @@
-"""Forecasts of series: the past window in, the horizon out, every channel by the same network.
+"""Forecasts series: maps the past window of every channel to its horizon, with one network for all channels.
 
-All models have one call, (*batch, length, channels) -> (*batch, horizon, channels), and stand between the two halves
-of the reversible instance normalisation; what differs is the core that maps one channel's window to its horizon.
+All models map (*batch, length, channels) to (*batch, horizon, channels) inside a reversible instance normalisation.
+They differ in the core, which maps the window of one channel to its horizon.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgewise.nn.blocks.projection import projection
 
 
 class Forecaster(nn.Module):
-    """The shared call: normalise, forecast every channel with the core, go back to the channel's units.
+    """Normalises the window, forecasts every channel with the core, and restores the units of the channel.
 
     Args:
         core: (*batch, length) -> (*batch, horizon).
@@ -77,15 +77,15 @@ def tkan_forecaster(
     generator: torch.Generator | None = None,
     **settings: Any,
 ) -> Forecaster:
-    """A temporal KAN over patches of the window, whose last output a linear layer maps to the horizon."""
+    """A temporal KAN over patches of the window; a linear layer maps its last output to the horizon."""
     if patch < 1 or length % patch:
-        raise ValueError(f"a window of {length} does not divide into patches of {patch}")
+        raise ValueError(f"a window of {length} cannot be divided into patches of {patch}; give a divisor")
     layer = TKAN(patch, hidden, basis, generator=generator, **settings)
     return Forecaster(_Recurrent(layer, patch, projection(hidden, horizon, generator=generator)), channels)
 
 
 class _Recurrent(nn.Module):
-    """A recurrent layer over patches, read at its end."""
+    """A recurrent layer over patches; its last output is used."""
 
     def __init__(self, layer: TKAN, patch: int, output: nn.Module) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""A small GPT whose feed-forward blocks, and projections where asked, are layers of curves.
+"""Implements a small GPT whose feed-forward blocks, and optionally projections, are layers of curves.
 
-The layout is that of GPT-2 (Radford et al., 2019): normalisation before every branch, learnt positions, one matrix for
-the embedding and the output, branches that start small by 1 / sqrt(2 · layers).
+The layout is that of GPT-2 (Radford et al., 2019): normalisation before every branch, learned positions, one matrix for
+embedding and output, and branches whose output projections are scaled down by 1 / sqrt(2 · layers).
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from edgewise.nn.blocks.projection import projection
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What a `KANGPT` is built from.
+    """The settings of a `KANGPT`.
 
     Args:
-        symbols: size of the alphabet.
+        symbols: size of the vocabulary.
         context: the longest sequence.
         layers: number of blocks.
-        heads: of the attention.
-        features: width of the stream.
-        feed_forward: "rational" (grouped rational units), "mlp" (the perceptron, for comparison), or a basis.
-        hidden: width inside a feed-forward block; by default as many parameters as the perceptron of width 4 features.
-        attention: basis of the attention's projections; None is linear.
-        dropout: share of the numbers of a branch that training drops.
+        heads: number of attention heads.
+        features: width of the residual stream.
+        feed_forward: "rational" (grouped rational units), "mlp" (for comparison), or a basis.
+        hidden: width inside a feed-forward block; by default the block has as many parameters as an MLP of width
+            4 · features.
+        attention: basis of the projections of the attention; None is linear.
+        dropout: dropout probability of every branch.
     """
 
     symbols: int
@@ -67,15 +68,15 @@ class KANGPT(nn.Module):
     """Indices (*batch, time) -> logits of the next index (*batch, time, symbols).
 
     Args:
-        config: the sizes and kinds.
-        generator: source of randomness of the initial values.
+        config: the settings.
+        generator: random generator of the initial values.
     """
 
     def __init__(self, config: GPTConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
         d = config.features
-        # GPT-2's 0.02 suits width 768: at width 64 a perceptron loses 0.2 nats per character by it
+        # GPT-2's 0.02 suits width 768: at width 64 it costs an MLP 0.2 nats per character
         scale = 0.8 * d**-0.5
         self.embedding = nn.Parameter(scale * torch.randn(config.symbols, d, generator=generator))
         self.position = nn.Parameter(scale * torch.randn(config.context, d, generator=generator))
@@ -88,12 +89,12 @@ class KANGPT(nn.Module):
     def extend(
         self, indices: Int[Tensor, "*b time"], past: list[Past] | None
     ) -> tuple[Float[Tensor, "*b time symbols"], list[Past]]:
-        """The logits at positions that follow those of `past`, and the past with them."""
+        """The logits at the positions after `past`, and the extended past."""
         begin = 0 if past is None else past[0].keys.shape[-2]
         end = begin + indices.shape[-1]
         if end > self.config.context:
             raise ValueError(
-                f"a sequence of {end} does not fit the context of {self.config.context}; cut its beginning"
+                f"a sequence of {end} does not fit the context of {self.config.context}; remove its beginning"
             )
         x = self.embedding[indices] + self.position[begin:end]
         seen = []
@@ -113,20 +114,18 @@ class KANGPT(nn.Module):
         cache: bool = True,
         generator: torch.Generator | None = None,
     ) -> Int[Tensor, "*b longer"]:
-        """The indices with `count` more, one after the other, each seeing the last `context` before it.
+        """The indices and `count` more, generated one by one from the last `context` indices.
 
         Args:
-            indices: the beginning, at least one.
-            count: how many to add.
-            temperature: 0 takes the likeliest, 1 draws from the model's distribution.
-            top_k: draw among the k likeliest only.
-            cache: keep keys and values between the steps while the context lasts; the results are the same without.
-            generator: source of the draws.
+            indices: the prompt, at least one index.
+            count: the number of indices to generate.
+            temperature: 0 takes the most likely index, 1 samples from the distribution of the model.
+            top_k: sample only among the k most likely.
+            cache: keep keys and values between steps until the context is full; the results are the same without it.
+            generator: random generator of the samples.
         """
         if indices.shape[-1] == 0 or temperature < 0:
-            raise ValueError(
-                f"generate needs a beginning and temperature >= 0, got {tuple(indices.shape)}, {temperature}"
-            )
+            raise ValueError(f"generate needs a prompt and temperature >= 0, got {tuple(indices.shape)}, {temperature}")
         training = self.training
         self.eval()
         past, new = None, indices[..., -self.config.context :]
@@ -136,14 +135,14 @@ class KANGPT(nn.Module):
             indices = torch.cat([indices, chosen], -1)
             if cache and past[0].keys.shape[-2] < self.config.context:
                 new = chosen
-            else:  # the window moves, and every position in it changes
+            else:  # the window moves, so every position in it changes
                 past, new = None, indices[..., -self.config.context :]
         self.train(training)
         return indices
 
 
 class _Block(nn.Module):
-    """Attention and feed-forward, each normalised before and added to the stream."""
+    """Attention and feed-forward, each with normalisation before it and added to the residual stream."""
 
     def __init__(self, config: GPTConfig, generator: torch.Generator | None) -> None:
         super().__init__()

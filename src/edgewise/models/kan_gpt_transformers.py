@@ -1,7 +1,7 @@
-"""`KANGPT` as a model of the package transformers, with its configuration, `generate` and folders.
+"""Wraps `KANGPT` as a model of the package transformers, with its configuration, `generate` and folders.
 
-Importing this module registers the model for `AutoModelForCausalLM`. The names of its numbers are those of `KANGPT`
-with "gpt." before them.
+Importing this module registers the model for `AutoModelForCausalLM`. Its parameters have the names of those of `KANGPT`
+with the prefix "gpt.".
 """
 
 # transformers may be absent where types are checked.
@@ -35,7 +35,7 @@ from edgewise.nn.blocks.attention import Past
 
 
 class KANGPTConfig(PreTrainedConfig):
-    """The settings of `GPTConfig`, under its names and those of transformers; bases as JSON (`basis.to_json()`)."""
+    """The settings of `GPTConfig` under its names and those of transformers, with bases as JSON (`basis.to_json()`)."""
 
     model_type: ClassVar[str] = "kan_gpt"
     attribute_map: ClassVar[dict[str, str]] = {
@@ -55,19 +55,19 @@ class KANGPTConfig(PreTrainedConfig):
 
     @classmethod
     def of(cls, config: GPTConfig, **more: Any) -> KANGPTConfig:
-        """The settings of a `KANGPT`, and any that transformers knows."""
+        """The settings of a `KANGPT`, and any setting of transformers."""
         return cls(**config.to_json(), **more)
 
     def as_gpt(self) -> GPTConfig:
-        """The settings that `KANGPT` is built from."""
+        """The settings of the `KANGPT`."""
         return GPTConfig.from_json({field.name: getattr(self, field.name) for field in fields(GPTConfig)})
 
 
 class KANGPTForCausalLM(PreTrainedModel, GenerationMixin):
-    """A `KANGPT`, in `gpt`, with the calls of transformers.
+    """The `KANGPT` in the attribute `gpt`, with the interface of transformers.
 
-    The sequences of a batch are of one length: there is no mask for padding. Where `generate` leaves the context,
-    `KANGPT` raises; its own `generate` moves the window on.
+    All sequences of a batch have one length: there is no padding mask. `generate` raises beyond the context; the
+    `generate` of `KANGPT` moves the window instead.
     """
 
     config_class = KANGPTConfig
@@ -76,7 +76,7 @@ class KANGPTForCausalLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: KANGPTConfig) -> None:
         super().__init__(config)
-        # `from_pretrained` builds on the meta device, where there are no numbers to place curves by
+        # `from_pretrained` builds on the meta device, where the values that place the curves do not exist
         within = torch.device("cpu") if torch.get_default_device().type == "meta" else contextlib.nullcontext()
         with within:
             self.gpt = KANGPT(config.as_gpt())
@@ -84,7 +84,7 @@ class KANGPTForCausalLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def of(cls, model: KANGPT) -> KANGPTForCausalLM:
-        """The same network, its parameters shared."""
+        """The same network; the parameters are shared."""
         found = cls(KANGPTConfig.of(model.config))
         found.gpt = model
         return found
@@ -98,9 +98,9 @@ class KANGPTForCausalLM(PreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         **_: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits of the next index at every position; with labels, those of transformers, the mean cross-entropy."""
+        """Logits of the next index at every position; with labels as in transformers, also the mean cross-entropy."""
         if attention_mask is not None and not bool(attention_mask.all()):
-            raise ValueError("KANGPT has no mask for padding; give sequences of one length, or one by one")
+            raise ValueError("KANGPT has no padding mask; give sequences of equal length, or one at a time")
         cache = past_key_values
         if cache is None and (self.config.use_cache if use_cache is None else use_cache):
             cache = DynamicCache()
@@ -115,7 +115,7 @@ class KANGPTForCausalLM(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Nothing: `KANGPT` has drawn its numbers."""
+        """Nothing: `KANGPT` has initialised its parameters."""
 
 
 def _pasts(cache: Any) -> list[Past]:

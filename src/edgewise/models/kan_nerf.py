@@ -1,6 +1,6 @@
-r"""A radiance field and its volume rendering (Mildenhall et al., arXiv 2003.08934, eq. 3).
+r"""Implements a radiance field and its volume rendering (Mildenhall et al., arXiv 2003.08934, eq. 3).
 
-A field gives density $\sigma$ and colour $c$ at every point. Along a ray with samples at distances $t_i$,
+A field has a density $\sigma$ and a colour $c$ at every point. Along a ray with samples at distances $t_i$,
 
 $$ C = \sum_i T_i\,(1 - e^{-\sigma_i \delta_i})\,c_i, \qquad T_i = e^{-\sum_{j<i} \sigma_j \delta_j},
    \qquad \delta_i = t_{i+1} - t_i. $$
@@ -20,20 +20,20 @@ from edgewise.nn import KANLinear, ProductNodes
 
 
 class KANNeRF(Pretrained):
-    r"""A field made of curves over the coordinates: points (*b, 3) in [-1, 1]^3 -> (*b, 4), density and colour.
+    r"""A field of curves of the coordinates: points (*b, 3) in [-1, 1]^3 -> (*b, 4), density and colour.
 
-    The first layer makes `sums` sums of curves in x, y and z, and `products` products of two or three such sums, which
-    is how one-dimensional functions make things that have a place; the second mixes them. No positional encoding is
-    needed: the grid of the first layer holds the detail.
+    The features of the first layer are `sums` sums of curves of x, y and z, and `products` products of `arity` such
+    sums: products of one-dimensional functions can represent something local. The other layers mix the features. The
+    grid of the first layer resolves the detail, so no positional encoding is needed.
 
     Args:
         sums: features that are sums of curves.
         products: features that are products.
         arity: factors per product.
-        hidden: nodes of the hidden layer; 0 is none.
-        basis: functions of the first layer.
-        mixing: functions of the others.
-        generator: source of randomness of the initial values.
+        hidden: nodes of the hidden layer; 0 is no hidden layer.
+        basis: of the first layer.
+        mixing: basis of the other layers.
+        generator: random generator of the initial values.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class KANNeRF(Pretrained):
 
 
 class MLPNeRF(Pretrained):
-    """The usual field: a perceptron on sines and cosines of the coordinates.
+    """The usual field: an MLP on sines and cosines of the coordinates.
 
     Args:
         width: nodes of the three hidden layers.
-        octaves: frequencies of the encoding.
+        octaves: number of frequencies of the encoding.
     """
 
     def __init__(self, width: int = 64, octaves: int = 5) -> None:
@@ -87,7 +87,7 @@ def positional_encoding(x: Float[Tensor, "*b 3"], octaves: int) -> Float[Tensor,
 
 
 def as_field(raw: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
-    """Density, not negative, and colours in [0, 1], from four numbers of any size."""
+    """A density of at least 0 and colours in [0, 1], from four unbounded values."""
     return torch.cat([nn.functional.softplus(10 * raw[..., :1] - 1), raw[..., 1:].sigmoid()], dim=-1)
 
 
@@ -105,12 +105,12 @@ def render(
 
     Args:
         field: points (*b, 3) to density and colour (*b, 4).
-        origins: where the rays begin.
+        origins: the start points of the rays.
         directions: unit vectors.
-        near: distance of the first sample.
-        far: distance of the end.
-        samples: per ray.
-        generator: draws every sample inside its part of the ray; the middle of the part without it.
+        near: distance at which the first interval starts.
+        far: distance at which the last interval ends.
+        samples: intervals per ray, with one sample each.
+        generator: draws every sample uniformly from its interval; None takes the midpoints.
     """
     part = (far - near) / samples
     shape = (len(origins), samples)

@@ -1,7 +1,7 @@
-r"""A small residual network whose convolutions are curves: $x + C_2(N_2(C_1(N_1(x))))$, no other activation.
+r"""Implements a small residual network of convolutions with curves: $x + C_2(N_2(C_1(N_1(x))))$.
 
-The layout is that of He et al., arXiv 1603.05027 ("pre-activation"): a normalisation before every convolution keeps its
-inputs on the grid of the curves, where ReLU stands in the network without curves.
+The layout is that of He et al., arXiv 1603.05027 ("pre-activation"). A normalisation before every convolution keeps its
+inputs on the grid of the curves. There is no other activation; without curves, ReLU precedes every convolution.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from edgewise.nn import KANConv2d
 
 
 class KANResNet(nn.Module):
-    """Pictures (batch, in_channels, height, width) to logits (batch, classes).
+    """Images (batch, in_channels, height, width) to logits (batch, classes).
 
     Args:
-        in_channels: channels of the pictures.
+        in_channels: channels of the images.
         classes: number of classes.
-        channels: of the stages; every stage after the first halves the size.
+        channels: of every stage; every stage after the first halves the image size.
         blocks: residual blocks per stage.
-        kan: convolutions of curves; False builds ReLU and an ordinary convolution in the place of each.
-        basis: of the curves, one hinge by default: the fewest numbers per tap, so that most channels fit a size.
-        residual: the function beside them.
-        generator: source of randomness of the curves; other layers draw from torch's global one.
+        kan: use convolutions of curves; False replaces each by ReLU and an ordinary convolution.
+        basis: of the curves; one hinge by default, which has the fewest parameters per tap and so allows the most
+            channels at a given size.
+        residual: the residual function of the curves.
+        generator: random generator of the curves; other layers draw from torch's global generator.
     """
 
     def __init__(

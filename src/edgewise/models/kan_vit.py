@@ -1,7 +1,7 @@
-"""A vision transformer whose feed-forward blocks are layers of curves.
+"""Implements a vision transformer whose feed-forward blocks are layers of curves.
 
-The layout is that of Dosovitskiy et al., arXiv 2010.11929, with the mean of the tokens in the place of a class token;
-with grouped rational units it is the Kolmogorov-Arnold transformer of Yang, Wang, arXiv 2409.10594.
+The layout is that of Dosovitskiy et al., arXiv 2010.11929, with the mean of the tokens instead of a class token. With
+grouped rational units it is the Kolmogorov-Arnold transformer of Yang and Wang, arXiv 2409.10594.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ FeedForward = str | Basis | Callable[[int], nn.Module]
 
 
 class KANViT(nn.Module):
-    """Pictures (batch, in_channels, height, width) to logits (batch, classes).
+    """Images (batch, in_channels, height, width) to logits (batch, classes).
 
     Args:
         image_size: height and width, a multiple of `patch_size`.
         patch_size: side of a patch, one token each.
-        in_channels: channels of the pictures.
+        in_channels: channels of the images.
         classes: number of classes.
-        features: width of the stream.
+        features: width of the residual stream.
         layers: number of blocks.
-        heads: of the attention.
-        feed_forward: "rational" (grouped rational units), a basis, "mlp" (the perceptron of equal size), or a function
-            from the width to a module.
-        generator: source of randomness of the curves; other layers draw from torch's global one.
+        heads: number of attention heads.
+        feed_forward: "rational" (grouped rational units), a basis, "mlp" (an MLP of equal size), or a function from
+            the width to a module.
+        generator: random generator of the curves; other layers draw from torch's global generator.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class KANViT(nn.Module):
         if image_size % patch_size:
             raise ValueError(f"image_size={image_size} must be a multiple of patch_size={patch_size}")
         if features % heads:
-            raise ValueError(f"{features} features cannot be shared among {heads} heads; give a divisor")
+            raise ValueError(f"{features} features cannot be divided among {heads} heads; give a divisor")
         self.embed = nn.Conv2d(in_channels, features, patch_size, patch_size)
         self.position = nn.Parameter(0.02 * torch.randn((image_size // patch_size) ** 2, features, generator=generator))
         self.blocks = nn.Sequential(

@@ -1,11 +1,11 @@
-r"""U-KAN: a U-Net whose deepest levels mix channels by layers of curves (Li et al., arXiv 2406.02918), in 2-D and 3-D.
+r"""Implements U-KAN, a U-Net whose deepest levels mix channels by curves (Li et al., arXiv 2406.02918), in 2-D and 3-D.
 
-Convolutions see the fine levels; below them a level is a picture of tokens, and a block of curves is
+The fine levels are convolutional. A level below them is an image of tokens, and its block of curves is
 
 $$ t \leftarrow \mathrm{LN}(x); \quad t \leftarrow \mathrm{act}(\mathrm{BN}(\mathrm{DW}_3(\mathrm{mix}(t))))
    \ \text{three times}; \quad x \leftarrow x + t $$
 
-where mix is a `KANLinear` over the channels of every token. On the way up the levels are enlarged linearly and added.
+where mix is a `KANLinear` over the channels of every token. On the way up, levels are interpolated linearly and added.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ ENLARGE = {2: "bilinear", 3: "trilinear"}
 
 
 class UKAN(nn.Module):
-    """Pictures (batch, in_channels, *size) to one logit per class and pixel, (batch, out_channels, *size).
+    """Images (batch, in_channels, *size) to one logit per class and pixel, (batch, out_channels, *size).
 
-    Argument names are MONAI's. Any size of at least 2 ** (levels - 1) pixels will do.
+    The argument names are MONAI's. Every side must have at least 2 ** (levels - 1) pixels.
 
     Args:
         spatial_dims: 2 or 3.
-        in_channels: channels of the pictures.
+        in_channels: channels of the images.
         out_channels: number of classes.
-        channels: of every level; each level halves the size of the one before it.
-        token_levels: how many of the deepest levels are pictures of tokens.
-        kan: mix channels by curves; False builds linear layers in their place.
-        matched: with `kan=False`, a perceptron of as many parameters instead of a linear layer.
+        channels: of every level; each level has half the size of the previous one.
+        token_levels: how many of the deepest levels are images of tokens.
+        kan: mix channels by curves; False uses linear layers instead.
+        matched: with `kan=False`, use an MLP with as many parameters as the curves instead of a linear layer.
         basis: of the curves, `BSpline(5, 3)` by default.
-        residual: the function beside them.
-        generator: source of randomness of the curves' initial values; the convolutions draw from torch's global one.
+        residual: the residual function of the curves.
+        generator: random generator of the curves; the convolutions draw from torch's global generator.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class UKAN(nn.Module):
 
 
 class TokenBlock(nn.Module):
-    """The block of the equation above, on a picture of tokens.
+    """The block of the equation above, on an image of tokens.
 
     Args:
         spatial_dims: 2 or 3.
         width: number of channels.
-        mixer: what builds the layers that mix channels.
-        repeats: how often mix, neighbourhood and activation follow one another.
+        mixer: builds the layers that mix channels.
+        repeats: the number of times that mixing, convolution and activation are applied.
     """
 
     def __init__(self, spatial_dims: int, width: int, mixer: _Mixer, repeats: int = 3) -> None:
@@ -122,7 +122,7 @@ class TokenBlock(nn.Module):
 
 
 class _Mixer:
-    """Builds the layers that mix channels: of curves, linear, or a perceptron of equal size."""
+    """Builds the layers that mix channels: curves, linear, or an MLP of equal size."""
 
     def __init__(
         self, kan: bool, matched: bool, basis: Basis, residual: str | None, generator: torch.Generator | None
