@@ -8,96 +8,71 @@ from typing import TYPE_CHECKING, Any
 from edgewise._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from edgewise.adapters import (
-        add_lotra as add_lotra,
-        expand as expand,
-        load_adapter as load_adapter,
-        lotra_groups as lotra_groups,
-        merge as merge,
-        save_adapter as save_adapter,
-        slim as slim,
-        unmerge as unmerge,
-        use_adapters_ as use_adapters_,
+    from edgewise import (
+        adapters as adapters,
+        bases as bases,
+        compare as compare,
+        discovery as discovery,
+        expressions as expressions,
+        io as io,
+        jets as jets,
+        kernels as kernels,
+        models as models,
+        nn as nn,
+        optim as optim,
+        pde as pde,
+        surgery as surgery,
+        symbolic as symbolic,
+        tables as tables,
+        testing as testing,
+        tracing as tracing,
+        training as training,
+        viz as viz,
     )
-    from edgewise.bases import Basis as Basis, BSpline as BSpline
-    from edgewise.discovery import Discovery as Discovery, discover as discover
-    from edgewise.expressions import Formula as Formula
-    from edgewise.io import from_pykan as from_pykan, load as load, read_header as read_header, save as save
+    from edgewise.adapters import add_lotra as add_lotra
+    from edgewise.bases import BSpline as BSpline
+    from edgewise.discovery import discover as discover
+    from edgewise.io import from_pykan as from_pykan, load as load, save as save
     from edgewise.kernels import use_backend as use_backend
-    from edgewise.nn import (
-        DEFAULT_LIBRARY as DEFAULT_LIBRARY,
-        KAN as KAN,
-        KANLinear as KANLinear,
-        Library as Library,
-        SymbolicFn as SymbolicFn,
-        which_kernels as which_kernels,
-    )
+    from edgewise.nn import KAN as KAN, KANLinear as KANLinear, Library as Library, SymbolicFn as SymbolicFn
     from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
     from edgewise.surgery import (
         adapt_grid_ as adapt_grid_,
-        change_basis as change_basis,
         compact as compact,
-        fix as fix,
-        freeze_ as freeze_,
         prune as prune,
         refine as refine,
-        release as release,
-        remove_edge as remove_edge,
-        select_inputs as select_inputs,
         swap_linear as swap_linear,
-        widen as widen,
     )
-    from edgewise.symbolic import (
-        formula as formula,
-        from_formula as from_formula,
-        suggest as suggest,
-        symbolify as symbolify,
-    )
+    from edgewise.symbolic import formula as formula, from_formula as from_formula, symbolify as symbolify
     from edgewise.tables.estimators import (
         KANAdditive as KANAdditive,
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
-    from edgewise.tracing import (
-        Trace as Trace,
-        edge_scores as edge_scores,
-        input_scores as input_scores,
-        node_scores as node_scores,
-        outside_grid as outside_grid,
-        trace as trace,
-    )
+    from edgewise.tracing import edge_scores as edge_scores, trace as trace
     from edgewise.training import (
         Auto as Auto,
         FirstOrder as FirstOrder,
-        FitReport as FitReport,
         FitResult as FitResult,
         LevenbergMarquardt as LevenbergMarquardt,
         fit as fit,
     )
-    from edgewise.viz import (
-        Diagram as Diagram,
-        diagram as diagram,
-        plot as plot,
-        plot_edge as plot_edge,
-        plot_history as plot_history,
-    )
+    from edgewise.viz import diagram as diagram, plot as plot
 
 _LAZY = {  # the imports above, by module, for the interpreter
-    "adapters": "add_lotra expand load_adapter lotra_groups merge save_adapter slim unmerge use_adapters_",
-    "bases": "BSpline Basis",
-    "discovery": "Discovery discover",
-    "expressions": "Formula",
-    "io": "from_pykan load read_header save",
+    "adapters": "add_lotra",
+    "bases": "BSpline",
+    "discovery": "discover",
+    "io": "from_pykan load save",
     "kernels": "use_backend",
-    "nn": "DEFAULT_LIBRARY KAN KANLinear Library SymbolicFn which_kernels",
+    "nn": "KAN KANLinear Library SymbolicFn",
     "penalties": "Entropy Smoothness Sparsity",
-    "surgery": "adapt_grid_ change_basis compact fix freeze_ prune refine release remove_edge select_inputs"
-    " swap_linear widen",
-    "symbolic": "formula from_formula suggest symbolify",
+    "surgery": "adapt_grid_ compact prune refine swap_linear",
+    "symbolic": "formula from_formula symbolify",
     "tables.estimators": "KANAdditive KANClassifier KANRegressor",
-    "tracing": "Trace edge_scores input_scores node_scores outside_grid trace",
-    "training": "Auto FirstOrder FitReport FitResult LevenbergMarquardt fit",
-    "viz": "Diagram diagram plot plot_edge plot_history",
+    "tracing": "edge_scores trace",
+    "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
+    "viz": "diagram plot",
 }
 _HOME = {name: f"edgewise.{module}" for module, names in _LAZY.items() for name in names.split()}
 if not TYPE_CHECKING:

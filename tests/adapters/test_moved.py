@@ -37,8 +37,8 @@ def test_refining_keeps_the_function_and_the_adapter(form):
 def test_the_least_squares_fit_of_a_sum_is_the_sum_of_the_fits():
     model, x = adapted(), points()
     basis = ew.BSpline(7, 4)
-    expected = ew.change_basis(merge(model), basis)(x)
-    torch.testing.assert_close(ew.change_basis(model, basis)(x), expected, rtol=0, atol=1e-12)
+    expected = ew.surgery.change_basis(merge(model), basis)(x)
+    torch.testing.assert_close(ew.surgery.change_basis(model, basis)(x), expected, rtol=0, atol=1e-12)
 
 
 def test_rates_stay():

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgewise import KAN, BSpline, KANLinear, freeze_
+from edgewise import KAN, BSpline, KANLinear
 from edgewise.compare import compare, count_parameters, matched_mlp, mlp_size, mlp_widths, new_mlp
+from edgewise.surgery import freeze_
 
 
 @pytest.mark.parametrize("widths", [[2, 5, 1], [16, 32, 26], [40, 11], [3, (4, 2), 2]])

@@ -82,7 +82,7 @@ def test_a_compiled_network_can_be_released_and_trained():
     model = from_formula(sympy.sin(a) * b, [a, b])
     x = torch.tensor(samples(200, (-1, 1), (-1, 1)))
     symbols = model.layers[0].symbolic
-    freed = ew.release(model, (0, symbols.sources[0].item(), symbols.targets[0].item()), x)
+    freed = ew.surgery.release(model, (0, symbols.sources[0].item(), symbols.targets[0].item()), x)
     assert freed.layers[0].mask.sum() == 1
     torch.testing.assert_close(freed(x), model(x), atol=1e-3, rtol=0)
 
@@ -157,7 +157,7 @@ def test_a_broken_user_function_is_named():
     def broken(u):
         raise RuntimeError("no")
 
-    library = ew.DEFAULT_LIBRARY | ew.SymbolicFn("mine", broken, sympy.Function("mine"))
+    library = ew.nn.DEFAULT_LIBRARY | ew.SymbolicFn("mine", broken, sympy.Function("mine"))
     x = samples(50, (0, 1))
     with pytest.raises(ValueError, match="'mine' fails"):
         discover(x, x[:, 0] ** 2, library=library)

@@ -24,7 +24,7 @@ U = sympy.Symbol("u", real=True)
 )
 def test_a_law_of_one_variable_is_among_the_candidates(law, low, high):
     u = np.sort(np.random.default_rng(0).uniform(low, high, 500))
-    laws = list(planar_laws(torch.tensor(u), torch.tensor(law(u)), U, ew.DEFAULT_LIBRARY))
+    laws = list(planar_laws(torch.tensor(u), torch.tensor(law(u)), U, ew.nn.DEFAULT_LIBRARY))
     errors = [np.abs(sympy.lambdify(U, found, ["scipy", "numpy"])(u) - law(u)).max() for found in laws]
     assert min(errors) < 1e-6
 
@@ -32,4 +32,4 @@ def test_a_law_of_one_variable_is_among_the_candidates(law, low, high):
 def test_noise_is_no_conic():
     rng = np.random.default_rng(1)
     u, y = rng.standard_normal((2, 300))
-    assert not list(planar_laws(torch.tensor(u), torch.tensor(y), U, ew.DEFAULT_LIBRARY))
+    assert not list(planar_laws(torch.tensor(u), torch.tensor(y), U, ew.nn.DEFAULT_LIBRARY))

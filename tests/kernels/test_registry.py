@@ -86,17 +86,17 @@ def test_jets_refuse_transforms():
 @native
 def test_the_report_names_every_capability():
     model = torch.nn.Sequential(ew.KANLinear(2, 8), ew.nn.GroupRational(8, 2))
-    report = ew.which_kernels(model, torch.zeros(1, 2)).splitlines()
+    report = ew.nn.which_kernels(model, torch.zeros(1, 2)).splitlines()
     assert report[0] == "0: cpu"
     assert "1: cpu" in report
     assert report[-1] == "adam: cpu"
-    whole_network = ew.which_kernels(ew.KAN([2, 40, 1]), torch.zeros(1, 2))
+    whole_network = ew.nn.which_kernels(ew.KAN([2, 40, 1]), torch.zeros(1, 2))
     assert whole_network.startswith("whole network: layer by layer")
     assert "more than 32 features" in whole_network
     with use_backend("reference"):
-        assert "adam: reference" in ew.which_kernels(model, torch.zeros(1, 2))
+        assert "adam: reference" in ew.nn.which_kernels(model, torch.zeros(1, 2))
     with pytest.raises(ValueError, match="no KAN layer and no rational unit"):
-        ew.which_kernels(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+        ew.nn.which_kernels(torch.nn.Linear(2, 2), torch.zeros(1, 2))
 
 
 def test_devices():

@@ -72,9 +72,9 @@ def test_refine_and_change_basis_of_every_family(basis):
     fine = ew.refine(model, 2 * basis.size)
     assert fine.layers[0].basis == finer
     assert fine.layers[0].coef.shape == (2, finer.size + 1, 3)
-    other = ew.change_basis(model, BSpline(60, 5))
+    other = ew.surgery.change_basis(model, BSpline(60, 5))
     assert (other(x) - model(x)).abs().max() < 1e-4
-    back = ew.change_basis(other, basis)
+    back = ew.surgery.change_basis(other, basis)
     assert back.layers[0].basis == basis
     assert back(x).isfinite().all()
 
@@ -83,11 +83,11 @@ def test_refine_and_change_basis_of_every_family(basis):
 @given(degree=st.integers(0, 4), raised=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_a_polynomial_piece_has_every_higher_degree(degree, raised, seed):
     model = network([2, 2], seed=seed, basis=BSpline(1, degree, extrapolation="polynomial"))
-    higher = ew.change_basis(model, BSpline(1, degree + raised, extrapolation="polynomial"))
+    higher = ew.surgery.change_basis(model, BSpline(1, degree + raised, extrapolation="polynomial"))
     x = samples(50, 2, seed=seed)
     scale = 1 + model(x).abs().max().item()
     close(higher(x), model(x), rtol=0, atol=1e-8 * scale)
-    line = ew.change_basis(higher, Chebyshev(degree + raised))
+    line = ew.surgery.change_basis(higher, Chebyshev(degree + raised))
     inside = x / 2
     close(line(inside), model(inside), rtol=0, atol=1e-9 * scale)
 
@@ -117,7 +117,7 @@ def test_adapting_keeps_every_parameter(basis, adaptive):
     identities = {name: (id(p), p.shape) for name, p in model.named_parameters()}
     ew.adapt_grid_(model, x, adaptive=adaptive, margin=0.1)
     assert {name: (id(p), p.shape) for name, p in model.named_parameters()} == identities
-    assert ew.outside_grid(ew.trace(model, x))["layers.0"] == 0
+    assert ew.tracing.outside_grid(ew.trace(model, x))["layers.0"] == 0
     assert model(x).isfinite().all()
 
 
@@ -165,7 +165,7 @@ def test_bad_samples_change_nothing():
 
 
 def test_hidden_coefficients_of_absent_edges_do_no_harm():
-    model = ew.remove_edge(network([2, 2]), (0, 0, 1))
+    model = ew.surgery.remove_edge(network([2, 2]), (0, 0, 1))
     with torch.no_grad():
         model.layers[0].coef[0, :, 1] = torch.nan
     x = samples(50, 2)
@@ -208,19 +208,19 @@ def test_an_adapter_is_carried_or_named_as_the_reason():
     model, x = network([2, 3, 1]), samples(30, 2)
     model.layers[0].adapter = Shift()
     before = tensors(model)
-    cut = ew.remove_edge(model, (0, 0, 0))
+    cut = ew.surgery.remove_edge(model, (0, 0, 0))
     assert cut.layers[0].adapter is not model.layers[0].adapter
     close(cut.layers[0].edge_values(x)[:, 1:], model.layers[0].edge_values(x)[:, 1:])
-    fixed = ew.fix(model, (0, 1, 1), "sin")
+    fixed = ew.surgery.fix(model, (0, 1, 1), "sin")
     close(fixed.layers[0].edge_values(x)[:, 0], model.layers[0].edge_values(x)[:, 0])
-    dead = ew.remove_edge(model, (1, 0, 0))
+    dead = ew.surgery.remove_edge(model, (1, 0, 0))
     for change in (
         lambda: ew.refine(model, 10),
-        lambda: ew.change_basis(model, BSpline(5, 4)),
+        lambda: ew.surgery.change_basis(model, BSpline(5, 4)),
         lambda: ew.adapt_grid_(model, x),
-        lambda: ew.widen(model, [2, 4, 1]),
+        lambda: ew.surgery.widen(model, [2, 4, 1]),
         lambda: ew.compact(dead),
-        lambda: ew.release(fixed, (0, 1, 1), x),
+        lambda: ew.surgery.release(fixed, (0, 1, 1), x),
         lambda: ew.save(model, "never-written.safetensors"),
     ):
         with pytest.raises(ValueError, match="merge"):

@@ -47,7 +47,7 @@ def test_a_network_comes_back_bit_by_bit(tmp_path, seed, dtype):
     assert settings_of(twin) == settings_of(model)
     x = samples(20, 3, seed=seed, dtype=dtype)
     assert torch.equal(twin(x), model(x))
-    assert ew.read_header(path)["extra"] == {"target": "signature", "scores": [0.5, None]}
+    assert ew.io.read_header(path)["extra"] == {"target": "signature", "scores": [0.5, None]}
     first = path.read_bytes()
     ew.save(twin, path, extra={"target": "signature", "scores": [0.5, None]})
     assert path.read_bytes() == first
@@ -66,14 +66,14 @@ def test_every_basis_comes_back(tmp_path, basis, residual):
 
 def test_own_functions_need_their_library(tmp_path):
     bessel = SymbolicFn("J0", torch.special.bessel_j0, lambda x: sympy.besselj(0, x))
-    model = ew.fix(network([1, 1]), (0, 0, 0), bessel)
+    model = ew.surgery.fix(network([1, 1]), (0, 0, 0), bessel)
     ew.save(model, tmp_path / "m")
     with pytest.raises(ValueError, match="the library has no function 'J0'; pass `library=`"):
         ew.load(tmp_path / "m")
-    twin = ew.load(tmp_path / "m", library=ew.DEFAULT_LIBRARY | bessel)
+    twin = ew.load(tmp_path / "m", library=ew.nn.DEFAULT_LIBRARY | bessel)
     assert twin.layers[0].symbolic.functions == (bessel,)
     other = SymbolicFn("J0", torch.special.bessel_y0, lambda x: sympy.bessely(0, x))
-    two = ew.fix(ew.fix(network([2, 1]), (0, 0, 0), bessel), (0, 1, 0), other)
+    two = ew.surgery.fix(ew.surgery.fix(network([2, 1]), (0, 0, 0), bessel), (0, 1, 0), other)
     with pytest.raises(ValueError, match="two different functions of one name"):
         ew.save(two, tmp_path / "two")
     assert not (tmp_path / "two").exists()
@@ -259,7 +259,7 @@ def test_a_wrong_digest_and_wrong_units_are_refused(saved, tmp_path):
     path.write_bytes(saved.read_bytes())
     resaved(path, lambda header, numbers: None, rehash=False)
     with pytest.raises(io.FileFormatError, match="SHA-256"):
-        ew.read_header(path)
+        ew.io.read_header(path)
     model = network([2, 1])
     model.input_affine = Affine(torch.ones(3), torch.zeros(3))
     ew.save(model, path)

@@ -35,7 +35,7 @@ def thinned(model, *, share: float, seed: int):
             layers[name] = torch.rand(layer.mask.shape, generator=generator) > share
     for name, keep in layers.items():
         for j, i in (~keep).nonzero().tolist():
-            model = ew.remove_edge(model, (name, j, i))
+            model = ew.surgery.remove_edge(model, (name, j, i))
     return model
 
 
@@ -78,7 +78,7 @@ def test_prune_carries_every_setting_and_leaves_its_input(seed, dtype):
 
 
 def test_symbols_are_pruned_like_curves():
-    model = ew.fix(ew.fix(network([2, 1]), (0, 0, 0), "sin"), (0, 1, 0), "exp")
+    model = ew.surgery.fix(ew.surgery.fix(network([2, 1]), (0, 0, 0), "sin"), (0, 1, 0), "exp")
     pruned = ew.prune(model, {"layers.0": torch.tensor([[0.0], [1.0]])})
     assert [fn.name for fn in pruned.layers[0].symbolic.functions] == ["exp"]
     assert len(ew.prune(model, {"layers.0": torch.zeros(2, 1)}).layers[0].symbolic) == 0
@@ -148,7 +148,7 @@ def test_compact_of_everything_at_once(seed):
 
 def test_a_constant_stays_where_no_bias_can_take_it():
     model = network([1, 2, 1], bias=False)
-    model = ew.remove_edge(model, (0, 0, 1))
+    model = ew.surgery.remove_edge(model, (0, 0, 1))
     model = with_layers(model, {"layers.0": replaced(model.layers[0], bias=torch.tensor([0.3, 0.8]).double())})
     small, x = ew.compact(model), samples(10, 1)
     assert small.widths == [1, 2, 1]
@@ -157,7 +157,7 @@ def test_a_constant_stays_where_no_bias_can_take_it():
 
 @pytest.mark.parametrize("constant", [0.0, 0.7])
 def test_a_factor_that_is_constant(constant):
-    model = ew.remove_edge(network([1, (0, 1), 1]), (0, 0, 1))
+    model = ew.surgery.remove_edge(network([1, (0, 1), 1]), (0, 0, 1))
     model.layers[0].bias.data[1] = constant
     small, x = ew.compact(model), samples(10, 1)
     close(small(x), model(x))
@@ -173,8 +173,8 @@ def test_select_inputs_drops_those_that_nothing_reads(gone, seed):
     )
     for j in gone:
         for i in range(3):
-            model = ew.remove_edge(model, (0, j, i))
-    small, kept = ew.select_inputs(model)
+            model = ew.surgery.remove_edge(model, (0, j, i))
+    small, kept = ew.surgery.select_inputs(model)
     assert kept == ([j for j in range(4) if j not in gone] or [0])
     assert small.input_names == tuple("abcd"[j] for j in kept)
     x = samples(20, 4, seed=seed)
@@ -193,7 +193,7 @@ def test_select_inputs_drops_those_that_nothing_reads(gone, seed):
 )
 def test_widen_keeps_the_function_and_can_learn(seed, old, new):
     model, x = network(old, seed=seed), samples(30, 2, seed=seed)
-    wide = ew.widen(model, new, generator=rng(seed))
+    wide = ew.surgery.widen(model, new, generator=rng(seed))
     close(wide(x), model(x), rtol=1e-12, atol=1e-12)
     assert KAN(new).widths == wide.widths
     wide(x).square().sum().backward()
@@ -203,12 +203,12 @@ def test_widen_keeps_the_function_and_can_learn(seed, old, new):
 
 def test_widen_of_everything_at_once_and_its_refusals():
     model, x = mixed(), samples(30, 3)
-    wide = ew.widen(model, [3, (6, [2, 3, 2]), 2], generator=rng())
+    wide = ew.surgery.widen(model, [3, (6, [2, 3, 2]), 2], generator=rng())
     close(wide(x), model(x), rtol=1e-12, atol=1e-12)
     assert describe(wide) == describe(model)
     for widths in ([3, (3, [2, 3]), 2], [3, (6, [3, 2]), 2], [3, (4, [2, 3]), 3], [2, (4, [2, 3]), 2], [3, 4, 4, 2]):
         with pytest.raises(ValueError, match="widths"):
-            ew.widen(model, widths)
+            ew.surgery.widen(model, widths)
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_widen_of_everything_at_once_and_its_refusals():
 )
 def test_freeze_freezes_exactly_these(what, learns):
     model = mixed()
-    assert ew.freeze_(model, what) is model
+    assert ew.surgery.freeze_(model, what) is model
     assert {name.rsplit(".")[-1] for name, p in model.named_parameters() if p.requires_grad} == learns
     assert all(p.requires_grad == (name.rsplit(".")[-1] in learns) for name, p in model.named_parameters())
     with pytest.raises(ValueError, match="cannot freeze 'grids'"):
-        ew.freeze_(model, "grids")
+        ew.surgery.freeze_(model, "grids")

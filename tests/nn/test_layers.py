@@ -31,14 +31,14 @@ def test_a_tuple_is_an_address_too():
         name, layer = find_edge(model, edge)
         assert name == "layers.1"
         assert layer is model.layers[1]
-        assert not ew.remove_edge(model, edge).layers[1].mask[2, 0]
+        assert not ew.surgery.remove_edge(model, edge).layers[1].mask[2, 0]
 
 
 def test_a_wrong_address_says_so(as_a_user):
     model = network([2, 3, 1])
     with pytest.raises(TypeError, match=r"an edge is \(layer, source, target\)"):
-        ew.remove_edge(model, (0, 1))
+        ew.surgery.remove_edge(model, (0, 1))
     with pytest.raises(TypeError, match=r"an edge is \(layer, source, target\)"):
-        ew.remove_edge(model, 0)
+        ew.surgery.remove_edge(model, 0)
     with pytest.raises(ValueError, match="no edge"):
-        ew.remove_edge(model, EdgeKey(0, 2, 0))
+        ew.surgery.remove_edge(model, EdgeKey(0, 2, 0))

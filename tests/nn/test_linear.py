@@ -87,7 +87,7 @@ def test_autocast_computes_in_its_dtype_and_learns(dtype):
     x = samples(20, 3, spread=1.0, dtype=torch.float32)
     with torch.autocast("cpu", dtype=dtype):
         y = layer(x)
-        symbol = ew.fix(layer, (0, 0, 0), "sin")(x)
+        symbol = ew.surgery.fix(layer, (0, 0, 0), "sin")(x)
     assert y.dtype == symbol.dtype == dtype
     torch.testing.assert_close(y.float(), layer(x), rtol=0.05, atol=0.05)
     y.float().sum().backward()
@@ -120,7 +120,7 @@ def test_the_state_dict_carries_every_number(seed):
 
 
 def test_a_loaded_mask_is_obeyed():
-    full, cut = KANLinear(2, 2, generator=rng()), ew.remove_edge(KANLinear(2, 2, generator=rng()), ("", 0, 1))
+    full, cut = KANLinear(2, 2, generator=rng()), ew.surgery.remove_edge(KANLinear(2, 2, generator=rng()), ("", 0, 1))
     x = samples(5, 2, dtype=torch.float32)
     full.load_state_dict(cut.state_dict())
     assert torch.equal(full(x), cut(x))
@@ -157,7 +157,7 @@ def test_building_touches_no_global_seed_prints_nothing_and_writes_nothing(tmp_p
     for _ in range(2):
         ew.KAN([2, (3, 2), 1], generator=rng())
         KANLinear(2, 2, generator=rng())
-        ew.widen(ew.KAN([2, 3, 1], generator=rng()), [2, 5, 1], generator=rng())
+        ew.surgery.widen(ew.KAN([2, 3, 1], generator=rng()), [2, 5, 1], generator=rng())
     assert torch.equal(torch.get_rng_state(), state)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -175,10 +175,10 @@ def test_a_new_layer_keeps_the_scale_of_its_inputs(residual, width):
 
 
 def test_nothing_leaks_from_an_absent_edge():
-    layer = ew.fix(KANLinear(2, 2, generator=rng()), (0, 0, 0), "log")
+    layer = ew.surgery.fix(KANLinear(2, 2, generator=rng()), (0, 0, 0), "log")
     x = torch.tensor([[-1.0, 0.5]])
     assert layer(x)[0, 0].isnan()
-    cut = ew.remove_edge(layer, (0, 0, 0))
+    cut = ew.surgery.remove_edge(layer, (0, 0, 0))
     with torch.no_grad():
         cut.coef[0, :, 0] = torch.nan
     x.requires_grad_()

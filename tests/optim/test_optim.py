@@ -51,7 +51,7 @@ def tangled():
             symbolic=symbolic,
         )
 
-    lib = ew.DEFAULT_LIBRARY
+    lib = ew.nn.DEFAULT_LIBRARY
     affine = torch.tensor([[1.2, 0.3, 0.7, -0.1], [0.5, 0.1, -1.1, 0.4]], dtype=torch.float64)
     symbolic = SymbolicEdges([lib["sin"], lib["x^2"]], torch.tensor([0, 2]), torch.tensor([1, 5]), affine)
     first = layer(3, 7, "silu", True, mask, symbolic)
@@ -202,7 +202,7 @@ def test_directions_without_data_do_not_move():
 def test_a_start_without_slopes_stays_and_the_others_go_on():
     """sqrt has a value and no slope at 0: its Gram matrix is infinite, and no damping makes it regular."""
     symbol = SymbolicEdges(
-        [ew.DEFAULT_LIBRARY["sqrt"]], torch.tensor([0]), torch.tensor([0]), torch.ones(1, 4).double()
+        [ew.nn.DEFAULT_LIBRARY["sqrt"]], torch.tensor([0]), torch.tensor([0]), torch.ones(1, 4).double()
     )
     layer = KANLinear.assemble(
         ew.BSpline(2, 1),

@@ -14,7 +14,7 @@ from edgewise.nn import Affine, KANLinear, ProductNodes, SymbolicEdges
 from edgewise.symbolic import formula, search_edge, search_layer, suggest, symbolify
 from edgewise.symbolic.edges import tidy
 
-LIBRARY = ew.DEFAULT_LIBRARY
+LIBRARY = ew.nn.DEFAULT_LIBRARY
 SMOOTH = ["x", "x^2", "sin", "exp", "tanh", "gaussian", "cosh", "arctan", "erf"]
 
 

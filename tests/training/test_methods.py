@@ -185,7 +185,7 @@ def test_smoothing_needs_the_curves_of_a_whole_kan():
 
 
 def test_a_model_with_a_past_has_no_search_to_set():
-    pruned = ew.remove_edge(kan((2, 2, 1)), ("layers.0", 1, 0))
+    pruned = ew.surgery.remove_edge(kan((2, 2, 1)), ("layers.0", 1, 0))
     with pytest.raises(ValueError, match="degrees cannot be applied"):
         ew.fit(pruned, data(), Auto(extend=False, degrees=(3,)))
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import edgewise as ew
-from edgewise import Auto, FirstOrder, FitReport, LevenbergMarquardt
+from edgewise import Auto, FirstOrder, LevenbergMarquardt
+from edgewise.training import FitReport
 
 X = 2 * torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
 Y = (X[:, :1] + X[:, 1:]).sin()

@@ -80,7 +80,7 @@ def test_slim_frozen_and_mixed():
     for model in (slim(network([2, 4, 1]), 0.5), nn.Sequential(nn.Linear(2, 3), ew.KANLinear(3, 1)).double()):
         start = (model(x) - y).square().mean().item()
         assert ew.fit(model, (x, y), LevenbergMarquardt(steps=30)).report.loss < 0.05 * start
-    half = ew.freeze_(slim(network([2, 4, 1]), 0.5), "curves")
+    half = ew.surgery.freeze_(slim(network([2, 4, 1]), 0.5), "curves")
     after = ew.fit(half, (x, y), LevenbergMarquardt(steps=20)).model
     torch.testing.assert_close(after.layers[0].coef, half.layers[0].coef)
     assert not torch.equal(after.layers[1].bias, half.layers[1].bias)

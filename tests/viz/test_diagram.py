@@ -37,7 +37,7 @@ def inputs(model, n=200, seed=1):
 def thinned(model, keep=0.5, seed=2):
     """The model without some edges, and with symbols in place of others."""
     generator = torch.Generator().manual_seed(seed)
-    library, layers = ew.DEFAULT_LIBRARY, []
+    library, layers = ew.nn.DEFAULT_LIBRARY, []
     for layer in model.layers:
         if not isinstance(layer, KANLinear):
             layers.append(layer)
@@ -200,7 +200,7 @@ def test_without_inputs_the_curves_span_the_grid():
 
 
 def test_a_value_that_is_not_finite_is_a_gap_and_does_not_hide_the_other_edges():
-    library, none = ew.DEFAULT_LIBRARY, torch.zeros(2, 1, dtype=torch.bool)
+    library, none = ew.nn.DEFAULT_LIBRARY, torch.zeros(2, 1, dtype=torch.bool)
     layer = make([2, 1]).layers[0]
     symbols = SymbolicEdges(
         [library["log"], library["sin"]], torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([[1.0, 0, 1, 0]] * 2)

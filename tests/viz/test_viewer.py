@@ -46,7 +46,7 @@ class Page(HTMLParser):
 def drawing(names=("mass", "speed"), seed=0):
     layer = ew.KAN([2, 2], generator=torch.Generator().manual_seed(seed)).layers[0]
     symbols = SymbolicEdges(
-        [ew.DEFAULT_LIBRARY["log"]], torch.tensor([0]), torch.tensor([0]), torch.tensor([[3.0, 1.0, -2.0, 0.5]])
+        [ew.nn.DEFAULT_LIBRARY["log"]], torch.tensor([0]), torch.tensor([0]), torch.tensor([[3.0, 1.0, -2.0, 0.5]])
     )
     mask = torch.tensor([[False, True], [True, True]])
     layer = KANLinear.assemble(
@@ -94,7 +94,7 @@ def test_the_panel_has_every_edge_with_its_formula_and_samples():
 )
 def test_formulas_of_symbols_are_readable(name, text):
     symbols = SymbolicEdges(
-        [ew.DEFAULT_LIBRARY[name]], torch.tensor([0]), torch.tensor([0]), torch.tensor([[2.0, 0.0, 1.0, 0.0]])
+        [ew.nn.DEFAULT_LIBRARY[name]], torch.tensor([0]), torch.tensor([0]), torch.tensor([[2.0, 0.0, 1.0, 0.0]])
     )
     layer = ew.KANLinear(1, 1, bias=False)
     layer = KANLinear.assemble(

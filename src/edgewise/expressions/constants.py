@@ -159,7 +159,12 @@ def snap(
 
 
 def minimize_residual(
-    residual: Callable[[Tensor], Tensor], theta: Float[Tensor, " P"], *, steps: int = 50, target: float = 1e-30
+    residual: Callable[[Tensor], Tensor],
+    theta: Float[Tensor, " P"],
+    *,
+    steps: int = 50,
+    target: float = 1e-30,
+    mu: float = 1e-4,
 ) -> tuple[Float[Tensor, " P"], float]:
     r"""A minimiser of the mean of $r(\theta)^2$ near the given parameters of any size, and the mean square there.
 
@@ -168,12 +173,13 @@ def minimize_residual(
         theta: where to begin.
         steps: at most so many.
         target: the mean square at which to stop.
+        mu: the first damping.
     """
     problem, start = ResidualLeastSquares(residual), theta.detach()[None]
     loss = problem.losses(start)
     if not loss.isfinite() or len(theta) == 0:
         return start[0], loss.item()
-    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=1e-4, tolerance=1e-5, target=target)
+    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=mu, tolerance=1e-5, target=target)
     return end.theta[0], end.losses.item()
 
 

@@ -35,7 +35,7 @@ def fix(
         library: where names are looked up.
 
     >>> import edgewise as ew
-    >>> ew.fix(ew.KAN([2, 1]), (0, 1, 0), "sin", (2.0, 0.0, 1.0, 0.5)).layers[0].symbolic
+    >>> ew.surgery.fix(ew.KAN([2, 1]), (0, 1, 0), "sin", (2.0, 0.0, 1.0, 0.5)).layers[0].symbolic
     SymbolicEdges(1->0: sin)
     """
     name, old = find_edge(model, edge)

@@ -27,7 +27,13 @@ def symbol_parameters(model: nn.Module) -> list[str]:
 
 
 def refit_(
-    model: nn.Module, x: Tensor, y: Tensor, *, free: Mapping[str, Tensor] | None = None, steps: int = 50
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    free: Mapping[str, Tensor] | None = None,
+    steps: int = 50,
+    mu: float = 1e-4,
 ) -> float:
     """Move parameters of the model to a least-squares fit and return the mean squared error.
 
@@ -38,6 +44,7 @@ def refit_(
         free: the entries that move, as booleans by the name of their parameter; by default all parameters of symbols
             and the biases beside them.
         steps: at most so many.
+        mu: the first damping; a larger one keeps the parameters nearer to what they are.
     """
     parameters = dict(model.named_parameters())
     if free is None:
@@ -60,7 +67,7 @@ def refit_(
         with torch.no_grad():
             return (model(x) - y).square().mean().item()
     theta = torch.cat([fixed[name][place] for name, place in places.items()])
-    theta, cost = minimize_residual(residual, theta, steps=steps)
+    theta, cost = minimize_residual(residual, theta, steps=steps, mu=mu)
     with torch.no_grad():
         for name, value in placed(theta).items():
             parameters[name].copy_(value)

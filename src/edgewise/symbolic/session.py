@@ -23,6 +23,8 @@ from edgewise.symbolic.read import formula
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.shapes import SHAPES, edge_shapes, shaped, symmetric
 
+NEAR = 1e-2  # first damping of a refit: what the data leave free stays near the curves that the user sees
+
 
 @dataclass(frozen=True, eq=False)
 class Session:
@@ -203,7 +205,7 @@ class Session:
 
     def _refitted(self, model: KAN, held: Iterable[EdgeKey], steps: int) -> KAN:
         model = copy.deepcopy(model)
-        refit_(model, self.x, self.y, free=self._free(model, held), steps=steps)
+        refit_(model, self.x, self.y, free=self._free(model, held), steps=steps, mu=NEAR)
         return model
 
     def _constrained(self, model: KAN) -> KAN:

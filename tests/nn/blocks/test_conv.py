@@ -217,9 +217,9 @@ def test_the_operations_of_layers_work_on_convolutions() -> None:
     pruned = ew.prune(model, scores, edge=float(scores["0.edges.0"].median()))
     assert (~pruned[0].edges[0].mask).sum() > 0
     torch.testing.assert_close(pruned[0].by_edges(x), pruned[0].by_expansion(x))
-    fixed = ew.fix(model, ("0.edges.0", 0, 0), "sin")
+    fixed = ew.surgery.fix(model, ("0.edges.0", 0, 0), "sin")
     torch.testing.assert_close(fixed[0](x)[:, 1:], model[0](x)[:, 1:])
-    refined = ew.change_basis(model, Chebyshev(6))
+    refined = ew.surgery.change_basis(model, Chebyshev(6))
     torch.testing.assert_close(refined(x), model(x))
 
 
@@ -246,7 +246,7 @@ def test_adapters_of_low_rank(kind) -> None:
     assert {n for n, p in tuned.named_parameters() if p.requires_grad} == {
         f"edges.0.adapter.updates.default.{factor}" for factor in ("basis", "source", "core", "target")
     }
-    optimizer = torch.optim.Adam(ew.lotra_groups(tuned, 0.1))
+    optimizer = torch.optim.Adam(ew.adapters.lotra_groups(tuned, 0.1))
     target = x.mean(1, keepdim=True).expand_as(tuned(x))
     first = (tuned(x) - target).square().mean()
     for _ in range(20):
@@ -256,8 +256,8 @@ def test_adapters_of_low_rank(kind) -> None:
         optimizer.step()
     assert loss < 0.7 * first
     torch.testing.assert_close(tuned.by_edges(x), tuned.by_expansion(x))
-    torch.testing.assert_close(ew.merge(tuned)(x), tuned(x))
-    slimmed = ew.slim(model, (4, 5, 6))
+    torch.testing.assert_close(ew.adapters.merge(tuned)(x), tuned(x))
+    slimmed = ew.adapters.slim(model, (4, 5, 6))
     torch.testing.assert_close(slimmed.by_edges(x), slimmed.by_expansion(x))
 
 
