@@ -176,7 +176,7 @@ def _homes(module: str, name: str) -> set[str]:
 
 def rooms() -> dict[str, Path]:
     """The packages and the modules of the top floor, by the name that the map must list."""
-    packages = {f"{p.relative_to(SRC)}/": p for p in sorted(SRC.rglob("*")) if (p / "__init__.py").is_file()}
+    packages = {f"{p.name}/": p for p in sorted(SRC.rglob("*")) if (p / "__init__.py").is_file()}
     return {**packages, **{file.name: file for file in SRC.glob("*.py") if not file.name.startswith("_")}}
 
 
