@@ -71,9 +71,9 @@ format: venv  ## rewrite the files as `lint` wants them
 	$(BIN)/ruff format .
 
 bench: venv  ## speed of kernels and layers on this machine
-	$(BIN)/python -m studies bench
+	$(BIN)/python -m studies layers
 
-reproduce: venv  ## one study of a paper or an application: make reproduce NAME=knots
+reproduce: venv  ## one study: make reproduce NAME=knots OPTIONS="--seeds 2"; without NAME the list
 	$(BIN)/python -m studies $(NAME) $(OPTIONS)
 
 docs: $(DOCS)  ## the documentation, in docs/_build/html

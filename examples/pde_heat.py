@@ -1,13 +1,14 @@
 """A rod that cools: edgewise solve examples/pde_heat.py
 
-The rod is held at 0 at both ends and starts as sin(pi x). The exact temperature is known: the error is measured.
+The rod is held at 0 at both ends; its initial temperature is sin(pi x). The exact temperature is known, so that the
+error is measured.
 """
 
 import math
 
 import torch
 
-from edgewise.pde import Box, Problem, dirichlet, initial
+from edgewise.pde import Box, BySize, Problem, dirichlet, initial
 
 problem = Problem(
     Box(x=(0, 1), t=(0, 1)),
@@ -15,7 +16,7 @@ problem = Problem(
     [initial(lambda x: torch.sin(math.pi * x)), dirichlet(0.0)],
 )
 model = [8]  # the hidden widths of the network
-settings = {"starts": 3, "intervals": (5, 10)}
+settings = {"method": BySize(starts=3)}  # arguments of `solve`
 
 
 def reference(x: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,54 @@
-"""Laws of the package as a whole."""
+"""Laws of the package as a whole: what an import brings, and that every public name is there."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
+import edgewise as ew
+
+LATE = ("sympy", "mpmath", "scipy", "pandas", "matplotlib", "sklearn", "rich", "tyro", "torch._dynamo")
 OPTIONAL = ("matplotlib", "sklearn", "pandas", "anywidget", "peft", "onnx", "huggingface_hub", "tyro", "rich")
 
 
-def test_import_brings_nothing_optional():
-    code = f"import sys, edgewise; print([m for m in {OPTIONAL} if m in sys.modules])"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == "[]"
+def printed(*lines: str) -> str:
+    """What a fresh interpreter prints."""
+    code = "\n".join(lines)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_import_brings_nothing_late_or_optional():
+    before = "import sys, torch; before = set(sys.modules); import edgewise"
+    assert printed(before, f"print([m for m in {LATE + OPTIONAL} if m in set(sys.modules) - before])") == "[]"
+
+
+def test_a_network_runs_without_what_is_late():
+    run = "import sys, torch, edgewise as ew; ew.KAN([2, 5, 1])(torch.zeros(3, 2)).sum().backward()"
+    assert printed(run, f"print([m for m in {LATE} if m in sys.modules])") == "[]"
+
+
+def test_every_public_name_resolves():
+    missing = "print([name for name in ew.__all__ if getattr(ew, name, None) is None])"
+    assert printed("import edgewise as ew", missing, "print(ew.training.fit is ew.fit)").split() == ["[]", "True"]
+
+
+def test_modules_resolve_without_an_import_of_their_own():
+    names = printed("import edgewise as ew", "print(ew.pde.__name__, ew.functional.__name__, hasattr(ew, 'absent'))")
+    assert names == "edgewise.pde edgewise.functional False"
+
+
+def test_the_lazy_names_are_those_of_the_type_checker():
+    tree = ast.parse(Path(ew.__file__).read_text())
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.name: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imported == ew._HOME
+    eager = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module in ("edgewise.bases", "edgewise.kernels", "edgewise.nn")
+        for alias in node.names
+    }
+    assert sorted([*imported, *eager]) == sorted(ew.__all__)
+    assert set(ew.__all__) <= set(dir(ew))

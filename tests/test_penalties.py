@@ -79,7 +79,7 @@ def test_gradients_agree_with_finite_differences(penalty, seed):
 @every_penalty
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_edges_that_are_exactly_zero_do_no_harm(penalty, dtype):
-    model = ew.remove_edge(network([2, 3, 1], dtype=dtype), 0, 0, 0)
+    model = ew.remove_edge(network([2, 3, 1], dtype=dtype), (0, 0, 0))
     with torch.no_grad():
         model.layers[0].coef[1, :, 1] = 0
         model.layers[0].coef[0, :, 0] = torch.nan  # of the absent edge
@@ -100,7 +100,7 @@ def test_entropy_is_that_of_equal_edges():
     model = network([4, 2], bias=False)
     for j in range(4):
         for i in range(2):
-            model = ew.fix(model, 0, j, i, "x") if j < 3 else ew.remove_edge(model, 0, j, i)
+            model = ew.fix(model, (0, j, i), "x") if j < 3 else ew.remove_edge(model, (0, j, i))
     x = torch.tensor([[1.0, -1.0, 1.0, 5.0]], dtype=torch.float64)
     close(Entropy()(model, ew.trace(model, x)).item(), math.log(6))
 

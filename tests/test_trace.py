@@ -68,7 +68,7 @@ def linear_network(*weights):
     for n, w in enumerate(weights):
         for j, row in enumerate(w):
             for i, value in enumerate(row):
-                model = ew.fix(model, n, j, i, "x", (1, 0, value, 0))
+                model = ew.fix(model, (n, j, i), "x", (1, 0, value, 0))
     return model
 
 
@@ -101,9 +101,9 @@ def test_every_factor_inherits_the_score_of_its_product():
     model = network([3, (1, [2]), 1], bias=False)
     for j in range(3):
         for i in range(3):
-            model = ew.fix(model, 0, j, i, "x", (1, 0, float(i == j), 0))
+            model = ew.fix(model, (0, j, i), "x", (1, 0, float(i == j), 0))
     for j, weight in enumerate((3.0, 4.0)):  # y = 3 a + 4 b c
-        model = ew.fix(model, 1, j, 0, "x", (1, 0, weight, 0))
+        model = ew.fix(model, (1, j, 0), "x", (1, 0, weight, 0))
     h = uncorrelated(4)
     scores = ew.edge_scores(ew.trace(model, h[:, [0, 1, 3]]))
     close(scores["layers.2"], torch.tensor([[0.6], [0.8]], dtype=torch.float64))
@@ -113,9 +113,9 @@ def test_every_factor_inherits_the_score_of_its_product():
 def test_a_product_at_the_output_counts_as_one_output():
     model = network([2, (1, 1)], bias=False)
     for j, i in ((0, 0), (0, 1), (1, 2)):  # y = (a, a b)
-        model = ew.fix(model, 0, j, i, "x")
+        model = ew.fix(model, (0, j, i), "x")
     for j, i in ((1, 0), (1, 1), (0, 2)):
-        model = ew.remove_edge(model, 0, j, i)
+        model = ew.remove_edge(model, (0, j, i))
     scores = ew.edge_scores(ew.trace(model, uncorrelated(2)))["layers.0"]
     close(scores, torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64))
 
@@ -133,7 +133,7 @@ def test_what_does_not_vary_scores_nothing():
     model = network([2, 3, 1])
     scores = ew.edge_scores(ew.trace(model, torch.full((7, 2), 0.123456789, dtype=torch.float64)))
     assert all((score == 0).all() for score in scores.values())
-    absent = ew.remove_edge(model, 0, 0, 0)
+    absent = ew.remove_edge(model, (0, 0, 0))
     assert ew.edge_scores(ew.trace(absent, samples(20, 2)))["layers.0"][0, 0] == 0
     with pytest.raises(ValueError, match="scores need at least 2"):
         ew.edge_scores(ew.trace(model, samples(1, 2)))

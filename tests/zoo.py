@@ -36,10 +36,10 @@ def mixed(*, seed: int = 0, dtype: torch.dtype = torch.float64) -> ew.KAN:
     model = network([3, (4, [2, 3]), 2], seed=seed, dtype=dtype, input_names="abc", output_names="uv")
     ew.adapt_grid_(model, samples(200, 3, seed=seed, dtype=dtype), adaptive=0.5)
     for j, i, fn in ((0, 0, "sin"), (1, 0, "gaussian"), (2, 3, "sin"), (1, 8, "x^2")):
-        model = ew.fix(model, 0, j, i, fn, (0.7, 0.2, 1.3, -0.4))
-    model = ew.fix(model, 1, 4, 1, "tanh")
+        model = ew.fix(model, (0, j, i), fn, (0.7, 0.2, 1.3, -0.4))
+    model = ew.fix(model, (1, 4, 1), "tanh")
     for layer, j, i in ((0, 0, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (1, 2, 1)):
-        model = ew.remove_edge(model, layer, j, i)
+        model = ew.remove_edge(model, (layer, j, i))
     scale = torch.tensor([0.5, 2.0, 1.0], dtype=dtype)
     model.input_affine = Affine(scale, scale - 1)
     model.output_affine = Affine(scale[:2] * 3, scale[:2])

@@ -1,19 +1,16 @@
-"""Few samples and noise: does `fit` choose well between smoothing and none? `edgewise reproduce noise`.
+"""Few samples and noise: does `fit` choose well between smoothing and none?
 
 100, 300 and 1000 samples with normal noise of 0, 0.01 and 0.1 standard deviations of y. The default, which finds the
-strength of its smoothing from the data or does without, beside the same recipe without smoothing and with two fixed
-strengths. What counts is the error on 3000 fresh points without noise, in standard deviations of y. The claim under
-test is that the median of the default is never more than 20 % above that of the best rival.
+strength of its smoothing from the data or does without, is compared with the same recipe without smoothing and with two
+fixed strengths. The measure is the error on 3000 fresh points without noise, in standard deviations of y. The claim
+under test is that the median of the default is never more than 20 % above that of the best of the others.
 """
 
 from __future__ import annotations
 
-import itertools
-import logging
-import statistics
-import sys
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,112 +18,105 @@ import torch
 
 from edgewise.nn import KAN
 from edgewise.training import fit
-from edgewise.viz.mpl import canvas_class
-from studies import timing
-from studies.problems.functions import FUNCTIONS, TargetFunction
+from studies.figures import canvas, save
+from studies.problems.functions import FUNCTIONS
+from studies.result import StudyResult
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import grouped, median_and_worst
 
-_log = logging.getLogger(__name__)
-
-CASES: Mapping[str, tuple[int, ...]] = {"bessel": (1, 1), "exp-sin": (2, 3, 1), "I.6.2b": (3, 5, 1)}
-SAMPLES = (100, 300, 1000)
-NOISES = (0.0, 0.01, 0.1)
-TEST = 3000
+SHAPES: Mapping[str, tuple[int, ...]] = {"bessel": (1, 1), "exp-sin": (2, 3, 1), "I.6.2b": (3, 5, 1)}
 SMOOTHING: Mapping[str, bool | float | None] = {"default": None, "plain": False, "weak": 1e-8, "strong": 1e-6}
-ALLOWED = 1.2
+ALLOWED_RATIO = 1.2
 
 
-def run(
-    cases: Mapping[str, Sequence[int]] = CASES, *, seeds: Sequence[int] = range(5), out: Path = timing.RESULTS
-) -> Path:
-    """All cases; `noise.json` and its picture."""
-    rows = [
-        row(FUNCTIONS[name], shape, count, noise, seeds)
-        for (name, shape), count, noise in itertools.product(cases.items(), SAMPLES, NOISES)
-    ]
-    study = {
-        "study": "noise",
-        "test": TEST,
-        "seeds": list(seeds),
-        "smoothing": dict(SMOOTHING),
-        "worst ratio": max(row["ratio"] for row in rows),
-        "cells within the bound": sum(row["ratio"] <= ALLOWED for row in rows),
-        "rows": rows,
-    }
-    path = out / "noise.json"
-    timing.write({"environment": timing.environment(), **study}, path)
-    _draw(rows, path.with_suffix(".png"))
-    return path
+@dataclass(frozen=True)
+class NoiseSettings(Settings):
+    """Of the study of noise."""
+
+    functions: tuple[str, ...] = option(tuple(SHAPES), "functions of the paper", choices=tuple(SHAPES), selects=True)
+    samples: tuple[int, ...] = option((100, 300, 1000), "numbers of training samples", selects=True)
+    noise: tuple[float, ...] = option((0.0, 0.01, 0.1), "noise in standard deviations of y", selects=True)
+    test: int = option(3000, "number of test points")
 
 
-def row(function: TargetFunction, shape: Sequence[int], count: int, noise: float, seeds: Sequence[int]) -> Any:
-    """Median and worst error of every rival, and what the default costs against the best of the others."""
-    begun = time.process_time()
-    errors = {name: [error(function, shape, count, noise, s, seed) for seed in seeds] for name, s in SMOOTHING.items()}
-    medians = {name: statistics.median(e) for name, e in errors.items()}
-    best = min(value for name, value in medians.items() if name != "default")
-    ratio = round(medians["default"] / best, 3)
-    _log.info("%s, %d samples, noise %g: %s, ratio %s", function.name, count, noise, medians, ratio)
-    return {
-        "function": function.name,
-        "shape": list(shape),
-        "samples": count,
-        "noise": noise,
-        "median": medians,
-        "worst": {name: max(e) for name, e in errors.items()},
-        "ratio": ratio,
-        "cpu seconds": round(time.process_time() - begun, 1),
-    }
+def cases(settings: NoiseSettings, seeds: Sequence[int]) -> list[Case]:
+    """A fit by each method for every function, number of samples, noise and seed."""
+    keys = ("function", "samples", "noise", "method", "seed")
+    values = product(settings.functions, settings.samples, settings.noise, SMOOTHING, seeds)
+    return [dict(zip(keys, value, strict=True)) for value in values]
 
 
-def error(function: TargetFunction, shape: Sequence[int], count: int, noise: float, smoothing: Any, seed: int) -> float:
+def measure(case: Case, run: Run[NoiseSettings]) -> Row:
     """RMSE on fresh points without noise, in standard deviations of y, of one fit."""
+    function, samples, seed = FUNCTIONS[case["function"]], case["samples"], case["seed"]
     generator = torch.Generator().manual_seed(seed)
-    x, y = function.sample(count, generator)
-    fresh, truth = function.sample(TEST, generator)
-    y = y + noise * truth.std() * torch.randn(count, generator=generator, dtype=y.dtype)
-    model = fit(KAN(list(shape), generator=generator), (x, y), smoothing=smoothing, seed=seed).model
+    x, y = function.sample(samples, generator)
+    fresh, truth = function.sample(run.settings.test, generator)
+    y = y + case["noise"] * truth.std() * torch.randn(samples, generator=generator, dtype=y.dtype)
+    model = KAN(list(SHAPES[case["function"]]), generator=generator)
+    model = fit(model, (x, y), smoothing=SMOOTHING[case["method"]], seed=seed).model
     with torch.no_grad():
-        return float((model(fresh)[:, 0] - truth).square().mean().sqrt() / truth.std())
+        return {"error": float((model(fresh)[:, 0] - truth).square().mean().sqrt() / truth.std())}
 
 
-def _draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A panel per function: error over the number of samples, a colour per noise, a marker per rival."""
-    names = list(dict.fromkeys(row["function"] for row in rows))
-    figure = canvas_class()(3.6 * len(names), 3.6, "white")
+def summarise(rows: list[Row]) -> list[Row]:
+    """The median and worst error of every method, and the ratio of the default's to the best of the others."""
+    return [_cell(group) for group in grouped(rows, ("function", "samples", "noise"))]
+
+
+def _cell(group: list[Row]) -> Row:
+    found = {key: group[0][key] for key in ("function", "samples", "noise")}
+    medians: dict[str, float] = {}
+    for runs in grouped(group, ("method",)):
+        method = runs[0]["method"]
+        median, worst = median_and_worst([row["error"] for row in runs])
+        found |= {f"{method}_median": median, f"{method}_worst": worst}
+        medians[method] = float("inf") if median is None else median
+    others = [value for method, value in medians.items() if method != "default"]
+    ratio = medians["default"] / min(others) if others and "default" in medians else None
+    return found | {"ratio": ratio and round(ratio, 3), "within_bound": ratio is not None and ratio <= ALLOWED_RATIO}
+
+
+def draw(result: StudyResult, folder: Path) -> None:
+    """A panel for each function: error over the number of samples; colours for noise, markers for methods."""
+    rows = result.summary
+    names, noises = (list(dict.fromkeys(row[key] for row in rows)) for key in ("function", "noise"))
+    counts = sorted({row["samples"] for row in rows})
+    figure = canvas(3.6 * len(names), 3.6)
     markers = {"default": "o", "plain": "x", "weak": "^", "strong": "v"}
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for color, noise in enumerate(NOISES):
-            here = [row for row in rows if row["function"] == name and row["noise"] == noise]
-            counts = [row["samples"] for row in here]
-            for rival, marker in markers.items():
-                line = "-" if rival == "default" else ""
-                values = [row["median"][rival] for row in here]
-                ax.plot(
-                    counts, values, marker + line, color=f"C{color}", ms=6 if line else 4, mfc="none" if line else None
-                )
+        for color, noise in enumerate(noises):
+            _curves(ax, [r for r in rows if r["function"] == name and r["noise"] == noise], markers, f"C{color}")
         ax.set(title=name, xscale="log", yscale="log", xlabel="samples")
-        ax.set_xticks(SAMPLES, [str(n) for n in SAMPLES])
+        ax.set_xticks(counts, [str(n) for n in counts])
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     first = figure.axes[0]
     first.set_ylabel("test error, standard deviations of y")
-    for color, noise in enumerate(NOISES):
+    for color, noise in enumerate(noises):
         first.plot([], [], color=f"C{color}", label=f"noise {noise:g}")
-    for rival, marker in markers.items():
-        first.plot([], [], marker, color="grey", label=rival, mfc="none" if rival == "default" else None)
+    for method, marker in markers.items():
+        first.plot([], [], marker, color="grey", label=method, mfc="none" if method == "default" else None)
     first.legend(fontsize=6, frameon=False)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    save(figure, folder / "noise.png")
 
 
-def main(cases: Sequence[str] = ()) -> None:
-    """`edgewise reproduce noise`: the named functions, all by default."""
-    timing.begin_study()
-    unknown = set(cases) - set(CASES)
-    if unknown:
-        raise ValueError(f"there is no case {', '.join(sorted(unknown))}; choose among {', '.join(CASES)}")
-    run({name: CASES[name] for name in cases or CASES})
+def _curves(ax: Any, rows: list[Row], markers: Mapping[str, str], color: str) -> None:
+    counts = [row["samples"] for row in rows]
+    for method, marker in markers.items():
+        default = method == "default"
+        style = marker + "-" * default
+        values = [row.get(f"{method}_median") for row in rows]
+        ax.plot(counts, values, style, color=color, ms=6 if default else 4, mfc="none" if default else None)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+STUDY = Study(
+    name="noise",
+    title="Few samples and noise: error of the default fit against fixed strengths of smoothing",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    settings=NoiseSettings(),
+    tiny=NoiseSettings(functions=("bessel",), samples=(60,), noise=(0.1,), test=200),
+)

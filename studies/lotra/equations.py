@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgewise.pde import partial
+from edgewise.jets import partial
 from studies.lotra.common import Loss, rng, uniform
 
 Jet = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -19,7 +19,7 @@ import torch
 from edgewise.pde import solve
 from edgewise.pde.solution import relative_error
 from studies.pde.study import network
-from studies.problems.equations import CASES, Case
+from studies.problems.equations import CASES, Case, arguments
 from studies.timing import RESULTS, begin_study, environment, write
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(names: Sequence[str] = NAMES, out: Path = RESULTS, seeds: int = 1, secon
 def find_law(case: Case, seed: int, seconds: float = 15.0, **changes: Any) -> dict[str, Any]:
     """The law behind the solution of a case: its text, its distance to the exact one and whether it is right."""
     problem, start = case.problem(seed), time.process_time()
-    solution = solve(problem, network(case, problem, seed), seed=seed, **{**case.settings, **changes})
+    solution = solve(problem, network(case, problem, seed), seed=seed, **arguments({**case.settings, **changes}))
     solved = time.process_time()
     found = solution.discover(seed=seed, max_seconds=seconds, clock=time.process_time)
     x = solution.sample(2000)
@@ -67,13 +67,13 @@ def find_law(case: Case, seed: int, seconds: float = 15.0, **changes: Any) -> di
     }
 
 
-def main(arguments: Sequence[str] = ()) -> None:
+def main(options: Sequence[str] = ()) -> None:
     """Options of `run`."""
     parser = argparse.ArgumentParser(prog="python -m studies.pde.laws", description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[*NAMES, []], help="all by default")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, default=1)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(options)
     begin_study()
     run(args.cases or NAMES, args.out, args.seeds)
 

@@ -23,12 +23,13 @@ import torch
 from torch import nn
 
 from edgewise.bases import BSpline
+from edgewise.jets import laplacian
 from edgewise.nn import KAN
-from edgewise.pde import Problem, Solution, laplacian, solve
-from edgewise.pde.first_networks import default_model
+from edgewise.pde import Problem, Solution, solve
+from edgewise.pde.initial_networks import default_model
 from edgewise.pde.solution import relative_error
 from studies.peers.pde_nested import train_nested, usual_network
-from studies.problems.equations import CASES, Case
+from studies.problems.equations import CASES, Case, arguments
 from studies.timing import RESULTS, begin_study, environment, write
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def run(
     return report
 
 
-def main(arguments: Sequence[str] = ()) -> None:
+def main(options: Sequence[str] = ()) -> None:
     """`edgewise reproduce pde`: all cases, into `benchmarks/results`; `python -m studies.pde.study` has options."""
     parser = argparse.ArgumentParser(prog="python -m studies.pde.study", description=__doc__)
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(case.name for case in CASES)}; all by default")
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--again", action="store_true", help="solve again what the results have")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(options)
     begin_study()
     run(args.cases or None, args.out, args.seeds, kinds=args.kinds, again=args.again)
 
@@ -119,7 +120,7 @@ def attempt(case: Case, seed: int, kind: str = "kan") -> tuple[Solution | None, 
             rounds = settings.get("rounds", 1) * max(1, len(settings.get("intervals", ())))
             settings |= {"intervals": (), "rounds": rounds, "grading": 0.0}
             model = perceptron(problem, final_size(case, model), seed)
-        solution = solve(problem, model, seed=seed, **settings)
+        solution = solve(problem, model, seed=seed, **arguments(settings))
         trained, parameters = solution.model, max(stage.parameters for stage in solution.history)
     seconds = time.process_time() - start
     x = problem.domain.sample(5000, torch.Generator().manual_seed(10**6))

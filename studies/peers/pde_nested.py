@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.jets.algebra import Index
+from edgewise.jets import Index
 from edgewise.nn import KAN, Affine
 from edgewise.pde import Problem
-from edgewise.pde.problem import Term
+from edgewise.pde.problem import ResidualTerm
 
 BOUNDARY_WEIGHT = 100.0  # pykan's tutorial weighs the equation by 0.01
 
@@ -56,13 +56,13 @@ def usual_network(problem: Problem, hidden: tuple[int, ...], intervals: int, see
     return model
 
 
-def nested_loss(problem: Problem, model: nn.Module, terms: Sequence[Term]) -> Tensor:
+def nested_loss(problem: Problem, model: nn.Module, terms: Sequence[ResidualTerm]) -> Tensor:
     """The mean square of the equation, the first term, and the weighted ones of the conditions."""
     losses = [mean_square(problem, model, term) for term in terms]
     return losses[0] + BOUNDARY_WEIGHT * sum(losses[1:])
 
 
-def mean_square(problem: Problem, model: nn.Module, term: Term) -> Tensor:
+def mean_square(problem: Problem, model: nn.Module, term: ResidualTerm) -> Tensor:
     """The mean square of the residuals of a term, by nested autograd."""
     x = term.points.flatten(0, 1).detach().requires_grad_()
     normals = None if term.normals is None else term.normals.flatten(0, 1)

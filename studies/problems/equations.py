@@ -13,7 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgewise.pde import Box, Condition, Problem, dirichlet, initial, neumann, observe, polygon
+from edgewise.pde import (
+    Box,
+    BySize,
+    Collocation,
+    Condition,
+    Problem,
+    dirichlet,
+    initial,
+    neumann,
+    observe,
+    polygon,
+)
 from edgewise.pde.operators import Scope
 
 PI = math.pi
@@ -31,7 +42,7 @@ class Case:
         hidden: hidden widths of the network.
         degree: of its splines.
         intervals: of its grids in the search; `settings["intervals"]` refines them.
-        settings: arguments of `solve`.
+        settings: of `solve`, as plain values (see `arguments`).
         target: the relative L2 error that must be reached.
         unknowns: the true values of the unknowns.
         least_uncertainty: of an unknown, relative, that the data of a seed leave to any unbiased estimate.
@@ -47,6 +58,14 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknowns: Mapping[str, float] = field(default_factory=dict)
     least_uncertainty: Callable[[int], float] | None = None
+
+
+def arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `solve` for plain values, as a file of results holds them."""
+    rest = dict(settings)
+    method = BySize(**{f.name: rest.pop(f.name) for f in dataclasses.fields(BySize) if f.name in rest})
+    collocation = Collocation(**{f.name: rest.pop(f.name) for f in dataclasses.fields(Collocation) if f.name in rest})
+    return {"method": method, "collocation": collocation} | rest
 
 
 def poisson_of_the_paper(seed: int) -> Problem:

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.compare import timing as measure
-from edgewise.kernels import EdgeSpec, network_kernel, refusals, use_backend
+from edgewise.kernels import EdgeSpec, find, refusals, use_backend
 from edgewise.kernels.cpu import layer, network as whole, taylor as jets
 from edgewise.nn import KAN, KANLinear
+from edgewise.nn._fast import plain_layers
 from edgewise.optim import Adam
 from edgewise.training import fit
 from studies import timing
@@ -204,7 +205,7 @@ def _nested_laplacian(model: nn.Module, x: Tensor) -> measure.Step:
 
 def _native_laplacian(model: KAN, x: Tensor) -> measure.Step:
     def step() -> None:
-        u, _, laplacian = jets.jet(model.curve_layers() or (), x)
+        u, _, laplacian = jets.jet(plain_layers(model) or (), x)
         torch.autograd.grad(((laplacian[0, :, 0] + u[:, 0]) ** 2).mean(), list(model.parameters()))
 
     return step
@@ -239,8 +240,8 @@ def roofline(case: Case, peaks: dict[str, float]) -> dict[str, float]:
 def inference(case: Case) -> dict[str, float]:
     """Microseconds of a call on one sample: the model, its kernel, and one operator and one module of torch."""
     model, x = kan(case), torch.rand(1, case.widths[0]) * 2 - 1
-    network, linear = model.curve_layers() or [], nn.Linear(case.widths[0], case.widths[-1])
-    if network_kernel(network, x) is None:  # too wide: the model calls its only layer
+    network, linear = plain_layers(model) or [], nn.Linear(case.widths[0], case.widths[-1])
+    if find("network", network, x) is None:  # too wide: the model calls its only layer
         (part,) = network
         native = functools.partial(layer.edge_sum, x, *part[:1], *part[2:], bias=part.bias)
     else:
@@ -266,7 +267,7 @@ def exactness(with_peers: bool) -> dict[str, Any]:
         x = torch.rand(4096, 1, generator=generator) * 2 - 1
         knots = spline.full_knots(layer.grid.double())[0]
         truth = torch.from_numpy(ScipySpline(knots.numpy(), layer.coef[0].detach().double().numpy(), 3)(x[:, 0]))
-        used = [n for n, why in refusals(EdgeSpec(spline, None), x).items() if why is None]
+        used = [n for n, why in refusals("layer", EdgeSpec(spline, None), x).items() if why is None]
         for backend in (*used, "reference"):
             with use_backend(backend), torch.no_grad():
                 error = (layer(x).double() - truth).abs().max().item()

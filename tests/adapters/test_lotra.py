@@ -13,9 +13,9 @@ from torch import nn
 import edgewise as ew
 from edgewise.adapters import Adapters, adapter_names, add_lotra, merge, remove_adapter, use_adapters_
 from edgewise.bases import BSpline, Chebyshev, Gaussian
+from edgewise.jets import partial
 from edgewise.nn import linear
 from edgewise.nn.factors import FORMS, Factors, clamped_ranks
-from edgewise.pde import partial
 
 
 @pytest.mark.parametrize("zero", ["core", "target"])

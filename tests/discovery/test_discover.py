@@ -81,7 +81,7 @@ def test_a_compiled_network_can_be_released_and_trained():
     model = compile_formula(sympy.sin(a) * b, [a, b])
     x = torch.tensor(samples(200, (-1, 1), (-1, 1)))
     symbols = model.layers[0].symbolic
-    freed = ew.release(model, 0, symbols.sources[0].item(), symbols.targets[0].item(), x)
+    freed = ew.release(model, (0, symbols.sources[0].item(), symbols.targets[0].item()), x)
     assert freed.layers[0].mask.sum() == 1
     torch.testing.assert_close(freed(x), model(x), atol=1e-3, rtol=0)
 

@@ -50,7 +50,7 @@ def test_a_model_comes_back_to_the_last_bit(build, dtype, tmp_path) -> None:
 
 
 def test_a_symbolic_and_pruned_network_keeps_its_structure(tmp_path) -> None:
-    model = ew.fix(ew.remove_edge(ew.KAN([2, 2, 1]), 0, 1, 0), 0, 0, 0, "sin")
+    model = ew.fix(ew.remove_edge(ew.KAN([2, 2, 1]), (0, 1, 0)), (0, 0, 0), "sin")
     save_pretrained(model, tmp_path)
     x = torch.randn(20, 2)
     assert torch.equal(from_pretrained(tmp_path)(x), model(x))

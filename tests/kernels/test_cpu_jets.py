@@ -6,6 +6,7 @@ from torch.func import hessian, jacrev, vmap
 
 from edgewise import KAN, BSpline, use_backend
 from edgewise.kernels.cpu import load, taylor as jets
+from edgewise.nn._fast import plain_layers
 
 pytestmark = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
 
@@ -38,7 +39,7 @@ def test_jets_and_their_gradients(widths, basis, residual, batch, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        network = model.curve_layers()
+        network = plain_layers(model)
         assert jets.refuses(network, x, 2) is None
         actual = jets.jet(network, x, directions, weights)
         expected = by_reference(model, x, directions, weights)
@@ -57,8 +58,8 @@ def test_jets_and_their_gradients(widths, basis, residual, batch, threads):
 def test_laplacian_is_the_default():
     model = KAN([2, 4, 1], BSpline(5, 3), dtype=torch.float64)
     x = torch.rand(20, 2, dtype=torch.float64) * 1.6 - 0.8
-    _, gradient, laplacian = jets.jet(model.curve_layers(), x)
+    _, gradient, laplacian = jets.jet(plain_layers(model), x)
     _, wanted_gradient, wanted = by_reference(model, x, torch.eye(2).double(), torch.ones(1, 2).double())
     torch.testing.assert_close(gradient, wanted_gradient)
     torch.testing.assert_close(laplacian, wanted)
-    assert "inputs need gradients" in jets.refuses(model.curve_layers(), x.requires_grad_())
+    assert "inputs need gradients" in jets.refuses(plain_layers(model), x.requires_grad_())

@@ -7,7 +7,7 @@ import torch
 from torch.func import functional_call, jacrev
 
 from edgewise import KAN, BSpline, use_backend
-from edgewise.kernels import CurveLayer, EdgeSpec
+from edgewise.kernels import AdamSettings, CurveLayer, EdgeSpec
 from edgewise.kernels.cpu import load, network
 
 pytestmark = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
@@ -97,7 +97,7 @@ def test_native_steps_are_adam(case, threads):
         ]
         steps = network.TrainingSteps(layers)
         # A larger eps than usual: divided by a tiny one, a gradient that is nothing but rounding becomes a step.
-        adam = network.Adam(lr=1e-2, eps=1e-3, weight_decay=0.1)
+        adam = AdamSettings(lr=1e-2, eps=1e-3, weight_decay=0.1)
         losses = [loss for n in (1, 12, 7) for loss in steps.run(x, target, adam, n).tolist()]
     finally:
         torch.set_num_threads(before)
@@ -119,7 +119,7 @@ def test_native_steps_repeat_exactly_and_do_not_mind_company():
     def trained(case):
         model, x, target = problem(*case, batch=3000)
         layers = [part._replace(coef=part.coef.detach(), bias=part.bias.detach()) for part in layers_of(model)]
-        losses = network.TrainingSteps(layers).run(x, target, network.Adam(lr=1e-2), 50)
+        losses = network.TrainingSteps(layers).run(x, target, AdamSettings(lr=1e-2), 50)
         return torch.cat([losses, *(t.flatten() for t in network.parameters(layers))])
 
     alone = [trained(case) for case in CASES[:4]]
@@ -167,7 +167,7 @@ def test_says_why_not():
         network.TrainingSteps(layers_of(model))
 
 
-def test_a_model_runs_whole_unless_its_layers_are_watched():
+def test_a_model_runs_whole_unless_its_layers_have_hooks():
     model, x, _ = problem([2, 5, 1], BSpline(5, 3), "silu")
     x.requires_grad_()
     y = model(x)
@@ -195,7 +195,7 @@ def test_higher_derivatives_and_transforms():
     torch.testing.assert_close(torch.vmap(torch.func.hessian(lambda t: model(t)[0]))(x), hessian)
 
 
-def test_a_network_that_is_packed_again_is_watched_once(monkeypatch):
+def test_a_network_that_is_packed_again_has_one_finalizer(monkeypatch):
     watched = []
     monkeypatch.setattr(network.weakref, "finalize", lambda *arguments: watched.append(arguments))
     layers = layers_of(KAN([2, 3, 1], dtype=torch.float64))

@@ -165,7 +165,7 @@ def test_bad_samples_change_nothing():
 
 
 def test_hidden_coefficients_of_absent_edges_do_no_harm():
-    model = ew.remove_edge(network([2, 2]), 0, 0, 1)
+    model = ew.remove_edge(network([2, 2]), (0, 0, 1))
     with torch.no_grad():
         model.layers[0].coef[0, :, 1] = torch.nan
     x = samples(50, 2)
@@ -208,19 +208,19 @@ def test_an_adapter_is_carried_or_named_as_the_reason():
     model, x = network([2, 3, 1]), samples(30, 2)
     model.layers[0].adapter = Shift()
     before = tensors(model)
-    cut = ew.remove_edge(model, 0, 0, 0)
+    cut = ew.remove_edge(model, (0, 0, 0))
     assert cut.layers[0].adapter is not model.layers[0].adapter
     close(cut.layers[0].edge_values(x)[:, 1:], model.layers[0].edge_values(x)[:, 1:])
-    fixed = ew.fix(model, 0, 1, 1, "sin")
+    fixed = ew.fix(model, (0, 1, 1), "sin")
     close(fixed.layers[0].edge_values(x)[:, 0], model.layers[0].edge_values(x)[:, 0])
-    dead = ew.remove_edge(model, 1, 0, 0)
+    dead = ew.remove_edge(model, (1, 0, 0))
     for change in (
         lambda: ew.refine(model, 10),
         lambda: ew.change_basis(model, BSpline(5, 4)),
         lambda: ew.adapt_grid_(model, x),
         lambda: ew.widen(model, [2, 4, 1]),
         lambda: ew.compact(dead),
-        lambda: ew.release(fixed, 0, 1, 1, x),
+        lambda: ew.release(fixed, (0, 1, 1), x),
         lambda: ew.save(model, "never-written.safetensors"),
     ):
         with pytest.raises(ValueError, match="merge"):

@@ -66,14 +66,14 @@ def test_every_basis_comes_back(tmp_path, basis, residual):
 
 def test_own_functions_need_their_library(tmp_path):
     bessel = SymbolicFn("J0", torch.special.bessel_j0, lambda x: sympy.besselj(0, x))
-    model = ew.fix(network([1, 1]), 0, 0, 0, bessel)
+    model = ew.fix(network([1, 1]), (0, 0, 0), bessel)
     ew.save(model, tmp_path / "m")
     with pytest.raises(ValueError, match="the library has no function 'J0'; pass `library=`"):
         ew.load(tmp_path / "m")
     twin = ew.load(tmp_path / "m", library=ew.DEFAULT_LIBRARY | bessel)
     assert twin.layers[0].symbolic.functions == (bessel,)
     other = SymbolicFn("J0", torch.special.bessel_y0, lambda x: sympy.bessely(0, x))
-    two = ew.fix(ew.fix(network([2, 1]), 0, 0, 0, bessel), 0, 1, 0, other)
+    two = ew.fix(ew.fix(network([2, 1]), (0, 0, 0), bessel), (0, 1, 0), other)
     with pytest.raises(ValueError, match="two different functions of one name"):
         ew.save(two, tmp_path / "two")
     assert not (tmp_path / "two").exists()

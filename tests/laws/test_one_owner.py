@@ -21,16 +21,16 @@ def test_any_sequence_of_edits_leaves_one_owner(steps):
     for step, edge in steps:
         before = tensors(model)
         if step == "remove":
-            after, owner[edge] = ew.remove_edge(model, 0, *edge), "absent"
+            after, owner[edge] = ew.remove_edge(model, (0, *edge)), "absent"
         elif step == "release":
             if owner[edge] in ("curve", "absent"):
                 with pytest.raises(ValueError, match="is not a symbol"):
-                    ew.release(model, 0, *edge, x)
+                    ew.release(model, (0, *edge), x)
                 continue
-            after, owner[edge] = ew.release(model, 0, *edge, x), "curve"
+            after, owner[edge] = ew.release(model, (0, *edge), x), "curve"
         else:
             name = step.removeprefix("fix ")
-            after, owner[edge] = ew.fix(model, 0, *edge, name), name
+            after, owner[edge] = ew.fix(model, (0, *edge), name), name
         assert same_tensors(before, tensors(model))
         model = after
     layer = model.layers[0]
@@ -59,22 +59,22 @@ def test_building_a_layer_with_two_owners_is_refused():
 @pytest.mark.parametrize("fn", ["sin", ew.DEFAULT_LIBRARY["exp"]])
 def test_a_fixed_edge_is_its_formula_and_the_others_stay(fn):
     model, x = network([3, 2]), samples(50, 3)
-    fixed = ew.fix(model, "layers.0", 1, 0, fn, (0.5, 0.1, 2.0, -1.0))
+    fixed = ew.fix(model, ("layers.0", 1, 0), fn, (0.5, 0.1, 2.0, -1.0))
     f = torch.sin if fn == "sin" else torch.exp
     expected = model.layers[0].edge_values(x)
     expected[:, 1, 0] = 2 * f(0.5 * x[:, 1] + 0.1) - 1
     torch.testing.assert_close(fixed.layers[0].edge_values(x), expected)
-    again = ew.fix(fixed, -1, 1, 0, "abs")
+    again = ew.fix(fixed, (-1, 1, 0), "abs")
     assert [fn.name for fn in again.layers[0].symbolic.functions] == ["abs"]
 
 
 def test_release_fits_the_symbol_where_the_samples_are():
     model, x = network([2, 3, 1], basis=ew.BSpline(20, 3), grid_range=(-2, 2)), samples(400, 2)
-    fixed = ew.fix(model, 0, 0, 1, "sin", (2.0, 0.3, 1.0, 0.5))
-    freed = ew.release(fixed, 0, 0, 1, x)
+    fixed = ew.fix(model, (0, 0, 1), "sin", (2.0, 0.3, 1.0, 0.5))
+    freed = ew.release(fixed, (0, 0, 1), x)
     assert freed.layers[0].mask.all()
     torch.testing.assert_close(freed(x), fixed(x), rtol=1e-3, atol=1e-3)
-    logarithm = ew.release(ew.fix(model, 0, 0, 1, "log"), 0, 0, 1, x)
+    logarithm = ew.release(ew.fix(model, (0, 0, 1), "log"), (0, 0, 1), x)
     assert logarithm(x).isfinite().all()
 
 
@@ -82,19 +82,19 @@ def test_edits_refuse_what_does_not_exist():
     model, x = network([3, 2]), samples(5, 3)
     for layer in (3, -2, "layers.9"):
         with pytest.raises(ValueError, match="layer"):
-            ew.remove_edge(model, layer, 0, 0)
+            ew.remove_edge(model, (layer, 0, 0))
     for j, i in ((3, 0), (0, 2), (-1, 0)):
         for edit in (
-            lambda j, i: ew.remove_edge(model, 0, j, i),
-            lambda j, i: ew.fix(model, 0, j, i, "sin"),
-            lambda j, i: ew.release(model, 0, j, i, x),
+            lambda j, i: ew.remove_edge(model, (0, j, i)),
+            lambda j, i: ew.fix(model, (0, j, i), "sin"),
+            lambda j, i: ew.release(model, (0, j, i), x),
         ):
             with pytest.raises(ValueError, match="3 inputs and 2 outputs"):
                 edit(j, i)
     with pytest.raises(KeyError, match="no function 'sine'"):
-        ew.fix(model, 0, 0, 0, "sine")
+        ew.fix(model, (0, 0, 0), "sine")
     for affine in ((1, 2, 3), (1, 0, torch.nan, 0)):
         with pytest.raises(ValueError, match="four finite numbers"):
-            ew.fix(model, 0, 0, 0, "sin", affine)
+            ew.fix(model, (0, 0, 0), "sin", affine)
     with pytest.raises(ValueError, match="finite at no sample"):
-        ew.release(ew.fix(model, 0, 0, 0, "log"), 0, 0, 0, -x.abs())
+        ew.release(ew.fix(model, (0, 0, 0), "log"), (0, 0, 0), -x.abs())

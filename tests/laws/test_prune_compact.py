@@ -35,7 +35,7 @@ def thinned(model, *, share: float, seed: int):
             layers[name] = torch.rand(layer.mask.shape, generator=generator) > share
     for name, keep in layers.items():
         for j, i in (~keep).nonzero().tolist():
-            model = ew.remove_edge(model, name, j, i)
+            model = ew.remove_edge(model, (name, j, i))
     return model
 
 
@@ -78,7 +78,7 @@ def test_prune_carries_every_setting_and_leaves_its_input(seed, dtype):
 
 
 def test_symbols_are_pruned_like_curves():
-    model = ew.fix(ew.fix(network([2, 1]), 0, 0, 0, "sin"), 0, 1, 0, "exp")
+    model = ew.fix(ew.fix(network([2, 1]), (0, 0, 0), "sin"), (0, 1, 0), "exp")
     pruned = ew.prune(model, {"layers.0": torch.tensor([[0.0], [1.0]])})
     assert [fn.name for fn in pruned.layers[0].symbolic.functions] == ["exp"]
     assert len(ew.prune(model, {"layers.0": torch.zeros(2, 1)}).layers[0].symbolic) == 0
@@ -148,7 +148,7 @@ def test_compact_of_everything_at_once(seed):
 
 def test_a_constant_stays_where_no_bias_can_take_it():
     model = network([1, 2, 1], bias=False)
-    model = ew.remove_edge(model, 0, 0, 1)
+    model = ew.remove_edge(model, (0, 0, 1))
     model = with_layers(model, {"layers.0": replaced(model.layers[0], bias=torch.tensor([0.3, 0.8]).double())})
     small, x = ew.compact(model), samples(10, 1)
     assert small.widths == [1, 2, 1]
@@ -157,7 +157,7 @@ def test_a_constant_stays_where_no_bias_can_take_it():
 
 @pytest.mark.parametrize("constant", [0.0, 0.7])
 def test_a_factor_that_is_constant(constant):
-    model = ew.remove_edge(network([1, (0, 1), 1]), 0, 0, 1)
+    model = ew.remove_edge(network([1, (0, 1), 1]), (0, 0, 1))
     model.layers[0].bias.data[1] = constant
     small, x = ew.compact(model), samples(10, 1)
     close(small(x), model(x))
@@ -173,7 +173,7 @@ def test_select_inputs_drops_those_that_nothing_reads(gone, seed):
     )
     for j in gone:
         for i in range(3):
-            model = ew.remove_edge(model, 0, j, i)
+            model = ew.remove_edge(model, (0, j, i))
     small, kept = ew.select_inputs(model)
     assert kept == ([j for j in range(4) if j not in gone] or [0])
     assert small.input_names == tuple("abcd"[j] for j in kept)

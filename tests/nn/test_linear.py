@@ -87,7 +87,7 @@ def test_autocast_computes_in_its_dtype_and_learns(dtype):
     x = samples(20, 3, spread=1.0, dtype=torch.float32)
     with torch.autocast("cpu", dtype=dtype):
         y = layer(x)
-        symbol = ew.fix(layer, 0, 0, 0, "sin")(x)
+        symbol = ew.fix(layer, (0, 0, 0), "sin")(x)
     assert y.dtype == symbol.dtype == dtype
     torch.testing.assert_close(y.float(), layer(x), rtol=0.05, atol=0.05)
     y.float().sum().backward()
@@ -120,7 +120,7 @@ def test_the_state_dict_carries_every_number(seed):
 
 
 def test_a_loaded_mask_is_obeyed():
-    full, cut = KANLinear(2, 2, generator=rng()), ew.remove_edge(KANLinear(2, 2, generator=rng()), "", 0, 1)
+    full, cut = KANLinear(2, 2, generator=rng()), ew.remove_edge(KANLinear(2, 2, generator=rng()), ("", 0, 1))
     x = samples(5, 2, dtype=torch.float32)
     full.load_state_dict(cut.state_dict())
     assert torch.equal(full(x), cut(x))
@@ -175,10 +175,10 @@ def test_a_new_layer_keeps_the_scale_of_its_inputs(residual, width):
 
 
 def test_nothing_leaks_from_an_absent_edge():
-    layer = ew.fix(KANLinear(2, 2, generator=rng()), 0, 0, 0, "log")
+    layer = ew.fix(KANLinear(2, 2, generator=rng()), (0, 0, 0), "log")
     x = torch.tensor([[-1.0, 0.5]])
     assert layer(x)[0, 0].isnan()
-    cut = ew.remove_edge(layer, 0, 0, 0)
+    cut = ew.remove_edge(layer, (0, 0, 0))
     with torch.no_grad():
         cut.coef[0, :, 0] = torch.nan
     x.requires_grad_()

@@ -94,8 +94,8 @@ def test_symbols_compute_their_formula():
         (0, 1): ("sin", (1.0, 0.0, 1.0, 0.0)),
     }
     for (j, i), (fn, affine) in edges.items():
-        model = ew.fix(model, 0, j, i, fn, affine)
-    model = ew.remove_edge(model, 0, 1, 1)
+        model = ew.fix(model, (0, j, i), fn, affine)
+    model = ew.remove_edge(model, (0, 1, 1))
     x = samples(20, 2)
     y = torch.stack([1.5 * torch.sin(2 * x[:, 0] + 0.5) - 1 + 0.3 * torch.exp(-x[:, 1]), torch.sin(x[:, 0])], 1)
     torch.testing.assert_close(model(x), y)
@@ -119,7 +119,7 @@ def test_two_symbols_on_one_edge_are_refused():
 
 
 def test_symbols_learn():
-    model = ew.fix(network([1, 1]), 0, 0, 0, "sin", (1.0, 0.1, 1.0, 0.0))
+    model = ew.fix(network([1, 1]), (0, 0, 0), "sin", (1.0, 0.1, 1.0, 0.0))
     model(samples(10, 1)).square().sum().backward()
     grad = model.layers[0].symbolic.affine.grad
     assert (grad != 0).all()

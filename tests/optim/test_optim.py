@@ -9,7 +9,16 @@ from torch.func import functional_call, hessian, jacrev
 
 import edgewise as ew
 from edgewise.nn import KANLinear, ProductNodes, SymbolicEdges
-from edgewise.optim import LevenbergMarquardt, Network, Numbers, Problem, Smoothing, edge_bands, get_loss, jacobian
+from edgewise.optim import (
+    Network,
+    NetworkLeastSquares,
+    Parameters,
+    Smoothing,
+    edge_bands,
+    get_loss,
+    jacobian,
+    levenberg_marquardt,
+)
 from edgewise.optim.regrid import even_grid, regrid
 from edgewise.optim.smoothing import order_on, roughness
 from edgewise.optim.spline_values import values_and_slopes
@@ -138,7 +147,7 @@ def test_normal_equations_are_those_of_the_dense_jacobian(name, weighted, monkey
     gradient = torch.func.grad(lambda t: loss(f(t, x), y, w))(numbers.theta[0])
     for block in (4_000_000, 1000):
         monkeypatch.setattr(sys.modules["edgewise.optim.jacobian"], "BLOCK", block)
-        got = Problem(network, x, y, w, loss).normal_equations(numbers)
+        got = NetworkLeastSquares(network, numbers.grids, x, y, w, loss).normal_equations(numbers.theta)
         torch.testing.assert_close(got.gram[0], dense, rtol=1e-9, atol=1e-10)
         torch.testing.assert_close(got.gradient[0], gradient, rtol=1e-9, atol=1e-11)
         torch.testing.assert_close(got.loss[0], loss(model(x), y, w).detach())
@@ -159,10 +168,10 @@ def test_many_starts_are_that_many_networks():
     network, one = Network.of(model)
     theta = torch.randn(4, one.theta.shape[1], generator=generator(2), dtype=torch.float64)
     grids = (one.grids[0], one.grids[1] * torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)[:, None, None])
-    together = Problem(network, x, y, None, get_loss("mse")).normal_equations(Numbers(theta, grids))
+    together = NetworkLeastSquares(network, grids, x, y, None, get_loss("mse")).normal_equations(theta)
     for s in range(4):
-        alone = Numbers(theta[s : s + 1], (grids[0], grids[1][s : s + 1]))
-        single = Problem(network, x, y, None, get_loss("mse")).normal_equations(alone)
+        alone = Parameters(theta, grids)[s : s + 1]
+        single = NetworkLeastSquares(network, alone.grids, x, y, None, get_loss("mse")).normal_equations(alone.theta)
         for a, b in zip(together, single, strict=True):
             torch.testing.assert_close(a[s], b[0], rtol=1e-10, atol=1e-13)
 
@@ -171,7 +180,8 @@ def test_linear_least_squares_in_one_step():
     model = ew.KAN([2, 1], ew.BSpline(4, 3), residual=None, bias=False, dtype=torch.float64, generator=generator(1))
     x, y = samples(200, 2), samples(200, 1, seed=4)
     network, numbers = Network.of(model)
-    end = LevenbergMarquardt(damping=0.0).minimize(Problem(network, x, y, None, get_loss("mse")), numbers, 1)
+    problem = NetworkLeastSquares(network, numbers.grids, x, y, None, get_loss("mse"))
+    end = levenberg_marquardt(problem, numbers.theta, 1, mu=0.0)
     j = jacobian(network, numbers, x)[0, :, 0]
     best = y - j @ torch.linalg.lstsq(j, y, driver="gelsd").solution
     assert float(end.losses) == pytest.approx(float(best.square().mean()), rel=1e-10)
@@ -181,11 +191,12 @@ def test_directions_without_data_do_not_move():
     model = ew.KAN([1, 1], ew.BSpline(8, 3), residual=None, dtype=torch.float64, generator=generator(1))
     x = samples(50, 1) / 2 - 0.5  # nothing in the right half of the grid
     network, numbers = Network.of(model)
-    end = LevenbergMarquardt().minimize(Problem(network, x, x**2, None, get_loss("mse")), numbers, 30)
+    problem = NetworkLeastSquares(network, numbers.grids, x, x**2, None, get_loss("mse"))
+    end = levenberg_marquardt(problem, numbers.theta, 30)
     assert float(end.losses) < 1e-12
     unseen = slice(7, 11)
-    assert torch.equal(end.numbers.theta[0, unseen], numbers.theta[0, unseen])
-    assert bool(end.numbers.theta.isfinite().all())
+    assert torch.equal(end.theta[0, unseen], numbers.theta[0, unseen])
+    assert bool(end.theta.isfinite().all())
 
 
 def test_a_start_without_slopes_stays_and_the_others_go_on():
@@ -205,9 +216,9 @@ def test_a_start_without_slopes_stays_and_the_others_go_on():
     network, numbers = Network.of(ew.KAN.assemble([layer]))
     x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
     theta = torch.tensor([[1.0, 0.0, 1.0, 1.0], [1.0, 0.5, 1.0, 1.0]], dtype=torch.float64)
-    problem = Problem(network, x, (2 * x + 1).sqrt(), None, get_loss("mse"))
-    found = LevenbergMarquardt().minimize(problem, Numbers(theta, numbers.grids), 60)
-    assert torch.equal(found.numbers.theta[0], theta[0])
+    problem = NetworkLeastSquares(network, numbers.grids, x, (2 * x + 1).sqrt(), None, get_loss("mse"))
+    found = levenberg_marquardt(problem, theta, 60)
+    assert torch.equal(found.theta[0], theta[0])
     assert found.losses[1] < 1e-6
 
 
@@ -216,8 +227,8 @@ def test_the_loss_never_rises():
     x = samples(100, 2)
     y = torch.exp(torch.sin(math.pi * x[:, :1]) + x[:, 1:] ** 2)
     network, numbers = Network.of(model)
-    problem = Problem(network, x, y, None, get_loss("mse"))
-    losses = [float(LevenbergMarquardt().minimize(problem, numbers, n).losses) for n in range(12)]
+    problem = NetworkLeastSquares(network, numbers.grids, x, y, None, get_loss("mse"))
+    losses = [float(levenberg_marquardt(problem, numbers.theta, n).losses) for n in range(12)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 1e-3 * losses[0]
 
@@ -300,18 +311,19 @@ def test_evidence_finds_the_strength_and_forgets_it_without_noise():
     network, numbers = Network.of(model)
 
     def strength(y):
-        prior, at = Smoothing.weak(network, 1, 300), numbers
-        problem = Problem(network, x, y, None, get_loss("mse"))
+        prior, at = Smoothing.weak(network, 1, 300), numbers.theta
+        problem = NetworkLeastSquares(network, numbers.grids, x, y, None, get_loss("mse"))
         for _ in range(8):
-            end = LevenbergMarquardt().minimize(problem, at, 10, prior=prior)
-            at, prior = end.numbers, prior.updated(end.numbers, end.gram, end.losses, 300, False)
-        error = (network.values(at, x.T)[0].T - clean).square().mean().sqrt()
+            end = levenberg_marquardt(problem, at, 10, prior=prior)
+            at, prior = end.theta, prior.updated(end.theta, end.gram, end.losses, 300, False)
+        error = (network.values(Parameters(at, numbers.grids), x.T)[0].T - clean).square().mean().sqrt()
         return float(prior.strengths[0]), float(error)
 
     with_noise, error = strength(noisy)
     without, exact = strength(clean)
     assert with_noise > 1e4 * without
-    plain = LevenbergMarquardt().minimize(Problem(network, x, noisy, None, get_loss("mse")), numbers, 40).numbers
+    problem = NetworkLeastSquares(network, numbers.grids, x, noisy, None, get_loss("mse"))
+    plain = Parameters(levenberg_marquardt(problem, numbers.theta, 40).theta, numbers.grids)
     assert error < 0.7 * float((network.values(plain, x.T)[0].T - clean).square().mean().sqrt())
     assert exact < 1e-5
 
@@ -322,8 +334,9 @@ def test_bands_are_those_of_linear_regression():
     model = ew.KAN([2, 1], basis, residual=None, bias=False, dtype=torch.float64, generator=generator(1))
     y = samples(400, 1, seed=4)
     network, numbers = Network.of(model)
-    end = LevenbergMarquardt(damping=0.0).minimize(Problem(network, x, y, None, get_loss("mse")), numbers, 2)
-    fitted = network.model(end.numbers, 0, model, None, None)
+    problem = NetworkLeastSquares(network, numbers.grids, x, y, None, get_loss("mse"))
+    end = levenberg_marquardt(problem, numbers.theta, 2, mu=0.0)
+    fitted = network.model(Parameters(end.theta, numbers.grids), 0, model, None, None)
     bands = edge_bands(fitted, x, y)["layers.0"]
     # The oracle: ordinary least squares on the centred columns of each input and an intercept.
     grid = basis.init_grid(2, dtype=torch.float64)

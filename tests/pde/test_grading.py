@@ -1,4 +1,4 @@
-"""Grids and points that gather at a front, and windows of time."""
+"""Grids and points that concentrate at a front."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 
 from edgewise.bases import BSpline
 from edgewise.nn import KAN
-from edgewise.pde import Box, Problem, ProblemError, dirichlet, disk, initial, observe, solve
-from edgewise.pde.first_networks import checked_model
+from edgewise.pde import Box, Collocation, GaussNewton, Problem, dirichlet, initial, observe, solve
 from edgewise.pde.grading import _density, grade_, graded_terms, warped
+from edgewise.pde.initial_networks import checked_model
 
 FRONT = 0.3
 BOX = Box(x=(-1, 2), t=(0, 1))
@@ -27,7 +27,7 @@ def layer_problem():
 
 @pytest.fixture
 def graded():
-    """A network with a front along x, on a grid that has gathered there."""
+    """A network with a front along x, on a grid that is dense there."""
     problem = layer_problem()
     model = checked_model(problem, KAN([2, 1], BSpline(40, 3), residual=None, dtype=torch.float64), generator())
     with torch.no_grad():
@@ -39,7 +39,7 @@ def graded():
     return problem, model
 
 
-def test_a_grid_gathers_at_the_front_and_keeps_its_ends(graded):
+def test_a_grid_is_dense_at_the_front_and_keeps_its_ends(graded):
     problem, model = graded
     knots = (model.layers[0].grid[0] - model.input_affine.shift[0]) / model.input_affine.scale[0]
     u = torch.linspace(-1, 2, 3001, dtype=torch.float64)
@@ -82,6 +82,7 @@ def test_conditions_stay_on_their_faces_and_observations_where_they_were(graded)
     assert start.scale is None
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_graded_solve_of_a_boundary_layer_beats_an_even_one():
     e = 0.01
     problem = Problem(Box(x=(0, 1)), lambda u: e * u.dxx + u.dx - 1, [dirichlet(0.0)])
@@ -89,36 +90,9 @@ def test_a_graded_solve_of_a_boundary_layer_beats_an_even_one():
     def exact(x):
         return x[:, 0] - (1 - torch.exp(-x[:, 0] / e)) / (1 - math.exp(-1 / e))
 
-    options = {"starts": 2, "steps": 20, "points": 150, "intervals": (10,), "rounds": 2}
+    method = GaussNewton(starts=1, steps=16, intervals=(10,), rounds=2)
     x = Box(x=(0, 0.1)).sample(500, generator())
-    errors = [solve(problem, [4], grading=g, **options).error(exact, x) for g in (0.0, 0.8)]
+    places = [Collocation(points=100, grading=g) for g in (0.0, 0.8)]
+    errors = [solve(problem, [4], method, collocation=c).error(exact, x) for c in places]
     assert errors[1] < errors[0]
     assert errors[1] < 1e-2
-
-
-def test_windows_are_cut_at_given_times_and_bad_ones_are_refused():
-    start = [initial(lambda x: torch.sin(math.pi * x)), dirichlet(0.0)]
-    problem = Problem(Box(x=(0, 1), t=(0, 1)), lambda u: u.dt - 0.2 * u.dxx, start)
-    solution = solve(problem, [2], windows=(0.2, 0.7), intervals=(), starts=1, steps=3, points=60)
-    assert solution.ends == (0.2, 0.7)
-    assert {stage.window for stage in solution.history} == {0, 1, 2}
-    late = solve(problem, [2], windows=2, intervals=(5,), starts=1, steps=3, points=60, seconds=0.0)
-    assert late.message.startswith("time is up")
-    assert len(late.models) == 2
-    with pytest.raises(ProblemError, match=r"increasing times between 0 and 1"):
-        solve(problem, [2], windows=(0.5, 0.4))
-
-
-def test_grading_that_cannot_be_done_is_refused():
-    round_one = Problem(disk(), lambda u: u.laplacian, [dirichlet(0.0)])
-    with pytest.raises(ProblemError, match="coordinates of a Box"):
-        solve(round_one, [2], grading=0.5)
-    with pytest.raises(ProblemError, match="below 1, got 1"):
-        solve(layer_problem(), [2], grading=1.0)
-
-
-def test_a_solve_that_is_not_resolved_says_so():
-    problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(60 * x), [dirichlet(0.0)])
-    solution = solve(problem, [1], intervals=(6,), starts=1, steps=10, points=60)
-    assert solution.error_estimate > 0.05
-    assert "still differ" in solution.message

@@ -1,4 +1,4 @@
-"""Equations as written, domains and their boundaries, and what bad input says."""
+"""Equations as written, and the messages for problems that cannot be solved."""
 
 import math
 
@@ -6,24 +6,20 @@ import pytest
 import torch
 
 from edgewise.bases import BSpline
-from edgewise.jets.algebra import laplace
+from edgewise.jets import laplace
 from edgewise.nn import KAN
 from edgewise.pde import (
     Box,
     Problem,
-    Region,
-    Slab,
     dirichlet,
-    disk,
     initial,
     neumann,
     observe,
     periodic,
-    polygon,
     solve,
 )
 from edgewise.pde.operators import algebra_of
-from edgewise.pde.problem import Term
+from edgewise.pde.problem import ResidualTerm
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 
@@ -38,7 +34,7 @@ def kan(inputs=2, outputs=1):
 
 def residual(problem, model, x, **unknowns):
     algebra = problem.algebra(problem.equation_of)
-    term = Term("equation", problem.equation_of, algebra, x[None])
+    term = ResidualTerm("equation", problem.equation_of, algebra, x[None])
     return problem.residuals(model, term, {k: torch.tensor(v) for k, v in unknowns.items()})
 
 
@@ -84,38 +80,6 @@ def test_coordinates_may_have_long_names():
     torch.testing.assert_close(residual(problem, model, x)[0], by_hand(model, x, (1, 1)) + by_hand(model, x, (0, 2)))
 
 
-DOMAINS = {
-    "box": SQUARE,
-    "disk": disk((0.5, 0.0), 2.0),
-    "polygon": polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)]),
-    "distance": Region(lambda x, y: x**2 / 4 + y**2 - 1, x=(-2, 2), y=(-1, 1)),
-    "slab": Slab(disk(), t=(0, 2)),
-    "interval": Box(x=(0, 1)),
-}
-
-
-@pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS.keys())
-def test_samples_lie_inside_and_normals_point_outward(domain):
-    inside = domain.sample(200, generator())
-    assert (domain.distance(inside) < 0).all()
-    assert inside.shape == (200, len(domain.coordinates))
-    for part in domain.parts:
-        points, normals = domain.boundary(part, 50, generator())
-        torch.testing.assert_close(
-            domain.distance(points), torch.zeros(len(points), dtype=torch.float64), atol=1e-8, rtol=0
-        )
-        torch.testing.assert_close(normals.norm(dim=-1), torch.ones(len(points), dtype=torch.float64))
-        # A point of measure zero, a corner, may have a neighbour outside on the inner side.
-        assert (domain.distance(points - 1e-6 * normals) < 1e-9).all()
-        assert (domain.distance(points + 1e-6 * normals) > 0).all()
-
-
-def test_the_boundary_of_a_disk_is_covered_evenly():
-    points, _ = Region(lambda x, y: torch.hypot(x, y) - 1, x=(-1, 1), y=(-1, 1)).boundary("wall", 4000, generator())
-    quadrants = torch.bucketize(torch.atan2(points[:, 1], points[:, 0]), torch.tensor([-math.pi / 2, 0, math.pi / 2]))
-    assert (torch.bincount(quadrants) / 4000 - 0.25).abs().max() < 0.05
-
-
 def test_bad_problems_are_refused_with_reasons():
     with pytest.raises(ValueError, match="does not use any of the fields u"):
         Problem(SQUARE, lambda x, y: x + y)
@@ -158,13 +122,7 @@ def test_conditions_that_contradict_each_other_are_found():
     Problem(heat, lambda u: u.dt - u.dxx, [initial(1.0), dirichlet(0.0)])
 
 
-def test_domains_without_interior_are_refused():
-    with pytest.raises(ValueError, match=r"no interior: x runs from 1 to 0"):
-        Box(x=(1, 0))
-    with pytest.raises(ValueError, match="no interior: its area is 0"):
-        polygon([(0, 0), (1, 1), (2, 2)])
-    with pytest.raises(ValueError, match="no interior"):
-        Region(lambda x, y: 1 + x**2 + y**2, x=(-1, 1), y=(-1, 1))
+def test_a_condition_names_a_part_of_the_boundary():
     with pytest.raises(ValueError, match="no part 'z-'; it has x-, x\\+"):
         Problem(SQUARE, lambda u: u.dx, [dirichlet(0.0, "z-")])
 
@@ -180,8 +138,8 @@ def test_models_that_do_not_fit_are_refused():
     problem = Problem(SQUARE, lambda u: u.laplacian, [dirichlet(0.0)])
     with pytest.raises(ValueError, match="3 -> 1, the problem needs 2 inputs and 1 outputs"):
         solve(problem, kan(3))
-    with pytest.raises(ValueError, match="unknown optimizer 'newton'"):
-        solve(problem, optimizer="newton")
+    with pytest.raises(ValueError, match="unknown method 'newton'"):
+        solve(problem, method="newton")
     with pytest.raises(ValueError, match="windows cut time"):
         solve(problem, windows=2)
 

@@ -9,7 +9,7 @@ import torch
 import studies.pde.laws
 import studies.pde.study
 from edgewise.pde import Solution
-from edgewise.pde.least_squares import Collocation
+from edgewise.pde.collocation_loss import CollocationLoss
 from studies.pde.laws import find_law, run as run_laws
 from studies.pde.study import run
 from studies.peers.pde_nested import mean_square, nested_loss, train_nested, usual_network
@@ -26,8 +26,8 @@ def generator(seed=0):
 def test_nested_autograd_has_the_residuals_of_the_solver(problem):
     model = usual_network(problem, (3,), 4, 0)
     terms = problem.terms(20, 10, generator())
-    fitting = Collocation(problem, model, terms)
-    by_jets = fitting.mean_squares(fitting.numbers({}))
+    fitting = CollocationLoss(problem, model, terms)
+    by_jets = fitting.mean_squares(fitting.theta({}))
     for term in terms:
         torch.testing.assert_close(mean_square(problem, model, term).item(), by_jets[term.name])
 

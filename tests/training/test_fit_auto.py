@@ -165,7 +165,7 @@ def test_a_pruned_model_keeps_its_structure_and_starts_from_its_numbers():
     x = samples(120, 2)
     y = torch.sin(2 * x[:, 0])
     first = quick(kan((2, 2, 1)), (x, y))
-    pruned = ew.remove_edge(first.model, "layers.0", 1, 0)
+    pruned = ew.remove_edge(first.model, ("layers.0", 1, 0))
     again = ew.fit(pruned, (x, y))
     assert again.history[0]["stage"] == "given numbers"
     assert not bool(again.model.layers[0].mask[1, 0])
@@ -175,7 +175,7 @@ def test_a_pruned_model_keeps_its_structure_and_starts_from_its_numbers():
 def test_symbols_are_trained_too():
     x = samples(300, 1)
     y = 1.7 * torch.sin(2.3 * x[:, 0] + 0.4) - 0.2
-    model = ew.fix(kan((1, 1), dtype=torch.float64), 0, 0, 0, "sin", affine=(2.0, 0.3, 1.0, 0.0))
+    model = ew.fix(kan((1, 1), dtype=torch.float64), (0, 0, 0), "sin", affine=(2.0, 0.3, 1.0, 0.0))
     result = ew.fit(model, (x, y))
     assert len(result.model.layers[0].symbolic) == 1
     assert result.report["loss"] < 1e-20

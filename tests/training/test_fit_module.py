@@ -7,7 +7,7 @@ from torch import nn
 import edgewise as ew
 from edgewise.adapters import add_lotra, slim
 from edgewise.kernels import EdgeSpec, design
-from edgewise.optim import ModuleProblem, get_loss, normal_equations
+from edgewise.optim import ModuleLeastSquares, get_loss, normal_equations
 
 
 def data(n=300, seed=0):
@@ -28,8 +28,8 @@ def network(widths, seed=0):
 def test_normal_equations_are_those_of_the_closed_form(loss):
     model, (x, y) = network([2, 3, 1]), data(40)
     weights = torch.linspace(0.5, 2, 40, dtype=torch.float64)
-    problem = ModuleProblem(model, x, y, weights, get_loss(loss))
-    found, exact = problem.normal_equations(problem.numbers), normal_equations(model, x, y, weights, loss)
+    problem = ModuleLeastSquares(model, x, y, weights, get_loss(loss))
+    found, exact = problem.normal_equations(problem.start), normal_equations(model, x, y, weights, loss)
     torch.testing.assert_close(found.loss, exact.loss)
     torch.testing.assert_close(found.gradient, exact.gradient)
     torch.testing.assert_close(found.gram, exact.gram)

@@ -10,7 +10,7 @@ import sys, torch
 import edgewise as ew
 from edgewise.compare import timing as measure
 from studies import timing
-from edgewise.optim import LevenbergMarquardt, Network, Problem, get_loss
+from edgewise.optim import Network, NetworkLeastSquares, get_loss, levenberg_marquardt
 
 torch.set_num_threads(1)
 widths, intervals, rows = eval(sys.argv[1])
@@ -19,9 +19,9 @@ model = ew.KAN(widths, ew.BSpline(intervals, 3), residual=None, generator=g, dty
 x = torch.rand(rows, widths[0], generator=g, dtype=torch.float64)
 network, numbers = Network.of(model)
 base = measure.reset_peak()
-problem = Problem(network, x, x.sum(1, keepdim=True).sin(), None, get_loss("mse"))
-before = problem.losses(numbers).item()
-after = LevenbergMarquardt().minimize(problem, numbers, 1).losses.item()
+problem = NetworkLeastSquares(network, numbers.grids, x, x.sum(1, keepdim=True).sin(), None, get_loss("mse"))
+before = problem.losses(numbers.theta).item()
+after = levenberg_marquardt(problem, numbers.theta, 1).losses.item()
 print(network.parameters, measure.memory("VmHWM") - base, before, after)
 """
 

@@ -184,32 +184,32 @@ def solve(
     force: bool = False,
     seconds: float | None = None,
     seed: int | None = None,
-    optimizer: Literal["auto", "gauss-newton", "lbfgs", "adam"] | None = None,
+    method: Literal["auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam"] | None = None,
 ) -> int:
     """Solve the differential equation that a Python file defines as `problem`.
 
-    Writes solution.json, the network and pictures of field, residual and history; of the error too where the file
+    Writes solution.json, the network and figures of field, residual and history; of the error too if the file
     defines a `reference`. The file is run: run only files that you trust.
 
     Args:
         problem: The file; see the guide to differential equations.
         out: The folder to write to; by default the name of the file with -solution.
         force: Write into a folder that has something in it.
-        seconds: Stop soon after this time with the best that was found.
+        seconds: Time limit in seconds; the best network so far is written.
         seed: Seed of all randomness.
-        optimizer: How to minimise the residuals.
+        method: How to minimise the residuals, with the starts, steps, rounds and intervals of the file.
     """
     from edgewise.pde import run_problem_file
 
     folder = Path(f"{problem.stem}-solution") if out is None else out
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise _UsageError(f"{folder} exists; choose another --out, or write into it with --force")
-    given = {"seconds": seconds, "seed": seed, "optimizer": optimizer}
+    given = {"seconds": seconds, "seed": seed, "method": method}
     with Display(None) as display:
         solution = run_problem_file(
             problem,
             out=folder,
-            progress=lambda s: display.stage(f"{s.name}: loss {s.loss:.1e}, at fresh points {s.validation:.1e}"),
+            progress=lambda event: display.stage(f"{event.stage}: {event.text}"),
             **{name: value for name, value in given.items() if value is not None},
         )
     print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))

@@ -233,7 +233,7 @@ def _missing(value: Tensor, q: Tensor) -> float:
 
 def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float, float, float]:
     """Levenberg-Marquardt on (alpha, beta) for the part of f outside the space."""
-    from edgewise.expressions.refit import levenberg_marquardt
+    from edgewise.expressions.refit import minimize_residual
 
     def outside(p: Tensor) -> Tensor:
         f = fn(p[0] * t + p[1])
@@ -241,5 +241,5 @@ def _refine(fn: SymbolicFn, t: Tensor, q: Tensor, start: Tensor) -> tuple[float,
         f = f / f.norm()
         return f - q @ (q.T @ f)
 
-    p, cost = levenberg_marquardt(outside, start, steps=20)
+    p, cost = minimize_residual(outside, start, steps=20)
     return cost * len(t), p[0].item(), p[1].item()

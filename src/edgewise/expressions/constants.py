@@ -21,7 +21,7 @@ from torch import Tensor
 
 from edgewise.expressions.canonical import canonical
 from edgewise.expressions.evaluate import evaluate
-from edgewise.expressions.refit import levenberg_marquardt
+from edgewise.expressions.refit import minimize_residual
 
 WINDOW = 4.0
 """A snap may move a number by this many standard errors."""
@@ -96,7 +96,7 @@ def refit_constants(
 ) -> tuple[tuple[Any, ...], float]:
     """The expressions with their floating point numbers refitted to y, and the mean squared error."""
     form = parametric(expressions)
-    theta, cost = levenberg_marquardt(
+    theta, cost = minimize_residual(
         residual_of(form, inputs, x.double(), y.double(), functions or {}),
         torch.tensor(form.values, dtype=torch.float64),
         steps=steps,
@@ -138,7 +138,7 @@ def snap(
         def some(part: Tensor) -> Tensor:
             return full(values.index_copy(0, torch.tensor(open_), part))
 
-        part, cost = levenberg_marquardt(some, values[open_], steps=15, tolerance=floor * 1e-2)
+        part, cost = minimize_residual(some, values[open_], steps=15, target=floor * 1e-2)
         values[open_] = part
         return values, cost
 

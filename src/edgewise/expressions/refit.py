@@ -1,9 +1,7 @@
-r"""Refit the numbers of a symbolic network jointly: Levenberg-Marquardt on $\sum_b (m_\theta(x_b) - y_b)^2$.
+r"""Refits the parameters of a symbolic network jointly, to the minimiser of $\sum_b (m_\theta(x_b) - y_b)^2$.
 
-The method of `edgewise.optim` is another one, for curves: many starts at once, normal equations from native code,
-damping by the identity, since coefficients are all of one size. The numbers of a formula (an exponent, a frequency, a
-constant of 10^-7) are of any size, so that damping goes by the diagonal; the residual is any function of few numbers,
-differentiated forward; and a step out of the domain of a function (NaN) is refused like one that does not improve.
+The parameters of a formula (an exponent, a frequency, a constant of 10^-7) are of any size, so that Levenberg-Marquardt
+is damped by the diagonal; a step out of the domain of a function (NaN) is rejected like one that does not improve.
 """
 
 from __future__ import annotations
@@ -11,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jacfwd
+from torch.func import functional_call
+
+from edgewise.optim import ResidualLeastSquares, levenberg_marquardt
 
 
 def symbol_parameters(model: nn.Module) -> list[str]:
@@ -29,16 +30,16 @@ def symbol_parameters(model: nn.Module) -> list[str]:
 def refit_(
     model: nn.Module, x: Tensor, y: Tensor, *, free: Mapping[str, Tensor] | None = None, steps: int = 50
 ) -> float:
-    """Move numbers of the model to a least-squares fit; the mean squared error.
+    """Move parameters of the model to a least-squares fit; the mean squared error.
 
-    The step in which a function leaves its domain is refused like any other that does not improve the fit.
+    The step in which a function leaves its domain is rejected like any other that does not improve the fit.
 
     Args:
         model: changed in place.
         x: inputs.
         y: targets, of the shape of the model's output.
-        free: the entries that move, as booleans by the name of their parameter; by default all numbers of symbols and
-            the biases beside them.
+        free: the entries that move, as booleans by the name of their parameter; by default those of symbols and the
+            biases beside them.
         steps: at most so many.
     """
     parameters = dict(model.named_parameters())
@@ -62,47 +63,27 @@ def refit_(
         with torch.no_grad():
             return (model(x) - y).square().mean().item()
     theta = torch.cat([fixed[name][place] for name, place in places.items()])
-    theta, cost = levenberg_marquardt(residual, theta, steps=steps)
+    theta, cost = minimize_residual(residual, theta, steps=steps)
     with torch.no_grad():
         for name, value in placed(theta).items():
             parameters[name].copy_(value)
     return cost
 
 
-def levenberg_marquardt(
-    residual: Callable[[Tensor], Tensor], theta: Tensor, *, steps: int = 50, tolerance: float = 1e-30
-) -> tuple[Tensor, float]:
-    r"""Minimise the mean of $r(\theta)^2$; returns the best $\theta$ and its mean square.
+def minimize_residual(
+    residual: Callable[[Tensor], Tensor], theta: Float[Tensor, " P"], *, steps: int = 50, target: float = 1e-30
+) -> tuple[Float[Tensor, " P"], float]:
+    r"""A minimiser of the mean of $r(\theta)^2$ near the given parameters of any size, and the mean square there.
 
-    $(J^T J + \mu D)\,\delta = -J^T r$ with D the diagonal of $J^T J$, damping after Nielsen.
+    Args:
+        residual: parameters -> residual, made of operations with a forward derivative.
+        theta: where to begin.
+        steps: at most so many.
+        target: the mean square at which to stop.
     """
-    theta = theta.detach().clone()
-    r = residual(theta)
-    cost = r.square().mean().item()
-    if not cost < torch.inf or len(theta) == 0:
-        return theta, cost
-    mu, grow, stalled = 1e-3, 2.0, 0
-    jacobian = jacfwd(residual)
-    J = jacobian(theta)
-    for _ in range(steps):
-        gram, slope = J.T @ J, J.T @ r
-        diagonal = gram.diagonal()
-        extra = mu * diagonal.clamp_min(1e-12 * diagonal.amax().clamp_min(1e-300))
-        factor, failed = torch.linalg.cholesky_ex(gram + torch.diag(extra))
-        step = -torch.cholesky_solve(slope[:, None], factor)[:, 0] if failed == 0 else torch.full_like(slope, torch.nan)
-        trial = residual(theta + step)
-        trial_cost = trial.square().mean().item()
-        if trial_cost < cost:
-            stalled = stalled + 1 if cost - trial_cost < 1e-5 * cost else 0
-            theta, r, cost = theta + step, trial, trial_cost
-            mu, grow = max(mu / 5, 1e-15), 2.0
-            if cost < tolerance or stalled == 4:
-                break
-            J = jacobian(theta)
-            if not torch.isfinite(J).all():
-                break
-        else:
-            mu, grow = mu * grow, grow * 2
-            if mu > 1e8:
-                break
-    return theta, cost
+    problem, start = ResidualLeastSquares(residual), theta.detach()[None]
+    loss = problem.losses(start)
+    if not loss.isfinite() or len(theta) == 0:
+        return start[0], loss.item()
+    end = levenberg_marquardt(problem, start, steps, damping="diagonal", mu=1e-4, tolerance=1e-5, target=target)
+    return end.theta[0], end.losses.item()

@@ -1,4 +1,4 @@
-"""The algebras that jets live in: which products of infinitesimals are zero (see `edgewise.jets.jet`)."""
+"""Define the algebras of jets: which products of infinitesimals are not zero (see `edgewise.jets.jet`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Algebra:
         degrees: the least power of the nilpotent part in which every $e_a$ appears, in increasing order.
         products: the triples (a, b, c), $a, b \ge 1$, of the products that are not zero.
         seeds: the position of $\varepsilon_s$ for every variable s.
-        readout: (position, factor) of every derivative that a jet can tell; the Laplacian has the index ().
+        readout: (position, factor) of every derivative that a jet carries; the Laplacian has the index ().
     """
 
     degrees: tuple[int, ...]
@@ -37,7 +37,7 @@ class Algebra:
         return self.degrees[-1]
 
     def first(self, degree: int) -> int:
-        """The position from which on the elements have at least this degree."""
+        """The first position whose element has at least this degree."""
         return next((a for a, d in enumerate(self.degrees) if d >= degree), self.size)
 
     def factors(self, c: int) -> list[tuple[int, int]]:

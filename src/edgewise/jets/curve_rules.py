@@ -1,8 +1,11 @@
-r"""A layer of curves on jets: $y_{abi} = \sum_j \sum_n (h^n / n!)_{abj}\, \varphi_{ji}^{(n)}(x_{bj})$."""
+r"""Apply a layer of curves to jets: $y_{abi} = \sum_j \sum_n (h^n / n!)_{abj}\, \varphi_{ji}^{(n)}(x_{bj})$."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,20 +14,37 @@ from torch import Tensor
 
 from edgewise import functional
 from edgewise.jets.jet import Jet
-from edgewise.jets.tape import Record, Tape
-from edgewise.kernels import EdgeSpec, design, select
+from edgewise.kernels import EdgeSpec, design, find
 from edgewise.nn import KANLinear
 
 
+@dataclass(frozen=True)
+class Record:
+    r"""A parameter p and the coefficients y of the jets that it enters: what the Jacobian in p needs.
+
+    Attributes:
+        parameter: p.
+        output: y, or a copy of p for every sample.
+        rows: from $G_{ab\cdot} = \partial r_b / \partial y_{ab\cdot}$ to $\partial r_b / \partial p$, (b, size of p).
+    """
+
+    parameter: Tensor
+    output: Tensor
+    rows: Callable[[Tensor], Float[Tensor, "b p"]]
+
+
+Tape = list[Record]
+
+
 def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
-    """The coefficients of the sums over the curves of a layer, without its symbols, (size, *b, out)."""
+    """The coefficients $y_{abi}$ of the sums over the curves of a layer, without its symbols, (size, *b, out)."""
     layer._check(u.value)
     spec = EdgeSpec(layer.basis, layer.residual)
     if tape is not None:
         if layer.adapter is not None:
-            raise ValueError("a layer has an adapter; merge it into the layer before you solve")
+            raise ValueError("a layer has an adapter; merge it into the layer first: edgewise.merge(model)")
         y = _taped(layer, u, spec, tape)
-    elif select(spec, u.value) is not None:
+    elif find("layer", spec, u.value) is not None:
         y = _by_kernels(layer, u)
     elif torch.is_grad_enabled():
         y = _by_design(layer, u, spec)
@@ -34,7 +54,7 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
 
 
 def _taped(layer: KANLinear, u: Jet, spec: EdgeSpec, tape: Tape) -> Tensor:
-    """The sum from the values of every curve, whose slopes are known, and no graph through the basis."""
+    """The sums from the values of every curve, whose slopes are known: no graph goes through the basis."""
     order = u.algebra.order
     B = _designs(layer, u, spec, order + u.coef.requires_grad)
     values = _values(layer, B)
@@ -44,19 +64,19 @@ def _taped(layer: KANLinear, u: Jet, spec: EdgeSpec, tape: Tape) -> Tensor:
     if not y.requires_grad:
         y.requires_grad_()
     h = [power.detach() for power in u.powers()]
-    absent = None if bool(layer.mask.all()) else layer.mask[:, None]
-
-    def rows(G: Float[Tensor, "size b out"]) -> Float[Tensor, "b p"]:
-        J = B[0][..., None] * G[0][:, None, None]
-        for power, functions in zip(h, B[1:], strict=False):
-            slope = torch.einsum("abj,abi->bji", power, G[-len(power) :])
-            J.addcmul_(functions[..., None], slope[:, :, None])
-        return (J if absent is None else J * absent).flatten(1)
-
-    tape.append(Record(layer.coef, y, rows))
+    tape.append(Record(layer.coef, y, partial(_rows, layer, B, h)))
     if layer.bias is not None:
         tape.append(Record(layer.bias, y, lambda G: G[0]))
     return y
+
+
+def _rows(layer: KANLinear, B: list[Tensor], h: list[Tensor], G: Float[Tensor, "size b out"]) -> Float[Tensor, "b p"]:
+    r"""$\partial r_b / \partial c_{jki} = \sum_a W_{abjk} G_{abi}$ with the W of `_by_design`."""
+    J = B[0][..., None] * G[0][:, None, None]
+    for power, functions in zip(h, B[1:], strict=False):
+        slope = torch.einsum("abj,abi->bji", power, G[-len(power) :])
+        J.addcmul_(functions[..., None], slope[:, :, None])
+    return (J if bool(layer.mask.all()) else J * layer.mask[:, None]).flatten(1)
 
 
 class _Value(torch.autograd.Function):
@@ -75,14 +95,14 @@ class _Value(torch.autograd.Function):
 
 @torch.no_grad()
 def _designs(layer: KANLinear, u: Jet, spec: EdgeSpec, order: int) -> list[Float[Tensor, "*b in size"]]:
-    """The functions of the basis and their derivatives up to an order."""
+    r"""$B_k^{(n)}(x_{bj})$ for n = 0..`order`."""
     x = u.value.detach()
     return [design(x, layer.grid, spec._replace(order=n)) for n in range(order + 1)]
 
 
 @torch.no_grad()
 def _values(layer: KANLinear, B: list[Tensor]) -> list[Float[Tensor, "*b in out"]]:
-    """Every curve and its derivatives at every sample."""
+    r"""$\varphi_{ji}^{(n)}(x_{bj})$ for every n."""
     return [torch.einsum("...jk,jki->...ji", functions, layer.curves()) for functions in B]
 
 

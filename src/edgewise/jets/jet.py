@@ -1,4 +1,4 @@
-r"""Taylor mode: a network evaluated on truncated Taylor series instead of numbers, and what a network computes with.
+r"""Arithmetic and elementwise functions of truncated Taylor series, on which a network is evaluated (Taylor mode).
 
 A *jet* is an element $u = \sum_a u_a e_a$ of a commutative algebra with $e_0 = 1$ and nilpotent $e_1, e_2, \dots$
 (Griewank & Walther, Evaluating Derivatives, chapter 13). With $h = u - u_0$ a function acts on it by its own series,
@@ -25,8 +25,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.bases import nested_derivative
+from edgewise.bases.residual import autonomous_derivatives, horner
 from edgewise.jets.algebra import Algebra, Index, unit
-from edgewise.jets.elementary import ELEMENTWISE, derivatives, power
+
+ELEMENTWISE = frozenset(
+    {torch.sin, torch.cos, torch.tan, torch.exp, torch.log, torch.sqrt, torch.tanh, torch.sinh, torch.cosh}
+    | {torch.sigmoid, torch.atan, torch.erf, torch.square, torch.abs}
+)
 
 
 class Jet:
@@ -54,7 +60,7 @@ class Jet:
         return sum((self.derivative(unit(d, j, 2)) for j in range(1, d)), self.derivative(unit(d, 0, 2)))
 
     def map(self, coef: Tensor) -> Jet:
-        """A jet of the same algebra with other coefficients."""
+        """A jet of the same algebra with new coefficients."""
         return Jet(coef, self.algebra)
 
     def powers(self) -> list[Tensor]:
@@ -73,7 +79,7 @@ class Jet:
         return self.map(torch.cat(rows))
 
     def __getitem__(self, key: Any) -> Jet:
-        """The jet of a part of the values, such as `u[..., 0]`."""
+        """The jet of some of the values, such as `u[..., 0]`."""
         return self.map(self.coef[(slice(None), *(key if isinstance(key, tuple) else (key,)))])
 
     def __add__(self, other: Jet | Tensor | float) -> Jet:
@@ -147,10 +153,59 @@ def _product(algebra: Algebra, u: Tensor, m: int, v: Tensor, n: int) -> Tensor:
     return torch.stack(rows) if rows else u[:0]
 
 
-# What a tensor on the left of a jet asks for: the jet's own operator with the arguments exchanged.
+# `tensor * jet` calls the operator of the jet with the arguments exchanged.
 _OPERATORS: dict[Any, Callable[[Any, Any], Jet]] = {
     **dict.fromkeys((torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__), Jet.__radd__),
     **dict.fromkeys((torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__), Jet.__rmul__),
     **dict.fromkeys((torch.Tensor.sub, torch.Tensor.__sub__), Jet.__rsub__),
     **dict.fromkeys((torch.Tensor.div, torch.Tensor.__truediv__), Jet.__rtruediv__),
+}
+
+
+def derivatives(func: Callable[[Tensor], Tensor], x: Tensor, order: int) -> list[Tensor]:
+    r"""$\varphi^{(n)}(x)$ for n = 0..order: in closed form where one is known, else by nested forward mode."""
+    if func in _CLOSED_FORMS:
+        return _CLOSED_FORMS[func](x, order)
+    return [nested_derivative(func, x, n) for n in range(order + 1)]
+
+
+def _tanh(x: Tensor, order: int) -> list[Tensor]:
+    t = torch.tanh(x)
+    return [t, *(horner(p, t) for p in autonomous_derivatives((1.0, 0.0, -1.0), order)[1:])]
+
+
+def _sigmoid(x: Tensor, order: int) -> list[Tensor]:
+    s = torch.sigmoid(x)
+    return [s, *(horner(p, s) for p in autonomous_derivatives((0.0, 1.0, -1.0), order)[1:])]
+
+
+def _sin(x: Tensor, order: int) -> list[Tensor]:
+    s, c = torch.sin(x), torch.cos(x)
+    return [(s, c, -s, -c)[n % 4] for n in range(order + 1)]
+
+
+def _cos(x: Tensor, order: int) -> list[Tensor]:
+    return _sin(x, order + 1)[1:]
+
+
+def _exp(x: Tensor, order: int) -> list[Tensor]:
+    return [torch.exp(x)] * (order + 1)
+
+
+def power(x: Tensor, exponent: float, order: int) -> list[Tensor]:
+    r"""The derivatives of $x^p$."""
+    values, factor = [], 1.0
+    for n in range(order + 1):
+        # A whole power ends: 0 * x^(-1) at x = 0 would be NaN.
+        values.append(factor * x ** (exponent - n) if factor else torch.zeros_like(x))
+        factor *= exponent - n
+    return values
+
+
+_CLOSED_FORMS: dict[Callable[..., Any], Callable[[Tensor, int], list[Tensor]]] = {
+    torch.tanh: _tanh,
+    torch.sigmoid: _sigmoid,
+    torch.sin: _sin,
+    torch.cos: _cos,
+    torch.exp: _exp,
 }

@@ -1,4 +1,4 @@
-"""Modules on jets: one rule for every kind of module that a network may consist of."""
+"""Apply modules to jets: one rule for every kind of module that a network may consist of."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgewise.jets.curve_rules import curves
-from edgewise.jets.elementary import derivatives
-from edgewise.jets.jet import Jet
-from edgewise.jets.tape import Record, Tape
+from edgewise.jets.curve_rules import Record, Tape, curves
+from edgewise.jets.jet import Jet, derivatives
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicEdges
 
 
 def push(module: nn.Module, u: Jet, tape: Tape | None = None) -> Jet:
-    """The module applied to a jet of inputs. A tape, if given, notes what `pde.jacobian` needs."""
+    """The jet of outputs of a module for a jet of inputs; a tape, if given, records what the Jacobian needs.
+
+    Raises:
+        TypeError: there is no rule for the type of the module.
+    """
     for kind in type(module).__mro__:
         if kind in _RULES:
             return _RULES[kind](module, u, tape)
@@ -27,7 +29,7 @@ def push(module: nn.Module, u: Jet, tape: Tape | None = None) -> Jet:
 
 
 class Sine(nn.Module):
-    """The activation sin(x), for sine networks."""
+    """The activation sin(x) of sine networks."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(x)

@@ -1,18 +1,20 @@
-"""How a sum over edges is computed; the only place that knows about devices."""
+"""Computes sums over edges, networks and optimiser steps; the only package that knows about devices.
+
+A `Backend` supplies kernels for some of the capabilities "layer", "network", "jets", "rational" and "adam"; `find`
+returns the kernel that serves given inputs, and `refusals` why others do not.
+"""
 
 from edgewise.kernels import cpu as cpu, triton as triton
-from edgewise.kernels.cpu.network import Adam as Adam
+from edgewise.kernels.capabilities import AdamSettings as AdamSettings
+from edgewise.kernels.devices import (
+    accelerators as accelerators,
+    autocast as autocast,
+    under_autocast as under_autocast,
+)
 from edgewise.kernels.dispatch import (
-    Backend as Backend,
     edge_sum as edge_sum,
     edge_sums as edge_sums,
-    network_kernel as network_kernel,
-    network_refusals as network_refusals,
     network_sum as network_sum,
-    refusals as refusals,
-    register_kernel as register_kernel,
-    select as select,
-    use_backend as use_backend,
     whole_networks_up_to as whole_networks_up_to,
 )
 from edgewise.kernels.reference import (
@@ -21,22 +23,34 @@ from edgewise.kernels.reference import (
     design as design,
     design_maps as design_maps,
 )
+from edgewise.kernels.registry import (
+    CAPABILITIES as CAPABILITIES,
+    Backend as Backend,
+    find as find,
+    refusals as refusals,
+    register_backend as register_backend,
+    registered_backends as registered_backends,
+    use_backend as use_backend,
+)
 
 __all__ = [
-    "Adam",
+    "CAPABILITIES",
+    "AdamSettings",
     "Backend",
     "CurveLayer",
     "EdgeSpec",
+    "accelerators",
+    "autocast",
     "design",
     "design_maps",
     "edge_sum",
     "edge_sums",
-    "network_kernel",
-    "network_refusals",
+    "find",
     "network_sum",
     "refusals",
-    "register_kernel",
-    "select",
+    "register_backend",
+    "registered_backends",
+    "under_autocast",
     "use_backend",
     "whole_networks_up_to",
 ]

@@ -34,7 +34,6 @@ def spline_coefficients(coef: Tensor, spec: EdgeSpec) -> Tensor:
     return curves if spec.residual is None else torch.cat([curves, coef[:, size:]], dim=1)
 
 
-@torch.compiler.assume_constant_result
 def _bernstein(degree: int) -> list[list[float]]:
     """The matrix S, a row per Bernstein polynomial."""
     return [
@@ -45,3 +44,7 @@ def _bernstein(degree: int) -> list[list[float]]:
         ]
         for m in range(degree + 1)
     ]
+
+
+# What `torch.compiler.assume_constant_result` sets; calling that imports the compiler, which takes as long as torch.
+_bernstein._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]

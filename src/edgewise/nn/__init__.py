@@ -15,13 +15,14 @@ from edgewise.nn.blocks.mixture import MixtureOfKANs as MixtureOfKANs
 from edgewise.nn.blocks.rational import GroupRational as GroupRational
 from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
 from edgewise.nn.blocks.revin import RevIN as RevIN
-from edgewise.nn.explain import explain as explain
 from edgewise.nn.kan import KAN as KAN
+from edgewise.nn.layers import EdgeKey as EdgeKey
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
 from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
+from edgewise.nn.which_kernels import which_kernels as which_kernels
 
 __all__ = [
     "DEFAULT_LIBRARY",
@@ -29,6 +30,7 @@ __all__ = [
     "TKAN",
     "Adapter",
     "Affine",
+    "EdgeKey",
     "GroupRational",
     "KANAttention",
     "KANConv1d",
@@ -47,5 +49,5 @@ __all__ = [
     "SymbolicEdges",
     "SymbolicFn",
     "TKANCell",
-    "explain",
+    "which_kernels",
 ]

@@ -1,4 +1,4 @@
-"""The network: layers of curves, with multiplication nodes between them where the widths ask for them."""
+"""The network: layers of curves, with product nodes between them where the widths ask for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis
-from edgewise.kernels import CurveLayer, network_sum, whole_networks_up_to
+from edgewise.kernels import CurveLayer
+from edgewise.nn._fast import children, plain_call, whole_network
 from edgewise.nn.affine import Affine
 from edgewise.nn.linear import KANLinear
 from edgewise.nn.products import ProductNodes
@@ -57,26 +58,9 @@ class KAN(nn.Module):
             raise ValueError(f"widths needs an input and an output layer, such as [2, 5, 1]; got {list(widths)}")
         if nodes[0][1]:
             raise ValueError(f"widths[0] = {widths[0]!r}: inputs cannot be products; put them in a later layer")
-        layers: list[nn.Module] = []
-        features = nodes[0][0]
-        for sums, arities in nodes[1:]:
-            layers.append(
-                KANLinear(
-                    features,
-                    sums + sum(arities),
-                    basis,
-                    residual=residual,
-                    bias=bias,
-                    grid_range=grid_range,
-                    generator=generator,
-                    device=device,
-                    dtype=dtype,
-                )
-            )
-            if arities:
-                layers.append(ProductNodes(sums, arities))
-            features = sums + len(arities)
-        self._set(layers, None, None, input_names, output_names)
+        settings: dict[str, Any] = {"grid_range": grid_range, "generator": generator, "device": device, "dtype": dtype}
+        layers = _built(nodes, basis, residual=residual, bias=bias, **settings)
+        self._set(layers, (None, None), (input_names, output_names))
 
     @classmethod
     def assemble(
@@ -91,16 +75,16 @@ class KAN(nn.Module):
         """A network from its layers, which are taken as they are; how structural operations build their results."""
         model = cls.__new__(cls)
         nn.Module.__init__(model)
-        model._set(list(layers), input_affine, output_affine, input_names, output_names)
+        model._set(list(layers), (input_affine, output_affine), (input_names, output_names))
         return model
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         if self.input_affine is not None:
             x = self.input_affine(x)
-        y = self._whole(x)
+        y = whole_network(self, x)
         if y is None:
             y = x
-            for layer in self._children():
+            for layer in children(self):
                 y = layer(y)
         return y if self.output_affine is None else self.output_affine(y)
 
@@ -123,71 +107,30 @@ class KAN(nn.Module):
     def out_features(self) -> int:
         return cast(KANLinear | ProductNodes, self.layers[-1]).out_features
 
-    def curve_layers(self) -> list[CurveLayer] | None:
-        """The network as plain tensors; None where its layers are more than curves with a bias."""
-        layers = []
-        for layer in self.layers:
-            part = layer.plain() if isinstance(layer, KANLinear) else None
-            if part is None:
-                return None
-            layers.append(part)
-        return layers
-
-    def unwatched_layers(self) -> list[CurveLayer] | None:
-        """`curve_layers` where these are all that a call of the network computes and nobody watches it, else None."""
-        watched = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-        scaled = self.input_affine is not None or self.output_affine is not None
-        if watched or scaled or type(self).forward is not KAN.forward:
-            return None
-        return self._unwatched_layers()
-
-    def _whole(self, x: Tensor) -> Tensor | None:
-        """All layers in one native call, where that is possible and nobody watches the layers."""
-        if self._widest > whole_networks_up_to():
-            return None
-        layers = self._unwatched_layers()
-        if layers is None or x.ndim == 0 or x.shape[-1] != layers[0].grid.shape[0]:
-            return None
-        return network_sum(layers, x)
-
-    def _children(self) -> Iterable[nn.Module]:
-        """`layers`; looking these up as an attribute and iterating takes a quarter of a small network's time."""
-        layers: Any = self._modules["layers"]
-        return layers._modules.values()
-
-    def _unwatched_layers(self) -> list[CurveLayer] | None:
-        layers = []
-        for layer in self._children():
-            part = layer.plain() if isinstance(layer, KANLinear) and not _watched(layer) else None
-            if part is None:
-                return None
-            layers.append(part)
-        return layers
+    def plain_call(self) -> list[CurveLayer] | None:
+        """The layers as plain tensors, where a call of the network computes these and nothing else; otherwise None."""
+        return plain_call(self) if type(self).forward is KAN.forward else None
 
     def _set(
-        self,
-        layers: list[nn.Module],
-        input_affine: Affine | None,
-        output_affine: Affine | None,
-        input_names: Iterable[str] | None,
-        output_names: Iterable[str] | None,
+        self, layers: list[nn.Module], affines: Sequence[Affine | None], names: Sequence[Iterable[str] | None]
     ) -> None:
         self.layers = nn.ModuleList(layers)
         self._widest = max(width for m in layers if isinstance(m, KANLinear) for width in m.mask.shape)
-        self.input_affine, self.output_affine = input_affine, output_affine
-        self.input_names = _names("input_names", input_names, self.in_features)
-        self.output_names = _names("output_names", output_names, self.out_features)
+        self.input_affine, self.output_affine = affines
+        self.input_names = _names("input_names", names[0], self.in_features)
+        self.output_names = _names("output_names", names[1], self.out_features)
 
 
-def _watched(layer: nn.Module) -> bool:
-    """A call of the layer has effects beside its result, or it is not the layer that this file put there."""
-    return bool(
-        type(layer).forward is not KANLinear.forward
-        or layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-    )
+def _built(nodes: list[tuple[int, tuple[int, ...]]], basis: Basis | None, **settings: Any) -> list[nn.Module]:
+    """A layer of curves per entry of widths after the first, with the product nodes behind it."""
+    layers: list[nn.Module] = []
+    features = nodes[0][0]
+    for sums, arities in nodes[1:]:
+        layers.append(KANLinear(features, sums + sum(arities), basis, **settings))
+        if arities:
+            layers.append(ProductNodes(sums, arities))
+        features = sums + len(arities)
+    return layers
 
 
 def _nodes(n: int, width: Width) -> tuple[int, tuple[int, ...]]:

@@ -1,17 +1,57 @@
-"""Find the KAN layers of any module, and put new ones in their places in a copy of it."""
+"""Finds the KAN layers and edges of any module, and builds copies of the module with new layers.
+
+An edge is addressed by an `EdgeKey` or any tuple (layer, source, target).
+"""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from edgewise.nn import KAN, KANLinear, ProductNodes, SymbolicEdges
+from edgewise.nn.kan import KAN
+from edgewise.nn.linear import KANLinear
+from edgewise.nn.products import ProductNodes
+from edgewise.nn.symbolic import SymbolicEdges
 
 M = TypeVar("M", bound=nn.Module)
+_KEY = re.compile(r"(?:#(?P<place>-?\d+)|(?P<name>.*)):(?P<source>\d+)->(?P<target>\d+)")
+
+
+class EdgeKey(NamedTuple):
+    """The address of one edge: a layer, one of its inputs and one of its outputs.
+
+    The layer is its module name, or its index among the KAN layers of the model (negative ones count from the last).
+
+    >>> str(EdgeKey("layers.0", 1, 4)), str(EdgeKey(0, 1, 4))
+    ('layers.0:1->4', '#0:1->4')
+    >>> EdgeKey.parse("#0:1->4") == (0, 1, 4)
+    True
+    """
+
+    layer: int | str
+    source: int
+    target: int
+
+    def __str__(self) -> str:
+        layer = self.layer if isinstance(self.layer, str) else f"#{self.layer}"
+        return f"{layer}:{self.source}->{self.target}"
+
+    @classmethod
+    def parse(cls, text: str) -> EdgeKey:
+        """The key that `str` wrote. Raises `ValueError` for any other text."""
+        found = _KEY.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not an edge; write 'name:source->target' or '#index:source->target'")
+        layer = found["name"] if found["place"] is None else int(found["place"])
+        return cls(layer, int(found["source"]), int(found["target"]))
+
+
+EdgeLike = EdgeKey | tuple[int | str, int, int]
 
 
 def kan_layers(model: nn.Module) -> dict[str, KANLinear]:
@@ -23,7 +63,7 @@ def kan_layers(model: nn.Module) -> dict[str, KANLinear]:
 
 
 def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
-    """The name and the module of one KAN layer, addressed by its name or by its place n among the KAN layers."""
+    """The name and the module of one KAN layer, addressed by its name or by its index among the KAN layers."""
     layers = kan_layers(model)
     if isinstance(layer, str):
         if layer not in layers:
@@ -37,13 +77,19 @@ def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
     return name, layers[name]
 
 
-def check_edge(name: str, layer: KANLinear, source: int, target: int) -> None:
-    """Raise `ValueError` unless the layer has an input `source` and an output `target`."""
-    if not (0 <= source < layer.in_features and 0 <= target < layer.out_features):
+def find_edge(model: nn.Module, edge: EdgeLike) -> tuple[str, KANLinear]:
+    """The name and the module of the layer that has this edge. Raises `ValueError` where no layer has it."""
+    try:
+        layer, source, target = edge
+    except (TypeError, ValueError):
+        raise TypeError(f"an edge is (layer, source, target), such as (0, 1, 0), got {edge!r}") from None
+    name, found = find_layer(model, layer)
+    if not (0 <= source < found.in_features and 0 <= target < found.out_features):
         raise ValueError(
-            f"layer {name!r} has {layer.in_features} inputs and {layer.out_features} outputs; "
+            f"layer {name!r} has {found.in_features} inputs and {found.out_features} outputs; "
             f"there is no edge (in={source}, out={target})"
         )
+    return name, found
 
 
 def require_plain(name: str, layer: KANLinear) -> None:

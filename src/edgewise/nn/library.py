@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-import sympy
 import torch
 from torch import Tensor
 
@@ -19,7 +19,9 @@ def _zero(x: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
 
-def _zero_sympy(x: sympy.Expr) -> sympy.Expr:
+def _zero_sympy(x: Any) -> Any:
+    import sympy
+
     return sympy.Integer(0)
 
 
@@ -37,12 +39,24 @@ class _Power:
         return x**self.exponent
 
 
+@dataclass(frozen=True)
+class _Sympy:
+    """The function of sympy with this name; sympy is imported by the first call."""
+
+    name: str
+
+    def __call__(self, x: Any) -> Any:
+        import sympy
+
+        return getattr(sympy, self.name)(x)
+
+
 def _gaussian(x: Tensor) -> Tensor:
     return torch.exp(-(x**2))
 
 
-def _gaussian_sympy(x: sympy.Expr) -> sympy.Expr:
-    return sympy.exp(-(x**2))
+def _gaussian_sympy(x: Any) -> Any:
+    return _Sympy("exp")(-(x**2))
 
 
 def _integer_power(n: int, complexity: float) -> SymbolicFn:
@@ -64,30 +78,30 @@ DEFAULT_LIBRARY = Library(
         _integer_power(-3, 4),
         _integer_power(-4, 4),
         _integer_power(-5, 5),
-        SymbolicFn("sqrt", torch.sqrt, sympy.sqrt, 2, domain=(0.0, math.inf)),
+        SymbolicFn("sqrt", torch.sqrt, _Sympy("sqrt"), 2, domain=(0.0, math.inf)),
         SymbolicFn(
             "x^1.5",
             _Power(1.5),
-            _Power(sympy.Rational(3, 2)),
+            _Power(Fraction(3, 2)),
             4,
             domain=(0.0, math.inf),
         ),
-        SymbolicFn("1/sqrt", torch.rsqrt, _Power(sympy.Rational(-1, 2)), 3, domain=_POSITIVE),
-        SymbolicFn("exp", torch.exp, sympy.exp, 2),
-        SymbolicFn("log", torch.log, sympy.log, 2, domain=_POSITIVE),
-        SymbolicFn("abs", torch.abs, sympy.Abs, 3),
-        SymbolicFn("sin", torch.sin, sympy.sin, 2),
-        SymbolicFn("cos", torch.cos, sympy.cos, 2),
-        SymbolicFn("tan", torch.tan, sympy.tan, 3, poles=(math.pi / 2, math.pi)),
-        SymbolicFn("sinh", torch.sinh, sympy.sinh, 3),
-        SymbolicFn("cosh", torch.cosh, sympy.cosh, 3),
-        SymbolicFn("tanh", torch.tanh, sympy.tanh, 3),
-        SymbolicFn("sign", torch.sign, sympy.sign, 3),
-        SymbolicFn("arcsin", torch.arcsin, sympy.asin, 4, domain=(-1.0, 1.0)),
-        SymbolicFn("arccos", torch.arccos, sympy.acos, 4, domain=(-1.0, 1.0)),
-        SymbolicFn("arctan", torch.arctan, sympy.atan, 4),
-        SymbolicFn("arctanh", torch.arctanh, sympy.atanh, 4, domain=(-1 + math.ulp(0.5), 1 - math.ulp(0.5))),
+        SymbolicFn("1/sqrt", torch.rsqrt, _Power(Fraction(-1, 2)), 3, domain=_POSITIVE),
+        SymbolicFn("exp", torch.exp, _Sympy("exp"), 2),
+        SymbolicFn("log", torch.log, _Sympy("log"), 2, domain=_POSITIVE),
+        SymbolicFn("abs", torch.abs, _Sympy("Abs"), 3),
+        SymbolicFn("sin", torch.sin, _Sympy("sin"), 2),
+        SymbolicFn("cos", torch.cos, _Sympy("cos"), 2),
+        SymbolicFn("tan", torch.tan, _Sympy("tan"), 3, poles=(math.pi / 2, math.pi)),
+        SymbolicFn("sinh", torch.sinh, _Sympy("sinh"), 3),
+        SymbolicFn("cosh", torch.cosh, _Sympy("cosh"), 3),
+        SymbolicFn("tanh", torch.tanh, _Sympy("tanh"), 3),
+        SymbolicFn("sign", torch.sign, _Sympy("sign"), 3),
+        SymbolicFn("arcsin", torch.arcsin, _Sympy("asin"), 4, domain=(-1.0, 1.0)),
+        SymbolicFn("arccos", torch.arccos, _Sympy("acos"), 4, domain=(-1.0, 1.0)),
+        SymbolicFn("arctan", torch.arctan, _Sympy("atan"), 4),
+        SymbolicFn("arctanh", torch.arctanh, _Sympy("atanh"), 4, domain=(-1 + math.ulp(0.5), 1 - math.ulp(0.5))),
         SymbolicFn("gaussian", _gaussian, _gaussian_sympy, 3),
-        SymbolicFn("erf", torch.erf, sympy.erf, 4),
+        SymbolicFn("erf", torch.erf, _Sympy("erf"), 4),
     ]
 )

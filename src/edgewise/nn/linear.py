@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
-from edgewise.kernels import CurveLayer, EdgeSpec, edge_sum, edge_sums
+from edgewise.kernels import EdgeSpec, edge_sum, edge_sums
 from edgewise.nn.symbolic import SymbolicEdges
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
@@ -162,24 +162,10 @@ class KANLinear(nn.Module):
         coef = self.coef if self.adapter is None else self.coef + self.adapter().to(self.coef.dtype)
         return coef if self._dense else torch.where(self.mask[:, None], coef, 0)
 
-    def plain(self) -> CurveLayer | None:
-        """The layer as plain tensors; None where it is more than curves with a bias."""
-        own = self._parameters  # looking a tensor up as an attribute takes as long as a small layer computes
-        coef, bias = own.get("coef"), own.get("bias")
-        if coef is None or self.adapter is not None or not self._dense:
-            if self.factored:
-                return None
-            coef = self.curves()
-        symbols: Any = self._modules["symbolic"]
-        if bias is None or symbols.functions:
-            return None
-        grid: Any = self._buffers["grid"]
-        return CurveLayer(coef, bias, grid, EdgeSpec(self.basis, self.residual))
-
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         self._check(x)
         y = self._sum(x)
-        symbols: Any = self._modules["symbolic"]  # see `plain`
+        symbols: Any = self._modules["symbolic"]  # as in `_fast`
         return symbols.add_to(y, x) if symbols.functions else y
 
     def edge_values(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
@@ -203,7 +189,7 @@ class KANLinear(nn.Module):
 
     def _sum(self, x: Tensor) -> Tensor:
         r"""Curves and bias; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
-        own = self._parameters  # see `plain`
+        own = self._parameters  # as in `_fast`
         coef, bias = own.get("coef"), own.get("bias")
         if self.adapter is None and self._dense and coef is not None and bias is not None:
             grid: Any = self._buffers["grid"]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -161,8 +160,10 @@ class SymbolicEdges(nn.Module):
         symbols = self.values(x).to(values.dtype)
         return values.flatten(-2).index_copy(-1, flat, symbols).unflatten(-1, values.shape[-2:])
 
-    def expression(self, edge: int, x: sympy.Expr) -> sympy.Expr:
-        r"""$\gamma f(\alpha x + \beta) + \delta$ of one symbol as a sympy expression of x."""
+    def expression(self, edge: int, x: Any) -> Any:
+        r"""$\gamma f(\alpha x + \beta) + \delta$ of one symbol as a sympy expression of the expression x."""
+        import sympy  # here, because it takes as long to import as torch
+
         assert self.affine is not None
         a, b, c, d = (sympy.Float(v, 17) for v in self.affine[edge].tolist())
         return c * self.functions[edge].sympy(a * x + b) + d

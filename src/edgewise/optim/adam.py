@@ -8,8 +8,6 @@ $$ m \gets \beta_1 m + (1 - \beta_1) g, \quad v \gets \beta_2 v + (1 - \beta_2) 
 
 from __future__ import annotations
 
-import functools
-import struct
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -18,8 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from edgewise.kernels.cpu import load
-from edgewise.kernels.cpu.load import SUFFIX
+from edgewise.kernels import find
 
 
 class Adam(Optimizer):
@@ -54,7 +51,7 @@ class Adam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step; with a closure, on the loss that it computes and returns."""
-        if _watched(self):
+        if _has_hooks(self):
             return _hooked_step(self, closure)
         return self._step(closure)
 
@@ -85,7 +82,7 @@ class Adam(Optimizer):
     def _advance(self, group: dict[str, Any]) -> None:
         """One step of the tensors of a group: those of each dtype in one native call, the others one by one."""
         seen, states = self._seen, self.state
-        calls: dict[tuple[torch.dtype, int], tuple[list[int], list[int]]] = {}
+        calls: dict[tuple[Any, torch.dtype, int], tuple[list[int], list[int]]] = {}
         changed = []
         for p in group["params"]:
             g = p.grad
@@ -102,16 +99,16 @@ class Adam(Optimizer):
             tensors += (kept.p, g.data_ptr(), kept.m, kept.v, kept.numel)
             counts.append(kept.count_address)
             changed.append(p)
-        for (dtype, count_bytes), (tensors, counts) in calls.items():
-            settings = group["lr"], *group["betas"], group["eps"], group["weight_decay"], len(counts)
-            load.call("adam", dtype, _struct(len(counts)).pack(*settings, *tensors, *counts), count_bytes)
+        for (kernel, dtype, count_bytes), (tensors, counts) in calls.items():
+            settings = group["lr"], *group["betas"], group["eps"], group["weight_decay"]
+            kernel.step(dtype, count_bytes, settings, tensors, counts)
         torch._C._increment_version(changed)
 
 
 class _Seen(NamedTuple):
     """A parameter and its state as they were at the last step: what need not be looked up again, while it `holds`."""
 
-    kind: tuple[torch.dtype, int] | None  # the native call that serves it
+    kind: tuple[Any, torch.dtype, int] | None  # the kernel that serves it, in one call for each of these
     state: dict[str, Tensor]
     first: Tensor
     second: Tensor
@@ -138,9 +135,8 @@ class _Seen(NamedTuple):
             state["step"] = torch.zeros((), dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
         m, v, count = state["exp_avg"], state["exp_avg_sq"], state["step"]
-        plain = p.dtype in SUFFIX and all(t.is_cpu and t.is_contiguous() and t.dtype is p.dtype for t in (p, m, v))
-        plain = plain and count.is_cpu and load.library() is not None
-        kind = (p.dtype, count.element_size()) if plain else None
+        kernel = find("adam", p, (m, v, count))
+        kind = None if kernel is None else (kernel, p.dtype, count.element_size())
         return cls(kind, state, m, v, count, p.data_ptr(), m.data_ptr(), v.data_ptr(), count.data_ptr(), p.numel())
 
 
@@ -158,8 +154,8 @@ def _step_in_torch_(p: Tensor, g: Tensor, state: dict[str, Tensor], group: dict[
     p.addcdiv_(m, (v / (1 - beta2**t)).sqrt_().add_(group["eps"]), value=-lr / (1 - beta1**t))
 
 
-def _watched(optimizer: Optimizer) -> bool:
-    """Somebody wants to know of every step: hooks, or the profiler."""
+def _has_hooks(optimizer: Optimizer) -> bool:
+    """True where hooks are registered or the profiler runs: every step is reported to them."""
     return bool(
         optimizer._optimizer_step_pre_hooks
         or optimizer._optimizer_step_post_hooks
@@ -170,9 +166,3 @@ def _watched(optimizer: Optimizer) -> bool:
 
 
 _hooked_step = Optimizer.profile_hook_step(Adam._step)
-
-
-@functools.cache
-def _struct(count: int) -> struct.Struct:
-    """AdamArgs of csrc/adam.h, the tensors behind it, and the addresses of their counts of steps."""
-    return struct.Struct("@5dq" + count * "4Pq" + count * "P")

@@ -1,6 +1,6 @@
 r"""How well the data fix every curve: pointwise standard deviations from the Gauss-Newton covariance.
 
-Around the minimum the numbers have the covariance $\sigma^2 (J^T J)^+$ for the squared loss, with
+Around the minimum the parameters have the covariance $\sigma^2 (J^T J)^+$ for the squared loss, with
 $\sigma^2 = \mathrm{RSS} / (N - \operatorname{rank} J)$, and $H^+ / N$ for a log likelihood. A constant may move from
 one edge to another of a node without changing the network; a band is that of the curve minus its mean over the data.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim.flat import Edges, Network, design
-from edgewise.optim.jacobian import Problem
+from edgewise.optim.jacobian import NetworkLeastSquares
 from edgewise.optim.losses import Loss, get_loss
 
 NULL = 1e-10  # eigenvalues below this share of the greatest are directions that no sample sees
@@ -42,7 +42,7 @@ def edge_bands(
 ) -> dict[str, Band]:
     """One `Band` per layer by its name; curves are centred over the data, absent edges and symbols have none (0)."""
     criterion = get_loss(loss)
-    network, numbers = Network.of(model)
+    network, parameters = Network.of(model)
     inner, target = x.double(), y if criterion.labels else y.double().reshape(len(y), -1)
     if model.input_affine is not None:
         inner = inner * model.input_affine.scale + model.input_affine.shift
@@ -50,12 +50,14 @@ def edge_bands(
         if not criterion.units:
             raise ValueError(f"a model with an output_affine has no bands for the loss {criterion.name!r}")
         target = (target - model.output_affine.shift) / model.output_affine.scale
-    equations = Problem(network, inner, target, weights, criterion).normal_equations(numbers)
+    equations = NetworkLeastSquares(network, parameters.grids, inner, target, weights, criterion).normal_equations(
+        parameters.theta
+    )
     covariance = _covariance(equations.gram[0], float(equations.loss), target.numel(), len(x), criterion)
-    steps = network.forward(numbers, inner.T, None, slopes=False)
+    steps = network.forward(parameters, inner.T, None, slopes=False)
     names = [f"layers.{n}" for n, layer in enumerate(model.layers) if isinstance(layer, KANLinear)]
     bands, start = {}, 0
-    for name, step, grid in zip(names, (s for s in steps if isinstance(s.layer, Edges)), numbers.grids, strict=True):
+    for name, step, grid in zip(names, (s for s in steps if isinstance(s.layer, Edges)), parameters.grids, strict=True):
         edges = step.layer
         assert isinstance(edges, Edges)
         assert step.design is not None

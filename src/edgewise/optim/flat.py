@@ -1,8 +1,8 @@
-r"""Many networks of one structure, as flat vectors of numbers: what second-order training works on.
+r"""Many networks of one structure, as flat vectors of parameters: the model of second-order training.
 
-A `Network` is the structure of a `KAN`: which numbers are free and what they mean. The numbers of S networks (starts of
-a search, or one) are `Numbers`: a matrix theta (S, parameters) and the grids. Samples come last in every array, so that
-the rows of $J^T$ are contiguous. Masked edges have no parameters: they are absent, not zero.
+A `Network` is the structure of a `KAN`: which parameters are free and what they mean. The `Parameters` of S networks
+(starts of a search, or one) are a matrix theta (S, P) and the grids. Samples come last in every array, so that the rows
+of $J^T$ are contiguous. Masked edges have no parameters: they are absent, not zero.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Edges:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """The number of free coefficients, biases and numbers of symbols."""
+        """The number of free coefficients, biases and parameters of symbols."""
         curves = self.mask.numel() * self.rows if self.curves is None else len(self.curves)
         return curves, self.mask.shape[1] * self.has_bias, 4 * len(self.functions)
 
@@ -51,8 +51,8 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """The numbers of S networks: theta (S, parameters), and for every layer its grid, (S or 1, in, points)."""
+class Parameters:
+    """The parameters of S networks: theta (S, P), and for every layer its grid, (S or 1, in, points)."""
 
     theta: Float[Tensor, "starts parameters"]
     grids: tuple[Tensor, ...]
@@ -60,8 +60,8 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.theta)
 
-    def __getitem__(self, index: Tensor | slice) -> Numbers:
-        return Numbers(self.theta[index], tuple(g if len(g) == 1 else g[index] for g in self.grids))
+    def __getitem__(self, index: Tensor | slice) -> Parameters:
+        return Parameters(self.theta[index], tuple(g if len(g) == 1 else g[index] for g in self.grids))
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Network:
     layers: tuple[Edges | ProductNodes, ...]
 
     @classmethod
-    def of(cls, model: KAN) -> tuple[Network, Numbers]:
-        """The structure and the numbers of a model, in float64; its changes of units are left to the caller."""
+    def of(cls, model: KAN) -> tuple[Network, Parameters]:
+        """The structure and the parameters of a model, in float64; its changes of units are left to the caller."""
         parts: list[Edges | ProductNodes] = []
         theta: list[Tensor] = []
         grids: list[Tensor] = []
@@ -81,15 +81,15 @@ class Network:
                 parts.append(layer)
                 continue
             assert isinstance(layer, KANLinear)
-            edges, numbers = _edges(layer)
+            edges, flat = _edges(layer)
             parts.append(edges)
-            theta.append(numbers)
+            theta.append(flat)
             grids.append(layer.grid.detach().double()[None])
-        return cls(tuple(parts)), Numbers(torch.cat(theta)[None], tuple(grids))
+        return cls(tuple(parts)), Parameters(torch.cat(theta)[None], tuple(grids))
 
     @property
     def parameters(self) -> int:
-        """Free numbers of one network."""
+        """Free parameters of one network."""
         return sum(sum(edges.sizes) for edges in self.edges)
 
     @property
@@ -104,7 +104,7 @@ class Network:
 
     def model(
         self,
-        numbers: Numbers,
+        parameters: Parameters,
         start: int,
         like: KAN,
         input_affine: Affine | None,
@@ -112,7 +112,7 @@ class Network:
     ) -> KAN:
         """One of the networks as a model in float64, named like the given one."""
         layers: list[KANLinear | ProductNodes] = []
-        parts, grids = iter(self.split(numbers.theta)), iter(numbers.grids)
+        parts, grids = iter(self.split(parameters.theta)), iter(parameters.grids)
         for edges in self.layers:
             if isinstance(edges, ProductNodes):
                 layers.append(ProductNodes(edges.sums, edges.arities))
@@ -168,15 +168,15 @@ class Network:
         return torch.cat(theta, 1)
 
     def values(
-        self, numbers: Numbers, x: Float[Tensor, "in samples"], first: Design | None = None
+        self, parameters: Parameters, x: Float[Tensor, "in samples"], first: Design | None = None
     ) -> Float[Tensor, "starts out samples"]:
         """The outputs; `first` is the design of the first layer where it is known already."""
-        return self.forward(numbers, x, first, slopes=False)[-1].output
+        return self.forward(parameters, x, first, slopes=False)[-1].output
 
-    def forward(self, numbers: Numbers, x: Tensor, first: Design | None, *, slopes: bool) -> list[Step]:
+    def forward(self, parameters: Parameters, x: Tensor, first: Design | None, *, slopes: bool) -> list[Step]:
         """Every layer with what it saw and gave."""
         steps: list[Step] = []
-        parts, grids = iter(self.split(numbers.theta)), iter(numbers.grids)
+        parts, grids = iter(self.split(parameters.theta)), iter(parameters.grids)
         value = x[None]
         for layer in self.layers:
             if isinstance(layer, ProductNodes):

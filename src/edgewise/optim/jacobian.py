@@ -1,4 +1,4 @@
-r"""The Jacobian of a network in its numbers, layer by layer, and the normal equations of Gauss-Newton.
+r"""The Jacobian of a network in its parameters, layer by layer, and the normal equations of Gauss-Newton.
 
 The row of a coefficient is the upstream derivative of its node times its basis function,
 
@@ -11,79 +11,84 @@ $\sum_b w_b (A J)_b^T (A J)_b$; it is summed over blocks of samples, so that mem
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.nn import KAN, ProductNodes
-from edgewise.optim.flat import Design, Network, Numbers, Step, design, symbols
+from edgewise.optim.flat import Design, Network, Parameters, Step, design, symbols
+from edgewise.optim.least_squares import NormalEquations
 from edgewise.optim.losses import Loss, get_loss
 
 BLOCK = 4_000_000  # entries of a block of the Jacobian: 32 MB
-
-
-class NormalEquations(NamedTuple):
-    """Gram matrix (S, P, P), gradient (S, P) and loss (S) of S networks."""
-
-    gram: Tensor
-    gradient: Tensor
-    loss: Tensor
 
 
 def normal_equations(
     model: KAN, x: Tensor, y: Tensor, weights: Tensor | None = None, loss: str | Loss = "mse"
 ) -> NormalEquations:
     """The Gauss-Newton matrix, the gradient and the loss of a model in float64, in the order of `Network.of(model)`."""
-    network, numbers = Network.of(model)
+    network, parameters = Network.of(model)
     x, loss = x.double(), get_loss(loss)
     if model.input_affine is not None:
         x = x * model.input_affine.scale + model.input_affine.shift
     if model.output_affine is not None:
         raise ValueError("normal_equations works in scaled units; take output_affine off and scale the targets")
-    return Problem(network, x, y, weights, loss).normal_equations(numbers)
+    return NetworkLeastSquares(network, parameters.grids, x, y, weights, loss).normal_equations(parameters.theta)
 
 
-def jacobian(network: Network, numbers: Numbers, x: Float[Tensor, "samples in"]) -> Float[Tensor, "S b out P"]:
-    """The derivative of every output at every sample in every number."""
-    steps = network.forward(numbers, x.T, None, slopes=True)
+def jacobian(network: Network, parameters: Parameters, x: Float[Tensor, "samples in"]) -> Float[Tensor, "S b out P"]:
+    """The derivative of every output at every sample in every parameter."""
+    steps = network.forward(parameters, x.T, None, slopes=True)
     out = steps[-1].output.shape[1]
-    upstream = torch.eye(out, dtype=x.dtype)[None, :, :, None].expand(len(numbers), -1, -1, len(x))
+    upstream = torch.eye(out, dtype=x.dtype)[None, :, :, None].expand(len(parameters), -1, -1, len(x))
     return _rows(network, steps, upstream).permute(0, 3, 2, 1)
 
 
-class Problem:
-    """A network, samples, weights and a loss: the function that Levenberg-Marquardt minimises.
+class NetworkLeastSquares:
+    r"""The loss of S networks of one structure as a function of their parameters.
 
-    The design of the first layer does not depend on the numbers as long as its grid stays: it is computed once.
+    The design of the first layer does not depend on the parameters: it is computed once.
+
+    Args:
+        network: the structure.
+        grids: of every layer of edges, (S or 1, in, points), as in `Parameters`.
+        x: inputs in float64.
+        y: targets, what the loss compares with.
+        weights: one per sample; None for equal ones.
+        loss: with slope and factor.
     """
 
     def __init__(
-        self, network: Network, x: Float[Tensor, "samples in"], y: Tensor, weights: Tensor | None, loss: Loss
+        self,
+        network: Network,
+        grids: tuple[Tensor, ...],
+        x: Float[Tensor, "samples in"],
+        y: Tensor,
+        weights: Tensor | None,
+        loss: Loss,
     ) -> None:
-        self.network, self.x, self.y, self.loss = network, x, y, loss
+        self.network, self.grids, self.x, self.y, self.loss = network, grids, x, y, loss
         total = len(x) if weights is None else float(weights.sum())
         self.weights = x.new_full((len(x),), 1 / total) if weights is None else weights / total
         self._xt = x.T.contiguous()
-        self._first: tuple[Tensor, Design] | None = None
+        self._first: Design | None = None
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " S"]:
+    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
         """The loss of every network."""
-        total = self.x.new_zeros(len(numbers))
-        for rows in self._blocks(len(numbers), self.network.edges[0].rows * self.x.shape[1] * 4):
-            f = self.network.values(numbers, self._xt[:, rows], self._first_design(numbers, rows))
+        total, at = self.x.new_zeros(len(theta)), Parameters(theta, self.grids)
+        for rows in self._blocks(len(theta), self.network.edges[0].rows * self.x.shape[1] * 4):
+            f = self.network.values(at, self._xt[:, rows], self._first_design(rows))
             total += self._values(f.transpose(1, 2), rows) @ self.weights[rows]
         return total
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         """Gram matrix, gradient and loss of every network, summed over blocks of samples."""
-        s, p = numbers.theta.shape
+        (s, p), at = theta.shape, Parameters(theta, self.grids)
         gram, gradient = self.x.new_zeros(s, p, p), self.x.new_zeros(s, p)
         total = self.x.new_zeros(s)
         out = self.network.edges[-1].mask.shape[1]
         for rows in self._blocks(s, p * out):
-            steps = self.network.forward(numbers, self._xt[:, rows], self._first_design(numbers, rows), slopes=True)
+            steps = self.network.forward(at, self._xt[:, rows], self._first_design(rows), slopes=True)
             f, w = steps[-1].output.transpose(1, 2), self.weights[rows]
             total += self._values(f, rows) @ w
             assert self.loss.slope is not None
@@ -106,21 +111,21 @@ class Problem:
         step = max(1, BLOCK // max(1, starts * width))
         return [slice(b, b + step) for b in range(0, len(self.x), step)]
 
-    def _first_design(self, numbers: Numbers, rows: slice) -> Design | None:
-        """The design of the first layer at these samples, kept while its grid is the same object."""
-        grid = numbers.grids[0]
+    def _first_design(self, rows: slice) -> Design | None:
+        """The design of the first layer at these samples, where it is one for all networks."""
+        grid = self.grids[0]
         if len(grid) > 1:
             return None
         edges = self.network.edges[0]
         if len(self.x) * self.x.shape[1] * edges.rows > 4 * BLOCK:
             return design(edges, self._xt[None, :, rows], grid, slopes=False)
-        if self._first is None or self._first[0] is not grid:
-            self._first = grid, design(edges, self._xt[None], grid, slopes=False)
-        return Design(self._first[1].values[..., rows], None)
+        if self._first is None:
+            self._first = design(edges, self._xt[None], grid, slopes=False)
+        return Design(self._first.values[..., rows], None)
 
 
 def _rows(network: Network, steps: list[Step], upstream: Float[Tensor, "S r out b"]) -> Float[Tensor, "S P r b"]:
-    """The rows of the transposed Jacobian of all numbers, for r combinations of the outputs."""
+    """The rows of the transposed Jacobian of all parameters, for r combinations of the outputs."""
     s, r, _, b = upstream.shape
     rows = upstream.new_empty(s, network.parameters, r, b)
     end = network.parameters
@@ -129,13 +134,13 @@ def _rows(network: Network, steps: list[Step], upstream: Float[Tensor, "S r out 
             continue
         assert step.design is not None
         assert step.part is not None
-        curves, biases, numbers = step.layer.sizes
-        begin = end - curves - biases - numbers
+        curves, biases, constants = step.layer.sizes
+        begin = end - curves - biases - constants
         _curve_rows(step, u, rows[:, begin : begin + curves])
         if biases:
             rows[:, begin + curves : begin + curves + biases] = u.transpose(1, 2)
-        if numbers:
-            rows[:, end - numbers : end] = _symbol_rows(step, u)
+        if constants:
+            rows[:, end - constants : end] = _symbol_rows(step, u)
         end = begin
     return rows
 
@@ -153,7 +158,7 @@ def _curve_rows(step: Step, u: Tensor, rows: Tensor) -> None:
 
 
 def _symbol_rows(step: Step, u: Tensor) -> Tensor:
-    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in its numbers times the upstream: (S, 4 n, r, b)."""
+    r"""The derivatives of $\gamma f(\alpha x + \beta) + \delta$ in these four, times the upstream: (S, 4 n, r, b)."""
     assert step.part is not None
     assert not isinstance(step.layer, ProductNodes)
     affine = step.part[2]
@@ -175,8 +180,8 @@ def _gradient(network: Network, steps: list[Step], slope: Float[Tensor, "starts 
         g = u[:, 0]
         phi = step.design.values.flatten(1, 2)
         curve = (phi @ g.transpose(1, 2)).reshape(coef.shape)
-        numbers = _symbol_rows(step, u).sum((-2, -1)).reshape(affine.shape) if step.layer.functions else affine
-        parts.append((curve, g.sum(-1) if step.layer.has_bias else bias, numbers))
+        constants = _symbol_rows(step, u).sum((-2, -1)).reshape(affine.shape) if step.layer.functions else affine
+        parts.append((curve, g.sum(-1) if step.layer.has_bias else bias, constants))
     return network.join(parts[::-1])
 
 

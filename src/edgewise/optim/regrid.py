@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.optim.flat import Edges, Network, Numbers, design
+from edgewise.optim.flat import Edges, Network, Parameters, design
 
 
 def even_grid(
@@ -26,16 +26,16 @@ def even_grid(
 
 
 def regrid(
-    network: Network, numbers: Numbers, bases: Sequence[Basis], grids: Sequence[Tensor]
-) -> tuple[Network, Numbers]:
+    network: Network, parameters: Parameters, bases: Sequence[Basis], grids: Sequence[Tensor]
+) -> tuple[Network, Parameters]:
     """The same curves on other bases and even grids, one per layer; the residual function is fitted into the curve."""
     new = network.with_bases(bases, None)
     parts = []
     for old_edges, (coef, bias, affine), old_grid, basis, grid in zip(
-        network.edges, network.split(numbers.theta), numbers.grids, bases, grids, strict=True
+        network.edges, network.split(parameters.theta), parameters.grids, bases, grids, strict=True
     ):
         parts.append((_refit(old_edges, coef, old_grid, basis, grid), bias, affine))
-    return new, Numbers(new.join(parts), tuple(grids))
+    return new, Parameters(new.join(parts), tuple(grids))
 
 
 def _refit(edges: Edges, coef: Tensor, old_grid: Tensor, basis: Basis, grid: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def _relative_fit(basis: Basis) -> tuple[Tensor, Tensor]:
     return points[:, 0], torch.linalg.pinv(basis.evaluate(points, grid)[:, 0])
 
 
-def spans(network: Network, numbers: Numbers, x: Float[Tensor, "in samples"]) -> list[tuple[Tensor, Tensor]]:
+def spans(network: Network, parameters: Parameters, x: Float[Tensor, "in samples"]) -> list[tuple[Tensor, Tensor]]:
     """The range of the inputs of every layer of edges over the samples: (S, in) each."""
-    steps = network.forward(numbers, x, None, slopes=False)
+    steps = network.forward(parameters, x, None, slopes=False)
     return [(s.inputs.amin(-1), s.inputs.amax(-1)) for s in steps if isinstance(s.layer, Edges)]

@@ -23,17 +23,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.bases import Basis
-from edgewise.optim.flat import Network, Numbers
+from edgewise.optim.flat import Network
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The prior of S networks: one strength per curve, and where its entries stand in the Gram matrix.
+    """The prior of S networks: one strength per curve, and where its entries are in the Gram matrix.
 
     Attributes:
         strengths: per layer of edges, lambda of every free curve, (S, edges).
         entries: per layer, the flat positions in the (P, P) matrix, (edges, rows of the basis squared).
-        numbers: per layer, the positions of the coefficients in theta, (edges, rows of the basis).
+        positions: per layer, the positions of the coefficients in theta, (edges, rows of the basis).
         fixed: the strengths stay as they are, whatever the data say.
         order: of the derivative, see `order_on`.
     """
@@ -41,7 +41,7 @@ class Smoothing:
     network: Network
     strengths: tuple[Float[Tensor, "S _edges"], ...]
     entries: tuple[Int[Tensor, "_edges _kk"], ...]
-    numbers: tuple[Int[Tensor, "_edges _k"], ...]
+    positions: tuple[Int[Tensor, "_edges _k"], ...]
     fixed: bool = False
     order: int = 2
 
@@ -68,7 +68,7 @@ class Smoothing:
     def moved(self, network: Network) -> Smoothing:
         """The same strengths for the same curves on other bases."""
         places = _places(network)
-        return replace(self, network=network, entries=_entries(network, places), numbers=tuple(places))
+        return replace(self, network=network, entries=_entries(network, places), positions=tuple(places))
 
     def add_to(self, gram: Float[Tensor, "S P P"]) -> None:
         """Add the prior's matrix, in place."""
@@ -80,7 +80,7 @@ class Smoothing:
     def times(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
         r"""$\Lambda\theta$."""
         product = torch.zeros_like(theta)
-        for edges, strength, at in zip(self.network.edges, self.strengths, self.numbers, strict=True):
+        for edges, strength, at in zip(self.network.edges, self.strengths, self.positions, strict=True):
             root = _root(edges.basis, self.order)
             rows = strength[:, :, None] * (theta[:, at] @ root.T @ root)
             product[:, at.flatten()] = rows.flatten(1)
@@ -89,17 +89,22 @@ class Smoothing:
     def value(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
         r"""$\frac12\theta^T\Lambda\theta$: a sum of squares, for rounding must not make it negative."""
         total = theta.new_zeros(len(theta))
-        for edges, strength, at in zip(self.network.edges, self.strengths, self.numbers, strict=True):
+        for edges, strength, at in zip(self.network.edges, self.strengths, self.positions, strict=True):
             total += (strength * (theta[:, at] @ _root(edges.basis, self.order).T).square().sum(-1)).sum(-1)
         return total / 2
 
     def updated(
-        self, numbers: Numbers, gram: Float[Tensor, "S P P"], losses: Tensor, samples: float, known_noise: bool
+        self,
+        theta: Float[Tensor, "S P"],
+        gram: Float[Tensor, "S P P"],
+        losses: Tensor,
+        samples: float,
+        known_noise: bool,
     ) -> Smoothing:
         """The strengths of greatest evidence, one fixed-point step; `gram` without the prior."""
         if self.fixed:
             return self
-        theta, hessian = numbers.theta, gram.clone()
+        hessian = gram.clone()
         self.add_to(hessian)
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal += 1e-12 * diagonal.amax(-1, keepdim=True)
@@ -109,7 +114,7 @@ class Smoothing:
         inverse = torch.cholesky_inverse(factor).flatten(1)
         gammas, roughs, spent = [], [], torch.zeros_like(losses)
         for edges, strength, entry, at in zip(
-            self.network.edges, self.strengths, self.entries, self.numbers, strict=True
+            self.network.edges, self.strengths, self.entries, self.positions, strict=True
         ):
             r = roughness(edges.basis, self.order)
             rank = edges.basis.size - order_on(edges.basis, self.order)
@@ -149,7 +154,7 @@ def _root(basis: Basis, order: int) -> Float[Tensor, "k k"]:
 
 
 def _entries(network: Network, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Per layer, where the blocks of the curves stand in the flat Gram matrix."""
+    """Per layer, where the blocks of the curves are in the flat Gram matrix."""
     p = network.parameters
     return tuple((at[:, :, None] * p + at[:, None, :]).flatten(1) for at in places)
 

@@ -1,14 +1,13 @@
-"""Differential equations: exact derivatives by Taylor mode, and a Gauss-Newton solver on top of them."""
+"""Solve differential equations with networks, by collocation with exact derivatives of `edgewise.jets`.
 
-from edgewise.jets.derivatives import (
-    bilaplacian as bilaplacian,
-    directional as directional,
-    gradient as gradient,
-    hessian_vector as hessian_vector,
-    laplacian as laplacian,
-    partial as partial,
-)
-from edgewise.jets.rules import Sine as Sine
+`Problem` states an equation on a domain (`Box`, `disk`, `polygon`, `Region`, `Slab`) with conditions (`dirichlet`,
+`neumann`, `robin`, `initial`, `periodic`, `observe`, `condition`); `solve(problem, model, method)` finds a `Solution`.
+The method is a value, `GaussNewton`, `QuasiNewton`, `AdamDescent` or `BySize` (the default), and holds what belongs to
+the minimisation: starts, steps, rounds, resolutions. `Collocation` is the value that holds what belongs to the
+discretisation: points and weights. What is left are arguments of the run: windows of time, seconds, seed, progress.
+"""
+
+from edgewise.pde.collocation import Collocation as Collocation
 from edgewise.pde.conditions import (
     Condition as Condition,
     condition as condition,
@@ -27,35 +26,42 @@ from edgewise.pde.domains import (
     disk as disk,
     polygon as polygon,
 )
-from edgewise.pde.errors import ProblemError as ProblemError
+from edgewise.pde.operators import ProblemError as ProblemError
 from edgewise.pde.problem import Problem as Problem
-from edgewise.pde.run import run_problem_file as run_problem_file
-from edgewise.pde.solution import Solution as Solution, Stage as Stage
+from edgewise.pde.problem_file import run_problem_file as run_problem_file
+from edgewise.pde.solution import Solution as Solution, SolutionRecord as SolutionRecord, Stage as Stage
+from edgewise.pde.solve_methods import (
+    AdamDescent as AdamDescent,
+    BySize as BySize,
+    GaussNewton as GaussNewton,
+    QuasiNewton as QuasiNewton,
+    SolveMethod as SolveMethod,
+)
 from edgewise.pde.solver import solve as solve
 
 __all__ = [
+    "AdamDescent",
     "Box",
+    "BySize",
+    "Collocation",
     "Condition",
     "Domain",
+    "GaussNewton",
     "Problem",
     "ProblemError",
+    "QuasiNewton",
     "Region",
-    "Sine",
     "Slab",
     "Solution",
+    "SolutionRecord",
+    "SolveMethod",
     "Stage",
-    "bilaplacian",
     "condition",
-    "directional",
     "dirichlet",
     "disk",
-    "gradient",
-    "hessian_vector",
     "initial",
-    "laplacian",
     "neumann",
     "observe",
-    "partial",
     "periodic",
     "polygon",
     "robin",

@@ -1,4 +1,4 @@
-"""What holds besides the equation: on the boundary, at the start, across a period, at measured points."""
+"""Make conditions: on the boundary, at the start of time, across a period, at measured points."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.operators import TIME, Field, Scope
+from edgewise.pde.operators import TIME, Field, ProblemError, Scope
 
 Value = float | Callable[..., Any]
 """A number, or a function of names that the problem knows, such as `lambda x, t: torch.sin(x)`."""
@@ -19,12 +18,12 @@ Value = float | Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Residuals that shall vanish at some points; made by the functions of this module.
+    """Residuals that vanish at some points; made by the functions of this module.
 
     Attributes:
         name: for messages and the history.
         residual: the residual, or several, from the names known at the points.
-        on: the part of the boundary where it holds; None where `points` are given.
+        on: the part of the boundary where it holds; None if `points` are given.
         across: for a periodic condition, the part opposite to `on`.
         points: the points where it holds, (n, d).
         columns: further values known at these points.
@@ -43,7 +42,7 @@ class Condition:
 
 
 def condition(equation: Callable[..., Any], on: str = "boundary", *, weight: float | None = None) -> Condition:
-    """Any equation on a part of the boundary, written as the one inside: `lambda u, y: u.dx - y`."""
+    """Any equation on a part of the boundary, written as inside: `lambda u, y: u.dx - y`."""
     return Condition(f"{getattr(equation, '__name__', 'condition')} on {on}", _calling(equation), on, weight=weight)
 
 
@@ -71,7 +70,7 @@ def robin(
 
 
 def initial(value: Value, rate: Value | None = None, *, field: str = "u", weight: float | None = None) -> Condition:
-    r"""$u = g$ at the start, and $\partial u / \partial t = h$ where a `rate` is given."""
+    r"""$u = g$ at the start of time, and $\partial u / \partial t = h$ if a `rate` h is given."""
     at_start = _difference(field, value)
     if rate is None:
         return Condition(f"{field} at the start", at_start, f"{TIME}-", weight=weight, given=(field, value))
@@ -83,9 +82,9 @@ def initial(value: Value, rate: Value | None = None, *, field: str = "u", weight
 
 
 def periodic(axis: str, order: int = 1, *, field: str = "u", weight: float | None = None) -> Condition:
-    """The field and its first `order` derivatives along the axis agree at both ends of it.
+    r"""$\partial_x^n u(a) = \partial_x^n u(b)$ for n = 0..`order` at the ends a and b of the axis x.
 
-    `Problem(features=...)` with sines and cosines makes them agree by construction.
+    `Problem(features=...)` with sines and cosines satisfies this by construction.
     """
 
     def residual(scope: Scope) -> tuple[Tensor, ...]:
@@ -99,7 +98,11 @@ def periodic(axis: str, order: int = 1, *, field: str = "u", weight: float | Non
 def observe(
     points: Float[Tensor, "n d"], values: Float[Tensor, " n"], *, field: str = "u", weight: float | None = None
 ) -> Condition:
-    """Measured values of a field at points inside; with unknowns in the equation, an inverse problem."""
+    """Measured values of a field at points inside; with unknowns in the equation, an inverse problem.
+
+    Raises:
+        ProblemError: there are not as many values as points, or one is not finite.
+    """
     if len(points) != len(values) or len(values) == 0:
         raise ProblemError(f"observe needs as many values as points, got {len(values)} and {len(points)}")
     if not (torch.isfinite(points).all() and torch.isfinite(values).all()):

@@ -1,4 +1,4 @@
-"""Where an equation holds: boxes, signed distances, and either of them over a span of time.
+"""Define where an equation holds: boxes, signed distances, and either of them over a span of time.
 
 A domain has named coordinates, of which `t` is time, and named parts of its boundary: the faces "x-", "x+", "t-" of a
 box, the "wall" of a region. "boundary" is all of them but those of time.
@@ -15,12 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.operators import TIME
+from edgewise.pde.operators import TIME, ProblemError
 
 
 class BoundaryPoints(NamedTuple):
-    """Points on a boundary and the outward unit normals there, (n, d) each; along time the normal is (0, .., ±1)."""
+    """Points on a boundary and the outward unit normals there, (n, d) each; at the ends of time it is (0, .., ±1)."""
 
     points: Tensor
     normals: Tensor
@@ -63,7 +62,7 @@ class Domain(ABC):
 
     @final
     def boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
-        """n points of one part of the boundary, or spread over all that are not of time for "boundary"."""
+        """n points of one part of the boundary; for "boundary", of all parts but those of time."""
         if part == "boundary":
             spatial = [p for p in self.parts if not p.startswith(TIME)]
             shares = [self._boundary(p, math.ceil(n / len(spatial)), generator) for p in spatial]
@@ -107,8 +106,8 @@ class Region(Domain):
     """The points where a signed distance is negative: `Region(lambda x, y: x**2 + y**2 - 1, x=(-1, 1), y=(-1, 1))`.
 
     `distance` may be any function of the coordinates that is negative inside and has a slope on the boundary, which is
-    one part, "wall"; the intervals must enclose the region. Where the boundary is known, `wall` maps numbers in [0, 1]
-    to points on it and the normals there.
+    one part, "wall"; the intervals must enclose the region. If the boundary is known, `wall` maps values in [0, 1] to
+    points on it and the normals there.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class Slab(Domain):
 
     def __init__(self, space: Domain, t: tuple[float, float]) -> None:
         if TIME in space.coordinates:
-            raise ProblemError(f"{space!r} has a time already")
+            raise ProblemError(f"{space!r} has a time already; give a domain of space")
         self.space = space
         self.coordinates, self.bounds = (*space.coordinates, TIME), (*space.bounds, *_checked({TIME: t}))
         self.parts = (*space.parts, "t-", "t+")

@@ -1,11 +1,11 @@
-r"""Energy natural gradient: a symmetric problem as the least of an energy, $E(u) = \int e(x, u, \nabla u, \dots)\,dx$.
+r"""Minimise the energy $E(u) = \int e(x, u, \nabla u, \dots)\,dx$ of a symmetric problem by its natural gradient.
 
 With J the Jacobian of the fields and derivatives that e uses, and H the Hessian of e in these, a step solves
 
 $$ \Big(\int J^T H J\,dx + \mu I\Big)\,s = -\nabla_\theta E $$
 
 (Müller & Zeinhofer, arXiv 2302.13163). The energy needs a quadrature, not samples: on random points the network finds
-functions whose energy is low between them. So the domain is a box, with Gauss and Legendre's points.
+functions whose energy is low at the points and high between them. So the domain is a box, with Gauss-Legendre points.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.least_squares import NormalEquations, levenberg_marquardt
+from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.domains import Box
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.least_squares import Collocation
-from edgewise.pde.operators import TIME, Scope
-from edgewise.pde.problem import Problem, Term
+from edgewise.pde.operators import TIME, ProblemError, Scope
+from edgewise.pde.problem import Problem, ResidualTerm
 
-MOST_AXES = 3
+MOST_AXES = 3  # of the quadrature
 
 
 def check_energy(problem: Problem) -> None:
-    """An energy needs a box in space, and fields that keep their conditions by construction."""
+    """Raise `ProblemError` for an energy without a box of space, or with conditions that are not in the ansatz."""
     if problem.energy is None:
         return
     coordinates = problem.domain.coordinates
@@ -39,7 +36,7 @@ def check_energy(problem: Problem) -> None:
         raise ProblemError(f"an energy is integrated over a Box of at most {MOST_AXES} axes of space; leave it out")
     if problem.conditions or problem.unknowns:
         raise ProblemError(
-            "an energy is the least under conditions that hold by construction: put them into `ansatz`, or leave it out"
+            "an energy is minimised under conditions that hold by construction: put them into `ansatz`, or leave it out"
         )
 
 
@@ -55,34 +52,34 @@ def quadrature(bounds: Sequence[tuple[float, float]], points: int) -> tuple[Floa
 
 
 class Energy:
-    """The energy of a problem as a function of the numbers of its model, for `LevenbergMarquardt`."""
+    """The energy of a problem as a function of the parameters of its model, for `levenberg_marquardt`."""
 
     def __init__(self, problem: Problem, model: nn.Module, points: int) -> None:
         self.problem = problem
         used, _ = problem.rehearse(self._integrand, boundary=False)
         self.used = sorted(used)
         self.x, self.weights = quadrature(problem.domain.bounds, points)
-        parts = Term("energy", self._parts, problem.algebra(self._parts), self.x[None], weight=1.0)
-        self.fitting = Collocation(problem, model, [parts])
+        parts = ResidualTerm("energy", self._parts, problem.algebra(self._parts), self.x[None], weight=1.0)
+        self.fitting = CollocationLoss(problem, model, [parts])
 
-    def numbers(self) -> Numbers:
-        """The numbers of the model as it is."""
-        return self.fitting.numbers({})
+    def theta(self) -> Float[Tensor, "1 P"]:
+        """The parameters of the model as it is."""
+        return self.fitting.theta({})
 
-    def minimize(self, numbers: Numbers, steps: int) -> Numbers:
-        """Damped steps down the energy, whose relative decrease says nothing of how near the end is."""
-        return LevenbergMarquardt(patience=steps).minimize(self, numbers, steps).numbers
+    def minimize(self, theta: Float[Tensor, "1 P"], steps: int) -> Float[Tensor, "1 P"]:
+        """Damped steps on the energy, all of them: its relative decrease does not tell how near the minimum is."""
+        return levenberg_marquardt(self, theta, steps, patience=steps).theta
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The energy."""
-        self.fitting.write(numbers)
+        self.fitting.write(theta)
         with torch.no_grad():
             parts = self.problem.residuals(self.fitting.model, self.fitting.terms[0], {})
         return (self.weights @ self._density(parts))[None]
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
-        """The matrix and the gradient of this file's equation, and the energy."""
-        parts, J = self.fitting.jacobian(numbers, self.fitting.terms[0])
+    def normal_equations(self, theta: Float[Tensor, "1 P"]) -> NormalEquations:
+        """The matrix and the gradient of the equation of this file, and the energy."""
+        parts, J = self.fitting.jacobian(theta, self.fitting.terms[0])
         with torch.enable_grad():
             parts = parts.detach().requires_grad_()
             density = self._density(parts)
@@ -105,11 +102,11 @@ class Energy:
         return scope.call(self.problem.energy)
 
     def _parts(self, scope: Scope) -> tuple[Tensor, ...]:
-        """The fields and derivatives that the integrand uses."""
+        """The fields and derivatives that the integrand uses, as residuals."""
         return tuple(scope[name].at(index) for name, index in self.used)
 
     def _density(self, parts: Float[Tensor, "parts n"]) -> Float[Tensor, " n"]:
-        """The integrand where these have given values."""
+        """The integrand for given values of the parts."""
         values = dict(zip(self.used, parts, strict=True))
         scope = self.problem.scope(self.x, None, lambda name, index: values[name, index], {}, {})
         return self._integrand(scope)

@@ -1,8 +1,8 @@
-r"""Grids and points that gather where a field is steep, as a shock needs.
+r"""Concentrate grids and collocation points where a field is steep, as a shock needs.
 
-The grid of a coordinate is spread so that the fields change about equally between its points. Half of the collocation
-points then have as many in every grid interval; the equation there counts by the inverse of the density of the points,
-so that its mean square stays an integral over the domain.
+The grid of a coordinate is moved such that the fields change about equally between its points. Half of the collocation
+points are then spread evenly over the grid intervals; the squared residual of the equation is divided by the density of
+the points, so that its mean remains an integral over the domain.
 """
 
 from __future__ import annotations
@@ -14,32 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.jets.algebra import taylor, unit
+from edgewise.jets import taylor, unit
 from edgewise.nn import KAN, KANLinear
-from edgewise.pde.domains import Box
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.first_networks import MARGIN
-from edgewise.pde.problem import Problem, Term
+from edgewise.pde.initial_networks import MARGIN
+from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.surgery import adapt_grid_
 
-TINY = 1e-300
-
-
-def check_grading(problem: Problem, model: nn.Module, amount: float) -> None:
-    """Grading needs a network of splines on the coordinates of a box."""
-    if not 0 <= amount < 1:
-        raise ProblemError(f"grading must be at least 0 and below 1, got {amount}")
-    if amount > 0 and not (isinstance(problem.domain, Box) and problem.features is None and isinstance(model, KAN)):
-        raise ProblemError("grading gathers the grid of a KAN on the coordinates of a Box; leave it at 0 here")
+TINY = 1e-300  # in place of a standard deviation of 0
 
 
 @torch.no_grad()
 def grade_(model: nn.Module, problem: Problem, amount: float, generator: torch.Generator) -> None:
-    """Spread the grids of the first layer by how much the fields change: `amount` of the way from even ones."""
+    """Move the grids of the first layer by how much the fields change: `amount` of the way from even ones."""
     assert isinstance(model, KAN)
     d = len(problem.domain.coordinates)
     x = problem.points(4000, generator, "uniform")
-    # A first guess of where it is steep may have no point there: look again where the grid has gathered already.
+    # Even points may miss a front: half of the points follow the grid, which is already denser there.
     x = torch.cat([x, warped(model, problem, x)])
     density = _density(model, problem, x)
     jets = problem.jets(model, x, taylor([unit(d, j) for j in range(d)]))
@@ -60,11 +50,11 @@ def grade_(model: nn.Module, problem: Problem, amount: float, generator: torch.G
 
 
 @torch.no_grad()
-def graded_terms(model: nn.Module, problem: Problem, terms: Sequence[Term]) -> list[Term]:
-    """The terms with every other point moved to where the grid gathers; faces of the box stay faces."""
+def graded_terms(model: nn.Module, problem: Problem, terms: Sequence[ResidualTerm]) -> list[ResidualTerm]:
+    """The terms with every other point moved to where the grid is dense; points on a face of the box stay on it."""
     result = []
     for n, term in enumerate(terms):
-        if term.columns:  # values are known at these points and at no others
+        if term.columns:  # values are known at these points only
             result.append(term)
             continue
         x = term.points.clone()
@@ -76,7 +66,7 @@ def graded_terms(model: nn.Module, problem: Problem, terms: Sequence[Term]) -> l
 
 @torch.no_grad()
 def warped(model: nn.Module, problem: Problem, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Points whose place among the grid points is what the place of x in the domain was; the ends stay."""
+    """Points mapped such that a uniform density over the domain becomes one over the grid intervals; the ends stay."""
     columns = []
     for j, knots in enumerate(_knots(model, problem)):
         place = (x[:, j] - knots[0]) / (knots[-1] - knots[0]) * (len(knots) - 1)
@@ -86,7 +76,7 @@ def warped(model: nn.Module, problem: Problem, x: Float[Tensor, "n d"]) -> Float
 
 
 def _density(model: nn.Module, problem: Problem, x: Tensor) -> Float[Tensor, " n"]:
-    """Of an even half and a warped half of points, relative to all being even."""
+    """The density of points of which half are warped, relative to uniform ones."""
     ratio = torch.ones_like(x[:, 0])
     for j, knots in enumerate(_knots(model, problem)):
         cell = torch.searchsorted(knots[1:-1].contiguous(), x[:, j].contiguous())

@@ -1,4 +1,4 @@
-"""Equations as they are written: `u.dt + u * u.dx - nu * u.dxx`.
+"""Read equations as they are written: `u.dt + u * u.dx - nu * u.dxx`.
 
 A `Field` is a function known at a set of points together with its derivatives. Arithmetic uses its value; derivatives
 are attributes: `d` and the coordinates, `u.dxxy`; `u.laplacian` over the coordinates of space; `u.dn` along the outward
@@ -15,11 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgewise.jets.algebra import Algebra, Index, laplace, taylor
-from edgewise.pde.errors import ProblemError
+from edgewise.jets import Algebra, Index, laplace, taylor
 
 LAPLACIAN: Index = ()
 TIME = "t"
+
+
+class ProblemError(ValueError):
+    """A problem, a problem file or a setting of the solver that cannot be used; the message says what to change."""
 
 
 class Field:
@@ -128,7 +131,7 @@ class Scope(Mapping[str, Any]):
         return len(self._names)
 
     def call(self, function: Callable[..., Any]) -> Any:
-        """The function of the names that its arguments ask for."""
+        """Call a function with the values of the names of its arguments."""
         wanted = argument_names(function)
         unknown = [name for name in wanted if name not in self._names]
         if unknown:
@@ -142,7 +145,7 @@ def argument_names(function: Callable[..., Any]) -> list[str]:
     """The names of the arguments without a default."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind in (p.VAR_POSITIONAL, p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters):
-        raise ProblemError(f"{_title(function)} must name its arguments, for they say what it uses: def f(u, x, t)")
+        raise ProblemError(f"{_title(function)} must name its arguments after what it uses, such as def f(u, x, t)")
     return [p.name for p in parameters if p.default is p.empty]
 
 

@@ -1,4 +1,4 @@
-"""A differential equation with its domain and conditions: what `solve` takes."""
+"""State a differential equation with its domain and conditions: what `solve` takes."""
 
 from __future__ import annotations
 
@@ -6,38 +6,34 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field as _field
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.jets.algebra import Algebra, Index
-from edgewise.jets.derivatives import along_axes
-from edgewise.jets.jet import Jet, seed
-from edgewise.jets.rules import push
-from edgewise.jets.tape import Tape
+from edgewise.jets import Algebra, Index, Jet, Tape, along_axes, push, seed
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Domain
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.operators import LAPLACIAN, Field, Scope, algebra_of, second_derivatives
+from edgewise.pde.operators import LAPLACIAN, Field, ProblemError, Scope, algebra_of, second_derivatives
 
-EDGE_SHARE = 0.1
+EDGE_SHARE = 0.1  # of the points of the equation that lie on the boundary
 
 
 @dataclass(frozen=True)
-class Term:
-    """One set of residuals at its points: the equation inside, or a condition.
+class ResidualTerm:
+    """The residuals of the equation or of a condition, and the points where they are squared.
 
     Attributes:
         name: for messages and the history.
         residual: the residual, or several, from the names known at the points.
-        algebra: what the jets must carry.
+        algebra: the algebra of the derivatives that the residual uses.
         points: (copies, n, d); a periodic condition has two copies.
         normals: the outward normals at the points, or None.
         columns: further values known at the points.
         weight: of the mean square; None until it is balanced.
-        scale: of the residual at every point, (n,); None for 1.
+        scale: the factor of the residual at every point, (n,); None for 1.
     """
 
     name: str
@@ -67,15 +63,19 @@ class Problem:
         equation: the residual, or a tuple of several; its arguments name fields, coordinates and unknowns.
         conditions: see `edgewise.pde.conditions`.
         fields: the names of the outputs of the model.
-        unknowns: coefficients to be found, by name, with first guesses.
-        features: the inputs of the model from the coordinates, where they are not the coordinates themselves:
+        unknowns: coefficients to be found, by name, with initial values.
+        features: the inputs of the model from the coordinates, if they are not the coordinates themselves:
             `lambda x, t: (torch.cos(math.pi * x), torch.sin(math.pi * x), t)` makes every solution periodic.
         ansatz: the fields from the outputs of the model, so that conditions hold by construction:
             `lambda u, x, y: (1 - x**2) * (1 - y**2) * u`. Both are computed on jets: arithmetic and elementwise
             functions of torch.
         energy: the integrand whose integral is least for the solution, where the problem is symmetric:
-            `lambda u, x, y: (u.dx**2 + u.dy**2) / 2 - f(x, y) * u` for $-\\Delta u = f$. The search of `solve` then
-            goes down the energy first. It needs a `Box` of space, and conditions by construction.
+            `lambda u, x, y: (u.dx**2 + u.dy**2) / 2 - f(x, y) * u` for $-\Delta u = f$. The search of `solve` then
+            minimises the energy first. It needs a `Box` of space, and conditions by construction.
+
+    Raises:
+        ProblemError: an equation or a condition is not finite or uses no field, a field or an unknown is not used, or
+            two conditions contradict each other.
     """
 
     domain: Domain
@@ -103,7 +103,7 @@ class Problem:
         return self.input_bounds().shape[0]
 
     def input_bounds(self) -> Float[Tensor, "inputs 2"]:
-        """(low, high) of every input of a model, from samples where there are features."""
+        """(low, high) of every input of a model; from samples of the features if there are any."""
         if self.features is None:
             return torch.tensor(self.domain.bounds, dtype=torch.float64)
         low, high = torch.tensor(self.domain.bounds, dtype=torch.float64).T
@@ -113,7 +113,7 @@ class Problem:
 
     @torch.no_grad()
     def inputs_of(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n inputs"]:
-        """What the model is given at points."""
+        """The inputs of the model at points."""
         return self._encode(seed(x, algebra_of(set(), self.domain.coordinates))).value
 
     def evaluate(self, model: nn.Module, x: Float[Tensor, "n d"]) -> Float[Tensor, "n fields"]:
@@ -143,17 +143,17 @@ class Problem:
     def residuals(
         self,
         model: nn.Module,
-        term: Term,
+        term: ResidualTerm,
         unknowns: Mapping[str, Tensor],
         rows: slice = slice(None),
         tape: Tape | None = None,
     ) -> Float[Tensor, "equations n"]:
-        """The residuals of a term at its points `rows`; an unknown is a number, or has a value for every point."""
+        """The residuals of a term at its points `rows`; an unknown is a scalar, or has a value for every point."""
         x = term.points[:, rows].flatten(0, 1)
         normals = None if term.normals is None else term.normals[:, rows].flatten(0, 1)
         jets = self.jets(model, x, term.algebra, tape)
         columns = {name: column[rows] for name, column in term.columns.items()}
-        scope = self.scope(x, normals, _reader(jets, self.domain.coordinates), unknowns, columns)
+        scope = self.scope(x, normals, partial(_derivative, jets, self.domain.coordinates), unknowns, columns)
         values = _stacked(term.residual(scope))
         return values if term.scale is None else values * term.scale[rows]
 
@@ -164,18 +164,18 @@ class Problem:
         generator: torch.Generator,
         *,
         method: str = "sobol",
-    ) -> list[Term]:
+    ) -> list[ResidualTerm]:
         """The equation and every condition at fresh points: `boundary_points` for every condition."""
         inside = self.points(points, generator, method)
-        terms = [Term("equation", self.equation_of, self.algebra(self.equation_of), inside[None], weight=1.0)]
+        terms = [ResidualTerm("equation", self.equation_of, self.algebra(self.equation_of), inside[None], weight=1.0)]
         for part in self.conditions:
             x, normals = _condition_points(self.domain, part, boundary_points, generator)
             algebra = self.algebra(part.residual, boundary=part.on is not None)
-            terms.append(Term(part.name, part.residual, algebra, x, normals, part.columns, part.weight))
+            terms.append(ResidualTerm(part.name, part.residual, algebra, x, normals, part.columns, part.weight))
         return terms
 
     def points(self, n: int, generator: torch.Generator, method: str = "sobol") -> Float[Tensor, "n d"]:
-        """Points of the equation, a share of them on the boundary, lest it runs wild between there and the rest."""
+        """Points of the equation, a share of them on the boundary, near which its residual would be free otherwise."""
         parts = self.domain.parts
         each = math.ceil(EDGE_SHARE * n / len(parts))
         edges = [self.domain.boundary(part, each, generator).points for part in parts]
@@ -207,13 +207,13 @@ class Problem:
         unknowns: Mapping[str, Any],
         columns: Mapping[str, Tensor],
     ) -> Scope:
-        """The names that residuals may use at points x; `derivative` gives a field's derivative by its multi-index."""
+        """The names that residuals may use at points x; `derivative` takes a field and a multi-index."""
         c = self.domain.coordinates
         fields = {name: Field(name, c, lambda a, name=name: derivative(name, a), normals) for name in self.fields}
         return Scope(fields | dict(zip(c, x.unbind(-1), strict=True)) | dict(unknowns) | dict(columns))
 
     def rehearse(self, residual: Callable[[Scope], Any], *, boundary: bool) -> tuple[set[tuple[str, Index]], Tensor]:
-        """What a residual uses, and its values where every field and derivative is a number between 1/2 and 1."""
+        """The fields and derivatives that a residual uses, and its values for random ones between 1/2 and 1."""
         generator = torch.Generator().manual_seed(0)
         x = self.domain.sample(16, generator)
         used: set[tuple[str, Index]] = set()
@@ -319,16 +319,13 @@ def _condition_points(
     return torch.stack([x, opposite]), torch.stack([normals, -normals])
 
 
-def _reader(jets: Mapping[str, Jet], coordinates: Sequence[str]) -> Callable[[str, Index], Tensor]:
-    second = second_derivatives(coordinates)
-
-    def derivative(name: str, index: Index) -> Tensor:
-        jet = jets[name]
-        if index == LAPLACIAN and LAPLACIAN not in jet.algebra.readout:
-            return sum((jet.derivative(a) for a in second[1:]), jet.derivative(second[0]))
-        return jet.derivative(index)
-
-    return derivative
+def _derivative(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str, index: Index) -> Tensor:
+    """The derivative of a field by its multi-index, from its jet."""
+    jet = jets[name]
+    if index == LAPLACIAN and LAPLACIAN not in jet.algebra.readout:
+        first, *others = (jet.derivative(a) for a in second_derivatives(coordinates))
+        return sum(others, first)
+    return jet.derivative(index)
 
 
 def _stacked(residual: Any) -> Tensor:

@@ -1,10 +1,10 @@
-"""What `solve` returns: the field as a function, what it cost, how far to trust it, and its pictures."""
+"""Hold what `solve` returns: the fields as a function, the history, an error estimate, and plots."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.discovery import Discovery, discover
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.problem import Problem, Term
+from edgewise.pde.operators import ProblemError
+from edgewise.pde.problem import Problem, ResidualTerm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,12 +27,12 @@ class Stage:
 
     Attributes:
         name: what was done.
-        parameters: free numbers of the model.
-        steps: iterations of the optimiser.
+        parameters: trainable parameters of the model.
+        steps: iterations of the method.
         loss: the weighted sum of mean squares at the points that were trained on.
         validation: the same at fresh points.
         residuals: the root mean square of every term at fresh points, without weights.
-        seconds: since the start.
+        seconds: since the start of the solve.
         window: of time, counted from 0.
     """
 
@@ -46,20 +46,50 @@ class Stage:
     window: int = 0
 
 
+@dataclass(frozen=True)
+class SolutionRecord:
+    """How a solve ended, as it is written to `solution.json`.
+
+    Attributes:
+        converged, message, error_estimate, residuals, unknowns, history: see `Solution`.
+        relative_error: the relative L2 distance to a reference; None without one.
+    """
+
+    converged: bool
+    message: str
+    error_estimate: float | None
+    residuals: dict[str, float]
+    unknowns: dict[str, float]
+    history: tuple[Stage, ...]
+    relative_error: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with null for every number that is not finite; without `relative_error` if there is none."""
+        values = _finite(dataclasses.asdict(self))
+        return values if self.relative_error is not None else {k: v for k, v in values.items() if k != "relative_error"}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SolutionRecord:
+        """The record of these values, with NaN for null."""
+        read = {name: _known(value) for name, value in values.items() if name != "error_estimate"}
+        history = tuple(Stage(**_known(stage)) for stage in values["history"])
+        return cls(**read | {"history": history, "error_estimate": values["error_estimate"]})
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """The solution of a problem.
 
     Attributes:
         problem: what was solved.
-        models: the network of every window of time, one where time was not cut.
+        models: the network of every window of time.
         ends: the end of every window but the last.
         unknowns: the coefficients that were found.
         history: the rounds of the solver.
-        converged: False where it diverged; then the best state is what you have.
+        converged: False if the loss was not finite from any start.
         message: how it ended.
-        error_estimate: the relative L2 distance between the last two resolutions, or rounds where there was one
-            resolution: an estimate of the error of the former; None where there was one round.
+        error_estimate: the relative L2 distance between the last two resolutions, or rounds if there was one
+            resolution: an estimate of the error of the former; None after a single round.
     """
 
     problem: Problem
@@ -84,7 +114,7 @@ class Solution:
 
     @property
     def model(self) -> nn.Module:
-        """The network; the last one where time was cut into windows."""
+        """The network of the last window of time."""
         return self.models[-1]
 
     @torch.no_grad()
@@ -99,7 +129,7 @@ class Solution:
         algebra = problem.algebra(problem.equation_of)
 
         def at(model: nn.Module, part: Tensor) -> Tensor:
-            term = Term("equation", problem.equation_of, algebra, part[None])
+            term = ResidualTerm("equation", problem.equation_of, algebra, part[None])
             return problem.residuals(model, term, unknowns).T
 
         return self._by_window(x, at)
@@ -113,7 +143,7 @@ class Solution:
         return relative_error(self(points), reference(points))
 
     def discover(self, field: str | None = None, *, samples: int = 1000, **options: Any) -> Discovery:
-        """A law for a field, the first by default, from its values at samples: see `edgewise.discover`."""
+        """Search for a law of a field, the first by default, from its values at samples: see `edgewise.discover`."""
         n = 0 if field is None else list(self.problem.fields).index(field)
         x = self.sample(samples)
         return discover(x, self(x)[:, n], names=self.problem.domain.coordinates, **options)
@@ -129,7 +159,7 @@ class Solution:
     ) -> Figure:
         """Draw the "field", its "residual" or its "error" against a reference, in one or two dimensions.
 
-        The first two coordinates are drawn, the others stay at the middle of the domain.
+        The first two coordinates are drawn, the others are at the middle of the domain.
         """
         plt = _pyplot()
         x, inside, axes = self._grid(points)
@@ -157,7 +187,7 @@ class Solution:
         return ax.figure
 
     def figures(self, reference: Callable[[Tensor], Tensor] | None = None) -> dict[str, Figure]:
-        """Field, residual, history, and the error where there is a reference; one row of axes for the fields."""
+        """Figures of field, residual and history, and of the error if there is a reference."""
         plt = _pyplot()
         whats = ["field", "residual"] + ["error"] * (reference is not None)
         drawn = {}
@@ -173,7 +203,7 @@ class Solution:
         return drawn
 
     def plot_history(self, ax: Any = None) -> Figure:
-        """Loss, loss at fresh points and the residual of every term over the rounds."""
+        """Draw the loss, the loss at fresh points and the residual of every term over the rounds."""
         plt = _pyplot()
         if ax is None:
             ax = plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
@@ -186,16 +216,12 @@ class Solution:
         ax.legend(fontsize="small")
         return ax.figure
 
-    def to_json(self) -> dict[str, Any]:
-        """How it ended and every round, as plain values."""
-        return {
-            "converged": self.converged,
-            "message": self.message,
-            "error_estimate": self.error_estimate,
-            "residuals": self.residuals,
-            "unknowns": self.unknowns,
-            "history": [dataclasses.asdict(stage) for stage in self.history],
-        }
+    def record(self, reference: Callable[[Tensor], Tensor] | None = None, points: int = 5000) -> SolutionRecord:
+        """How it ended and every round, with the error against a reference at fresh points if there is one."""
+        error = None if reference is None else self.error(reference, self.sample(points))
+        return SolutionRecord(
+            self.converged, self.message, self.error_estimate, self.residuals, self.unknowns, self.history, error
+        )
 
     def _by_window(self, x: Tensor, function: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         x = x.double()
@@ -231,3 +257,19 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     """The relative L2 distance of values at points, (n, fields) or (n)."""
     expected = expected.reshape(len(expected), -1)
     return float((found.reshape(expected.shape) - expected).norm() / expected.norm())
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _known(value: Any) -> Any:
+    """The same with NaN for None."""
+    if isinstance(value, dict):
+        return {key: _known(part) for key, part in value.items()}
+    return math.nan if value is None else value

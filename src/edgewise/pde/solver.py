@@ -1,9 +1,9 @@
-"""Solve a problem by collocation: Gauss-Newton on the residuals, coarse grids first, several starts.
+"""Solve a problem by collocation: several starts on coarse grids, then refinement of the best, at fresh points.
 
 The recipe, every part of it measured: search with few intervals and few points over several starts; continue the best;
-fit the grids of all layers to what they see, with some room, then refine; draw fresh points before every round, half of
-them where the residual is large; weigh conditions by the size of their Jacobian; keep the round that is best at points
-that were not trained on.
+fit the grids of all layers to their inputs, with some room, then refine; draw fresh points before every round, half of
+them where the residual is large; weight conditions by the size of their Jacobian; keep the round that is best at points
+that were not trained on. Which argument of `solve` chooses what: see `edgewise.pde.solve_methods`.
 """
 
 from __future__ import annotations
@@ -13,277 +13,252 @@ import dataclasses
 import itertools
 import logging
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
-from edgewise.optim.flat import Numbers
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
-from edgewise.pde.adaptive import adapted_term
-from edgewise.pde.causal import causal_term, check_causal
+from edgewise.pde.collocation import Collocation, adapted_term, causal_term
+from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
-from edgewise.pde.errors import ProblemError
-from edgewise.pde.first_networks import MARGIN, ROUGHNESS, checked_model, redrawn
-from edgewise.pde.grading import check_grading, grade_, graded_terms
-from edgewise.pde.least_squares import Collocation
-from edgewise.pde.problem import Problem, Term
+from edgewise.pde.grading import grade_
+from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
+from edgewise.pde.operators import ProblemError
+from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
-from edgewise.pde.windows import cut, joined, moved
+from edgewise.pde.solve_methods import SolveMethod, as_method
+from edgewise.pde.windows import cut, joined, moved, window_ends
+from edgewise.progress import Budget, Event, Listener
 from edgewise.surgery import adapt_grid_, refine
 
 logger = logging.getLogger(__name__)
 
-GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is the choice of "auto"
 SEARCH = "search"  # how the names of its rounds begin
+INTERVALS = (5, 10)  # resolutions after the search, by default
+SEARCH_STEPS = 5  # at least so many in its first rounds
+CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation, at most
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
-OPTIMIZERS = ("auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How `solve` goes about it; see there."""
-
-    optimizer: str = "auto"
-    starts: int = 4
-    steps: int = 60
-    rounds: int = 1
-    intervals: Sequence[int] = (5, 10)
-    points: int | None = None
-    boundary_points: int | None = None
-    sampling: str = "sobol"
-    adaptive: float = 0.5
-    seconds: float = math.inf
-    balance: float = 300.0
-    grading: float = 0.0
-    causal: float = 0.0
 
 
 def solve(
     problem: Problem,
     model: nn.Module | Sequence[int] | None = None,
+    method: str | SolveMethod = "auto",
     *,
-    optimizer: str = "auto",
-    starts: int = 4,
-    steps: int = 60,
-    rounds: int = 1,
-    intervals: Sequence[int] = (5, 10),
-    points: int | None = None,
-    boundary_points: int | None = None,
-    sampling: str = "sobol",
-    adaptive: float = 0.5,
-    balance: float = 300.0,
-    grading: float = 0.0,
-    causal: float = 0.0,
+    collocation: Collocation | None = None,
     windows: int | Sequence[float] = 1,
     seconds: float = math.inf,
     seed: int = 0,
-    progress: Callable[[Stage], None] | None = None,
+    progress: Listener | None = None,
 ) -> Solution:
-    """The fields that satisfy a problem, as a network.
+    r"""Find the fields that satisfy a problem, as a network that minimises the mean squared residuals.
 
     Args:
         problem: equation, domain and conditions.
         model: a `KAN`, or an MLP of linear layers and smooth activations, or the hidden widths of a KAN of splines of
-            degree 5; it is left as it was. Its outputs are the fields, its inputs the coordinates or the features.
-        optimizer: "gauss-newton" (damped, exact Jacobian), "self-scaled-bfgs" (from gradients, a matrix of all
-            parameters squared), "lbfgs", "adam", or "auto": the first, third or last by the number of parameters.
-        starts: how many initial values compete.
-        steps: iterations in every round.
-        rounds: rounds at every resolution.
-        intervals: the resolutions of the grids after the search, which uses that of the model.
-        points: points of the equation in every round; by default 1000, or 3 for every parameter.
-        boundary_points: points of every condition; by default a fifth of `points`.
-        sampling: "sobol" or "uniform".
-        adaptive: the share of the points that is drawn where the residual is large.
-        balance: the greatest weight that a condition is given; its own `weight` goes first.
-        grading: how far the grids of the coordinates gather where the fields are steep: 0 for even grids, towards 1 for
-            equal changes of the fields between grid points, as a shock needs.
-        causal: how far late times wait for early ones: the equation counts from 1 at the start of time down to
-            exp(-causal) at its end, by how much of its residual lies before.
-        windows: cut time into this many pieces, or at these times; they are solved one after the other.
-        seconds: stop soon after this time.
-        seed: of points and initial values.
-        progress: called after every round.
+            degree 5; it is not changed. Its outputs are the fields, its inputs the coordinates or the features.
+        method: how the loss is minimised: `GaussNewton`, `QuasiNewton`, `AdamDescent`, or `BySize`, which chooses among
+            them; or a name for their defaults: "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "auto".
+        collocation: what the loss is: the points and the weights of the residuals.
+        windows: cut time into this many windows, or at these times; they are solved one after the other, each from the
+            network of the one before.
+        seconds: time limit in seconds of wall time; the best network so far is returned.
+        seed: of points and initial parameters.
+        progress: called with an `Event` after every round.
+
+    Raises:
+        ProblemError: an argument is out of its range or does not apply to the problem or the model.
     """
-    if optimizer not in OPTIMIZERS:
-        raise ProblemError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
-    if starts < 1 or rounds < 1 or (isinstance(windows, int) and windows < 1):
-        raise ProblemError(f"starts, rounds and windows must be at least 1, got {starts}, {rounds} and {windows}")
+    if not seconds >= 0:
+        raise ProblemError(f"seconds must be at least 0, got {seconds}")
+    method, collocation = as_method(method), collocation or Collocation()
     generator = torch.Generator().manual_seed(seed)
     model = checked_model(problem, model, generator)
-    check_grading(problem, model, grading)
-    check_causal(problem, causal)
+    _check_intervals(model, method.intervals)
+    collocation.check(problem, model)
     check_energy(problem)
-    settings = Settings(
-        optimizer,
-        starts,
-        steps,
-        rounds,
-        tuple(intervals),
-        points,
-        boundary_points,
-        sampling,
-        adaptive,
-        seconds,
-        balance,
-        grading,
-        causal,
-    )
-    started = time.monotonic()
+    ends = window_ends(problem, windows)
+    stages = max(1, len(_finer(model, method.intervals))) + len(ends)
+    planned = _search_rounds(method.starts) + method.rounds * stages
+    run = _Run(method, collocation, generator, Budget(seconds), planned, progress)
     solutions: list[Solution] = []
-    for part in cut(problem, windows, solutions):
+    for part in cut(problem, ends, solutions):
         start = model if not solutions else moved(solutions[-1].model, solutions[-1].problem, part)
-        solutions.append(
-            _Solver(part, settings, generator, progress, len(solutions), started).run(start, first=not solutions)
-        )
-    return joined(problem, solutions)
+        solutions.append(_Window(part, run, len(solutions)).solve(start, first=not solutions))
+    return joined(problem, ends, solutions)
 
 
-class _Solver:
-    """One window of time: stages of rounds, the best of which is kept."""
+@dataclass
+class _Run:
+    """What all windows of a solve share."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        settings: Settings,
-        generator: torch.Generator,
-        progress: Callable[[Stage], None] | None,
-        window: int = 0,
-        started: float | None = None,
-    ) -> None:
-        self.problem, self.settings, self.generator, self.progress = problem, settings, generator, progress
-        self.window = window
-        self.started = time.monotonic() if started is None else started
+    method: SolveMethod
+    collocation: Collocation
+    generator: torch.Generator
+    budget: Budget
+    planned: int  # rounds, if none is left out
+    progress: Listener | None
+    done: int = 0
+
+    def report(self, stage: Stage) -> None:
+        """Log a round and call the listener."""
+        self.done += 1
+        text = f"loss {stage.loss:.1e}, at fresh points {stage.validation:.1e}"
+        logger.info("%s: %s", stage.name, text)
+        if self.progress is not None:
+            fraction = max(min(1.0, self.done / self.planned), self.budget.fraction)
+            self.progress(Event(stage.name, fraction, text))
+
+
+@dataclass
+class _State:
+    """A network with the unknowns, and its loss at fresh points."""
+
+    model: nn.Module
+    unknowns: dict[str, float]
+    validation: float = math.inf
+
+
+class _Window:
+    """The solve of one window of time: rounds at increasing resolution, the best of which is returned."""
+
+    def __init__(self, problem: Problem, run: _Run, window: int) -> None:
+        self.problem, self.run, self.window = problem, run, window
         self.history: list[Stage] = []
-        self.best: tuple[float, nn.Module, dict[str, float]] | None = None
+        self.best: _State | None = None
 
-    def run(self, model: nn.Module, *, first: bool) -> Solution:
-        s = self.settings
-        unknowns = dict(self.problem.unknowns)
+    def solve(self, model: nn.Module, *, first: bool) -> Solution:
+        """Search (in the first window), then refine; the result of the best round."""
+        state = _State(model, dict(self.problem.unknowns))
         if first:
-            model, unknowns = self._search(model, unknowns, s.starts)
-        finer = [n for n in s.intervals if n > _resolution(model)] if _refinable(model) else []
-        stages = finer or [None]
+            state = self._search(state)
         coarser: nn.Module | None = None
-        for n in stages:
-            if self._late() and self.best is not None:
+        for n in _finer(state.model, self.run.method.intervals) or [None]:
+            if self.run.budget.over and self.best is not None:
                 break
             if n is not None:
-                coarser, model = model, refine(model, n)
-            for nth in range(s.rounds):
-                coarser = model if n is None and nth > 0 else coarser
-                model, unknowns = self._round(model, unknowns, s.steps, f"{_resolution(model)} intervals")
-                if self._late():
+                coarser, state = state.model, dataclasses.replace(state, model=refine(state.model, n))
+            for nth in range(self.run.method.rounds):
+                coarser = state.model if n is None and nth > 0 else coarser
+                state = self._round(state, self.run.method.steps, f"{_resolution(state.model)} intervals")
+                if self.run.budget.over:
                     break
             assert self.best is not None
-            if not math.isfinite(self.history[-1].validation) or self.history[-1].validation > 10 * self.best[0]:
+            if not math.isfinite(state.validation) or state.validation > 10 * self.best.validation:
                 break
+        return self._solution(coarser, state.model)
+
+    def _solution(self, coarser: nn.Module | None, last: nn.Module) -> Solution:
+        """The best state, with how the solve ended and how far the last two states are apart."""
         assert self.best is not None
-        last = model
-        loss, model, unknowns = self.best
-        diverged = not math.isfinite(loss)
-        message = "time is up" if self._late() else "all stages done"
+        diverged = not math.isfinite(self.best.validation)
+        message = "time is up" if self.run.budget.over else "all stages done"
         if diverged:
-            message = "diverged: the loss is not finite from any start; look at the model and the coefficients"
+            message = "diverged: the loss is not finite from any start; check the model and the coefficients"
         estimate = None if coarser is None or diverged else self._distance(coarser, last)
         if estimate is not None and estimate > UNRESOLVED:
             message += f", but the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows"
-        return Solution(self.problem, (model,), (), unknowns, tuple(self.history), not diverged, message, estimate)
+        history = tuple(self.history)
+        return Solution(
+            self.problem, (self.best.model,), (), self.best.unknowns, history, not diverged, message, estimate
+        )
 
-    def _search(self, model: nn.Module, unknowns: dict[str, float], starts: int) -> tuple[nn.Module, dict[str, float]]:
+    def _search(self, state: _State) -> _State:
         """A few steps from every start on few points, more from the better half, until one is left."""
-        s = self.settings
-        runs = [(math.inf, start, unknowns) for start in self._starts(model, starts)]
-        steps = max(5, s.steps // 4)
+        states = [dataclasses.replace(state, model=model) for model in self._starts(state.model)]
+        steps = max(SEARCH_STEPS, self.run.method.steps // 4)
         while True:
-            results = []
-            for _, start, values in runs:
-                fitted, found = self._round(start, values, steps, f"{SEARCH}, {len(runs)} starts")
-                results.append((self.history[-1].validation, fitted, found))
-            results.sort(key=lambda run: run[0] if math.isfinite(run[0]) else math.inf)
-            if len(results) == 1 or self._late():
-                return results[0][1:]
-            runs, steps = results[: math.ceil(len(results) / 2)], 2 * steps
+            name = f"{SEARCH}, {len(states)} start{'s' * (len(states) > 1)}"
+            states = [self._round(s, steps, name) for s in states]
+            states.sort(key=lambda s: s.validation if math.isfinite(s.validation) else math.inf)
+            if len(states) == 1 or self.run.budget.over:
+                return states[0]
+            states, steps = states[: math.ceil(len(states) / 2)], 2 * steps
 
-    def _starts(self, model: nn.Module, starts: int) -> list[nn.Module]:
-        """The model as it is, and copies drawn anew, rough and smooth."""
-        x = self.problem.inputs_of(self.problem.points(500, self.generator))
-        levels = itertools.islice(itertools.cycle(ROUGHNESS), starts - 1)
-        return [model, *(redrawn(model, x, level, self.generator) for level in levels)]
+    def _starts(self, model: nn.Module) -> list[nn.Module]:
+        """The model as it is, and copies with new initial parameters, rough and smooth."""
+        x = self.problem.inputs_of(self.problem.points(500, self.run.generator))
+        levels = itertools.islice(itertools.cycle(ROUGHNESS), self.run.method.starts - 1)
+        return [model, *(redrawn(model, x, level, self.run.generator) for level in levels)]
 
-    def _round(
-        self, model: nn.Module, unknowns: dict[str, float], steps: int, name: str
-    ) -> tuple[nn.Module, dict[str, float]]:
-        """Fresh points, fitted grids, steps of the optimiser, validation; the model is left as it was."""
-        s = self.settings
-        model = copy.deepcopy(model)
+    def _round(self, state: _State, steps: int, name: str) -> _State:
+        """Fresh points, fitted grids, steps of the method, validation; the state given is not changed."""
+        model = copy.deepcopy(state.model)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        points = s.points or max(1000, 3 * parameters)
-        terms = self._terms(model, points, s.boundary_points or max(points // 5, 50))
-        if s.adaptive > 0 and self.history:
-            share, graded = s.adaptive, s.grading > 0
-            terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, self.generator, graded=graded)
-        seen = torch.cat([term.points.flatten(0, 1) for term in terms])
-        if _refinable(model) and bool(torch.isfinite(self.problem.evaluate(model, seen)).all()):
-            adapt_grid_(model, self.problem.inputs_of(seen), margin=MARGIN)
-            if s.grading > 0 and self.history:
-                grade_(model, self.problem, s.grading, self.generator)
-        if s.causal > 0:
-            terms[0] = causal_term(self.problem, model, unknowns, terms[0], s.causal)
-        fitting = Collocation(self.problem, model, terms)
-        fitting.balance(fitting.numbers(unknowns), most=s.balance)
-        numbers = fitting.numbers(unknowns)
+        points, boundary_points = self.run.collocation.counts(parameters)
+        terms = self._terms(model, state.unknowns, points, boundary_points)
+        loss = CollocationLoss(self.problem, model, terms)
+        loss.balance(loss.theta(state.unknowns), most=self.run.collocation.largest_weight)
+        theta, done = loss.theta(state.unknowns), 0
         if self.problem.energy is not None and name.startswith(SEARCH):
-            numbers = Energy(self.problem, model, points).minimize(numbers, steps)
-        numbers, done = self._minimize(fitting, numbers, steps, parameters)
-        unknowns = fitting.write(numbers)
-        loss = float(fitting.losses(numbers))
-        fresh = self._terms(model, min(points, 2000), 200)
-        weighted = [dataclasses.replace(f, weight=t.weight) for f, t in zip(fresh, fitting.terms, strict=True)]
-        checking = Collocation(self.problem, model, weighted)
-        validation, squares = float(checking.losses(numbers)), checking.mean_squares(numbers)
-        residuals = {term: math.sqrt(square) for term, square in squares.items()}
-        stage = Stage(name, parameters, done, loss, validation, residuals, time.monotonic() - self.started, self.window)
-        self.history.append(stage)
-        logger.info("%s: loss %.2e, at fresh points %.2e", name, loss, validation)
-        if self.progress is not None:
-            self.progress(stage)
-        if self.best is None or not validation >= self.best[0]:
-            self.best = validation if math.isfinite(validation) else math.inf, model, unknowns
-        return model, unknowns
+            theta = Energy(self.problem, model, points).minimize(theta, steps)
+        if bool(torch.isfinite(loss.losses(theta)).all()):
+            theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
+        unknowns, end = loss.write(theta), float(loss.losses(theta))
+        validation, residuals = self._validation(loss, theta, points)
+        seconds = self.run.budget.spent
+        self.history.append(Stage(name, parameters, done, end, validation, residuals, seconds, self.window))
+        self.run.report(self.history[-1])
+        result = _State(model, unknowns, validation)
+        if self.best is None or not validation >= self.best.validation:
+            self.best = dataclasses.replace(result, validation=validation if math.isfinite(validation) else math.inf)
+        return result
 
-    def _terms(self, model: nn.Module, points: int, boundary_points: int) -> list[Term]:
-        """Fresh points, half of them where the grid has gathered."""
-        terms = self.problem.terms(points, boundary_points, self.generator, method=self.settings.sampling)
-        return graded_terms(model, self.problem, terms) if self.settings.grading > 0 else terms
+    def _terms(
+        self, model: nn.Module, unknowns: dict[str, float], points: int, boundary_points: int
+    ) -> list[ResidualTerm]:
+        """The terms of a round, after which the grids of the model fit them."""
+        collocation, generator = self.run.collocation, self.run.generator
+        graded = collocation.grading > 0
+        terms = collocation.draw(self.problem, model, points, boundary_points, generator)
+        if collocation.adaptive > 0 and self.history:
+            share = collocation.adaptive
+            terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, generator, graded=graded)
+        x = torch.cat([term.points.flatten(0, 1) for term in terms])
+        if _refinable(model) and bool(torch.isfinite(self.problem.evaluate(model, x)).all()):
+            adapt_grid_(model, self.problem.inputs_of(x), margin=MARGIN)
+            if graded and self.history:
+                grade_(model, self.problem, collocation.grading, generator)
+        if collocation.causal > 0:
+            terms[0] = causal_term(self.problem, model, unknowns, terms[0], collocation.causal)
+        return terms
 
-    def _minimize(self, fitting: Collocation, numbers: Numbers, steps: int, parameters: int) -> tuple[Numbers, int]:
-        method = self.settings.optimizer
-        if method == "auto":
-            sizes = ((GAUSS_NEWTON_MOST, "gauss-newton"), (LBFGS_MOST, "lbfgs"), (math.inf, "adam"))
-            method = next(name for most, name in sizes if parameters <= most)
-        if not bool(torch.isfinite(fitting.losses(numbers)).all()):
-            return numbers, 0
-        if method == "gauss-newton":
-            deadline = self.started + self.settings.seconds
-            end = LevenbergMarquardt(patience=15).minimize(fitting, numbers, steps, deadline=deadline)
-            return end.numbers, end.steps
-        if method == "self-scaled-bfgs":
-            return fitting.self_scaled_bfgs(numbers, steps), steps
-        return fitting.first_order(numbers, steps, method), steps
+    def _validation(self, loss: CollocationLoss, theta: Tensor, points: int) -> tuple[float, dict[str, float]]:
+        """The loss at fresh points with the same weights, and the root mean square of every term there."""
+        counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
+        fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
+        weighted = [dataclasses.replace(f, weight=t.weight) for f, t in zip(fresh, loss.terms, strict=True)]
+        check = CollocationLoss(self.problem, loss.model, weighted)
+        validation, squares = float(check.losses(theta)), check.mean_squares(theta)
+        return validation, {term: math.sqrt(square) for term, square in squares.items()}
 
     @torch.no_grad()
     def _distance(self, coarser: nn.Module, model: nn.Module) -> float:
-        x = self.problem.domain.sample(2000, self.generator)
+        x = self.problem.domain.sample(2000, self.run.generator)
         return relative_error(self.problem.evaluate(coarser, x), self.problem.evaluate(model, x))
 
-    def _late(self) -> bool:
-        return time.monotonic() - self.started > self.settings.seconds
+
+def _check_intervals(model: nn.Module, intervals: Sequence[int] | None) -> None:
+    """Raise `ProblemError` for intervals that do not refine this model."""
+    if intervals and not _refinable(model):
+        raise ProblemError("intervals refine the grids of a KAN of splines; leave them out for this model")
+    if intervals and min(intervals) <= _resolution(model):
+        raise ProblemError(f"intervals must be more than the {_resolution(model)} of the model, got {intervals}")
+
+
+def _finer(model: nn.Module, intervals: Sequence[int] | None) -> list[int]:
+    """The resolutions that are finer than that of the model; none for one that has diverged."""
+    if not _refinable(model) or not all(bool(p.isfinite().all()) for p in model.parameters()):
+        return []
+    return [n for n in (INTERVALS if intervals is None else intervals) if n > _resolution(model)]
+
+
+def _search_rounds(starts: int) -> int:
+    """The rounds of a search that halves the starts until one is left."""
+    return starts if starts == 1 else starts + _search_rounds(math.ceil(starts / 2))
 
 
 def _refinable(model: nn.Module) -> bool:

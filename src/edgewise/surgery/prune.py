@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, KANLinear
-from edgewise.nn.layers import blocks, check_edge, find_layer, kan_layers, replaced, symbols_where, with_layers
+from edgewise.nn.layers import EdgeLike, blocks, find_edge, find_layer, kan_layers, replaced, symbols_where, with_layers
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -52,10 +52,10 @@ def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: fl
     return with_layers(model, {name: _without(layers[name], ~kept) for name, kept in keep.items()})
 
 
-def remove_edge(model: M, layer: str | int, source: int, target: int) -> M:
-    """The model without the edge from input `source` to output `target` of one layer."""
-    name, old = find_layer(model, layer)
-    check_edge(name, old, source, target)
+def remove_edge(model: M, edge: EdgeLike) -> M:
+    """The model without one edge, an `EdgeKey` or a tuple (layer, source, target)."""
+    name, old = find_edge(model, edge)
+    _, source, target = edge
     gone = torch.zeros_like(old.mask)
     gone[source, target] = True
     return with_layers(model, {name: _without(old, gone)})

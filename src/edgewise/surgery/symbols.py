@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgewise import functional
 from edgewise.nn import DEFAULT_LIBRARY, KANLinear, Library, SymbolicEdges, SymbolicFn
-from edgewise.nn.layers import check_edge, find_layer, replaced, require_plain, symbols_where, with_layers
+from edgewise.nn.layers import EdgeLike, find_edge, replaced, require_plain, symbols_where, with_layers
 from edgewise.tracing import trace
 
 M = TypeVar("M", bound=nn.Module)
@@ -19,9 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def fix(
     model: M,
-    layer: str | int,
-    source: int,
-    target: int,
+    edge: EdgeLike,
     fn: str | SymbolicFn,
     affine: Sequence[float] = (1.0, 0.0, 1.0, 0.0),
     *,
@@ -31,19 +29,17 @@ def fix(
 
     Args:
         model: any module with KAN layers.
-        layer: name of the layer, or its place among the KAN layers.
-        source: input of the edge.
-        target: output of the edge.
+        edge: an `EdgeKey`, or a tuple (layer, source, target) with the name or the index of the layer.
         fn: a function, or its name in the library.
-        affine: the four numbers $(\alpha, \beta, \gamma, \delta)$.
+        affine: the four parameters $(\alpha, \beta, \gamma, \delta)$.
         library: where names are looked up.
 
     >>> import edgewise as ew
-    >>> ew.fix(ew.KAN([2, 1]), 0, 1, 0, "sin", (2.0, 0.0, 1.0, 0.5)).layers[0].symbolic
+    >>> ew.fix(ew.KAN([2, 1]), (0, 1, 0), "sin", (2.0, 0.0, 1.0, 0.5)).layers[0].symbolic
     SymbolicEdges(1->0: sin)
     """
-    name, old = find_layer(model, layer)
-    check_edge(name, old, source, target)
+    name, old = find_edge(model, edge)
+    _, source, target = edge
     numbers = torch.as_tensor(affine, dtype=torch.float64)
     if numbers.shape != (4,) or not torch.isfinite(numbers).all():
         raise ValueError(f"affine must be four finite numbers (alpha, beta, gamma, delta), got {affine!r}")
@@ -51,10 +47,10 @@ def fix(
     return with_layers(model, {name: _with_symbol(old, source, target, fn, numbers)})
 
 
-def release(model: M, layer: str | int, source: int, target: int, x: Float[Tensor, "*b features"]) -> M:
+def release(model: M, edge: EdgeLike, x: Float[Tensor, "*b features"]) -> M:
     """The model with one symbol turned back into a curve, fitted to it on what the layer sees for samples x."""
-    name, old = find_layer(model, layer)
-    check_edge(name, old, source, target)
+    name, old = find_edge(model, edge)
+    _, source, target = edge
     require_plain(name, old)
     if not old.symbolic.mask(old.mask.shape)[source, target]:
         raise ValueError(f"layer {name!r}: edge (in={source}, out={target}) is not a symbol")

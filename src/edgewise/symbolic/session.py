@@ -106,18 +106,18 @@ class Session:
         for member in sorted(members):
             self._check(member, changes=True)
             numbers = affine if affine is not None and member == edge else self._numbers(member, name)
-            model = fix(model, *member, self.library[name], numbers)
+            model = fix(model, member, self.library[name], numbers)
         return self._next(f"fix {edge} {name}", model=model, shapes=self._shapes_without(members))
 
     def release(self, edge: Edge) -> Session:
         """The symbol on an edge as a curve again."""
         self._check(edge, changes=True)
-        return self._next(f"release {edge}", model=release(self.model, *edge, self.x))
+        return self._next(f"release {edge}", model=release(self.model, edge, self.x))
 
     def remove(self, edge: Edge) -> Session:
         """The network without an edge."""
         self._check(edge, changes=True)
-        gone = remove_edge(self.model, *edge)
+        gone = remove_edge(self.model, edge)
         return self._next(f"remove {edge}", model=gone, shapes=self._shapes_without({edge}))
 
     def lock(self, *edges: Edge) -> Session:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.kernels import accelerators
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.optim import Loss, get_loss
 from edgewise.training.callbacks import Callback, EarlyStopping
@@ -250,7 +251,7 @@ def _obstacles(
         "accumulation, mixed precision and averages belong to torch's optimisers": first_order,
         "the data come in batches": batch_size is not None or not isinstance(data, tuple | list | Mapping),
         "a checkpoint was asked for": checkpoint is not None,
-        "the model is not on the CPU": any(p.device.type != "cpu" for p in model.parameters()),
+        "the model is not on the CPU": bool(accelerators(model.parameters())),
     }
 
 

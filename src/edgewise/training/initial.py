@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
-from edgewise.optim.flat import Edges, Network, Numbers
+from edgewise.optim.flat import Edges, Network, Parameters
 from edgewise.optim.regrid import even_grid, regrid
 
 NOISE = 0.1
@@ -17,7 +17,7 @@ FAR_REACH = 0.15  # the same without noise, where the curves are to be trusted b
 OCCUPIED = 6  # samples in every interval of a hidden grid
 
 
-def random_lines(network: Network, starts: int, generator: torch.Generator) -> Numbers:
+def random_lines(network: Network, starts: int, generator: torch.Generator) -> Parameters:
     """Every curve a random line plus small noise, on even grids over [-1, 1]."""
     parts, grids = [], []
     for edges in network.edges:
@@ -33,19 +33,19 @@ def random_lines(network: Network, starts: int, generator: torch.Generator) -> N
             (coef, coef.new_zeros(starts, fan_out * edges.has_bias), coef.new_zeros(starts, len(edges.functions), 4))
         )
         grids.append(grid if not grids else grid.expand(starts, -1, -1))
-    return Numbers(network.join(parts), tuple(grids))
+    return Parameters(network.join(parts), tuple(grids))
 
 
 def track(
     network: Network,
-    numbers: Numbers,
+    numbers: Parameters,
     x: Float[Tensor, "in samples"],
     basis: Basis,
     *,
     box: Float[Tensor, "in points"] | None = None,
     occupied: int = 0,
     reach: float = REACH,
-) -> tuple[Network, Numbers]:
+) -> tuple[Network, Parameters]:
     """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
 
     A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
@@ -67,7 +67,7 @@ def track(
     return regrid(network, numbers, bases, grids)
 
 
-def _inputs(network: Network, numbers: Numbers, x: Tensor) -> list[Tensor]:
+def _inputs(network: Network, numbers: Parameters, x: Tensor) -> list[Tensor]:
     steps = network.forward(numbers, x, None, slopes=False)
     return [step.inputs for step in steps if isinstance(step.layer, Edges)]
 

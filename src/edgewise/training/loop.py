@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.kernels import accelerators, autocast, find
 from edgewise.optim import Adam, Loss
 from edgewise.surgery import refine as refined
 from edgewise.tracing import Trace, trace
@@ -35,9 +36,9 @@ BURST_SECONDS = 0.05  # of steps between two looks at the clock, about
 
 
 def _adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """Native on the CPU; elsewhere torch's, which is made for other devices."""
+    """Native where a kernel serves every parameter; elsewhere torch's."""
     parameters = list(parameters)
-    make = Adam if all(p.is_cpu for p in parameters) else torch.optim.AdamW
+    make = Adam if all(find("adam", p) is not None for p in parameters) else torch.optim.AdamW
     return make(parameters, lr=lr, weight_decay=weight_decay)
 
 
@@ -91,7 +92,7 @@ def named_optimizer(name: str, lr: float | None) -> tuple[Factory, int]:
 def train(run: Run, progress: Progress) -> FitResult:
     """Run to the end, to a stop, or to an interruption; returns the best state by validation, else the last."""
     start = time.monotonic()
-    with torch.random.fork_rng(devices=_devices(run.model)):
+    with torch.random.fork_rng(devices=accelerators(run.model.parameters())):
         torch.manual_seed(run.seed)
         at = _resumed(run) or _Position(run.model, run.factory(run.model.parameters()), average=run.average(run.model))
         stopped = _go(run, at, progress, start)
@@ -274,7 +275,7 @@ def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> 
 def _backward(run: Run, model: nn.Module, batch: Batch, share: float) -> tuple[Tensor, Tensor]:
     """Add the gradient of a part of a batch; its share of the loss and of the penalty."""
     x, y, weights = batch
-    with torch.autocast(x.device.type, run.precision, enabled=run.precision is not None):
+    with autocast(x, run.precision):
         if run.penalties:
             seen = trace(model, x)
             loss = run.loss(seen.output, y, weights)
@@ -380,7 +381,3 @@ def _settings(run: Run) -> dict[str, Any]:
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in model.state_dict().items()}
-
-
-def _devices(model: nn.Module) -> list[torch.device]:
-    return [device for device in {p.device for p in model.parameters()} if device.type != "cpu"]

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from edgewise.optim import LevenbergMarquardt, Loss, ModuleProblem
+from edgewise.optim import Loss, ModuleLeastSquares, levenberg_marquardt
+from edgewise.progress import Budget
 from edgewise.training.callbacks import Callback, State
 from edgewise.training.data import Samples
 from edgewise.training.progress import Progress
@@ -39,29 +40,29 @@ def descend(
 ) -> FitResult:
     """Train a copy of the model; returns the state with the least loss held out, or the last one."""
     begun = time.monotonic()
-    problem = ModuleProblem(model, train.x, train.y, train.weights, loss)
-    judge = None if held is None else ModuleProblem(model, held.x, held.y, held.weights, loss)
+    problem = ModuleLeastSquares(model, train.x, train.y, train.weights, loss)
+    judge = None if held is None else ModuleLeastSquares(model, held.x, held.y, held.weights, loss)
     result = copy.deepcopy(model)
-    numbers, damping, best = problem.numbers, None, (math.inf, problem.numbers)
-    method = LevenbergMarquardt()
+    theta, mu, best = problem.start, 1e-3, (math.inf, problem.start)
+    budget = Budget(seconds)
     history: list[dict[str, float]] = []
     done, stopped = 0, "finished"
     try:
         while done < steps and stopped == "finished":
-            at = method.minimize(problem, numbers, min(EVERY, steps - done), damping=damping, deadline=begun + seconds)
-            numbers, damping, done = at.numbers, at.damping, done + at.steps
+            at = levenberg_marquardt(problem, theta, min(EVERY, steps - done), mu=mu, budget=budget)
+            theta, mu, done = at.theta, at.mu, done + at.steps
             record = {"step": done, "loss": at.losses.item()}
             value = record["loss"]
             if judge is not None:
-                value = record["validation"] = judge.losses(numbers).item()
+                value = record["validation"] = judge.losses(theta).item()
             if not math.isfinite(value):
                 raise ValueError(f"the {loss.name} loss is not finite at the start; check the data and the model")
             history.append(record)
             if value < best[0] or judge is None:
-                best = value, numbers
+                best = value, theta
             progress.update(done / steps, "Levenberg-Marquardt", best[0])
             if callbacks:
-                problem.write_(result, numbers)
+                problem.write_(result, theta)
                 state = State(result, done, record)
                 if any([callback(state) for callback in callbacks]):
                     stopped = "callback"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise.kernels import Adam as AdamSettings, CurveLayer, network_kernel
+from edgewise.kernels import AdamSettings, CurveLayer, find, under_autocast
 from edgewise.nn import KAN
 from edgewise.optim import Adam, Loss, get_loss
 
@@ -52,9 +52,9 @@ class NativeSteps:
 
 def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSteps | None:
     """The native steps of this model, optimiser and loss; None where torch must do them."""
-    if loss is not get_loss("mse") or not isinstance(model, KAN) or torch.is_autocast_enabled("cpu"):
+    if loss is not get_loss("mse") or not isinstance(model, KAN):
         return None
-    network = model.unwatched_layers()
+    network = model.plain_call()
     if network is None or not _is_adam(optimizer):
         return None
     parameters = _parameters(network)
@@ -65,7 +65,7 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
         return None
     if len({int(state["step"]) for p in parameters if (state := optimizer.state.get(p))}) > 1:
         return None
-    kernel = network_kernel(network, parameters[0])
+    kernel = None if under_autocast(parameters[0]) else find("network", network, parameters[0])
     return None if kernel is None else NativeSteps(model, optimizer, kernel, network)
 
 

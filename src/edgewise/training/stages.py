@@ -17,10 +17,11 @@ from torch import Tensor
 from edgewise.bases import Basis, BSpline
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss
-from edgewise.optim.flat import Network, Numbers
-from edgewise.optim.jacobian import Problem
-from edgewise.optim.levenberg_marquardt import LevenbergMarquardt
+from edgewise.optim.flat import Network, Parameters
+from edgewise.optim.jacobian import NetworkLeastSquares
+from edgewise.optim.least_squares import levenberg_marquardt
 from edgewise.optim.smoothing import Smoothing
+from edgewise.progress import Budget
 from edgewise.training.callbacks import Callback, State
 from edgewise.training.data import Samples
 from edgewise.training.initial import FAR_REACH, OCCUPIED, REACH, track
@@ -57,7 +58,7 @@ class Candidate:
     """S networks on their way: their numbers, damping and smoothing."""
 
     network: Network
-    numbers: Numbers
+    numbers: Parameters
     damping: Tensor | None = None
     prior: Smoothing | None = None
     gram: Tensor | None = None
@@ -164,7 +165,6 @@ class Run:
         occupied = OCCUPIED if len(at.numbers) == 1 and self.recipe.extend else 0
         smoothing, prior, damping = at.prior is not None, at.prior, at.damping
         network, numbers, gram = at.network, at.numbers, at.gram
-        method = LevenbergMarquardt()
         done, losses = 0, numbers.theta.new_full((len(numbers),), math.inf)
         while done < steps:
             if basis is not None:
@@ -178,19 +178,20 @@ class Run:
                     reach=FAR_REACH if self.clean else REACH,
                 )
             prior = None if prior is None else prior.moved(network)
-            problem = Problem(network, samples.x, samples.y, samples.weights, self.loss)
+            problem = NetworkLeastSquares(network, numbers.grids, samples.x, samples.y, samples.weights, self.loss)
             took = min(every, steps - done)
-            end = method.minimize(
+            end = levenberg_marquardt(
                 problem,
-                numbers,
+                numbers.theta,
                 took,
-                damping=None if damping is None else damping.clamp(max=KEPT_DAMPING),
+                mu=1e-3 if damping is None else damping.clamp(max=KEPT_DAMPING),
                 prior=prior,
-                deadline=self.deadline,
+                budget=Budget(max(0.0, self.deadline - time.monotonic())),
             )
-            numbers, damping, gram, losses = end.numbers, end.damping, end.gram, end.losses
+            numbers = Parameters(end.theta, numbers.grids)
+            damping, gram, losses = end.mu, end.gram, end.losses
             if prior is not None:
-                prior = prior.updated(numbers, gram, losses, count, not self.loss.units)
+                prior = prior.updated(end.theta, gram, losses, count, not self.loss.units)
             done += took
             self.steps += end.steps
             if self.late or (end.steps < took and done >= 2 * every):
@@ -207,7 +208,8 @@ class Run:
 
     def held_loss(self, at: Candidate) -> Float[Tensor, " starts"]:
         """The loss of every start at the samples held out, in the network's units."""
-        return Problem(at.network, self.held.x, self.held.y, self.held.weights, self.loss).losses(at.numbers)
+        held = NetworkLeastSquares(at.network, at.numbers.grids, self.held.x, self.held.y, self.held.weights, self.loss)
+        return held.losses(at.numbers.theta)
 
     def result(self, train: Samples, held: Samples | None) -> FitResult:
         """The best network, with its losses at samples in the user's units."""

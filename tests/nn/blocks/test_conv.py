@@ -217,7 +217,7 @@ def test_the_operations_of_layers_work_on_convolutions() -> None:
     pruned = ew.prune(model, scores, edge=float(scores["0.edges.0"].median()))
     assert (~pruned[0].edges[0].mask).sum() > 0
     torch.testing.assert_close(pruned[0].by_edges(x), pruned[0].by_expansion(x))
-    fixed = ew.fix(model, "0.edges.0", 0, 0, "sin")
+    fixed = ew.fix(model, ("0.edges.0", 0, 0), "sin")
     torch.testing.assert_close(fixed[0](x)[:, 1:], model[0](x)[:, 1:])
     refined = ew.change_basis(model, Chebyshev(6))
     torch.testing.assert_close(refined(x), model(x))

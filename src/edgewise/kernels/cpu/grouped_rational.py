@@ -8,7 +8,6 @@ import struct
 import torch
 from torch import Tensor
 
-from edgewise.kernels import dispatch
 from edgewise.kernels.cpu import load
 from edgewise.kernels.cpu.load import SUFFIX
 
@@ -24,16 +23,13 @@ VECTOR_BYTES = 64
 _ARGS = struct.Struct("@7P3q")
 
 
-def serves(x: Tensor, a: Tensor, b: Tensor) -> bool:
-    """Whether the native kernels compute these units."""
-    return (
-        x.is_cpu
-        and x.dtype in SUFFIX
-        and (len(a), len(b)) == TERMS
-        and x.numel() > 0
-        and dispatch.may_use("cpu")
-        and load.library() is not None
-    )
+def refuses(x: Tensor, a: Tensor, b: Tensor) -> str | None:
+    """Why the native kernels do not compute these units; None where they do."""
+    if not x.is_cpu or x.dtype not in SUFFIX:
+        return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
+    if (len(a), len(b)) != TERMS:
+        return f"{len(a)} coefficients over {len(b)}; {TERMS[0]} over {TERMS[1]} are compiled in"
+    return load.why_not() if x.numel() > 0 else "there are no inputs"
 
 
 def values(x: Tensor, a: Tensor, b: Tensor) -> Tensor:

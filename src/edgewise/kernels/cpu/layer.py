@@ -53,9 +53,12 @@ def _reason(spec: EdgeSpec) -> str | None:
 _known_reason = functools.lru_cache(maxsize=256)(_reason)
 
 
-@torch.compiler.assume_constant_result
 def _why_not() -> str | None:
     return load.why_not()
+
+
+# What `torch.compiler.assume_constant_result` sets; calling that imports the compiler, which takes as long as torch.
+_why_not._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def edge_sum(

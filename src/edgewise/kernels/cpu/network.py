@@ -15,13 +15,14 @@ import functools
 import struct
 import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
 
 from edgewise.kernels import autograd
+from edgewise.kernels.capabilities import AdamSettings
 from edgewise.kernels.cpu import layer as single, load
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
@@ -125,15 +126,6 @@ def parameters(network: Network) -> list[Tensor]:
     return [t for part in network for t in (part.coef, part.bias) if t is not None]
 
 
-class Adam(NamedTuple):
-    """The settings of Adam; `weight_decay` is decoupled (AdamW), times lr."""
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-
-
 class TrainingSteps:
     """Full training steps in native code: forward, backward and Adam, for the mean squared error.
 
@@ -164,7 +156,7 @@ class TrainingSteps:
         self.least = tensors[0].new_full((), torch.inf)
         self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
 
-    def run(self, x: Tensor, target: Tensor, adam: Adam = Adam(), steps: int = 1) -> Tensor:  # noqa: B008
+    def run(self, x: Tensor, target: Tensor, adam: AdamSettings = AdamSettings(), steps: int = 1) -> Tensor:  # noqa: B008
         """So many steps on these samples; returns the loss before each step.
 
         Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from edgewise.kernels import autograd
 from edgewise.kernels.cpu import network as whole
 from edgewise.kernels.cpu.network import Network
 from edgewise.kernels.reference import EdgeSpec
@@ -29,6 +30,8 @@ def refuses(network: Network, x: Tensor, sums: int = 1) -> str | None:
     """Why the jets of a network cannot be computed in one native call; None where they can."""
     if sums > MAX_SUMS:
         return f"{sums} sums of second derivatives are more than {MAX_SUMS}"
+    if torch.compiler.is_compiling() or autograd.transformed():
+        return "it has no rules for torch.compile and the transforms of torch.func"
     if x.requires_grad and torch.is_grad_enabled():
         return "the inputs need gradients; these jets have gradients in the parameters only"
     return whole.refuses(network, x)

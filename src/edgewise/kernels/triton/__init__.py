@@ -1,6 +1,6 @@
 """GPU kernels for B-splines in Triton: checked in Triton's interpreter, unmeasured on a GPU."""
 
-from edgewise.kernels.dispatch import Backend, register_kernel
-from edgewise.kernels.triton import launch as layer
+from edgewise.kernels.registry import Backend, register_backend
+from edgewise.kernels.triton import launch
 
-register_kernel(Backend("triton", layer, layer.refuses))
+register_backend(Backend("triton", layer=launch))

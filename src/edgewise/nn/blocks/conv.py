@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgewise.bases import Basis, BSpline
-from edgewise.kernels import EdgeSpec, design_maps, select
+from edgewise.kernels import EdgeSpec, design_maps, find
+from edgewise.nn._fast import has_hooks
 from edgewise.nn.blocks import _spatial as spatial
 from edgewise.nn.linear import KANLinear
 
@@ -185,7 +186,7 @@ class _KANConv(_CurveConv):
         layer = _curves(self.edges[0])
         if not isinstance(layer.basis, BSpline) or (layer.basis.degree < 2 and prod(self.stride) == 1):
             return False
-        return select(EdgeSpec(layer.basis, layer.residual), x) is not None
+        return find("layer", EdgeSpec(layer.basis, layer.residual), x) is not None
 
     def _weight(self, layer: KANLinear) -> Tensor:
         """The coefficients of a group as the weight of a convolution, (out, channels · size, *kernel)."""
@@ -358,14 +359,13 @@ def _pointwise(
 
 
 def _plain(layer: nn.Module) -> bool:
-    """Whether the layer is its coefficients and nothing else: no symbols, and nobody watches or replaces its call."""
+    """Whether the layer is its coefficients and nothing else: no symbols, no hooks and no other `forward`."""
     return (
         isinstance(layer, KANLinear)
         and type(layer).forward is KANLinear.forward
         and len(layer.symbolic) == 0
         and layer.bias is None
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        and not (layer._backward_hooks or layer._backward_pre_hooks)
+        and not has_hooks(layer)
     )
 
 

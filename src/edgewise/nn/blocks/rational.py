@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from edgewise.kernels import find
 from edgewise.kernels.autograd import transformed
-from edgewise.kernels.cpu import grouped_rational as native
 
 Start = Literal["identity", "silu", "gelu"]
 
@@ -119,8 +119,9 @@ class _InPlace(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(x, a, b)
-        if native.serves(x, a, b):
-            return native.values(x, a, b)
+        kernel = ctx.kernel = find("rational", x, a, b)
+        if kernel is not None:
+            return kernel.values(x, a, b)
         p, q = _horner(x, a), _horner(x, b).mul_(x)
         return p.div_(q.abs_().add_(1))
 
@@ -131,8 +132,8 @@ class _InPlace(Function):
             asked = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
             found = iter(torch.autograd.grad(_rational(x, a, b), asked, g, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        if native.serves(x, a, b):
-            return native.gradients(g, x, a, b)
+        if ctx.kernel is not None:
+            return ctx.kernel.gradients(g, x, a, b)
         # With u = g / (1 + |Q|) and v = -u R sign(Q):  dx = u P' + v Q',  da_n = sum u x^n,  db_m = sum v x^m
         n = torch.arange(1, len(a), dtype=x.dtype, device=x.device)[:, None]
         q = _horner(x, b).mul_(x).add_(0.0)  # -0 becomes +0, whose sign is that of the specification

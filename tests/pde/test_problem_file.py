@@ -1,5 +1,6 @@
-"""`edgewise solve`: a problem file becomes a folder, and what is wrong with a file is told in one line."""
+"""`edgewise solve`: a problem file becomes a folder, and mistakes in a file are reported in one line."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -9,27 +10,24 @@ import torch
 
 from edgewise import load
 from edgewise.cli import main
-from edgewise.pde import ProblemError, run_problem_file
+from edgewise.pde import (
+    AdamDescent,
+    Collocation,
+    GaussNewton,
+    ProblemError,
+    SolutionRecord,
+    run_problem_file,
+)
 
 HEAD = "import math, torch\nfrom edgewise.pde import *\n"
 STRING = (
     HEAD + "problem = Problem(Box(x=(0, 1)), lambda u, x: u.dxx + torch.sin(math.pi * x), [dirichlet(0.0)])\n"
     "model = [3]\n"
-    "settings = {'starts': 2, 'steps': 4, 'points': 40, 'intervals': ()}\n"
+    "settings = {'method': BySize(starts=2, steps=4, intervals=()), 'collocation': Collocation(points=40)}\n"
     "reference = lambda x: torch.sin(math.pi * x[:, 0]) / math.pi**2\n"
 )
+ONE_START = GaussNewton(starts=1, steps=4, intervals=())
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def test_numbers_that_are_none_are_null_in_the_record(file, tmp_path):
-    file.write_text(STRING.replace("torch.sin(math.pi * x[:, 0]) / math.pi**2", "x[:, 0] * math.nan"))
-    run_problem_file(file, out=tmp_path / "out", starts=1)
-
-    def refuse(word: str) -> None:
-        raise AssertionError(f"{word} is no JSON")
-
-    written = json.loads((tmp_path / "out" / "solution.json").read_text(), parse_constant=refuse)
-    assert written["relative_error"] is None
 
 
 @pytest.fixture
@@ -42,10 +40,11 @@ def file(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_problem_file_is_solved_into_a_folder(file, tmp_path):
-    solution = run_problem_file(file, out=tmp_path / "out", starts=1)
+    solution = run_problem_file(file, out=tmp_path / "out", method=ONE_START)
     written = json.loads((tmp_path / "out" / "solution.json").read_text())
     assert len(written["history"]) == len(solution.history) == 2
     assert written["residuals"].keys() == {"equation", "u on boundary"}
+    assert dataclasses.replace(SolutionRecord.from_json(written), relative_error=None) == solution.record()
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "solution.json",
         "model.safetensors",
@@ -69,7 +68,7 @@ def test_the_command_prints_progress_and_errors(file, capsys):
 
 def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
     start = "model = edgewise.KAN([1, 3, 1], dtype=torch.float64)\nmodel.layers[0].coef.data.fill_(math.nan)\n"
-    file.write_text(STRING + "import edgewise\n" + start + "settings['starts'] = 1\n")
+    file.write_text(STRING + "import edgewise\n" + start + "settings['method'] = BySize(starts=1, steps=4)\n")
     assert main(["solve", "string.py"]) == 1
     assert "not solved: diverged" in " ".join(capsys.readouterr().out.split())
 
@@ -89,7 +88,7 @@ def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
     ],
     ids=lambda text: text[:25].strip(),
 )
-def test_mistakes_are_told_in_one_line(file, capsys, text, message):
+def test_mistakes_are_reported_in_one_line(file, capsys, text, message):
     file.write_text(HEAD + text)
     assert main(["solve", "string.py"]) == 2
     err = " ".join(capsys.readouterr().err.split())
@@ -98,7 +97,7 @@ def test_mistakes_are_told_in_one_line(file, capsys, text, message):
     assert not Path("string-solution").exists()
 
 
-def test_a_missing_file_and_a_file_for_a_folder_are_told(file):
+def test_a_missing_file_and_a_file_instead_of_a_folder_are_refused(file):
     with pytest.raises(ProblemError, match="there is no file"):
         run_problem_file("nothing.py")
     with pytest.raises(ProblemError, match="is a file; name a folder"):
@@ -106,6 +105,14 @@ def test_a_missing_file_and_a_file_for_a_folder_are_told(file):
 
 
 def test_the_shipped_example_is_a_problem(tmp_path):
-    settings = {"starts": 1, "steps": 4, "points": 60, "intervals": ()}
-    solution = run_problem_file(EXAMPLES / "pde_heat.py", **settings)
+    method = GaussNewton(starts=1, steps=4, intervals=())
+    solution = run_problem_file(EXAMPLES / "pde_heat.py", method=method, collocation=Collocation(points=60))
     assert solution.problem.domain.coordinates == ("x", "t")
+
+
+def test_a_name_of_a_method_keeps_the_schedule_of_the_file(file):
+    file.write_text(STRING.replace("steps=4", "steps=1").replace("points=40", "points=10"))
+    solution = run_problem_file(file, method="adam")
+    assert [stage.name for stage in solution.history[:3]] == ["search, 2 starts"] * 2 + ["search, 1 start"]
+    assert len(solution.history) == 4
+    assert len(run_problem_file(file, method=AdamDescent(starts=1, steps=1, intervals=())).history) == 2

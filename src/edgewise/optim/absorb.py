@@ -1,4 +1,4 @@
-r"""Learning where the data are: the least change of a layer's curves that explains new samples.
+r"""Updates a layer with new samples by the least change of its curves, so that it keeps what it learnt elsewhere.
 
 A layer is linear in its coefficients, $f(x) = \Phi(x)\,c + g(x)$ with $g$ the residual functions and the bias. New
 samples (x, y) ask for the change of least norm among those that minimise

@@ -1,8 +1,8 @@
-r"""The residuals of a problem as a least-squares problem in the numbers of its model, with an analytic Jacobian.
+r"""Evaluate the loss of a problem as a least-squares problem in the parameters of its model, with an analytic Jacobian.
 
 The loss is $L(\theta) = \sum_t w_t\, \frac{1}{n_t} \sum_b r_{tb}(\theta)^2$ over the terms t. A layer computes
 $y_{abi} = \sum_p W_{abp}\, c_{pi}$ for every coefficient a of its jets, and no sample sees another, so that one reverse
-sweep from $\sum_b r_b$ leaves the derivatives $G_{abi} = \partial r_b / \partial y_{abi}$ of all samples at once and
+sweep from $\sum_b r_b$ gives the derivatives $G_{abi} = \partial r_b / \partial y_{abi}$ of all samples at once and
 
 $$ \frac{\partial r_b}{\partial c_{pi}} = \sum_a W_{abp}\, G_{abi}. $$
 """
@@ -17,55 +17,52 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from edgewise.jets.tape import Tape
-from edgewise.optim.bfgs import self_scaled_bfgs
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import NormalEquations
-from edgewise.pde.problem import Problem, Term
+from edgewise.jets import Tape
+from edgewise.optim.least_squares import NormalEquations
+from edgewise.pde.problem import Problem, ResidualTerm
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
 
 
-class Collocation:
-    r"""Problem, model and terms as a function of $\theta$: the free parameters of the model, then the unknowns.
+class CollocationLoss:
+    r"""The loss as a function of $\theta$: the trainable parameters of the model, then the unknowns of the problem.
 
-    The model is written to: its parameters are those of the last evaluation.
+    An evaluation writes $\theta$ into the model, which keeps the parameters of the last one.
     """
 
-    def __init__(self, problem: Problem, model: nn.Module, terms: Sequence[Term]) -> None:
+    def __init__(self, problem: Problem, model: nn.Module, terms: Sequence[ResidualTerm]) -> None:
         self.problem, self.model, self.terms = problem, model, list(terms)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def numbers(self, unknowns: dict[str, float]) -> Numbers:
-        """The numbers of the model as it is."""
+    def theta(self, unknowns: Mapping[str, float]) -> Float[Tensor, "1 P"]:
+        r"""$\theta$ of the model as it is."""
         values = torch.tensor([unknowns[name] for name in self.problem.unknowns], dtype=torch.float64)
-        theta = torch.cat([parameters_to_vector(self.parameters).detach().double(), values])
-        return Numbers(theta[None], ())
+        return torch.cat([parameters_to_vector(self.parameters).detach().double(), values])[None]
 
-    def write(self, numbers: Numbers) -> dict[str, float]:
-        """Put the numbers into the model; returns the unknowns."""
-        theta = numbers.theta[0].detach()
-        count = len(theta) - len(self.problem.unknowns)
-        vector_to_parameters(theta[:count], self.parameters)
-        return dict(zip(self.problem.unknowns, theta[count:].tolist(), strict=True))
+    def write(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
+        r"""Write $\theta$ into the model and return the unknowns."""
+        values = theta[0].detach()
+        count = len(values) - len(self.problem.unknowns)
+        vector_to_parameters(values[:count], self.parameters)
+        return dict(zip(self.problem.unknowns, values[count:].tolist(), strict=True))
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " 1"]:
+    def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The loss."""
-        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
         with torch.no_grad():
             return self._loss(unknowns)[None]
 
-    def mean_squares(self, numbers: Numbers) -> dict[str, float]:
+    def mean_squares(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
         """The mean square of the residuals of every term, without its weight."""
-        unknowns = {name: torch.tensor(v) for name, v in self.write(numbers).items()}
+        unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
         with torch.no_grad():
             return {term.name: float(self._mean_square(term, unknowns)) for term in self.terms}
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, theta: Float[Tensor, "1 P"]) -> NormalEquations:
         """Gauss-Newton matrix, gradient and loss, summed over blocks of points."""
-        values = self.write(numbers)
-        p = numbers.theta.shape[1]
-        gram, gradient, loss = numbers.theta.new_zeros(p, p), numbers.theta.new_zeros(p), numbers.theta.new_zeros(1)
+        values = self.write(theta)
+        p = theta.shape[1]
+        gram, gradient, loss = theta.new_zeros(p, p), theta.new_zeros(p), theta.new_zeros(1)
         for term in self.terms:
             n = term.points.shape[1]
             for rows in _blocks(n, p * term.points.shape[0]):
@@ -77,50 +74,42 @@ class Collocation:
         gram = gram.triu() + gram.triu(1).T
         return NormalEquations(gram[None], gradient[None], loss)
 
-    def jacobian(self, numbers: Numbers, term: Term) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
+    def jacobian(
+        self, theta: Float[Tensor, "1 P"], term: ResidualTerm
+    ) -> tuple[Float[Tensor, "e n"], Float[Tensor, "e n P"]]:
         """The residuals of a term and their Jacobian, whole."""
-        parts = self._rows(term, slice(None), self.write(numbers))
+        parts = self._rows(term, slice(None), self.write(theta))
         return torch.stack([r for r, _ in parts]), torch.stack([J for _, J in parts])
 
-    def self_scaled_bfgs(self, numbers: Numbers, steps: int) -> Numbers:
-        """Steps of self-scaled BFGS on the loss, by reverse mode through the jets."""
+    def value_and_gradient(self, theta: Float[Tensor, " P"]) -> tuple[float, Float[Tensor, " P"]]:
+        """The loss and its gradient, by reverse mode through the jets."""
+        leaves = self.leaves(theta[None])
+        with torch.enable_grad():
+            loss = self.differentiable(leaves)
+            slopes = torch.autograd.grad(loss, leaves)
+        return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
 
-        def objective(theta: Tensor) -> tuple[float, Tensor]:
-            unknowns = self._free(self.write(Numbers(theta[None], ())))
-            free = [*self.parameters, *unknowns.values()]
-            with torch.enable_grad():
-                loss = self._loss(unknowns)
-                slopes = torch.autograd.grad(loss, free)
-            return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
+    def leaves(self, theta: Float[Tensor, "1 P"]) -> list[nn.Parameter]:
+        r"""The parts of $\theta$ that torch can optimise: the parameters of the model, a scalar for every unknown."""
+        values = self.write(theta).values()
+        return [*self.parameters, *(nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in values)]
 
-        return Numbers(self_scaled_bfgs(objective, numbers.theta[0], steps)[None], ())
+    def differentiable(self, leaves: Sequence[Tensor]) -> Tensor:
+        """The loss at these leaves, with its graph."""
+        return self._loss(dict(zip(self.problem.unknowns, leaves[len(self.parameters) :], strict=True)))
 
-    def first_order(self, numbers: Numbers, steps: int, method: str, *, rate: float = 1e-3) -> Numbers:
-        """Steps of L-BFGS or Adam on the loss, by reverse mode through the jets."""
-        unknowns = self._free(self.write(numbers))
-        free = [*self.parameters, *unknowns.values()]
-        if method == "lbfgs":
-            optimizer = torch.optim.LBFGS(free, max_iter=steps, history_size=50, line_search_fn="strong_wolfe")
-        else:
-            optimizer = torch.optim.Adam(free, lr=rate)
+    def gathered(self, leaves: Sequence[Tensor]) -> Float[Tensor, "1 P"]:
+        r"""$\theta$ of these leaves."""
+        values = [float(v) for v in leaves[len(self.parameters) :]]
+        return self.theta(dict(zip(self.problem.unknowns, values, strict=True)))
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = self._loss(unknowns)
-            loss.backward()
-            return loss
-
-        for _ in range(1 if method == "lbfgs" else steps):
-            optimizer.step(closure)
-        return self.numbers({name: float(v) for name, v in unknowns.items()})
-
-    def balance(self, numbers: Numbers, *, most: float) -> None:
-        r"""Weigh every term without a weight so that its squared Jacobian is as large as that of the equation.
+    def balance(self, theta: Float[Tensor, "1 P"], *, most: float) -> None:
+        r"""Weight every term that has no weight such that its squared Jacobian is as large as that of the equation.
 
         $w_t = \operatorname{tr} J_0^T J_0 / \operatorname{tr} J_t^T J_t$ per point, between 1 and `most`, as the neural
         tangent kernel suggests (Wang, Yu & Perdikaris, arXiv 2007.14527, section 6).
         """
-        values = self.write(numbers)
+        values = self.write(theta)
         sizes = []
         for term in self.terms:
             step = max(1, term.points.shape[1] // 128)
@@ -134,14 +123,11 @@ class Collocation:
             for term, size in zip(self.terms, sizes, strict=True)
         ]
 
-    def _free(self, unknowns: Mapping[str, float]) -> dict[str, nn.Parameter]:
-        return {name: nn.Parameter(torch.tensor(v, dtype=torch.float64)) for name, v in unknowns.items()}
-
     def _loss(self, unknowns: Mapping[str, Tensor]) -> Tensor:
         means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
         return sum(means[1:], means[0])
 
-    def _mean_square(self, term: Term, unknowns: Mapping[str, Tensor]) -> Tensor:
+    def _mean_square(self, term: ResidualTerm, unknowns: Mapping[str, Tensor]) -> Tensor:
         n = term.points.shape[1]
         parts = [
             self.problem.residuals(self.model, term, unknowns, rows).square().sum()
@@ -149,7 +135,7 @@ class Collocation:
         ]
         return torch.stack(parts).sum() / n
 
-    def _rows(self, term: Term, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:
+    def _rows(self, term: ResidualTerm, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:
         """The residuals of every equation of a term at some points, and the rows of their Jacobian."""
         copies, n = term.points[:, rows].shape[:2]
         unknowns = {
@@ -182,7 +168,7 @@ class Collocation:
 
 
 def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
-    """The upper triangle of $J^T J$, by bands of columns: half of the work of the whole product."""
+    """Add the upper triangle of $J^T J$, by bands of columns: half of the work of the whole product."""
     p = J.shape[1]
     width = max(128, -(-p // 8))
     for start in range(0, p, width):
@@ -190,7 +176,7 @@ def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
         gram[band, start:].addmm_(J[:, band].T, J[:, start:], alpha=weight)
 
 
-def _weight(term: Term) -> float:
+def _weight(term: ResidualTerm) -> float:
     return 1.0 if term.weight is None else term.weight
 
 

@@ -1,24 +1,54 @@
-r"""The least-squares problem of any module of few trained numbers: adapters, slim layers, networks that mix layers.
+"""Least-squares problems whose Jacobian `torch.func` finds: of any residual function, and of any module.
 
-A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`); here `torch.func` finds them, one
-backward pass per output, all samples of a block at once.
+A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`). A residual of few parameters, such as
+the constants of a formula, is differentiated forward; a module of few trained parameters (adapters, slim layers,
+networks that mix layers) backward, one pass per output, all samples of a block at once.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, jacrev, jvp, vmap
 
-from edgewise.optim.flat import Numbers
-from edgewise.optim.jacobian import BLOCK, NormalEquations
+from edgewise.optim.jacobian import BLOCK
+from edgewise.optim.least_squares import NormalEquations
 from edgewise.optim.losses import Loss
 
 
-class ModuleProblem:
+class ResidualLeastSquares:
+    r"""The mean square of a residual, $L(\theta) = \frac1n \sum_b r_b(\theta)^2$, differentiated in forward mode.
+
+    Args:
+        residual: parameters (P) -> residual (n), made of operations with a forward derivative.
+    """
+
+    def __init__(self, residual: Callable[[Float[Tensor, " P"]], Float[Tensor, " n"]]) -> None:
+        self.residual = residual
+
+    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
+        """The mean square at every point."""
+        with torch.no_grad():
+            return torch.stack([self.residual(t).square().mean() for t in theta])
+
+    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
+        r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
+        with torch.no_grad():
+            each = [self._equations(t) for t in theta]
+        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+    def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
+        eye = torch.eye(len(theta), dtype=theta.dtype)
+        r, rows = vmap(lambda v: jvp(self.residual, (theta,), (v,))[:2])(eye)
+        n = r.shape[1]
+        return rows @ rows.T * (2 / n), rows @ r[0] * (2 / n), r[0].square().mean()
+
+
+class ModuleLeastSquares:
     """A module, samples, weights and a loss, as a function of the parameters that require gradients.
 
     Args:
@@ -43,25 +73,25 @@ class ModuleProblem:
         self.weights = self.x.new_full((len(x),), 1 / total) if weights is None else weights.double() / total
 
     @property
-    def numbers(self) -> Numbers:
-        """Where the model stands: one start."""
-        return Numbers(torch.cat([p.detach().flatten() for p in self._trained.values()])[None], ())
+    def start(self) -> Float[Tensor, "1 P"]:
+        """The parameters of the model as it is: one start."""
+        return torch.cat([p.detach().flatten() for p in self._trained.values()])[None]
 
-    def write_(self, model: nn.Module, numbers: Numbers) -> None:
-        """Put the numbers into a model of the same structure, in its own dtype."""
-        values = self._split(numbers.theta[0])
+    def write_(self, model: nn.Module, theta: Float[Tensor, "1 P"]) -> None:
+        """Put the parameters into a model of the same structure, in its own dtype."""
+        values = self._split(theta[0])
         with torch.no_grad():
             for name, value in values.items():
                 model.get_parameter(name).copy_(value)
 
-    def losses(self, numbers: Numbers) -> Float[Tensor, " S"]:
+    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
         """The loss of every start."""
         with torch.no_grad():
-            return torch.stack([self._loss(self._split(theta)) for theta in numbers.theta])
+            return torch.stack([self._loss(self._split(t)) for t in theta])
 
-    def normal_equations(self, numbers: Numbers) -> NormalEquations:
+    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         """Gram matrix, gradient and loss of every start, summed over blocks of samples."""
-        each = [self._equations(theta) for theta in numbers.theta]
+        each = [self._equations(t) for t in theta]
         return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
 
     def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:

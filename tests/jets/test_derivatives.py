@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgewise import use_backend
+from edgewise import jets, use_backend
 from edgewise.bases import BSpline, Chebyshev, Gaussian
-from edgewise.jets import derivatives as jets
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, SymbolicEdges
 
 ORDER_4 = [a for a in itertools.product(range(5), repeat=2) if sum(a) <= 4]

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from edgewise.bases import BSpline
+from edgewise.jets import Sine
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, SymbolicEdges
-from edgewise.pde import Box, Problem, Sine, dirichlet, initial, neumann, observe, periodic, robin
-from edgewise.pde.least_squares import Collocation
+from edgewise.pde import Box, Problem, dirichlet, initial, neumann, observe, periodic, robin
+from edgewise.pde.collocation_loss import CollocationLoss
 
 
 def generator(seed=0):
@@ -69,8 +70,8 @@ PROBLEMS = {
 def test_the_jacobian_is_that_of_forward_mode(model, problem):
     model, problem = MODELS[model](), PROBLEMS[problem]
     terms = problem.terms(6, 4, generator())
-    fitting = Collocation(problem, model, terms)
-    numbers = fitting.numbers(dict(problem.unknowns))
+    fitting = CollocationLoss(problem, model, terms)
+    theta = fitting.theta(dict(problem.unknowns))
     names = [name for name, _ in model.named_parameters()]
 
     def residuals(theta, term):
@@ -81,10 +82,9 @@ def test_the_jacobian_is_that_of_forward_mode(model, problem):
         return torch.func.functional_call(wrapped, {f"model.{n}": v for n, v in values.items()}, ())
 
     for term in terms:
-        r, J = fitting.jacobian(numbers, term)
-        theta = numbers.theta[0]
-        torch.testing.assert_close(r, residuals(theta, term).detach())
-        expected = torch.autograd.functional.jacobian(lambda t, term=term: residuals(t, term), theta)
+        r, J = fitting.jacobian(theta, term)
+        torch.testing.assert_close(r, residuals(theta[0], term).detach())
+        expected = torch.autograd.functional.jacobian(lambda t, term=term: residuals(t, term), theta[0])
         torch.testing.assert_close(J, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -100,22 +100,22 @@ class _Residuals(nn.Module):
 
 def test_normal_equations_are_those_of_the_jacobian_whatever_the_blocks(monkeypatch):
     problem, model = PROBLEMS["burgers with unknown viscosity"], kan([2, 3, 1])
-    fitting = Collocation(problem, model, problem.terms(40, 10, generator()))
-    numbers = fitting.numbers({"nu": 0.3})
-    fitting.balance(numbers, most=50.0)
-    gram, gradient, loss = fitting.normal_equations(numbers)
+    fitting = CollocationLoss(problem, model, problem.terms(40, 10, generator()))
+    theta = fitting.theta({"nu": 0.3})
+    fitting.balance(theta, most=50.0)
+    gram, gradient, loss = fitting.normal_equations(theta)
     expected_gram, expected_gradient, expected_loss = 0, 0, 0
     for term in fitting.terms:
-        r, J = (part.flatten(0, 1) for part in fitting.jacobian(numbers, term))
+        r, J = (part.flatten(0, 1) for part in fitting.jacobian(theta, term))
         w = term.weight / term.points.shape[1]
         expected_gram, expected_gradient = expected_gram + 2 * w * J.T @ J, expected_gradient + 2 * w * J.T @ r
         expected_loss = expected_loss + w * r.square().sum()
     torch.testing.assert_close(gram[0], expected_gram)
     torch.testing.assert_close(gradient[0], expected_gradient)
     torch.testing.assert_close(loss[0], expected_loss)
-    torch.testing.assert_close(loss, fitting.losses(numbers))
-    monkeypatch.setattr("edgewise.pde.least_squares.BLOCK", 1000)
-    for got, whole in zip(fitting.normal_equations(numbers), (gram, gradient, loss), strict=True):
+    torch.testing.assert_close(loss, fitting.losses(theta))
+    monkeypatch.setattr("edgewise.pde.collocation_loss.BLOCK", 1000)
+    for got, whole in zip(fitting.normal_equations(theta), (gram, gradient, loss), strict=True):
         torch.testing.assert_close(got, whole)
 
 
@@ -123,8 +123,8 @@ def test_balanced_weights_lie_between_one_and_the_bound_and_given_ones_stay():
     problem = Problem(
         Box(x=(-1, 1), y=(-1, 1)), lambda u: u.laplacian, [dirichlet(0.0, weight=7.0), neumann(1.0, "x-")]
     )
-    fitting = Collocation(problem, kan([2, 3, 1]), problem.terms(50, 20, generator()))
-    fitting.balance(fitting.numbers({}), most=20.0)
+    fitting = CollocationLoss(problem, kan([2, 3, 1]), problem.terms(50, 20, generator()))
+    fitting.balance(fitting.theta({}), most=20.0)
     equation, given, balanced = (term.weight for term in fitting.terms)
     assert (equation, given) == (1.0, 7.0)
     assert 1 <= balanced <= 20

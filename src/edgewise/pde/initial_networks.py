@@ -1,4 +1,4 @@
-"""The networks that a solve begins with."""
+"""Make the initial networks of a solve."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.nn import KAN, Affine, KANLinear
-from edgewise.pde.errors import ProblemError
+from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem
 
-MARGIN = 0.05  # room beyond the range that a layer sees: an end interval of a spline moves freely where data end
+MARGIN = 0.05  # of a grid beyond the range of its inputs: the end intervals of a spline need room
 
-# Noise on the curves of a start, relative to the slope of their lines. On a Helmholtz equation with four waves in a
-# direction, 0 and 0.3 ended on a plateau (relative error 0.7 to 0.8) where 1 and 3 reached 5e-5 in the same steps.
+# Noise on the curves of a start, relative to the slope of their lines. On a Helmholtz equation with four waves in one
+# direction, 0 and 0.3 ended on a plateau (relative error 0.7 to 0.8), 1 and 3 reached 5e-5 in the same steps.
 ROUGHNESS = (1.0, 0.3, 3.0)
 
 
 def default_model(
     problem: Problem, hidden: Sequence[int] = (10,), degree: int = 5, intervals: int = 3, *, generator: torch.Generator
 ) -> KAN:
-    """A KAN of splines with the inputs and outputs that the problem needs."""
+    """A KAN of splines with the inputs and outputs of the problem."""
     # The end polynomial keeps second derivatives beyond the grid, so that the search converges (losses 5 to 200 times
     # lower on a Poisson equation); through two hidden layers its powers explode (losses of 1e40).
     basis = BSpline(intervals, degree, extrapolation="polynomial" if len(hidden) == 1 else "linear")
@@ -33,7 +33,7 @@ def default_model(
 
 
 def checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, generator: torch.Generator) -> nn.Module:
-    """A copy in float64 that takes the coordinates in their units."""
+    """A copy of the model in float64 that takes the coordinates in their units; widths make a `default_model`."""
     if not isinstance(model, nn.Module):
         model = default_model(problem, (10,) if model is None else model, generator=generator)
     model = copy.deepcopy(model).double()
@@ -61,9 +61,9 @@ def checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, gen
 
 @torch.no_grad()
 def redrawn(model: nn.Module, x: Tensor, roughness: float, generator: torch.Generator) -> nn.Module:
-    """A copy with new initial values, layer by layer on the range that its inputs have for x.
+    """A copy with new initial parameters, layer by layer on the range of its inputs for x.
 
-    `roughness` is noise on the coefficients of a curve relative to the slope of its line, beside the tenth of
+    `roughness` is the noise on the coefficients of a curve relative to the slope of its line, in addition to the 0.1 of
     `KANLinear.reset_parameters`: smooth solutions are found from lines, oscillating ones from noise.
     """
     model = copy.deepcopy(model)

@@ -1,12 +1,12 @@
-"""`edgewise solve problem.py`: a problem written in a file, solved into a folder."""
+"""Solve a problem that a Python file defines, and write the solution to a folder (`edgewise solve problem.py`)."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
+import io
 import json
 import logging
-import math
 import os
 import traceback
 from collections.abc import Callable
@@ -15,41 +15,48 @@ from types import ModuleType
 from typing import Any
 
 from edgewise.io import save
+from edgewise.io.whole import write_whole
 from edgewise.nn import KAN
-from edgewise.pde.errors import ProblemError
+from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem
-from edgewise.pde.solution import Solution, Stage
+from edgewise.pde.solution import Solution
+from edgewise.pde.solve_methods import SolveMethod, as_method
 from edgewise.pde.solver import solve
+from edgewise.progress import Listener
 
 logger = logging.getLogger(__name__)
-
-CHECK_POINTS = 5000  # at which the error against a reference is measured
 
 
 def run_problem_file(
     path: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
-    progress: Callable[[Stage], None] | None = None,
+    method: str | SolveMethod | None = None,
+    progress: Listener | None = None,
     **settings: Any,
 ) -> Solution:
     """Solve the `problem` that a Python file defines.
 
-    The file may also define `model` (see `solve`), `settings` (a dict of arguments of `solve`) and `reference` (a
-    function of points (n, d), from which the error is measured and drawn). The file is run: run only files that you
+    The file may also define `model` (see `solve`), `settings` (a dict of further arguments of `solve`) and `reference`
+    (a function of points (n, d), from which the error is measured and drawn). The file is run: run only files that you
     trust.
 
     Args:
         path: the file.
-        out: a folder for `solution.json`, the network and the pictures; nothing is written by default.
-        progress: called after every round.
-        settings: arguments of `solve`, which go before those in the file.
+        out: a folder for `solution.json`, the network and the figures; nothing is written by default.
+        method: replaces the method of the file; a name keeps the starts, steps, rounds and intervals of the file.
+        progress: called with an `Event` after every round.
+        settings: arguments of `solve`, which replace those in the file.
+
+    Raises:
+        ProblemError: the file cannot be run, or what it defines cannot be solved.
     """
     module = _loaded(Path(path))
     problem = getattr(module, "problem", None)
     if not isinstance(problem, Problem):
         raise ProblemError(f"{path} must define `problem`, an edgewise.pde.Problem; found {type(problem).__name__}")
     chosen = _settings(Path(path), getattr(module, "settings", {})) | settings
+    chosen["method"] = _method(method, chosen.get("method", "auto"))
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise ProblemError(f"{out} is a file; name a folder")
     solution = solve(problem, getattr(module, "model", None), progress=progress, **chosen)
@@ -59,35 +66,30 @@ def run_problem_file(
 
 
 def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] | None = None) -> None:
-    """The record, the networks and the pictures of a solution; every file appears whole."""
+    """Write the record, the networks and the figures of a solution into a folder; every file appears whole."""
     out.mkdir(parents=True, exist_ok=True)
     for n, model in enumerate(solution.models):
         if isinstance(model, KAN):
             save(model, out / ("model.safetensors" if len(solution.models) == 1 else f"model-{n}.safetensors"))
-    record = solution.to_json()
-    if reference is not None:
-        record["relative_error"] = solution.error(reference, solution.sample(CHECK_POINTS))
-    aside = out / ".solution.part.json"
-    aside.write_text(json.dumps(_strict(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(out / "solution.json")
+    record = solution.record(reference).to_json()
+    write_whole(out / "solution.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     try:
         figures = solution.figures(reference)
     except ImportError as error:
-        logger.warning("no pictures were drawn: %s", error)
+        logger.warning("no figures were drawn: %s", error)
         return
     for name, figure in figures.items():
-        aside = out / f".{name}.part.png"
-        figure.savefig(aside, dpi=150)
-        aside.replace(out / f"{name}.png")
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=150, format="png")
+        write_whole(out / f"{name}.png", drawn.getvalue())
 
 
-def _strict(value: Any) -> Any:
-    """The same with null for every number that JSON has no word for, as a diverged solve has them."""
-    if isinstance(value, dict):
-        return {key: _strict(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _method(asked: str | SolveMethod | None, of_the_file: str | SolveMethod) -> SolveMethod:
+    """The method of the file, or the one that was asked for; a name has the schedule of the file."""
+    method = as_method(of_the_file)
+    if asked is None:
+        return method
+    return as_method(asked).scheduled_as(method) if isinstance(asked, str) else asked
 
 
 def _loaded(path: Path) -> ModuleType:
@@ -114,7 +116,7 @@ def _line_of(error: Exception, path: Path) -> str:
 
 
 def _settings(path: Path, given: Any) -> dict[str, Any]:
-    known = [name for name, p in inspect.signature(solve).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = [name for name in inspect.signature(solve).parameters if name not in ("problem", "model", "progress")]
     if not isinstance(given, dict):
         raise ProblemError(f"{path}: `settings` must be a dict of arguments of solve, found {type(given).__name__}")
     unknown = [name for name in given if name not in known]

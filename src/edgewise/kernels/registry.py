@@ -1,0 +1,153 @@
+"""The registered backends, and the choice of the kernel that serves given inputs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, overload
+
+from torch import Tensor
+
+from edgewise.kernels import polynomials
+from edgewise.kernels.autograd import Kernel
+from edgewise.kernels.capabilities import (
+    AdamKernel,
+    Capability,
+    JetKernel,
+    LayerKernel,
+    NetworkKernel,
+    RationalKernel,
+    Refusal,
+)
+from edgewise.kernels.reference import CurveLayer, EdgeSpec
+
+REFERENCE = "reference"
+CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A name and the kernels that it supplies, by capability; None where it has none.
+
+    `compiled` is the layer kernel as custom ops, for `torch.compile` and `torch.export`; without it these use the
+    reference.
+    """
+
+    name: str
+    layer: LayerKernel | None = None
+    network: NetworkKernel | None = None
+    jets: JetKernel | None = None
+    rational: RationalKernel | None = None
+    adam: AdamKernel | None = None
+    compiled: Kernel | None = None
+
+
+_newest: tuple[Backend, ...] = ()  # in the order in which they are asked
+_kernels: dict[str, tuple[Any, ...]] = dict.fromkeys(CAPABILITIES, ())  # of all of these, by capability
+_forced: str | None = None
+
+
+def register_backend(backend: Backend) -> None:
+    """Add a backend; later ones are asked first. A duplicate name raises `ValueError`."""
+    global _newest  # noqa: PLW0603
+    if backend.name == REFERENCE or any(b.name == backend.name for b in _newest):
+        raise ValueError(f"a backend named {backend.name!r} is registered already; choose another name")
+    _newest = (backend, *_newest)
+    for capability in CAPABILITIES:
+        kernel = getattr(backend, capability)
+        if kernel is not None:
+            _kernels[capability] = (kernel, *_kernels[capability])
+
+
+def registered_backends() -> dict[str, Backend]:
+    """The backends by name, newest first."""
+    return {backend.name: backend for backend in _newest}
+
+
+@contextlib.contextmanager
+def use_backend(name: str | None) -> Iterator[None]:
+    """Within the block, compute with this backend alone ("reference" or a registered name); None lifts the choice.
+
+    Raises `ValueError` for an unknown name, and where the named backend cannot compute a layer that is called.
+    """
+    global _forced  # noqa: PLW0603  (torch.compile cannot read a ContextVar)
+    names = [REFERENCE, *registered_backends()]
+    if name is not None and name not in names:
+        raise ValueError(f"unknown backend {name!r}; there are {', '.join(names)}")
+    previous, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = previous
+
+
+@overload
+def find(capability: Literal["layer"], spec: EdgeSpec, x: Tensor, /) -> LayerKernel | None: ...
+@overload
+def find(capability: Literal["network"], network: Sequence[CurveLayer], x: Tensor, /) -> NetworkKernel | None: ...
+@overload
+def find(capability: Literal["jets"], network: Sequence[CurveLayer], x: Tensor, sums: int, /) -> JetKernel | None: ...
+@overload
+def find(capability: Literal["rational"], x: Tensor, a: Tensor, b: Tensor, /) -> RationalKernel | None: ...
+@overload
+def find(capability: Literal["adam"], p: Tensor, state: Sequence[Tensor] = (), /) -> AdamKernel | None: ...
+def find(capability: Capability, *inputs: Any) -> Any:
+    """The kernel with this capability that serves these inputs; None where plain torch must do the work.
+
+    The inputs are those of the kernel's `refuses`. A layer of polynomials may be served by a kernel for splines, see
+    `polynomials`; `edge_sum` then converts the coefficients.
+    """
+    if capability == "layer":
+        backend = layer_backend(*inputs)
+        return None if backend is None else backend.layer
+    for kernel in _kernels[capability] if _forced is None else candidates(capability):
+        if kernel.refuses(*inputs) is None:
+            return kernel
+    return None
+
+
+def refusals(capability: Capability, *inputs: Any) -> dict[str, Refusal]:
+    """For every backend with this capability, newest first, why `find` would not take it; None where it could."""
+    reasons: dict[str, Refusal] = {}
+    for backend in _newest:
+        kernel = getattr(backend, capability)
+        if kernel is None:
+            continue
+        if _forced not in (None, backend.name):
+            reasons[backend.name] = f"backend {_forced!r} was asked for"
+        else:
+            reasons[backend.name] = (
+                _layer_refusal(kernel, *inputs) if capability == "layer" else kernel.refuses(*inputs)
+            )
+    return reasons
+
+
+def candidates(capability: Capability) -> tuple[Any, ...]:
+    """The kernels that may be asked, in that order."""
+    if _forced is None:
+        return _kernels[capability]
+    kernels = (getattr(backend, capability) for backend in _newest if backend.name == _forced)
+    return tuple(kernel for kernel in kernels if kernel is not None)
+
+
+def layer_backend(spec: EdgeSpec, x: Tensor) -> Backend | None:
+    """The backend of a layer with these functions at inputs like x; None is the reference."""
+    if _forced == REFERENCE:
+        return None
+    for backend in _newest:
+        if _forced is not None and backend.name != _forced:
+            continue
+        reason = "it has no kernel for layers" if backend.layer is None else _layer_refusal(backend.layer, spec, x)
+        if reason is None:
+            return backend
+        if _forced is not None:
+            raise ValueError(f"backend {_forced!r} was asked for and cannot be used: {reason}")
+    return None
+
+
+def _layer_refusal(kernel: LayerKernel, spec: EdgeSpec, x: Tensor) -> Refusal:
+    """Why the kernel serves neither the functions nor splines that span the same curves."""
+    reason = kernel.refuses(spec, x)
+    twin = None if reason is None else polynomials.as_splines(spec)
+    return reason if twin is None else kernel.refuses(twin, x)

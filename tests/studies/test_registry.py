@@ -1,0 +1,60 @@
+"""Laws of every study of the registry."""
+
+import re
+
+import pytest
+
+from studies import runner
+from studies.__main__ import main
+from studies.registry import MODULES, NAMES, load
+from studies.result import StudyResult
+from studies.study import case_id, plain
+
+CHEAP = [name for name in NAMES if load(name).tiny is not None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_is_named_and_has_help(name, capsys):
+    study = load(name)
+    assert study.name == name
+    assert 20 < len(study.title) <= 110
+    assert "\n" not in study.title
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert re.sub(r"\s+", " ", study.title) in shown
+    assert "--seeds" in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_seeds_and_time_nothing_is_measured(name, tmp_path, capsys):
+    assert main([name, "--seeds", "0", "--minutes", "0", "--out", str(tmp_path)]) == 0
+    assert not list(tmp_path.iterdir())
+    assert load(name).title in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cases_differ_and_have_a_seed(name):
+    study = load(name)
+    cases = [plain(case) for case in study.cases(study.settings, study.seeds)]
+    assert len({case_id(case) for case in cases}) == len(cases) > 0
+    assert {case["seed"] for case in cases} <= set(study.seeds)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_tiny_run_is_written_read_and_resumed(name, tmp_path):
+    study = load(name)
+    result = runner.run(study, study.tiny, study.seeds[:1], folder=tmp_path)
+    assert result == StudyResult.read(name, tmp_path)
+    assert result.rows
+    assert result.summary
+    assert not result.missing
+    again = runner.run(study, study.tiny, study.seeds[:1], folder=tmp_path)
+    assert again.rows == result.rows
+    assert runner.redraw(study, tmp_path).summary == result.summary
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_names_are_in_order():
+    assert list(MODULES) == sorted(MODULES)
