@@ -32,8 +32,8 @@ def main(quick: bool = False, rate: float = 0.1) -> dict[str, float]:
     }
     e, f, g, h = train_test_split(a, c, test_size=0.2, random_state=0)
     size = count_parameters(additive.model_)
-    rivals = fit_baselines((e, g), (f, h), "regression", parameters=size, steps=30 if quick else 2000)
-    found |= {rival.name: rival.predict(b) for rival in rivals}
+    baselines = fit_baselines((e, g), (f, h), "regression", parameters=size, steps=30 if quick else 2000)
+    found |= {baseline.name: baseline.predict(b) for baseline in baselines}
     scores = {name: float(r2_score(d, predicted)) for name, predicted in found.items()}
     for name, score in scores.items():
         print(f"{name:20} R2 {score:6.3f}")

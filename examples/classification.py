@@ -17,9 +17,9 @@ def main(quick: bool = False) -> dict[str, float]:
     scores = {f"KAN, additive, {size} parameters": float(kan.score(test_x, test_y))}
 
     a, b, c, d = train_test_split(train_x.to_numpy(), train_y.to_numpy(), test_size=0.2, random_state=0)
-    rivals = fit_baselines((a, c), (b, d), "classification", parameters=size, steps=30 if quick else 2000)
-    for rival in rivals:
-        scores[rival.name] = float((rival.predict(test_x.to_numpy()).argmax(1) == test_y).mean())
+    baselines = fit_baselines((a, c), (b, d), "classification", parameters=size, steps=30 if quick else 2000)
+    for baseline in baselines:
+        scores[baseline.name] = float((baseline.predict(test_x.to_numpy()).argmax(1) == test_y).mean())
     for name, score in scores.items():
         print(f"{name:32} {100 * score:5.1f} %")
     top = sorted(zip(kan.feature_importances_, x.columns, strict=True), reverse=True)[:3]

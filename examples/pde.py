@@ -1,6 +1,5 @@
 """Poisson's equation: a KAN, an MLP of equal size with the same solver, and finite differences."""
 
-import itertools
 import time
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import edgewise as ew
-from edgewise.compare import count_parameters, mlp_widths
+from edgewise.compare import count_parameters, matched_mlp
 from edgewise.pde import Box, Collocation, GaussNewton, Problem, dirichlet, solve
 
 PI = torch.pi
@@ -37,10 +36,7 @@ def main(quick: bool = False) -> dict[str, float]:
     )
     generator = torch.Generator().manual_seed(0)
     kan = ew.KAN([2, 3 if quick else 6, 1], ew.BSpline(5, 5), generator=generator, dtype=torch.float64)
-    widths = mlp_widths(2, 1, count_parameters(kan))
-    torch.manual_seed(0)
-    pairs = [(nn.Linear(a, b), nn.Tanh()) for a, b in itertools.pairwise(widths)]
-    mlp = nn.Sequential(*[m for pair in pairs for m in pair][:-1]).double()
+    mlp = matched_mlp(kan, activation=nn.Tanh)
     points = square.sample(2000, torch.Generator().manual_seed(1))
     errors = {}
     for name, model in (("KAN", kan), ("MLP", mlp)):

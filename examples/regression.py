@@ -16,7 +16,7 @@ def main(quick: bool = False) -> dict[str, float]:
     same_steps = compare(model, train, test, steps=20 if quick else 500, seeds=1 if quick else 3, rates=(1e-2, 5e-2))
     print("both by AdamW:", same_steps, sep="\n")
 
-    found = ew.fit(model, train, starts=2 if quick else None, seconds=1 if quick else 20)
+    found = ew.fit(model, train, ew.Auto(starts=2, seconds=1) if quick else ew.Auto(seconds=20))
     error = (found.model(test[0]) - test[1]).square().mean().sqrt().item()
     symbolic, _ = ew.symbolify(found.model, train[0])
     formula = ew.formula(symbolic) if quick else ew.formula(symbolic).simplified()

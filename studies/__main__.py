@@ -66,12 +66,13 @@ def parser(study: Study[Any]) -> argparse.ArgumentParser:
     found.add_argument("--tiny", action="store_true", help="settings that take seconds and say nothing")
     group = found.add_argument_group("settings of this study")
     for f in fields(study.settings):
-        _add(group, f.name, getattr(study.settings, f.name), f.metadata)
+        default = getattr(study.settings, f.name)
+        _add(group, f.name, default, f.metadata["help"], default if f.metadata["subset"] else f.metadata["choices"])
     return found
 
 
 def seeds_of(study: Study[Any]) -> Any:
-    """The type of `--seeds`: a count takes the first seeds of the study and goes on counting; a list is itself."""
+    """The type of `--seeds`: a count takes the first seeds of the study and continues counting."""
 
     def seeds(text: str) -> tuple[int, ...]:
         if "," in text:
@@ -114,18 +115,22 @@ def _settings(base: Settings, default: Settings, options: dict[str, Any]) -> Set
     return type(base)(**{f.name: changed.get(f.name, getattr(base, f.name)) for f in fields(base)})
 
 
-def _add(group: Any, name: str, default: Any, metadata: Any) -> None:
+def _add(group: Any, name: str, default: Any, help: str, choices: Sequence[Any]) -> None:
     many, flag = isinstance(default, tuple), f"--{name.replace('_', '-')}"
-    shown = " ".join(map(str, default)) if many else default
-    help = f"{metadata['help']} (default: {shown})".replace("%", "%%")
     if isinstance(default, bool):
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=metadata["help"])
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=help)
         return
-    kind = type(default[0] if many else default)
-    shape = {"nargs": "+"} if many else {}
-    choices = metadata["choices"] or None
-    metavar = None if choices and len(choices) <= 8 else kind.__name__.upper()
-    group.add_argument(flag, type=kind, default=default, choices=choices, metavar=metavar, help=help, **shape)
+    shown = "all" if many and choices == default else " ".join(map(str, default)) if many else default
+    listed = f" of {', '.join(map(str, choices))}" if choices else ""
+    group.add_argument(
+        flag,
+        type=type(default[0] if many else default),
+        default=default,
+        choices=choices or None,
+        metavar=type(default[0] if many else default).__name__.upper(),
+        help=f"{help}{listed} (default: {shown})".replace("%", "%%"),
+        **({"nargs": "+"} if many else {}),
+    )
 
 
 def _minutes(text: str) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from edgewise.compare import race
-from studies.study import Case, Row, Run
-from studies.table import over_seeds
+from studies.result import StudyResult
+from studies.study import Case, Row, Run, S, Study, no_figures
+from studies.table import grouped, over_seeds
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Race:
         steps: of a run; tries get half of them.
         tuning_seed: seed of the tries.
         label: names the race where a study has several.
+        keep_all: keep what `task.keep` returns of every run; else of seed 0 at equal steps, which figures show.
     """
 
     entries: Mapping[str, Sequence[race.Entry]]
@@ -31,6 +36,7 @@ class Race:
     steps: int
     tuning_seed: int = 1000
     label: str = ""
+    keep_all: bool = True
 
     def chosen(self, run: Run[Any]) -> dict[str, race.Entry]:
         """The best try of every model, chosen once."""
@@ -52,7 +58,10 @@ class Race:
         entry, steps = self.chosen(run)[case["name"]], self.steps
         if case["budget"] == "time":
             steps = max(1, round(steps * self.step_times(run)[case["name"]]["speed"]))
-        return race.train(entry, self.task, case["seed"], steps=steps) | {"entry": entry.name, "lr": entry.lr}
+        row = race.train(entry, self.task, case["seed"], steps=steps) | {"entry": entry.name, "lr": entry.lr}
+        if not self.keep_all and (case["seed"] != 0 or case["budget"] != "steps"):
+            del row["kept"]
+        return row
 
     def _best(self, name: str, run: Run[Any]) -> int:
         tries = list(self.entries[name])
@@ -61,6 +70,30 @@ class Race:
             return tries.index(race.best(tries, self.rehearsal, steps=self.steps // 2, seed=self.tuning_seed))
 
         return 0 if len(tries) == 1 else run.once(f"{self.label} best try of {name}".strip(), compute)
+
+
+def race_study(
+    name: str,
+    title: str,
+    names: Iterable[str],
+    build: Callable[[S], Race],
+    settings: S,
+    *,
+    higher_is_better: bool,
+    draw: Callable[[StudyResult, Path], None] = no_figures,
+) -> Study[S]:
+    """The study of one race with three seeds; `build` makes the race of these settings, once."""
+    built = lru_cache(maxsize=1)(build)
+    return Study(
+        name=name,
+        title=title,
+        cases=lambda settings, seeds: race_cases(names, seeds),
+        measure=lambda case, run: built(run.settings).measure(case, run),
+        summarise=partial(race_summary, higher_is_better=higher_is_better),
+        draw=draw,
+        settings=settings,
+        seeds=(0, 1, 2),
+    )
 
 
 def race_cases(names: Iterable[str], seeds: Sequence[int], **common: Any) -> list[Case]:
@@ -74,6 +107,11 @@ def race_cases(names: Iterable[str], seeds: Sequence[int], **common: Any) -> lis
 
 
 def race_summary(rows: list[Row], *, higher_is_better: bool, by: Sequence[str] = ("name", "budget")) -> list[Row]:
-    """Median and worst score of every model and budget, with its parameters and the seconds of a run."""
-    keep = ("parameters", "lr", "seconds")
-    return over_seeds(rows, by, ("score",), keep=keep, higher_is_better=higher_is_better)
+    """Every model and budget: parameters, rate, the score over the seeds, and the median seconds of a run."""
+    found = over_seeds(rows, by, ("score",), keep=("parameters", "lr"), higher_is_better=higher_is_better)
+    for row, group in zip(found, grouped(rows, by), strict=True):
+        scores = [r["score"] for r in group if r["score"] is not None]
+        row["score_mean"] = statistics.fmean(scores) if scores else None
+        row["score_sd"] = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        row["seconds"] = statistics.median(r["seconds"] for r in group)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,8 @@ from edgewise.io.whole import write_whole
 from studies.study import Row
 
 SCHEMA = 1
+INNERMOST = re.compile(r"\[\n[^][{}]*\]")
+"""A list of numbers or strings in indented JSON; it is written in one line."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -45,7 +48,8 @@ class StudyResult:
     def to_json(self) -> str:
         """The result as the text of a JSON file."""
         content = {"schema": self.schema} | asdict(self)
-        return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+        return INNERMOST.sub(lambda found: re.sub(r"\n\s*", " ", found[0]), text) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> StudyResult:

@@ -7,8 +7,9 @@ a `studies.result.StudyResult` in `studies/results/NAME.json`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +28,7 @@ class Settings:
 S = TypeVar("S", bound=Settings)
 
 
-def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: bool = False) -> Any:
+def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: bool = False, subset: bool = False) -> Any:
     """A field of a dataclass of settings, which is an option of the command line as well.
 
     Args:
@@ -35,8 +36,10 @@ def option(default: Any, help: str, *, choices: Sequence[Any] = (), selects: boo
         help: one line.
         choices: the values allowed, of each item for a tuple.
         selects: the setting chooses cases and changes no measurement: rows with other values of it are kept.
+        subset: the default is a tuple of all that there is, and the setting selects some of it.
     """
-    return field(default=default, metadata={"help": help, "choices": tuple(choices), "selects": selects})
+    metadata = {"help": help, "choices": tuple(choices), "selects": selects or subset, "subset": subset}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ class Study(Generic[S]):
     draw: Callable[[Any, Path], None] = no_figures
     tiny: S | None = None
     threads: int | None = 1
+
+
+def grid(**values: Iterable[Any]) -> list[Case]:
+    """Every combination of the values as a case, the last key fastest: ``grid(function=names, seed=seeds)``."""
+    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
 
 def case_id(case: Mapping[str, Any]) -> str:

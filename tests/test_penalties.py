@@ -118,7 +118,7 @@ def test_strength_scales_and_is_checked(penalty):
 
 def test_what_a_penalty_cannot_measure_is_told():
     model = network([2, 1], basis=Fourier())
-    with pytest.raises(ValueError, match="saw no samples"):
+    with pytest.raises(ValueError, match="has no samples"):
         Sparsity()(model, ew.trace(model, samples(0, 2)))
     with pytest.raises(ValueError, match=r"Smoothness is defined for B-splines.*Fourier"):
         Smoothness()(model, ew.trace(model, samples(5, 2)))

@@ -1,4 +1,4 @@
-"""What a trace holds, and the scores read from it."""
+"""Laws of traces and of the scores computed from them."""
 
 import pytest
 import torch

@@ -28,8 +28,8 @@ with ew.use_backend("cpu"):
     fast = model(x)
 with ew.use_backend("reference"):
     torch.testing.assert_close(fast, model(x))
-result = ew.fit(model, (x, x.prod(1)), optimizer="adam", steps=20)
-assert result.report["loss"] < result.history[0]["loss"]
+result = ew.fit(model, (x, x.prod(1)), ew.FirstOrder("adam", steps=20))
+assert result.report.loss < result.history[0]["loss"]
 print(load.variant())
 """
 

@@ -1,21 +1,11 @@
 """Kolmogorov-Arnold networks: neural networks whose edges carry learnable functions.
 
-Layers and kernels are imported with the package; every other name is imported when it is first used.
+Every name is imported when it is first used, so that the command line starts without torch.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from edgewise._version import __version__ as __version__
-from edgewise.bases import Basis as Basis, BSpline as BSpline
-from edgewise.kernels import use_backend as use_backend
-from edgewise.nn import (
-    DEFAULT_LIBRARY as DEFAULT_LIBRARY,
-    KAN as KAN,
-    KANLinear as KANLinear,
-    Library as Library,
-    SymbolicFn as SymbolicFn,
-    which_kernels as which_kernels,
-)
 
 if TYPE_CHECKING:
     from edgewise.adapters import (
@@ -29,10 +19,19 @@ if TYPE_CHECKING:
         unmerge as unmerge,
         use_adapters_ as use_adapters_,
     )
+    from edgewise.bases import Basis as Basis, BSpline as BSpline
     from edgewise.discovery import Discovery as Discovery, discover as discover
     from edgewise.expressions import Formula as Formula
-    from edgewise.io import load as load, read_header as read_header, save as save
-    from edgewise.io.pykan import from_pykan as from_pykan
+    from edgewise.io import from_pykan as from_pykan, load as load, read_header as read_header, save as save
+    from edgewise.kernels import use_backend as use_backend
+    from edgewise.nn import (
+        DEFAULT_LIBRARY as DEFAULT_LIBRARY,
+        KAN as KAN,
+        KANLinear as KANLinear,
+        Library as Library,
+        SymbolicFn as SymbolicFn,
+        which_kernels as which_kernels,
+    )
     from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
     from edgewise.surgery import (
         adapt_grid_ as adapt_grid_,
@@ -67,7 +66,14 @@ if TYPE_CHECKING:
         outside_grid as outside_grid,
         trace as trace,
     )
-    from edgewise.training import FitResult as FitResult, fit as fit
+    from edgewise.training import (
+        Auto as Auto,
+        FirstOrder as FirstOrder,
+        FitReport as FitReport,
+        FitResult as FitResult,
+        LevenbergMarquardt as LevenbergMarquardt,
+        fit as fit,
+    )
     from edgewise.viz import (
         Diagram as Diagram,
         diagram as diagram,
@@ -78,33 +84,24 @@ if TYPE_CHECKING:
 
 _LAZY = {  # the imports above, by module, for the interpreter
     "adapters": "add_lotra expand load_adapter lotra_groups merge save_adapter slim unmerge use_adapters_",
+    "bases": "BSpline Basis",
     "discovery": "Discovery discover",
     "expressions": "Formula",
-    "io": "load read_header save",
-    "io.pykan": "from_pykan",
+    "io": "from_pykan load read_header save",
+    "kernels": "use_backend",
+    "nn": "DEFAULT_LIBRARY KAN KANLinear Library SymbolicFn which_kernels",
     "penalties": "Entropy Smoothness Sparsity",
     "surgery": "adapt_grid_ change_basis compact fix freeze_ prune refine release remove_edge select_inputs"
     " swap_linear widen",
     "symbolic": "compile formula suggest symbolify",
     "tables.estimators": "KANAdditive KANClassifier KANRegressor",
     "tracing": "Trace edge_scores input_scores node_scores outside_grid trace",
-    "training": "FitResult fit",
+    "training": "Auto FirstOrder FitReport FitResult LevenbergMarquardt fit",
     "viz": "Diagram diagram plot plot_edge plot_history",
 }
 _HOME = {name: f"edgewise.{module}" for module, names in _LAZY.items() for name in names.split()}
 if not TYPE_CHECKING:
-    __all__ = [
-        "DEFAULT_LIBRARY",
-        "KAN",
-        "BSpline",
-        "Basis",
-        "KANLinear",
-        "Library",
-        "SymbolicFn",
-        "use_backend",
-        "which_kernels",
-    ]
-    __all__ += list(_HOME)
+    __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

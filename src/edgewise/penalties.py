@@ -1,4 +1,4 @@
-r"""What to add to a loss: callables of a model and its trace that return a scalar.
+r"""Penalties to add to a loss: callables of a model and its trace that return a scalar.
 
 `Sparsity` and `Entropy` are the two terms of the KAN paper (Liu et al., arXiv 2404.19756, eq. 2.17-2.20), `Smoothness`
 is the penalty of P-splines (Eilers and Marx, Statistical Science 11, 1996).
@@ -74,7 +74,7 @@ class Smoothness(Penalty):
 
 def _magnitudes(part: LayerTrace) -> Float[Tensor, "in out"]:
     if len(part.inputs) == 0:
-        raise ValueError(f"layer {part.name!r} saw no samples; the magnitude of its edges is undefined")
+        raise ValueError(f"layer {part.name!r} has no samples; the magnitude of its edges is undefined")
     return part.edges().abs().mean(0)
 
 

@@ -1,6 +1,6 @@
-"""What a forward pass saw: the inputs and edge values of every KAN layer inside any module.
+"""Records a forward pass: the inputs and edge values of every KAN layer inside any module.
 
-A forward pass stores nothing on the model (law 3); pruning, penalties and pictures take a `Trace` instead.
+A forward pass stores nothing on the model; pruning, penalties and plots take a `Trace` instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgewise.nn import KAN, KANLinear, ProductNodes
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """One KAN layer and the inputs that it saw, batch dimensions flattened to samples."""
+    """One KAN layer and its inputs, batch dimensions flattened to samples."""
 
     name: str
     layer: KANLinear
@@ -46,20 +46,20 @@ class Trace(Mapping[str, LayerTrace]):
 
 
 def trace(model: nn.Module, x: Tensor) -> Trace:
-    """Run the model once and return what every `KANLinear` inside saw.
+    """Run the model once and return the inputs of every `KANLinear` inside.
 
-    Gradients flow through the result unless the call stands under `torch.no_grad()`. A layer that runs several times
-    has its inputs joined. Raises `ValueError` where the model has no KAN layer.
+    Gradients flow through the result unless the call is inside `torch.no_grad()`. A layer that runs several times
+    has its inputs concatenated. Raises `ValueError` where the model has no KAN layer.
     """
     names = {module: name for name, module in model.named_modules() if isinstance(module, KANLinear)}
     if not names:
         raise ValueError(f"{type(model).__name__} has no KANLinear layer to trace")
-    seen: dict[KANLinear, list[Tensor]] = {}
+    inputs_of: dict[KANLinear, list[Tensor]] = {}
 
     def note(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         assert isinstance(layer, KANLinear)
         inputs = args[0] if args else kwargs["x"]
-        seen.setdefault(layer, []).append(inputs.reshape(-1, layer.in_features))
+        inputs_of.setdefault(layer, []).append(inputs.reshape(-1, layer.in_features))
 
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in names]
     try:
@@ -67,13 +67,13 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    layers = [LayerTrace(names[layer], layer, torch.cat(inputs)) for layer, inputs in seen.items()]
+    layers = [LayerTrace(names[layer], layer, torch.cat(inputs)) for layer, inputs in inputs_of.items()]
     return Trace(model, layers, output)
 
 
 @torch.no_grad()
 def edge_scores(trace: Trace) -> dict[str, Float[Tensor, "in out"]]:
-    r"""How much of the spread of the outputs every edge carries, by layer name (KAN 2.0, arXiv 2408.10205).
+    r"""The share of the spread of the outputs that every edge carries, by layer name (KAN 2.0, arXiv 2408.10205).
 
     Inside a KAN the score is propagated from the outputs, whose nodes have $A_{Li} = 1$, back to the inputs:
 
@@ -87,7 +87,7 @@ def edge_scores(trace: Trace) -> dict[str, Float[Tensor, "in out"]]:
     scores: dict[str, Tensor] = {}
     for name, part in reversed(trace._layers.items()):
         if len(part.inputs) < 2:
-            raise ValueError(f"layer {name!r} saw {len(part.inputs)} samples; scores need at least 2")
+            raise ValueError(f"layer {name!r} has {len(part.inputs)} samples; scores need at least 2")
         edges = part.edges()
         spread, node = edges.std(0, correction=0), edges.sum(1).std(0, correction=0)
         rounding = 4 * torch.finfo(edges.dtype).eps * edges.abs().amax(0).sum(0)

@@ -1,4 +1,4 @@
-"""One task after another, no sample seen twice: what is left of the first tasks at the end.
+"""One task after another, no sample seen twice: the error on all tasks at the end.
 
 Five Gaussian bumps in one dimension (Liu et al., arXiv 2404.19756, section 3.4), one after the other; and the ten
 digits, two classes at a time, where a network of curves forgets as any other does.
@@ -6,40 +6,84 @@ digits, two classes at a time, where a network of curves forgets as any other do
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.compare import race
-from edgewise.compare.baselines import mlp_widths, perceptron
-from edgewise.compare.matching import matched_mlp
+from edgewise.compare import count_parameters, matched_mlp, mlp_widths, new_mlp
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import absorb_
 from edgewise.surgery import freeze_
-from edgewise.viz.mpl import canvas_class
+from studies.figures import canvas, save
+from studies.result import StudyResult
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import over_seeds
 
 TASKS, SAMPLES = 5, 100
 RIDGE = 1.0
 PEAKS = torch.linspace(-0.8, 0.8, TASKS, dtype=torch.float64)
 GRID = torch.linspace(-1, 1, 2001, dtype=torch.float64)[:, None]
+FIGURE_STEP = 10
+"""One of so many points of the grid is drawn."""
 
 Learn = Callable[[Tensor, Tensor], None]
 Predict = Callable[[Tensor], Tensor]
 
 
-def main(seeds: int = 3) -> None:
-    """Both studies: a table, `continual.json` and a picture of the bumps."""
-    bumps, seen = _bumps(seeds)
-    digits = _digits(seeds)
-    path = timing.write_rows("continual", "RMSE over all tasks; accuracy over all classes", [*bumps, *digits])
-    _picture(seen, str(path.with_suffix(".png")))
-    for row in (*bumps, *digits):
-        value = f"{row['mean']:.2e}" if row["measure"] == "RMSE" else f"{row['mean']:.1f} %"
-        print(f"{row['task']:8} {row['name']:44} {row['parameters']:7,}  {value:>9}  (worst {row['worst']:.3g})")
+@dataclass(frozen=True)
+class ContinualSettings(Settings):
+    """Settings of the tasks in turn."""
+
+    tasks: tuple[str, ...] = option(("bumps", "digits"), "some", subset=True)
+
+
+def cases(settings: ContinualSettings, seeds: Sequence[int]) -> list[Case]:
+    """Every learner of every series of tasks with every seed."""
+    names = {"bumps": list(bump_learners(0)), "digits": list(digit_learners(0))}
+    return [
+        {"task": task, "name": name, "seed": seed} for task in settings.tasks for name in names[task] for seed in seeds
+    ]
+
+
+def measure(case: Case, run: Run[ContinualSettings]) -> Row:
+    """RMSE over all bumps, or accuracy in per cent over all digits, at the end."""
+    return (bumps if case["task"] == "bumps" else all_digits)(case["name"], case["seed"])
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every learner: its parameters, the median and the worst score."""
+    found = []
+    for task, higher_is_better in (("bumps", False), ("digits", True)):
+        some, keep = [row for row in rows if row["task"] == task], ("parameters", "measure")
+        found += over_seeds(some, ("task", "name"), ("score",), keep=keep, higher_is_better=higher_is_better)
+    return found
+
+
+def bumps(name: str, seed: int) -> Row:
+    """One learner, bump after bump; seed 0 keeps its curves after every task for the figure."""
+    model, learn = bump_learners(seed)[name]
+    curves = []
+    for x, y in five_tasks(seed):
+        learn(x, y)
+        curves.append([round(value, 4) for value in model(GRID[::FIGURE_STEP]).detach()[:, 0].tolist()])
+    error = (model(GRID) - target(GRID)).square().mean().sqrt().item()
+    row: Row = {"measure": "RMSE", "score": error, "parameters": count_parameters(model)}
+    return row | {"curves": curves} if seed == 0 else row
+
+
+def all_digits(name: str, seed: int) -> Row:
+    """One learner, classes 0-1, 2-3, ... one pair after the other."""
+    train, test = digits(seed)
+    size, learn, predict = digit_learners(seed)[name]
+    for first in range(0, 10, 2):
+        rows = (train[1] == first) | (train[1] == first + 1)
+        learn(train[0][rows], train[1][rows])
+    accuracy = 100 * (predict(test[0]).argmax(1) == test[1]).double().mean().item()
+    return {"measure": "accuracy", "score": accuracy, "parameters": size}
 
 
 def target(x: Tensor) -> Tensor:
@@ -56,8 +100,8 @@ def five_tasks(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield x, target(x)
 
 
-def learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
-    """The models and how each learns a task."""
+def bump_learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
+    """The models, and how each is trained on a task."""
     generator = torch.Generator().manual_seed(seed)
 
     def kan(widths: Sequence[int], basis: BSpline, *, residual: str | None = None) -> KAN:
@@ -66,8 +110,8 @@ def learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
     exact, local, curves = _zero(1, 1, BSpline(200, 7)), _zero(1, 1, BSpline(200, 3)), _zero(1, 1, BSpline(200, 3))
     free = kan([1, 1], BSpline(200, 3), residual="silu")
     deep = kan([1, 3, 1], BSpline(30, 3), residual="silu")
-    mlp = perceptron(mlp_widths(1, 1, 200), generator).double()
-    wide = perceptron([1, 100, 100, 1], generator).double()
+    mlp = new_mlp(mlp_widths(1, 1, 200), generator).double()
+    wide = new_mlp([1, 100, 100, 1], generator).double()
     return {
         "KAN [1, 1], absorb_ with its memory": (exact, _absorb(exact, keep=True)),
         "KAN [1, 1], absorb_, nothing kept": (local, _absorb(local, keep=False)),
@@ -77,39 +121,6 @@ def learners(seed: int) -> dict[str, tuple[nn.Module, Learn]]:
         "MLP of equal size, Adam": (mlp, _adam(mlp, 5e-3)),
         "MLP 100-100, Adam": (wide, _adam(wide, 2e-3)),
     }
-
-
-def _bumps(seeds: int) -> tuple[list[dict[str, Any]], dict[str, list[Tensor]]]:
-    """A row per learner, and what the first seed's networks return on a fine grid after every task."""
-    errors: dict[str, list[float]] = {}
-    sizes: dict[str, int] = {}
-    seen: dict[str, list[Tensor]] = {}
-    for seed in range(seeds):
-        for name, (model, learn) in learners(seed).items():
-            sizes[name] = race.numel(model)
-            for x, y in five_tasks(seed):
-                learn(x, y)
-                if seed == 0:
-                    seen.setdefault(name, []).append(model(GRID).detach()[:, 0])
-            errors.setdefault(name, []).append((model(GRID) - target(GRID)).square().mean().sqrt().item())
-    rows = [_row("bumps", name, sizes[name], "RMSE", values, max(values)) for name, values in errors.items()]
-    return rows, seen
-
-
-def _digits(seeds: int) -> list[dict[str, Any]]:
-    """Classes 0-1, 2-3, ... one pair after the other: accuracy over all ten at the end, in per cent."""
-    found: dict[str, list[float]] = {}
-    sizes: dict[str, int] = {}
-    for seed in range(seeds):
-        train, test = digits(seed)
-        for name, (size, learn, predict) in _digit_learners(seed).items():
-            sizes[name] = size
-            for first in range(0, 10, 2):
-                rows = (train[1] == first) | (train[1] == first + 1)
-                learn(train[0][rows], train[1][rows])
-            accuracy = 100 * (predict(test[0]).argmax(1) == test[1]).double().mean().item()
-            found.setdefault(name, []).append(accuracy)
-    return [_row("digits", name, sizes[name], "accuracy", values, min(values)) for name, values in found.items()]
 
 
 def digits(seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -125,7 +136,7 @@ def digits(seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 
 
-def _digit_learners(seed: int) -> dict[str, tuple[int, Learn, Predict]]:
+def digit_learners(seed: int) -> dict[str, tuple[int, Learn, Predict]]:
     generator = torch.Generator().manual_seed(seed)
     deep = KAN([64, 16, 10], BSpline(5, 3), generator=generator, dtype=torch.float64)
     flat = KAN([64, 10], BSpline(5, 3), generator=generator, dtype=torch.float64)
@@ -141,18 +152,18 @@ def _digit_learners(seed: int) -> dict[str, tuple[int, Learn, Predict]]:
         "KAN [64, 10], Adam": flat,
     }
     entries = {
-        name: (race.numel(m), _adam(m, 2e-3, steps=200, loss=nn.functional.cross_entropy), m)
+        name: (count_parameters(m), _adam(m, 2e-3, steps=200, loss=nn.functional.cross_entropy), m)
         for name, m in by_step.items()
     }
     local = {
-        name: (race.numel(layer), _one_hot_first(_absorb(layer, ridge, keep=ridge is not None)), layer)
+        name: (count_parameters(layer), _one_hot_first(_absorb(layer, ridge, keep=ridge is not None)), layer)
         for name, (layer, ridge) in layers.items()
     }
     return {**entries, **local}
 
 
 def _zero(inputs: int, outputs: int, basis: BSpline) -> KANLinear:
-    """A layer that returns zero, of which only the curves learn."""
+    """A layer that returns zero, of which only the curves are trained."""
     layer = KANLinear(inputs, outputs, basis, residual=None, dtype=torch.float64)
     nn.init.zeros_(layer.coef)
     return freeze_(layer, "bias")
@@ -190,29 +201,31 @@ def _adam(
     return learn
 
 
-def _row(task: str, name: str, parameters: int, measure: str, values: list[float], worst: float) -> dict[str, Any]:
-    return {
-        "task": task,
-        "name": name,
-        "parameters": parameters,
-        "measure": measure,
-        "mean": statistics.fmean(values),
-        "worst": worst,
-        "scores": values,
-    }
-
-
-def _picture(seen: dict[str, list[Tensor]], path: str) -> None:
-    """A row per learner, a column per task: the network after it beside the whole target."""
-    figure = canvas_class()(11, 1.5 * len(seen), "white")
-    axes = figure.subplots(len(seen), TASKS, sharex=True, sharey=True)
+def draw(result: StudyResult, folder: Path) -> None:
+    """A row for each learner of the bumps, a column for each task: the network after it, and the whole target."""
+    seen = {row["name"]: row["curves"] for row in result.rows if "curves" in row}
+    if not seen:
+        return
+    figure = canvas(11, 1.5 * len(seen))
+    axes = figure.subplots(len(seen), TASKS, sharex=True, sharey=True, squeeze=False)
     x, truth = GRID[:, 0], target(GRID)[:, 0]
     for row, (name, curves) in zip(axes, seen.items(), strict=True):
         for n, (ax, curve) in enumerate(zip(row, curves, strict=True)):
             ax.axvspan(-1 + 0.4 * n, -0.6 + 0.4 * n, color="0.93")
             ax.plot(x, truth, color="0.6", lw=0.8)
-            ax.plot(x, curve, lw=1.2)
+            ax.plot(x[::FIGURE_STEP], curve, lw=1.2)
             ax.set(ylim=(-0.4, 1.4), yticks=[])
         row[0].set_title(name, fontsize=8, loc="left")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    save(figure, folder / f"{result.study}.png")
+
+
+STUDY = Study(
+    name="continual",
+    title="One task after another: RMSE on five bumps, accuracy on ten digits, at the end",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    settings=ContinualSettings(),
+    seeds=(0, 1, 2),
+)

@@ -1,18 +1,17 @@
-r"""Clothes and photographs: three convolutions of curves beside three ordinary ones with as many parameters.
+r"""Three convolutions of curves against three ordinary ones with as many parameters, on images.
 
-FashionMNIST with 10,000 pictures to learn from and 5,000 to test on, four passes; and, where its file is named,
-CIFAR-10. Every network has batch normalisation. There are two kinds of curves. *Curves on taps* have functions of their
-own on every tap, which cost channels at equal size. With *rational units* the taps of a channel share one learnt curve,
-$\phi_{ocu}(x) = w_{ocu} R_c(x)$ (Yang, Wang, arXiv 2409.10594), which costs ten numbers. What a network is made of, of
-three kinds, and the better of two learning rates are chosen on a fifth of the training pictures, for the CNN as well.
+FashionMNIST with 10,000 images to train on and 5,000 to test on, four epochs; and CIFAR-10, where its file is named.
+Every network has batch normalisation. There are two kinds of curves. *Curves on taps* have functions of their own on
+every tap, which cost channels at equal size. With *rational units* the taps of a channel share one trained curve,
+$\phi_{ocu}(x) = w_{ocu} R_c(x)$ (Yang, Wang, arXiv 2409.10594), which costs ten parameters. What a network is made of,
+of three kinds, and the better of two learning rates are chosen on a fifth of the training images, for the CNN as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,17 +19,24 @@ from torch import nn
 from edgewise.bases import Basis, Gaussian, Hinge
 from edgewise.compare import race
 from edgewise.nn import GroupRational, KANConv2d
-from studies import timing
-from studies.applications import pictures
+from studies.applications import classification
+from studies.races import Race
+from studies.study import Settings, option
 
-PARAMETERS = 19_200
-STEPS = 624
-RATES = (0.015, 0.04)
+
+@dataclass(frozen=True)
+class ConvSettings(Settings):
+    """Settings of the race of convolutions."""
+
+    datasets: tuple[str, ...] = option(("FashionMNIST",), "data sets", choices=classification.DATASETS, selects=True)
+    parameters: int = option(19_200, "size of every network")
+    steps: int = option(624, "training steps")
+    rates: tuple[float, ...] = option((0.015, 0.04), "learning rates that are tried")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the layers are made of: an activation for so many channels, or a basis, and the function beside it."""
+    """What the layers are made of: an activation for so many channels, or a basis and its residual function."""
 
     activation: Callable[[int], nn.Module] = nn.Identity
     basis: Basis | None = None
@@ -54,55 +60,25 @@ KINDS: dict[str, dict[str, Kind]] = {
         "one per channel, from the identity": Kind(lambda width: GroupRational(width, width, dim=1)),
     },
 }
-"""Three kinds for every contestant."""
+"""Three kinds for every model."""
 
 
-def main(cifar: str | None = None, seeds: int = 3) -> None:
-    """The study: a table, `conv.json` and the confusions.
-
-    Args:
-        cifar: file of CIFAR-10 (see `load_cifar10`), by default the environment's EDGEWISE_CIFAR10; without it, that
-            part is left out.
-        seeds: runs per model and budget.
-    """
-    timing.begin_study()
-    rows: list[dict[str, Any]] = []
-    times: dict[str, Any] = {}
-    for name, data in pictures.parts(cifar).items():
-        entries = chosen(data)
-        found, times[name], models = study(entries, data, seeds=seeds)
-        rows += [{**row, "name": f"{name}: {row['name']}"} for row in found]
-        pictures.draw_answers(models, data, timing.RESULTS / f"conv_{name}.png")
-    timing.write_rows("conv", "accuracy in %", rows, step=times)
-    print(race.table(rows, "accuracy in %"))
-    for name, step in times.items():
-        print(f"{name}: training steps take", ", ".join(f"{1 / t.speed:.2f} ({n})" for n, t in step.items()))
+def race_of(data: classification.Split, settings: ConvSettings) -> Race:
+    """The race on these images."""
+    entries = {name: tries(name, data, settings) for name in KINDS}
+    rehearsal = classification.task(classification.rehearsal(data))
+    return Race(entries, classification.task(data), rehearsal, settings.steps, tuning_seed=0)
 
 
-def chosen(data: pictures.Split, *, steps: int = STEPS, parameters: int = PARAMETERS) -> list[race.Entry]:
-    """The best try of every contestant on pictures held out."""
-    rehearsal = pictures.task(pictures.rehearsal(data))
-    return [race.best(tries(name, data, parameters), rehearsal, steps=steps // 2) for name in KINDS]
-
-
-def study(
-    entries: Sequence[race.Entry], data: pictures.Split, *, steps: int = STEPS, seeds: int = 3, rounds: int = 20
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, nn.Module]]:
-    """The rows of the race, the times of a training step, and the networks of seed 0."""
-    job = pictures.task(data)
-    times = race.step_times(entries, job, rounds=rounds)
-    entries, models = race.remembering(entries)
-    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times, models
-
-
-def tries(name: str, data: pictures.Split, parameters: int = PARAMETERS) -> list[race.Entry]:
-    """The kinds of one contestant at about the same size, each with all learning rates."""
+def tries(name: str, data: classification.Split, settings: ConvSettings) -> list[race.Entry]:
+    """The kinds of one model at about the same size, each with all learning rates."""
     channels, classes = data.x.shape[1], len(data.classes)
     found = []
     for label, kind in KINDS[name].items():
-        width = pictures.nearest(lambda w, k=kind: convnet(channels, classes, w, k), range(2, 64), parameters)
+        build = partial(convnet, channels, classes, kind=kind)
+        width = classification.nearest(build, range(2, 64), settings.parameters)
         entry = race.Entry(f"{name} ({label})", partial(_seeded, channels, classes, width, kind))
-        found += [replace(entry, lr=rate) for rate in RATES]
+        found += [replace(entry, lr=rate) for rate in settings.rates]
     return found
 
 
@@ -121,9 +97,18 @@ def convnet(
             layers += [convolution, nn.BatchNorm2d(widths[n + 1])]
     last = [] if kind.basis is None else [nn.SiLU()]
     model = nn.Sequential(*layers, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
-    # in this layout torch's convolutions are faster; those of curves compute their weights and do not mind
+    # in this layout torch's convolutions are faster; those of curves compute their weights and are not affected
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  the overload exists
 
 
 def _seeded(channels: int, classes: int, width: int, kind: Kind, seed: int) -> nn.Module:
     return convnet(channels, classes, width, kind, torch.Generator().manual_seed(seed))
+
+
+STUDY = classification.image_study(
+    "conv",
+    "Convolutions of curves against ordinary ones of equal size: accuracy in %",
+    KINDS,
+    race_of,
+    ConvSettings(),
+)

@@ -7,8 +7,8 @@ months, with the same tries for every model.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,72 +16,65 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline, Chebyshev
-from edgewise.compare import race
+from edgewise.compare import count_parameters, race
 from edgewise.models.forecast import Forecaster, kan_forecaster, rmok_forecaster, tkan_forecaster
 from edgewise.nn.blocks.projection import projection
-from studies import timing
+from studies.figures import canvas, save
 from studies.problems import Series, load_etth1
+from studies.races import Race, race_study
+from studies.result import StudyResult
+from studies.study import Case, Row, Run, Settings, option
 
 LENGTH = 96
-STEPS = 350
 BATCH = 64
 MEASURE = "test MSE"
-RATES = (3e-3, 1e-2, 3e-2)
 SPLINE, POLYNOMIAL = BSpline(2, 2), Chebyshev(2)
 """Chosen by the validation months out of BSpline(5, 3), BSpline(2, 2), BSpline(1, 3), Hinge(1) and Chebyshev(2)."""
+NAMES = ("MLP", "RLinear", "B-spline KAN", "Chebyshev KAN", "Chebyshev layer", "TKAN", "RMoK")
+FIGURE_CHANNEL = -1
 
 
-def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce forecast`: a race per horizon, `forecast-96.json`, and a picture of one window."""
-    parser = argparse.ArgumentParser(prog="edgewise reproduce forecast", description=main.__doc__)
-    parser.add_argument("--path", type=Path, help="ETTh1.csv; downloaded where it is not given")
-    parser.add_argument("--horizons", nargs="+", type=int, default=[96, 336])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    options = parser.parse_args(arguments)
-    timing.begin_study()
-    series = load_etth1(options.path)
-    for horizon in options.horizons:
-        found = study(series, horizon, steps=options.steps, seeds=options.seeds)
-        path = timing.write_rows(f"forecast-{horizon}", MEASURE, **{**found, "rows": without_windows(found["rows"])})
-        draw(series, horizon, found["rows"], path.with_suffix(".png"))
-        print(f"ETTh1, {LENGTH} -> {horizon}\n{race.table(found['rows'], MEASURE)}\nwrote {path}", flush=True)
+@dataclass(frozen=True)
+class ForecastSettings(Settings):
+    """Settings of the race of forecasts."""
+
+    steps: int = option(350, "training steps")
+    rates: tuple[float, ...] = option((3e-3, 1e-2, 3e-2), "learning rates that are tried")
 
 
-def without_windows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without the forecasts that the picture shows, which are most of their bytes."""
-    return [
-        {**row, "kept": [{key: value for key, value in seed.items() if key != "window"} for seed in row["kept"]]}
-        for row in rows
-    ]
+def measure(horizon: int, case: Case, run: Run[ForecastSettings]) -> Row:
+    """One run of the race, after the errors of forecasts without training and the window of the figure."""
+    series = _etth1()
+    run.once("repeating", lambda: repeating(series, horizon))
+    run.once("first test window", lambda: first_window(series, horizon))
+    row = _race(horizon, run.settings).measure(case, run)
+    if case["seed"] != 0 or case["budget"] != "steps":
+        del row["kept"]["window"]
+    return row
 
 
-def study(series: Series, horizon: int, *, steps: int = STEPS, seeds: int = 3) -> dict[str, Any]:
-    """Learning rates, the race at one horizon, whole training steps side by side, the errors of repeating what was."""
+def race_of(series: Series, horizon: int, settings: ForecastSettings) -> Race:
+    """The race on this series."""
     rehearsal, task = forecasting(series, horizon, "validation"), forecasting(series, horizon)
-    runners = race.tuned(entries(horizon, len(series.names)), rehearsal, RATES, steps=steps // 2)
-    times = race.step_times(runners, task)
-    return {
-        "rows": race.race(runners, task, steps=steps, seeds=seeds, times=times),
-        "step_times": times,
-        "repeating": repeating(series, horizon),
-    }
+    found = entries(horizon, len(series.names))
+    tries = {entry.name: [replace(entry, lr=rate) for rate in settings.rates] for entry in found}
+    return Race(tries, task, rehearsal, settings.steps)
 
 
 def entries(horizon: int, channels: int) -> list[race.Entry]:
-    """The models, with the size of the perceptron; RLinear and RMoK have no size to choose."""
+    """The models, with the size of the MLP; RLinear and RMoK have no size to choose."""
     shape = (LENGTH, horizon, channels)
 
     def seeded(build, **settings: Any):
         return lambda seed: build(*shape, generator=torch.Generator().manual_seed(seed), **settings)
 
-    hidden = perceptron_width(horizon)
-    target = race.numel(perceptron(*shape, hidden=hidden))
-    edges = LENGTH + horizon  # per hidden node; with one number more for the residual function
+    hidden = mlp_width(horizon)
+    target = count_parameters(mlp(*shape, hidden=hidden))
+    edges = LENGTH + horizon  # per hidden node; with one parameter more for the residual function
     spline, polynomial = (round((target - horizon) / ((basis.size + 1) * edges)) for basis in (SPLINE, POLYNOMIAL))
-    recurrent = min(range(8, 200, 2), key=lambda h: abs(race.numel(tkan_forecaster(*shape, hidden=h)) - target))
+    recurrent = min(range(8, 200, 2), key=lambda h: abs(count_parameters(tkan_forecaster(*shape, hidden=h)) - target))
     return [
-        race.Entry("MLP", seeded(perceptron, hidden=hidden)),
+        race.Entry("MLP", seeded(mlp, hidden=hidden)),
         race.Entry("RLinear", seeded(linear)),
         race.Entry("B-spline KAN", seeded(kan_forecaster, hidden=spline, basis=SPLINE)),
         race.Entry("Chebyshev KAN", seeded(kan_forecaster, hidden=polynomial, basis=POLYNOMIAL)),
@@ -91,7 +84,7 @@ def entries(horizon: int, channels: int) -> list[race.Entry]:
     ]
 
 
-def perceptron(
+def mlp(
     length: int, horizon: int, channels: int, *, hidden: int, generator: torch.Generator | None = None
 ) -> Forecaster:
     """One hidden layer, length -> hidden -> horizon."""
@@ -122,13 +115,11 @@ def forecasting(series: Series, horizon: int, part: str = "test") -> race.Task:
     def errors(model: nn.Module) -> dict[str, float]:
         return error_of(model, series, horizon, part)
 
-    return race.Task(
-        loss,
-        lambda model: errors(model)["MSE"],
-        MEASURE,
-        higher_is_better=False,
-        keep=lambda model: {**errors(model), "window": model(series.windows(part, LENGTH, horizon)[0][:1])[0].tolist()},
-    )
+    def keep(model: nn.Module) -> dict[str, Any]:
+        window = model(series.windows(part, LENGTH, horizon)[0][:1])[0, :, FIGURE_CHANNEL]
+        return {**errors(model), "window": _rounded(window)}
+
+    return race.Task(loss, lambda model: errors(model)["MSE"], MEASURE, higher_is_better=False, keep=keep)
 
 
 @torch.no_grad()
@@ -147,7 +138,7 @@ def error_of(model: Any, series: Series, horizon: int, part: str) -> dict[str, f
 
 
 def repeating(series: Series, horizon: int) -> dict[str, dict[str, float]]:
-    """The errors of two forecasts that learn nothing: the last value, and the last day again and again."""
+    """The errors of two forecasts without training: the last value, and the last day repeated."""
     day = torch.arange(horizon) % 24
     return {
         "last value": error_of(lambda x: x[:, -1:].expand(-1, horizon, -1), series, horizon, "test"),
@@ -155,27 +146,62 @@ def repeating(series: Series, horizon: int) -> dict[str, dict[str, float]]:
     }
 
 
-def draw(series: Series, horizon: int, rows: Sequence[Mapping[str, Any]], path: Path, channel: int = -1) -> None:
-    """The first test window of one channel with the forecasts of the first seed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install edgewise[viz]") from error
-    window, truth = (part[0, :, channel] for part in series.windows("test", LENGTH, horizon))
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+def first_window(series: Series, horizon: int) -> dict[str, Any]:
+    """The first test window of the channel of the figure."""
+    window, truth = (part[0, :, FIGURE_CHANNEL] for part in series.windows("test", LENGTH, horizon))
+    return {"channel": series.names[FIGURE_CHANNEL], "before": _rounded(window), "after": _rounded(truth)}
+
+
+def draw(result: StudyResult, folder: Path) -> None:
+    """The first test window of one channel with the forecasts of seed 0."""
+    forecasts = [row for row in result.rows if "window" in (row.get("kept") or {})]
+    if not forecasts:
+        return
+    window, means = result.shared["first test window"], {row["name"]: row["score_mean"] for row in result.summary}
+    figure = canvas(9, 3.5)
+    figure.set_layout_engine("constrained")
     axes = figure.subplots()
-    axes.plot(torch.arange(-LENGTH, 0), window, color="black")
-    axes.plot(torch.arange(horizon), truth, color="black", label="measured")
-    for row in rows:
-        if row["budget"] == "steps":
-            forecast = torch.tensor(row["kept"][0]["window"])[:, channel]
-            axes.plot(torch.arange(horizon), forecast, label=f"{row['name']} ({row['mean']:.3f})")
-    axes.set(xlabel="hours", ylabel=f"{series.names[channel]} (standardised)", title="ETTh1, first test window")
+    axes.plot(range(-len(window["before"]), 0), window["before"], color="black")
+    axes.plot(range(len(window["after"])), window["after"], color="black", label="measured")
+    for row in forecasts:
+        label = f"{row['name']} ({means[row['name']]:.3f})"
+        axes.plot(range(len(row["kept"]["window"])), row["kept"]["window"], label=label)
+    axes.set(xlabel="hours", ylabel=f"{window['channel']} (standardised)", title="ETTh1, first test window")
     axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save(figure, folder / f"{result.study}.png", tight=False)
 
 
-def perceptron_width(horizon: int) -> int:
-    """The hidden width at which the perceptron has as many numbers as one layer of three functions per edge."""
+def mlp_width(horizon: int) -> int:
+    """The hidden width at which the MLP has as many parameters as one layer of three functions per edge."""
     return round((3 * LENGTH * horizon) / (LENGTH + horizon + 1))
+
+
+@lru_cache(maxsize=1)
+def _etth1() -> Series:
+    return load_etth1()
+
+
+@lru_cache(maxsize=1)
+def _race(horizon: int, settings: ForecastSettings) -> Race:
+    return race_of(_etth1(), horizon, settings)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.tolist()]
+
+
+STUDIES = tuple(
+    replace(
+        race_study(
+            f"forecast-{horizon}",
+            f"Forecasts of the next {horizon} hours of ETTh1 by models of equal size: test MSE",
+            NAMES,
+            lambda settings, horizon=horizon: _race(horizon, settings),
+            ForecastSettings(),
+            higher_is_better=False,
+            draw=draw,
+        ),
+        measure=partial(measure, horizon),
+    )
+    for horizon in (96, 336)
+)

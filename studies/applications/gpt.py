@@ -1,18 +1,16 @@
-"""Characters of Shakespeare: one small GPT with two kinds of feed-forward block, both of one size.
+"""Characters of Shakespeare: a small GPT with two kinds of feed-forward block, both of one size.
 
 Two blocks, width 64, context 64, some 108 thousand parameters, 16 windows per step. The measure is the mean
 cross-entropy over the validation tenth of the text, in nats per character. Learning rates are chosen by the end of the
 training part, with the same tries for every model, at half the steps. Layers of curves are left out of the race: there,
-one seed, at rate 0.01, the perceptron has 2.20, rational units 2.19, cubic polynomials 2.38; and after all steps 1.95,
-1.92, 2.04, and B-splines 2.08.
+one seed, at rate 0.01, the MLP has 2.20, rational units 2.19, cubic polynomials 2.38; and after all steps 1.95, 1.92,
+2.04, and B-splines 2.08.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,45 +18,39 @@ from torch.nn.functional import cross_entropy
 
 from edgewise.compare import race
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
-from studies import timing
 from studies.problems import Characters, load_shakespeare
+from studies.races import Race, race_study
+from studies.study import Settings, option
 
 CONTEXT = 64
 BATCH = 16
-STEPS = 700
 MEASURE = "nats per character"
-RATES = (5e-3, 1e-2, 2e-2)
+FEED_FORWARD = {"MLP": "mlp", "GR-KAN": "rational"}
 
 
-def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce gpt`: the race, `gpt.json` with samples of text, and a table."""
-    parser = argparse.ArgumentParser(prog="edgewise reproduce gpt", description=main.__doc__)
-    parser.add_argument("--path", type=Path, help="tinyshakespeare.txt; downloaded where it is not given")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    options = parser.parse_args(arguments)
-    timing.begin_study()
-    text = load_shakespeare(options.path)
-    found = study(text, steps=options.steps, seeds=options.seeds)
-    path = timing.write_rows("gpt", MEASURE, **found)
-    print(race.table(found["rows"], MEASURE))
-    for row in found["rows"]:
-        if row["budget"] == "steps":
-            print(f"\n{row['name']}:\n{row['kept'][0]}")
-    print(f"\nwrote {path}")
+@dataclass(frozen=True)
+class TextSettings(Settings):
+    """Settings of the race of text."""
+
+    steps: int = option(700, "training steps")
+    rates: tuple[float, ...] = option((5e-3, 1e-2, 2e-2), "learning rates that are tried")
 
 
-def study(text: Characters, *, steps: int = STEPS, seeds: int = 3) -> dict[str, Any]:
-    """Learning rates, the race, and whole training steps side by side."""
+def shakespeare(settings: TextSettings) -> Race:
+    """The race on the text of Shakespeare."""
+    return race_of(load_shakespeare(), settings)
+
+
+def race_of(text: Characters, settings: TextSettings) -> Race:
+    """The race on this text."""
     cut = len(text.train) - len(text.validation)
     rehearsal = writing(Characters(text.symbols, text.train[:cut], text.train[cut:]))
-    runners, task = race.tuned(entries(len(text.symbols)), rehearsal, RATES, steps=steps // 2), writing(text)
-    times = race.step_times(runners, task)
-    return {"rows": race.race(runners, task, steps=steps, seeds=seeds, times=times), "step_times": times}
+    tries = {e.name: [replace(e, lr=rate) for rate in settings.rates] for e in entries(len(text.symbols))}
+    return Race(tries, writing(text), rehearsal, settings.steps)
 
 
 def entries(symbols: int) -> list[race.Entry]:
-    """Both kinds of block at the size of the perceptron."""
+    """Both kinds of block at the size of the MLP."""
 
     def entry(name: str, feed_forward: str) -> race.Entry:
         def build(seed: int) -> KANGPT:
@@ -67,10 +59,7 @@ def entries(symbols: int) -> list[race.Entry]:
 
         return race.Entry(name, build, weight_decay=0.1)
 
-    return [
-        entry("MLP", "mlp"),
-        entry("GR-KAN", "rational"),
-    ]
+    return [entry(name, kind) for name, kind in FEED_FORWARD.items()]
 
 
 def writing(text: Characters) -> race.Task:
@@ -96,3 +85,13 @@ def writing(text: Characters) -> race.Task:
 def _nats(model: nn.Module, windows: Tensor) -> Tensor:
     """The mean cross-entropy of every next character."""
     return cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
+
+
+STUDY = race_study(
+    "gpt",
+    "A small GPT with rational units against one with MLPs of equal size: nats per character",
+    FEED_FORWARD,
+    shakespeare,
+    TextSettings(),
+    higher_is_better=False,
+)

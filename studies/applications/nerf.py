@@ -1,10 +1,13 @@
-"""A scene seen from 24 sides: a field of curves against the perceptron of equal size, at equal steps and equal time.
+"""A scene seen from 24 sides: a field of curves against an MLP of equal size, at equal steps and equal time.
 
 The scene is ours: three balls and a chequered floor, traced exactly, so that nothing is downloaded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,12 +16,14 @@ from torch import Tensor, nn
 
 from edgewise.compare import race
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, render
-from edgewise.viz.mpl import canvas_class
-from studies import timing
+from studies.figures import canvas, pack, save, unpack
+from studies.races import Race, race_study
+from studies.result import StudyResult
+from studies.study import Settings, option
 
 PIXELS, VIEWS, HELD_OUT = 40, 24, 6
 NEAR, FAR = 1.5, 4.5
-RAYS, SAMPLES, STEPS = 384, 32, 500
+RAYS, SAMPLES = 384, 32
 
 CENTERS = torch.tensor([[-0.35, 0.0, -0.15], [0.35, 0.3, -0.25], [0.2, -0.4, -0.3]])
 RADII = torch.tensor([0.4, 0.3, 0.25])
@@ -26,11 +31,19 @@ COLOURS = torch.tensor([[0.9, 0.25, 0.2], [0.2, 0.45, 0.9], [0.95, 0.8, 0.2]])
 FLOOR, SIDE = -0.55, 0.8
 LIGHT = torch.nn.functional.normalize(torch.tensor([0.4, -0.5, 0.8]), dim=0)
 
+FIGURE_VIEWS = 4
+
 MLP, CURVES = "MLP 64-64-64 on sines", "KAN of products"
-TRIES = {
-    MLP: [race.Entry(MLP, lambda _: MLPNeRF(64), lr) for lr in (1e-2, 2e-2, 4e-2)],
-    CURVES: [race.Entry(CURVES, lambda _: KANNeRF(), lr) for lr in (3e-2, 5e-2, 8e-2)],
-}
+MODELS: dict[str, Callable[[], nn.Module]] = {MLP: lambda: MLPNeRF(64), CURVES: KANNeRF}
+
+
+@dataclass(frozen=True)
+class FieldSettings(Settings):
+    """Settings of the race of fields."""
+
+    steps: int = option(500, "training steps")
+    mlp_rates: tuple[float, ...] = option((1e-2, 2e-2, 4e-2), "learning rates that are tried for the MLP")
+    kan_rates: tuple[float, ...] = option((3e-2, 5e-2, 8e-2), "learning rates that are tried for the KAN")
 
 
 class Rays(NamedTuple):
@@ -41,38 +54,39 @@ class Rays(NamedTuple):
     colours: Float[Tensor, "rays 3"]
 
 
-def main(seeds: int = 3, steps: int = STEPS) -> None:
-    """The study: a table on the terminal, `nerf.json` and a picture of views held out."""
-    timing.begin_study()
+def fields_race(settings: FieldSettings) -> Race:
+    """The race on the views of the scene."""
     train, test, chooser = views(VIEWS, 0.0), views(HELD_OUT, 0.5), views(3, 0.25)
-    task, choice = task_of(train, test), task_of(train, chooser)
-    entries = [race.best(tries, choice, steps=steps // 2) for tries in TRIES.values()]
-    times = race.step_times(entries, task)
-    entries, models = race.remembering(entries)
-    rows = race.race(entries, task, steps=steps, seeds=seeds, times=times)
-    path = timing.write_rows("nerf", task.measure, rows, step=times)
-    print(race.table(rows, task.measure))
-    _picture(test, {name: pictures(model, test) for name, model in models.items()}, str(path.with_suffix(".png")))
+    rates = {MLP: settings.mlp_rates, CURVES: settings.kan_rates}
+    entries = {
+        name: [race.Entry(name, lambda _, build=build: build(), rate) for rate in rates[name]]
+        for name, build in MODELS.items()
+    }
+    task, rehearsal = task_of(train, test), task_of(train, chooser)
+    return Race(entries, task, rehearsal, settings.steps, tuning_seed=0, keep_all=False)
 
 
 def task_of(train: Rays, test: Rays) -> race.Task:
-    """Squared error of rendered rays, and the peak signal-to-noise ratio of the views held out."""
+    """Squared error of rendered rays, and the peak signal-to-noise ratio of held-out views."""
 
     def loss(model: nn.Module, generator: torch.Generator) -> Tensor:
         pick = torch.randint(len(train.origins), (RAYS,), generator=generator)
-        seen = _render(model, train.origins[pick], train.directions[pick], generator)
-        return (seen - train.colours[pick]).square().mean()
+        found = _render(model, train.origins[pick], train.directions[pick], generator)
+        return (found - train.colours[pick]).square().mean()
 
-    return race.Task(loss, lambda m: psnr(pictures(m, test), test.colours), "PSNR, dB", higher_is_better=True)
+    def keep(model: nn.Module) -> str:
+        return pack(seen(model, test)[: FIGURE_VIEWS * PIXELS**2])
+
+    return race.Task(loss, lambda m: psnr(seen(m, test), test.colours), "PSNR, dB", higher_is_better=True, keep=keep)
 
 
-def psnr(seen: Tensor, truth: Tensor) -> float:
+def psnr(found: Tensor, truth: Tensor) -> float:
     r"""$-10 \log_{10}$ of the mean squared error of colours in [0, 1]."""
-    return -10 * (seen - truth).square().mean().log10().item()
+    return -10 * (found - truth).square().mean().log10().item()
 
 
 @torch.no_grad()
-def pictures(model: nn.Module, rays: Rays) -> Float[Tensor, "rays 3"]:
+def seen(model: nn.Module, rays: Rays) -> Float[Tensor, "rays 3"]:
     """What a trained field shows along the rays."""
     parts = zip(rays.origins.split(2000), rays.directions.split(2000), strict=True)
     return torch.cat([_render(model, o, d, None) for o, d in parts])
@@ -127,16 +141,29 @@ def _render(model: nn.Module, o: Tensor, d: Tensor, generator: torch.Generator |
     return render(model, o, d, near=NEAR, far=FAR, samples=SAMPLES, generator=generator)
 
 
-def _picture(test: Rays, seen: dict[str, Tensor], path: str, columns: int = 4) -> None:
-    """A row of true views held out, and a row per model."""
-    rows = {"truth": test.colours, **seen}
-    figure = canvas_class()(2.2 * columns, 2.4 * len(rows), "white")
-    axes = figure.subplots(len(rows), columns)
-    for line, (name, colours) in zip(axes, rows.items(), strict=True):
-        for ax, image in zip(line, colours.reshape(-1, PIXELS, PIXELS, 3)[:columns], strict=True):
+def draw(result: StudyResult, folder: Path) -> None:
+    """A row of true held-out views, and a row for each model of seed 0."""
+    kept = {f"{r['name']}, {r['score']:.1f} dB over all held-out views": r["kept"] for r in result.rows if "kept" in r}
+    if not kept:
+        return
+    shape = (FIGURE_VIEWS, PIXELS, PIXELS, 3)
+    truth = views(HELD_OUT, 0.5).colours[: FIGURE_VIEWS * PIXELS**2].view(shape)
+    rows = {"truth": truth, **{title: unpack(text, shape) for title, text in kept.items()}}
+    figure = canvas(2.2 * FIGURE_VIEWS, 2.4 * len(rows))
+    for line, (title, images) in zip(figure.subplots(len(rows), FIGURE_VIEWS), rows.items(), strict=True):
+        for ax, image in zip(line, images, strict=True):
             ax.imshow(image.numpy(), interpolation="nearest")
             ax.set_axis_off()
-        decibel = "" if name == "truth" else f", {psnr(colours, test.colours):.1f} dB over all views held out"
-        line[0].set_title(name + decibel, fontsize=9, loc="left")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
+        line[0].set_title(title, fontsize=9, loc="left")
+    save(figure, folder / f"{result.study}.png")
+
+
+STUDY = race_study(
+    "nerf",
+    "A small NeRF of curves against an MLP of equal size: PSNR in dB",
+    MODELS,
+    fields_race,
+    FieldSettings(),
+    higher_is_better=True,
+    draw=draw,
+)

@@ -1,13 +1,14 @@
-"""Grey and white matter on slices of the MNI152 template: a U-KAN beside a U-Net of equal size and its own ablation.
+"""Grey and white matter on slices of the MNI152 template: a U-KAN against a U-Net of equal size and its own ablation.
 
 25 slices to train on and 25 to test on, from slabs of the head that do not touch, with a random bias field and noise on
-each. One template is one subject: the study shows how well and how fast the models learn, nothing about patients.
+each. One template is one subject: the study shows how well and how fast the models train, nothing about patients.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,67 +21,53 @@ from torch.nn import functional as F
 from edgewise.bases import BSpline
 from edgewise.compare import race
 from edgewise.models.u_kan import UKAN
-from studies import timing
-from studies.applications import pictures
+from studies.figures import canvas, pack, save, unpack
 from studies.problems.images import Tissues, load_mni152
+from studies.races import Race, race_study
+from studies.result import StudyResult
+from studies.study import Settings, option
 
 SIZE = (96, 112)
 TRAIN, TEST = range(16, 41), range(44, 69)
 BATCH = 8
-STEPS = 120
-RATES = (0.01, 0.02, 0.04)
 CHANNELS = (12, 18, 24, 24)
 UNET_CHANNELS = (9, 18, 36)
 BASIS = BSpline(3, 2)
 CLASSES = ("other", "grey matter", "white matter")
+NAMES = ("U-Net", "U-KAN", "U-KAN, MLPs for curves", "U-KAN, linear for curves")
 
 
 class Slices(NamedTuple):
-    """Pictures and the class of every pixel."""
+    """Images and the class of every pixel."""
 
     images: Float[Tensor, "slices 1 height width"]
     labels: Int[Tensor, "slices height width"]
 
 
-def main(path: str | None = None, seeds: int = 3) -> None:
-    """The study: a table, `segmentation.json`, and the masks over slices of the test slab.
+@dataclass(frozen=True)
+class TissueSettings(Settings):
+    """Settings of the race of segmentation."""
 
-    Args:
-        path: the wheel of nilearn or its folder, by default the environment's EDGEWISE_MNI152, else see `load_mni152`.
-        seeds: runs per model and budget.
-    """
-    timing.begin_study()
-    head = load_mni152(path or os.environ.get("EDGEWISE_MNI152"), download=True)
-    train, test = slices(head, TRAIN, 0), slices(head, TEST, 1)
-    rows, times, models = study(networks(), train, test, seeds=seeds)
-    timing.write_rows("segmentation", "mIoU", rows, step=times)
-    print(race.table(rows, "mIoU"))
-    print("training steps take", ", ".join(f"{1 / t.speed:.2f} ({name})" for name, t in times.items()))
-    found = {name: masks(models[name], test) for name in ("U-Net", "U-KAN")}
-    draw_masks({"truth": test.labels, **found}, test, timing.RESULTS / "segmentation.png")
+    steps: int = option(120, "training steps")
+    rates: tuple[float, ...] = option((0.01, 0.02, 0.04), "learning rates that are tried")
 
 
-def study(
-    entries: Sequence[race.Entry],
-    train: Slices,
-    test: Slices,
-    *,
-    steps: int = STEPS,
-    seeds: int = 3,
-    rounds: int = 20,
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, nn.Module]]:
-    """At the best rates: the rows of the race, the times of a training step, and the networks of seed 0."""
+def race_of(entries: Sequence[race.Entry], train: Slices, test: Slices, settings: TissueSettings) -> Race:
+    """The race on these slices; every fifth of the training slices chooses the rates."""
     held = torch.arange(len(train.images)) % 5 == 2
     rehearsal = task(Slices(train.images[~held], train.labels[~held]), Slices(train.images[held], train.labels[held]))
-    entries = race.tuned(entries, rehearsal, RATES, steps=steps // 2, seed=0)
-    job = task(train, test)
-    times = race.step_times(entries, job, rounds=rounds)
-    entries, models = race.remembering(entries)
-    return race.race(entries, job, steps=steps, seeds=seeds, times=times), times, models
+    tries = {entry.name: [replace(entry, lr=rate) for rate in settings.rates] for entry in entries}
+    return Race(tries, task(train, test), rehearsal, settings.steps, tuning_seed=0, keep_all=False)
+
+
+def tissue_race(settings: TissueSettings) -> Race:
+    """The race on the template; $EDGEWISE_MNI152 may name the wheel of nilearn or its folder."""
+    head = load_mni152(os.environ.get("EDGEWISE_MNI152"), download=True)
+    return race_of(networks(), slices(head, TRAIN, 0), slices(head, TEST, 1), settings)
 
 
 def networks(scale: float = 1.0) -> list[race.Entry]:
-    """The U-Net, the U-KAN, and the U-KAN with perceptrons, then linear layers, in the place of curves."""
+    """The U-Net, the U-KAN, and the U-KAN with MLPs, then linear layers, instead of curves."""
     channels = tuple(max(1, round(scale * width)) for width in CHANNELS)
     wide = tuple(max(1, round(scale * width)) for width in UNET_CHANNELS)
 
@@ -99,10 +86,10 @@ def networks(scale: float = 1.0) -> list[race.Entry]:
         )
 
     return [
-        race.Entry("U-Net", lambda _: UNet(1, len(CLASSES), wide)),
-        race.Entry("U-KAN", u_kan),
-        race.Entry("U-KAN, perceptrons for curves", partial(u_kan, kan=False, matched=True)),
-        race.Entry("U-KAN, linear for curves", partial(u_kan, kan=False)),
+        race.Entry(NAMES[0], lambda _: UNet(1, len(CLASSES), wide)),
+        race.Entry(NAMES[1], u_kan),
+        race.Entry(NAMES[2], partial(u_kan, kan=False, matched=True)),
+        race.Entry(NAMES[3], partial(u_kan, kan=False)),
     ]
 
 
@@ -155,7 +142,13 @@ def task(train: Slices, test: Slices) -> race.Task:
         logits = model(x)
         return F.cross_entropy(logits, y) + _dice_loss(logits, y)
 
-    return race.Task(loss, lambda model: mean_iou(masks(model, test), test.labels), "mIoU", higher_is_better=True)
+    def keep(model: nn.Module) -> dict[str, Any]:
+        return figure_data(test) | {"masks": pack(masks(model, test)[figure_rows(test)] / 2)}
+
+    def score(model: nn.Module) -> float:
+        return mean_iou(masks(model, test), test.labels)
+
+    return race.Task(loss, score, "mIoU", higher_is_better=True, keep=keep)
 
 
 def masks(model: nn.Module, data: Slices) -> Int[Tensor, "slices height width"]:
@@ -185,21 +178,48 @@ def _pair(before: int, width: int) -> nn.Sequential:
     return nn.Sequential(*unit(before), *unit(width))
 
 
-def draw_masks(found: dict[str, Tensor], data: Slices, path: Path) -> None:
-    """Three slices with the masks of grey and white matter over them, one row per source."""
-    plt = pictures.pyplot()
-    rows = [len(data.images) * n // 4 for n in (1, 2, 3)]
-    figure, axes = plt.subplots(len(found) + 1, 3, figsize=(7.5, 3 * (len(found) + 1)), squeeze=False)
-    for column, n in enumerate(rows):
-        for axis, name in zip(axes[:, column], ("signal", *found), strict=True):
-            axis.imshow(data.images[n, 0].T.numpy(), cmap="gray", origin="lower")
-            if name != "signal":
-                mask = found[name][n].T.float()
+def figure_rows(data: Slices) -> list[int]:
+    """The three slices of the figure."""
+    return [len(data.images) * n // 4 for n in (1, 2, 3)]
+
+
+def figure_data(data: Slices) -> dict[str, Any]:
+    """The signal and the truth of the slices of the figure."""
+    rows = figure_rows(data)
+    signal = data.images[rows, 0]
+    low, high = signal.amin(), signal.amax()
+    shape, truth = list(signal.shape), pack(data.labels[rows] / 2)
+    return {"rows": rows, "shape": shape, "signal": pack((signal - low) / (high - low)), "truth": truth}
+
+
+def draw(result: StudyResult, folder: Path) -> None:
+    """Three test slices with the masks of grey and white matter over them, one row per source."""
+    kept = {row["name"]: row["kept"] for row in result.rows if "kept" in row and row["name"] in NAMES[:2]}
+    if not kept:
+        return
+    data = next(iter(kept.values()))
+    signal = unpack(data["signal"], data["shape"])
+    found = {"signal": None, "truth": data["truth"], **{name: k["masks"] for name, k in kept.items()}}
+    figure = canvas(7.5, 3 * len(found))
+    for line, (name, text) in zip(figure.subplots(len(found), 3, squeeze=False), found.items(), strict=True):
+        masks = None if text is None else (2 * unpack(text, data["shape"])).round()
+        for n, axis in enumerate(line):
+            axis.imshow(signal[n].T.numpy(), cmap="gray", origin="lower")
+            if masks is not None:
+                mask = masks[n].T
                 mask = mask.where(mask > 0, torch.nan).numpy()
                 axis.imshow(mask, cmap="coolwarm", vmin=1, vmax=2, alpha=0.6, origin="lower")
-            axis.set_title(name if column == 0 else f"slice {n}", fontsize=9)
+            axis.set_title(name if n == 0 else f"slice {data['rows'][n]}", fontsize=9)
             axis.set_axis_off()
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    save(figure, folder / f"{result.study}.png", dpi=100)
+
+
+STUDY = race_study(
+    "segmentation",
+    "U-KAN against a U-Net of equal size and its own ablation: mean IoU of tissues",
+    NAMES,
+    tissue_race,
+    TissueSettings(),
+    higher_is_better=True,
+    draw=draw,
+)

@@ -1,27 +1,28 @@
 """Mobility edges of three quasi-periodic chains, found as laws from nothing but which states are extended.
 
-Every eigenstate of a chain with random parameters is extended or localised, and the energy at which one becomes the
-other is a law of the parameters (see `studies.problems.anderson`). `discover_threshold` gets those and the classes.
-The accuracy is that of the KAN paper: the share of states on the right side, here on chains that were never seen.
+Every eigenstate of a chain with random parameters is extended or localised, and the energy that separates the two is a
+law of the parameters (see `studies.problems.anderson`). `discover_threshold` gets the parameters and the classes. The
+accuracy is that of the KAN paper: the share of states on the right side, here on held-out chains.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sympy
 import torch
 
 from edgewise.discovery import Threshold, discover_threshold
-from edgewise.viz.mpl import canvas_class
-from studies import timing
+from studies.figures import canvas, save
 from studies.problems.anderson import CHAINS, Chain, States, eigenstates
+from studies.result import StudyResult
+from studies.study import Case, Row, Run, Settings, Study, grid, option
+from studies.table import grouped
 
 LAWS = {"GAAM": "2*(1 - lam)/alpha", "mosaic": "1/lam", "MAAM": "lam*cosh(p) - exp(p)"}
 """The mobility edges that theory knows."""
@@ -29,43 +30,26 @@ LAWS = {"GAAM": "2*(1 - lam)/alpha", "mosaic": "1/lam", "MAAM": "lam*cosh(p) - e
 PAPER = {"GAAM": 0.990, "MAAM": 0.971}
 """What the KAN paper's automatic formulas reach; its own labels agree with theory for 99.2 % and 98.6 %."""
 
-SEEDS = (1000, 1001, 1002, 1003, 1004)
 
-Row = dict[str, Any]
+@dataclass(frozen=True)
+class ChainSettings(Settings):
+    """Settings of the study of chains."""
 
-
-def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce anderson`: chains of every model, a law from some of them, its accuracy on the others."""
-    parser = argparse.ArgumentParser(prog="edgewise reproduce anderson", description=main.__doc__)
-    parser.add_argument("--models", nargs="+", choices=list(CHAINS), default=list(CHAINS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--chains", type=int, default=100, help="to learn from; half as many are tested on")
-    parser.add_argument("--sites", type=int, default=610)
-    parser.add_argument("--out", type=Path, default=timing.RESULTS / "anderson.json")
-    options = parser.parse_args(arguments)
-    rows: list[Row] = []
-    machine = timing.environment()
-    pictures = []
-    for name in options.models:
-        for seed in options.seeds:
-            row, states = study(CHAINS[name], seed, options.chains, options.sites)
-            print(f"{name}, seed {seed}: {row['text']}, {row['accuracy']:.2%} (theory {row['theory']:.2%})", flush=True)
-            rows.append(row)
-            if seed == options.seeds[0]:
-                pictures.append((CHAINS[name], states, row))
-            settings = {"chains": options.chains, "sites": options.sites}
-            timing.write(
-                {"settings": settings, "machine": machine, "summary": summary(rows), "rows": rows}, options.out
-            )
-    draw(pictures, options.out.with_suffix(".png"))
-    print(table(summary(rows)))
+    models: tuple[str, ...] = option(tuple(CHAINS), "some", subset=True)
+    chains: int = option(100, "number of training chains; half as many test the law")
+    sites: int = option(610, "sites of a chain")
 
 
-def study(chain: Chain, seed: int, chains: int, sites: int) -> tuple[Row, States]:
-    """One law from so many chains, and the states of half as many others that it is tested on."""
-    generator = torch.Generator().manual_seed(seed)
-    states, others = (eigenstates(chain, count, generator, sites=sites) for count in (chains, chains // 2))
-    began = time.process_time()
+def cases(settings: ChainSettings, seeds: Sequence[int]) -> list[Case]:
+    """Chains of every model and seed."""
+    return grid(model=settings.models, seed=seeds)
+
+
+def measure(case: Case, run: Run[ChainSettings]) -> Row:
+    """One law, and its accuracy on other chains."""
+    chain, seed = CHAINS[case["model"]], case["seed"]
+    states, others = sampled(chain, seed, run.settings.chains, run.settings.sites)
+    begun = time.process_time()
     found = discover_threshold(
         states.parameters,
         states.energy,
@@ -75,10 +59,8 @@ def study(chain: Chain, seed: int, chains: int, sites: int) -> tuple[Row, States
         output="E",
         seed=seed,
     )
-    seconds = time.process_time() - began
-    row = {
-        "model": chain.name,
-        "seed": seed,
+    seconds = time.process_time() - begun
+    return {
         "law": str(found.formula.expressions[0]),
         "text": str(found.formula),
         "exact": is_law(found, chain),
@@ -88,7 +70,13 @@ def study(chain: Chain, seed: int, chains: int, sites: int) -> tuple[Row, States
         "cpu_seconds": round(seconds, 1),
         "alternatives": [{"law": str(a.formula.rounded()[0]), "accuracy": a.accuracy} for a in found.alternatives],
     }
-    return row, others
+
+
+def sampled(chain: Chain, seed: int, chains: int, sites: int) -> tuple[States, States]:
+    """The states of so many chains, and of half as many others."""
+    generator = torch.Generator().manual_seed(seed)
+    states, others = (eigenstates(chain, count, generator, sites=sites) for count in (chains, chains // 2))
+    return states, others
 
 
 def accuracy(edge: np.ndarray, states: States, chain: Chain) -> float:
@@ -97,49 +85,37 @@ def accuracy(edge: np.ndarray, states: States, chain: Chain) -> float:
 
 
 def is_law(found: Threshold, chain: Chain) -> bool:
-    """Whether the formula is the one of theory, with exact numbers."""
+    """Whether the formula is the one of theory, with exact constants."""
     symbols = {str(s): s for s in found.formula.inputs}
     expression = found.formula.expressions[0]
     same = sympy.simplify(expression - sympy.parse_expr(LAWS[chain.name], local_dict=symbols)) == 0
     return bool(same) and not expression.atoms(sympy.Float)
 
 
-def summary(rows: Sequence[Row]) -> list[Row]:
+def summarise(rows: list[Row]) -> list[Row]:
     """Every model over its seeds."""
-    found = []
-    for name in dict.fromkeys(row["model"] for row in rows):
-        some = [row for row in rows if row["model"] == name]
-        found.append(
-            {
-                "model": name,
-                "seeds": len(some),
-                "exact": sum(row["exact"] for row in some),
-                "accuracy": statistics.mean(row["accuracy"] for row in some),
-                "worst": min(row["accuracy"] for row in some),
-                "theory": statistics.mean(row["theory"] for row in some),
-                "paper": PAPER.get(name),
-                "cpu_seconds": statistics.median(row["cpu_seconds"] for row in some),
-            }
-        )
-    return found
+    return [
+        {
+            "model": some[0]["model"],
+            "seeds": len(some),
+            "exact": sum(row["exact"] for row in some),
+            "accuracy": statistics.mean(row["accuracy"] for row in some),
+            "worst": min(row["accuracy"] for row in some),
+            "theory": statistics.mean(row["theory"] for row in some),
+            "paper": PAPER.get(some[0]["model"]),
+            "cpu_seconds": statistics.median(row["cpu_seconds"] for row in some),
+        }
+        for some in grouped(rows, ("model",))
+    ]
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> str:
-    """The summary as text."""
-    lines = ["model    exact  accuracy  worst   theory  paper (automatic)  median CPU s"]
-    for s in found:
-        paper = f"{s['paper']:.1%}" if s["paper"] else "-"
-        lines.append(
-            f"{s['model']:7s}  {s['exact']}/{s['seeds']}    {s['accuracy']:.2%}    {s['worst']:.2%}  {s['theory']:.2%}"
-            f"{paper:>19s}  {s['cpu_seconds']:12.1f}"
-        )
-    return "\n".join(lines)
-
-
-def draw(pictures: Sequence[tuple[Chain, States, Row]], path: Path) -> None:
-    """States of the chains that were tested on, by energy and by the law found: the diagonal parts them."""
-    figure = canvas_class()(4.0 * len(pictures), 3.8, "white")
-    for ax, (chain, states, row) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
+def draw(result: StudyResult, folder: Path) -> None:
+    """States of the test chains of the first seed, by energy and by the law found: the diagonal separates them."""
+    firsts = [group[0] for group in grouped(result.rows, ("model",))]
+    figure = canvas(4.0 * len(firsts), 3.8)
+    for ax, row in zip(figure.subplots(1, len(firsts), squeeze=False)[0], firsts, strict=True):
+        chain = CHAINS[row["model"]]
+        _, states = sampled(chain, row["seed"], result.settings["chains"], result.settings["sites"])
         symbols = sympy.symbols(list(chain.parameters), real=True)
         law = sympy.parse_expr(row["law"], local_dict={str(s): s for s in symbols})
         edge = sympy.lambdify(symbols, law, "numpy")(*states.parameters.T)
@@ -153,5 +129,17 @@ def draw(pictures: Sequence[tuple[Chain, States, Row]], path: Path) -> None:
         ax.set_ylabel("energy" if chain.name != "mosaic" else "|energy|")
         ax.set_title(f"{chain.name}: {row['accuracy']:.2%}, theory {row['theory']:.2%}", fontsize=9)
         ax.legend(fontsize=7, loc="upper left")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    save(figure, folder / f"{result.study}.png")
+
+
+STUDY = Study(
+    name="anderson",
+    title="Mobility edges of quasi-periodic chains: accuracy of the law found and of theory",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    settings=ChainSettings(),
+    seeds=(1000, 1001, 1002, 1003, 1004),
+    tiny=ChainSettings(("mosaic",), 12, 89),
+)

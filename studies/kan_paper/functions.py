@@ -1,140 +1,131 @@
-"""`fit` on the functions of the KAN paper: `python -m studies.kan_paper.functions toy special feynman scaling`.
+"""`fit` on the functions of the KAN paper: toys, special functions and equations of Feynman.
 
 2000 samples to train on and 5000 fresh ones to test on, from the boxes of `studies.problems.functions`; default
-settings, one thread. The toys keep the paper's shapes; every special function gets [2, 8, 1], every Feynman equation
-[n, 5, 1], both with at most 500 parameters; for some of the seeds the own shape of the paper stands beside it. Ranges
-are ours, for the paper does not state its own: compare orders of magnitude. Every seed draws its own samples. Beside
-every network stands, for the same seeds, a perceptron of equal size, trained on the same samples by the same
-Levenberg-Marquardt method: perceptrons profit from it as well.
+settings. The toys keep the paper's shapes; every special function gets [n, 8, 1], every Feynman equation [n, 5, 1],
+both with at most 500 parameters; for some of the seeds the paper's own shape is fitted as well. The ranges are ours,
+because the paper does not state its own: compare orders of magnitude. Every seed draws its own samples. The control,
+for some of the seeds, is an MLP of equal size, trained on the same samples by the same Levenberg-Marquardt method.
 """
 
 from __future__ import annotations
 
-import logging
 import statistics
-import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from edgewise.compare.baselines import mlp_widths, perceptron
+from edgewise.compare import mlp_widths, new_mlp
 from edgewise.nn import KAN
-from edgewise.training import fit
-from studies import timing
-from studies.kan_paper import scaling
-from studies.kan_paper.functions_plot import draw
-from studies.problems.functions import FUNCTIONS, TargetFunction
+from edgewise.training import Auto, LevenbergMarquardt, fit
+from studies.kan_paper.functions_plot import draw_errors
+from studies.problems.functions import FUNCTIONS
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import grouped, median_and_worst
 
-_log = logging.getLogger(__name__)
-
-TRAIN, TEST = 2000, 5000
 HIDDEN = {"special": (8,), "feynman": (5,)}
-MOST = {"special": 500, "feynman": 500}
-RIVAL_SEEDS = 2
-MLP_STEPS = 200
-GROUPS = ("toy", "special", "feynman", "scaling")
-DEGREES = (3, 5, 7)
+MAX_PARAMETERS = {"special": 500, "feynman": 500}
+TITLES = {"toy": "toy functions", "special": "special functions", "feynman": "Feynman equations"}
 Data = tuple[torch.Tensor, torch.Tensor]
 
 
-def run(groups: Iterable[str] = GROUPS, *, seeds: Sequence[int] = range(5), out: Path = timing.RESULTS) -> list[Path]:
-    """Run these groups; a JSON file and a picture for each: per function the median and the worst seed."""
-    groups = list(groups)
-    unknown = sorted(set(groups) - set(GROUPS))
-    if unknown:
-        raise ValueError(f"there are no functions {', '.join(unknown)}; choose among {', '.join(GROUPS)}")
-    written = []
-    for group in groups:
-        functions = [f for f in FUNCTIONS.values() if f.group == ("toy" if group == "scaling" else group)]
-        path, rows = out / f"kan-functions-{group}.json", list[dict[str, Any]]()
-        study = {"study": f"kan-functions-{group}", "train": TRAIN, "test": TEST, "seeds": list(seeds), "rows": rows}
-        environment = timing.environment()
-        for found in _rows(group, functions, seeds):
-            rows.append(found)
-            timing.write({"environment": environment, **study}, path)
-        draw(group, rows, path.with_suffix(".png"))
-        written.append(path)
-    return written
+@dataclass(frozen=True)
+class FunctionSettings(Settings):
+    """Settings of the studies of functions."""
+
+    functions: tuple[str, ...] = option((), "some", subset=True)
+    train: int = option(2000, "number of training samples")
+    test: int = option(5000, "number of test samples")
+    mlp_steps: int = option(200, "Levenberg-Marquardt steps of the MLP")
+    controls: int = option(2, "number of seeds with an MLP and with the paper's shape", selects=True)
 
 
-def _rows(group: str, functions: Sequence[TargetFunction], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    if group == "scaling":
-        yield from (scaling.row(f, degree, list(seeds)[:3]) for degree in DEGREES for f in functions)
-    else:
-        yield from (row(f, seeds) for f in functions)
-
-
-def row(function: TargetFunction, seeds: Sequence[int]) -> dict[str, Any]:
-    """One function over the seeds: test RMSE, CPU seconds, parameters."""
-    hidden = HIDDEN.get(function.group)
-    shape = function.shape if hidden is None else (function.variables, *hidden, 1)
-    runs = [trial(function, shape, seed, rival=n < RIVAL_SEEDS) for n, seed in enumerate(seeds)]
-    errors, rival = ([r[key] for r in runs if key in r] for key in ("rmse", "mlp rmse"))
-    median = statistics.median(errors)
-    theirs = [trial(function, function.shape, seed, rival=False) for seed in seeds[:RIVAL_SEEDS] if hidden is not None]
-    shown = (function.name, list(shape), median, max(errors), statistics.median(rival), function.paper or float("nan"))
-    _log.info("%s %s: median %.1e, worst %.1e; perceptron %.1e; paper %.1e", *shown)
-    return {
-        "function": function.name,
-        "shape": list(shape),
-        "median": median,
-        "worst": max(errors),
-        "mlp median": statistics.median(rival),
-        "mlp worst": max(rival),
-        "paper": function.paper,
-        "paper shape": list(function.shape),
-        "median at the paper's shape": statistics.median(r["rmse"] for r in theirs) if theirs else median,
-        "runs": runs,
-        "runs at the paper's shape": theirs,
-    }
-
-
-def trial(function: TargetFunction, shape: Sequence[int], seed: int, *, rival: bool) -> dict[str, Any]:
-    """One fit with default settings on one draw of the samples; beside it the perceptron."""
-    generator = torch.Generator().manual_seed(seed)
-    x, y = function.sample(TRAIN, generator)
-    fresh, truth = function.sample(TEST, generator)
-    start = time.process_time()
-    result = fit(KAN(list(shape), generator=generator), (x, y), max_parameters=MOST.get(function.group), seed=seed)
-    seconds = time.process_time() - start
-    with torch.no_grad():
-        error = (result.model(fresh)[:, 0] - truth).abs()
-    found = {
-        "seed": seed,
-        "rmse": float(error.square().mean().sqrt()),
-        "median absolute error": float(error.median()),
-        "cpu seconds": round(seconds, 2),
-        "parameters": result.report["parameters"],
-        "basis": result.report["basis"],
-    }
-    if rival:
-        start = time.process_time()
-        found["mlp rmse"] = _perceptron_error((x, y), (fresh, truth), result.report["parameters"], generator)
-        found["mlp cpu seconds"] = round(time.process_time() - start, 2)
+def cases(settings: FunctionSettings, seeds: Sequence[int]) -> list[Case]:
+    """Every function at our shape with every seed, the first of them with an MLP; then at the paper's shape."""
+    found = []
+    for name in settings.functions:
+        function = FUNCTIONS[name]
+        hidden = HIDDEN.get(function.group)
+        shape = function.shape if hidden is None else (function.variables, *hidden, 1)
+        found += [_case(name, shape, n < settings.controls, seed) for n, seed in enumerate(seeds)]
+        if hidden is not None:
+            found += [_case(name, function.shape, False, seed) for seed in seeds[: settings.controls]]
     return found
 
 
-def _perceptron_error(data: Data, test: Data, parameters: int, generator: torch.Generator) -> float:
-    """Test RMSE of the perceptron of that size after Levenberg-Marquardt, in standardised units."""
+def measure(case: Case, run: Run[FunctionSettings]) -> Row:
+    """Test RMSE of one fit with default settings, and of the MLP where the case has one."""
+    function, settings, seed = FUNCTIONS[case["function"]], run.settings, case["seed"]
+    generator = torch.Generator().manual_seed(seed)
+    x, y = function.sample(settings.train, generator)
+    fresh, truth = function.sample(settings.test, generator)
+    begun = time.process_time()
+    method = Auto(max_parameters=MAX_PARAMETERS.get(function.group))
+    result = fit(KAN(case["shape"], generator=generator), (x, y), method, seed=seed)
+    seconds = time.process_time() - begun
+    with torch.no_grad():
+        error = (result.model(fresh)[:, 0] - truth).abs()
+    parameters = result.report.parameters
+    row = {
+        "rmse": float(error.square().mean().sqrt()),
+        "median_absolute_error": float(error.median()),
+        "cpu_seconds": round(seconds, 2),
+        "parameters": parameters,
+        "basis": None if result.report.basis is None else result.report.basis.to_json(),
+    }
+    if not case["mlp"]:
+        return row
+    begun = time.process_time()
+    error = _mlp_rmse((x, y), (fresh, truth), parameters, settings.mlp_steps, generator)
+    return row | {"mlp_rmse": error, "mlp_cpu_seconds": round(time.process_time() - begun, 2)}
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every function: median and worst over the seeds, of the MLP as well, and the median at the paper's shape."""
+    return [_function_summary(group) for group in grouped(rows, ("function",))]
+
+
+def _function_summary(group: list[Row]) -> Row:
+    function = FUNCTIONS[group[0]["function"]]
+    ours, *theirs = grouped(group, ("shape",))
+    found: Row = {"function": function.name, "shape": ours[0]["shape"], "seeds": len({row["seed"] for row in ours})}
+    for key in ("rmse", "mlp_rmse"):
+        median, worst = median_and_worst([row[key] for row in ours if key in row])
+        found |= {f"{key}_median": median, f"{key}_worst": worst}
+    paper = [row["rmse"] for row in (theirs[0] if theirs else ours)]
+    found |= {"paper": function.paper, "paper_shape": list(function.shape)}
+    return found | {"median_at_paper_shape": statistics.median(paper)}
+
+
+def _case(function: str, shape: Sequence[int], mlp: bool, seed: int) -> Case:
+    return {"function": function, "shape": list(shape), "mlp": mlp, "seed": seed}
+
+
+def _mlp_rmse(data: Data, test: Data, parameters: int, steps: int, generator: torch.Generator) -> float:
+    """Test RMSE of the MLP of that size after Levenberg-Marquardt, in standardised units."""
     x, y = data
     mean, std = x.mean(0), x.std(0)
     centre, spread = y.mean(), y.std()
-    net = perceptron(mlp_widths(x.shape[1], 1, parameters), generator).double()
+    net = new_mlp(mlp_widths(x.shape[1], 1, parameters), generator).double()
     scaled = ((x - mean) / std, (y - centre) / spread)
-    net = fit(net, scaled, optimizer="lm", steps=MLP_STEPS).model
+    net = fit(net, scaled, LevenbergMarquardt(steps=steps)).model
     with torch.no_grad():
         found = net((test[0] - mean) / std)[:, 0] * spread + centre
     return float((found - test[1]).square().mean().sqrt())
 
 
-def main(groups: Sequence[str] = ()) -> None:
-    """`edgewise reproduce kan-functions`: the named groups of functions, all of them by default."""
-    timing.begin_study()
-    run(groups or GROUPS)
+def _study(group: str) -> Study[FunctionSettings]:
+    names = tuple(f.name for f in FUNCTIONS.values() if f.group == group)
+    return Study(
+        name=f"kan-functions-{group}",
+        title=f"The KAN paper's {TITLES[group]}: test RMSE of the default fit and of an MLP of equal size",
+        cases=cases,
+        measure=measure,
+        summarise=summarise,
+        draw=draw_errors,
+        settings=FunctionSettings(names),
+    )
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+STUDIES = tuple(map(_study, TITLES))

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from edgewise.nn import KAN
-from edgewise.training import fit
+from edgewise.training import Auto, fit
 from studies.figures import canvas, save
 from studies.problems.functions import FUNCTIONS
 from studies.result import StudyResult
-from studies.study import Case, Row, Run, Settings, Study, option
+from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped, median_and_worst
 
 SHAPES: Mapping[str, tuple[int, ...]] = {"bessel": (1, 1), "exp-sin": (2, 3, 1), "I.6.2b": (3, 5, 1)}
@@ -31,19 +30,20 @@ ALLOWED_RATIO = 1.2
 
 @dataclass(frozen=True)
 class NoiseSettings(Settings):
-    """Of the study of noise."""
+    """Settings of the study of noise."""
 
-    functions: tuple[str, ...] = option(tuple(SHAPES), "functions of the paper", choices=tuple(SHAPES), selects=True)
+    functions: tuple[str, ...] = option(tuple(SHAPES), "some", subset=True)
     samples: tuple[int, ...] = option((100, 300, 1000), "numbers of training samples", selects=True)
     noise: tuple[float, ...] = option((0.0, 0.01, 0.1), "noise in standard deviations of y", selects=True)
+    methods: tuple[str, ...] = option(tuple(SMOOTHING), "some", subset=True)
     test: int = option(3000, "number of test points")
 
 
 def cases(settings: NoiseSettings, seeds: Sequence[int]) -> list[Case]:
     """A fit by each method for every function, number of samples, noise and seed."""
-    keys = ("function", "samples", "noise", "method", "seed")
-    values = product(settings.functions, settings.samples, settings.noise, SMOOTHING, seeds)
-    return [dict(zip(keys, value, strict=True)) for value in values]
+    return grid(
+        function=settings.functions, samples=settings.samples, noise=settings.noise, method=settings.methods, seed=seeds
+    )
 
 
 def measure(case: Case, run: Run[NoiseSettings]) -> Row:
@@ -54,7 +54,7 @@ def measure(case: Case, run: Run[NoiseSettings]) -> Row:
     fresh, truth = function.sample(run.settings.test, generator)
     y = y + case["noise"] * truth.std() * torch.randn(samples, generator=generator, dtype=y.dtype)
     model = KAN(list(SHAPES[case["function"]]), generator=generator)
-    model = fit(model, (x, y), smoothing=SMOOTHING[case["method"]], seed=seed).model
+    model = fit(model, (x, y), Auto(smoothing=SMOOTHING[case["method"]]), seed=seed).model
     with torch.no_grad():
         return {"error": float((model(fresh)[:, 0] - truth).square().mean().sqrt() / truth.std())}
 
@@ -118,5 +118,5 @@ STUDY = Study(
     summarise=summarise,
     draw=draw,
     settings=NoiseSettings(),
-    tiny=NoiseSettings(functions=("bessel",), samples=(60,), noise=(0.1,), test=200),
+    tiny=NoiseSettings(functions=("bessel",), samples=(60,), noise=(0.1,), methods=("default", "plain"), test=200),
 )

@@ -1,10 +1,10 @@
-"""What the studies share: a training loop, summaries over seeds, and functions to transfer between."""
+"""What the studies of adapters share: a training loop, and functions to transfer between."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ Loss = Callable[[nn.Module], Tensor]
 
 
 def rng(seed: int) -> torch.Generator:
-    """A source of randomness."""
+    """A generator of random numbers."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -33,19 +33,13 @@ def train(model: nn.Module, groups: Groups, loss: Loss, steps: int, optimizer: A
 
 
 def everything(model: nn.Module, lr: float) -> Groups:
-    """One group of all that learns."""
+    """One group of all trained parameters."""
     return [{"params": [p for p in model.parameters() if p.requires_grad], "lr": lr}]
 
 
 def mse(x: Tensor, y: Tensor) -> Loss:
     """The mean squared error on these rows."""
     return lambda model: (model(x) - y).square().mean()
-
-
-def summary(name: str, values: Sequence[float], worst: Callable[[Sequence[float]], float] = max) -> dict[str, float]:
-    """Median and worst over the seeds, four digits; a run that diverged counts as infinite."""
-    finite = [v if math.isfinite(v) else math.inf for v in values]
-    return {f"{name} median": _rounded(statistics.median(finite)), f"{name} worst": _rounded(worst(finite))}
 
 
 def wave(x: Tensor, pace: float = 1.0) -> Tensor:
@@ -61,8 +55,9 @@ TASKS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def pretrained(n: int, seed: int, *, steps: int = 200) -> KAN:
-    """A network of two hidden layers of n nodes that has learnt `wave`."""
+@lru_cache(maxsize=2)
+def pretrained(n: int, seed: int, steps: int = 200) -> KAN:
+    """A network of two hidden layers of n nodes that is trained on `wave`; not to be changed, for it is kept."""
     generator = rng(seed)
     model = KAN([4, n, n, 1], generator=generator)
     x = uniform(512, 4, generator)
@@ -80,7 +75,3 @@ def batches(rows: int, size: int, epochs: int, generator: torch.Generator) -> It
     for _ in range(epochs):
         order = torch.randperm(rows, generator=generator)
         yield from order[: rows - rows % size].split(size)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}") if math.isfinite(value) else 1e30

@@ -22,7 +22,7 @@ Operator = Callable[[Jet], Tensor]
 
 
 @dataclass(frozen=True)
-class Case:
+class Target:
     r"""An equation $L u = f$ whose solution is $\sum a \sin(m \pi x) \sin(n \pi t) + b\, x t$.
 
     Args:
@@ -64,51 +64,51 @@ def burgers(nu: float) -> Operator:
 
 
 WAVES = {(1, 1): 1.0, (2, 1): -0.5, (1, 3): 0.3, (3, 2): 0.2}
-"""What the sources are solved for."""
+"""The solution of the sources."""
 LOUDER = {(1, 1): 1.1, (2, 1): -0.45, (1, 3): 0.33, (3, 2): 0.22}
 """The same waves, each a tenth larger or smaller: 9 % away."""
 NEW = {**WAVES, (2, 2): 0.1}
 """A wave more: 9 % away."""
 MIDDLE = {**WAVES, (2, 2): 0.5}
-SOURCES: Mapping[str, Case] = {
-    "Poisson": Case(poisson, WAVES),
-    "Helmholtz": Case(helmholtz(2.0), WAVES),
-    "Allen-Cahn": Case(allen_cahn(0.1), WAVES),
-    "reaction-diffusion": Case(reaction_diffusion(1.0), WAVES, evolution=True),
-    "Burgers": Case(burgers(0.1), WAVES, evolution=True),
+SOURCES: Mapping[str, Target] = {
+    "Poisson": Target(poisson, WAVES),
+    "Helmholtz": Target(helmholtz(2.0), WAVES),
+    "Allen-Cahn": Target(allen_cahn(0.1), WAVES),
+    "reaction-diffusion": Target(reaction_diffusion(1.0), WAVES, evolution=True),
+    "Burgers": Target(burgers(0.1), WAVES, evolution=True),
 }
-TARGETS: Mapping[str, Mapping[str, Case]] = {
+TARGETS: Mapping[str, Mapping[str, Target]] = {
     "Poisson": {
-        "near, source": Case(poisson, NEW),
-        "near, boundary": Case(poisson, WAVES, 0.1),
-        "middle, source": Case(poisson, MIDDLE),
-        "far, source": Case(poisson, {(2, 2): 1.0, (1, 2): 0.5}),
+        "near, source": Target(poisson, NEW),
+        "near, boundary": Target(poisson, WAVES, 0.1),
+        "middle, source": Target(poisson, MIDDLE),
+        "far, source": Target(poisson, {(2, 2): 1.0, (1, 2): 0.5}),
     },
-    "Helmholtz": {"near, coefficient": Case(helmholtz(2.2), LOUDER)},
-    "Allen-Cahn": {"near, coefficient": Case(allen_cahn(0.08), NEW)},
-    "reaction-diffusion": {"near, coefficient": Case(reaction_diffusion(1.2), LOUDER, evolution=True)},
-    "Burgers": {"near, coefficient": Case(burgers(0.08), NEW, evolution=True)},
+    "Helmholtz": {"near, coefficient": Target(helmholtz(2.2), LOUDER)},
+    "Allen-Cahn": {"near, coefficient": Target(allen_cahn(0.08), NEW)},
+    "reaction-diffusion": {"near, coefficient": Target(reaction_diffusion(1.2), LOUDER, evolution=True)},
+    "Burgers": {"near, coefficient": Target(burgers(0.08), NEW, evolution=True)},
 }
 
 
-def residual(case: Case, seed: int) -> Loss:
+def residual(target: Target, seed: int) -> Loss:
     """The mean squared residual at fresh points of every call, and the boundary values with weight 100."""
     generator = rng(seed + 50)
 
     def loss(model: nn.Module) -> Tensor:
-        x, edge = uniform(256, 2, generator), _sides(case, 128, generator)
-        inside = case.operator(jet_of(model, x)) - case.operator(field(x, case))
-        return inside.square().mean() + 100 * (model(edge) - field(edge, case)[0]).square().mean()
+        x, edge = uniform(256, 2, generator), _sides(target, 128, generator)
+        inside = target.operator(jet_of(model, x)) - target.operator(field(x, target))
+        return inside.square().mean() + 100 * (model(edge) - field(edge, target)[0]).square().mean()
 
     return loss
 
 
-def field(x: Tensor, case: Case) -> Jet:
+def field(x: Tensor, target: Target) -> Jet:
     """The solution and its derivatives."""
     px, pt = math.pi * x[:, :1], math.pi * x[:, 1:]
-    total = [case.slope * x[:, :1] * x[:, 1:], case.slope * x[:, 1:], case.slope * x[:, :1]]
+    total = [target.slope * x[:, :1] * x[:, 1:], target.slope * x[:, 1:], target.slope * x[:, :1]]
     total += [torch.zeros_like(px), torch.zeros_like(px)]
-    for (m, n), a in case.modes.items():
+    for (m, n), a in target.modes.items():
         sx, st, cx, ct = torch.sin(m * px), torch.sin(n * pt), torch.cos(m * px), torch.cos(n * pt)
         p, q = math.pi * m, math.pi * n
         terms = (sx * st, p * cx * st, q * sx * ct, -p * p * sx * st, -q * q * sx * st)
@@ -122,9 +122,9 @@ def jet_of(model: nn.Module, x: Tensor) -> Jet:
     return u, slope, pace, bend, acceleration
 
 
-def _sides(case: Case, n: int, generator: torch.Generator) -> Tensor:
+def _sides(target: Target, n: int, generator: torch.Generator) -> Tensor:
     edge, axis = uniform(n, 2, generator), torch.arange(n) % 2
     edge[torch.arange(n), axis] = edge[torch.arange(n), axis].sign()
-    if case.evolution:
+    if target.evolution:
         edge[axis == 1, 1] = -1.0
     return edge

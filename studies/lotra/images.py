@@ -1,13 +1,14 @@
-"""Slim layers: parameters against error, beside dense layers and perceptrons of equal size."""
+"""Slim layers: parameters against error, compared with dense layers and with MLPs of equal size."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, partial
-from itertools import pairwise
+from functools import cache, lru_cache, partial
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -15,151 +16,94 @@ from torch import Tensor, nn
 
 from edgewise.adapters import lotra_groups, slim
 from edgewise.bases import BSpline
+from edgewise.compare import count_parameters, mlp_widths, new_mlp
 from edgewise.nn import KAN, KANLinear
-from edgewise.training.modules import trained_numel
-from studies.lotra.common import Groups, Loss, batches, everything, rng, summary, train, uniform, wave
-from studies.lotra.journal import Journal
+from studies.lotra.common import Groups, Loss, batches, everything, rng, train, uniform, wave
+from studies.lotra.curves import Curves
 from studies.problems.images import load_fashion_mnist, load_mnist_5000
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import over_seeds
 
 Samples = tuple[Tensor, Tensor]
 Ranks = tuple[int, int, int]
 Measure = Callable[[Tensor, Tensor], Tensor]
 RATES = {"dense": (0.001, 0.003, 0.01), "slim": (0.03, 0.1, 0.3)}
+WAYS = ("slim", "cut", "MLP as", "low-rank MLP as")
+
+
+@dataclass(frozen=True)
+class ImageSettings(Settings):
+    """Settings of the training of all networks."""
+
+    widths: tuple[int, ...] = option((64, 64, 10), "of the KAN; splines of 5 intervals and degree 3")
+    epochs: int = option(15, "epochs")
+    refit_epochs: int = option(5, "further epochs of a trained network that has been cut")
+    batch_size: int = option(64, "samples in a batch")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, and by which KAN.
+    """What is learned.
 
     Args:
-        widths: of the KAN; splines of 5 intervals and degree 3.
         slims: the layers, by a pattern, that are slim, and their ranks.
         split: a seed to samples for training, validation (which chooses the rate) and test.
         loss: of outputs and targets.
         score: what is reported.
-        epochs: of batches of `size`.
-        refit: epochs more, of a trained network that has been cut.
-        worst: of the scores over the seeds.
     """
 
-    widths: Sequence[int]
-    slims: Sequence[tuple[str, Ranks]]
+    slims: tuple[tuple[str, Ranks], ...]
     split: Callable[[int], tuple[Samples, Samples, Samples]]
     loss: Measure
     score: Measure
-    epochs: int
-    refit: int
-    size: int
-    worst: Callable[[Any], float] = min
-    rates: Mapping[str, Sequence[float]] = field(default_factory=lambda: RATES)
 
 
-def functions(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """A function of four inputs, 1,000 samples, [4, 32, 32, 1]: test MSE of slim layers, 1,000 steps."""
-
-    def split(seed: int) -> tuple[Samples, Samples, Samples]:
-        sets = [uniform(n, 4, rng(seed + place)) for n, place in ((1000, 100), (500, 150), (2000, 200))]
-        x, held, test = ((x, wave(x, 1.5)) for x in sets)
-        return x, held, test
-
-    loss = nn.functional.mse_loss
-    slims = [("*", (8, 6, 8)), ("*", (4, 4, 4))]
-    return _compared(Task([4, 32, 32, 1], slims, split, loss, loss, 143, 50, 128, max), seeds, once)
+def cases(task: Task, settings: ImageSettings, seeds: Sequence[int]) -> list[Case]:
+    """Every method for every seed."""
+    methods = ["dense KAN", *(f"{way} {_text(*place)}" for place in task.slims for way in WAYS)]
+    return [{"method": method, "seed": seed} for seed in seeds for method in methods]
 
 
-def digits(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """The 8x8 digits of scikit-learn, [64, 64, 10], 15 epochs: accuracy in % on 497 images."""
-
-    def split(seed: int) -> tuple[Samples, Samples, Samples]:
-        from sklearn.datasets import load_digits
-
-        images, labels = load_digits(return_X_y=True)
-        x, y = torch.tensor(images).float() / 8 - 1, torch.tensor(labels)
-        order = torch.randperm(len(x), generator=rng(seed + 100))
-        train, held, test = ((x[rows], y[rows]) for rows in order.split([1100, 200, 497]))
-        return train, held, test
-
-    slims = [("*", (16, 4, 16)), ("*", (8, 3, 8))]
-    loss = nn.functional.cross_entropy
-    return _compared(Task([64, 64, 10], slims, split, loss, _accuracy, 15, 5, 64), seeds, once)
-
-
-def mnist(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """5,000 digits of MNIST, [784, 64, 10], 20 epochs: accuracy in % on 1,000 of them, drawn by the seed."""
-    load = cache(load_mnist_5000)
-
-    def split(seed: int) -> tuple[Samples, Samples, Samples]:
-        images, labels = load()
-        order = torch.randperm(len(images), generator=rng(seed + 100))
-        train, held, test = ((_pixels(images[rows]), labels[rows]) for rows in order.split([3500, 500, 1000]))
-        return train, held, test
-
-    slims = [("layers.0", (42, 4, 24)), ("*", (16, 3, 12))]
-    loss = nn.functional.cross_entropy
-    return _compared(Task([784, 64, 10], slims, cache(split), loss, _accuracy, 20, 8, 64), seeds, once)
-
-
-def fashion(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """FashionMNIST, 55,000 images and 5,000 to choose the rate, [784, 64, 10], 6 epochs: accuracy in % on 10,000."""
-
-    @cache
-    def load() -> tuple[Samples, Samples, Samples]:
-        pictures = load_fashion_mnist()
-        x, y = _pixels(pictures.train), pictures.train_labels
-        return (x[:55000], y[:55000]), (x[55000:], y[55000:]), (_pixels(pictures.test), pictures.test_labels)
-
-    slims = [("layers.0", (42, 4, 24)), ("*", (16, 3, 12))]
-    loss = nn.functional.cross_entropy
-    return _compared(Task([784, 64, 10], slims, lambda seed: load(), loss, _accuracy, 6, 3, 256), seeds, once)
-
-
-def _compared(task: Task, seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """Every method at three rates."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    settings = f"{list(task.widths)}, {task.epochs} epochs of {task.size}"
-    for seed in seeds:
-        for name, measure in _methods(task, seed).items():
-            key = f"seed {seed}, {name}, {settings}" + f" + {task.refit}" * name.startswith("cut")
-            found.setdefault(name, []).append(once(key, measure))
-    return [
-        {
-            "method": name,
-            "parameters": outcomes[0]["parameters"],
-            **summary("score", [o["score"] for o in outcomes], task.worst),
-        }
-        for name, outcomes in found.items()
-    ]
-
-
-def _methods(task: Task, seed: int) -> dict[str, Callable[[], dict[str, Any]]]:
-    """By name what trains a method at its rates and reports the best one."""
-
-    def dense() -> KAN:
-        return KAN(task.widths, BSpline(5, 3), generator=rng(seed))
-
-    def tuned(make: Callable[[], nn.Module], kind: str, epochs: int = task.epochs) -> dict[str, Any]:
-        tries = [_trained(task, seed, make(), kind, lr, epochs) for lr in task.rates[kind]]
-        return _report(task, seed, min(tries, key=lambda model: _held(task, seed, model)))
-
-    @cache
-    def trained() -> nn.Module:
-        """A dense network to be cut, at the least rate."""
-        return _trained(task, seed, dense(), "dense", task.rates["dense"][0], task.epochs)
-
-    methods: dict[str, Callable[[], dict[str, Any]]] = {"dense KAN": partial(tuned, dense, "dense")}
-    for where, ranks in task.slims:
-        what = str(ranks) if where == "*" else f"{ranks} in {where}"
-        drawn, cut = (
-            partial(_slim, make, where, ranks, init, seed) for make, init in ((dense, "random"), (trained, "fit"))
+def measure(task: Task, case: Case, run: Run[ImageSettings]) -> Row:
+    """A method at the best of three rates: parameters and score on the test samples."""
+    settings, seed, method = run.settings, case["seed"], case["method"]
+    kind, epochs, make = "dense", settings.epochs, partial(_dense, settings, seed)
+    if method != "dense KAN":
+        way, (where, ranks) = next(
+            (way, place) for way, place in product(WAYS, task.slims) if method == f"{way} {_text(*place)}"
         )
-        numel = trained_numel(drawn())
-        methods |= {
-            f"slim {what}": partial(tuned, drawn, "slim"),
-            f"cut {what}": partial(tuned, cut, "slim", task.refit),
-            f"perceptron as {what}": partial(tuned, partial(_perceptron, task.widths, numel, seed), "dense"),
-            f"low-rank perceptron as {what}": partial(tuned, partial(_low_rank, task.widths, numel, seed), "dense"),
-        }
-    return methods
+        drawn = partial(_slim, make, where, ranks, "random", seed)
+        if way in {"slim", "cut"}:
+            kind, make = "slim", drawn
+        if way == "cut":
+            epochs = settings.refit_epochs
+            make = partial(_slim, partial(_trained_dense, task, settings, seed), where, ranks, "fit", seed)
+        elif way != "slim":
+            network = mlp if way == "MLP as" else low_rank_mlp
+            make = partial(network, settings.widths, count_parameters(drawn()), seed)
+    tries = [_trained(task, settings, seed, make(), kind, lr, epochs) for lr in RATES[kind]]
+    best = min(tries, key=lambda model: _held(task, seed, model))
+    return _report(task, seed, best)
+
+
+def summarise(rows: list[Row], *, higher_is_better: bool) -> list[Row]:
+    """Every method: parameters, median and worst score."""
+    measures = ("score",)
+    return over_seeds(rows, ("method",), measures, keep=("parameters",), higher_is_better=higher_is_better)
+
+
+def _text(where: str, ranks: Ranks) -> str:
+    return str(ranks) if where == "*" else f"{ranks} in {where}"
+
+
+def _dense(settings: ImageSettings, seed: int) -> KAN:
+    return KAN(settings.widths, BSpline(5, 3), generator=rng(seed))
+
+
+@lru_cache(maxsize=1)
+def _trained_dense(task: Task, settings: ImageSettings, seed: int) -> nn.Module:
+    """A dense network to be cut, at the least rate."""
+    return _trained(task, settings, seed, _dense(settings, seed), "dense", RATES["dense"][0], settings.epochs)
 
 
 def _slim(make: Callable[[], nn.Module], where: str, ranks: Ranks, init: Any, seed: int) -> nn.Module:
@@ -172,11 +116,14 @@ def _slim(make: Callable[[], nn.Module], where: str, ranks: Ranks, init: Any, se
     return model
 
 
-def _trained(task: Task, seed: int, model: nn.Module, kind: str, lr: float, epochs: int) -> nn.Module:
+def _trained(
+    task: Task, settings: ImageSettings, seed: int, model: nn.Module, kind: str, lr: float, epochs: int
+) -> nn.Module:
     (x, y), *_ = task.split(seed)
+    size = settings.batch_size
     groups: Groups = lotra_groups(model, lr) if kind == "slim" else everything(model, lr)
-    order = batches(len(x), task.size, epochs, rng(seed + 300))
-    train(model, groups, _on_batches(x, y, task.loss, order), epochs * (len(x) // task.size))
+    order = batches(len(x), size, epochs, rng(seed + 300))
+    train(model, groups, _on_batches(x, y, task.loss, order), epochs * (len(x) // size))
     return model
 
 
@@ -189,9 +136,9 @@ def _held(task: Task, seed: int, model: nn.Module) -> float:
 
 
 @torch.no_grad()
-def _report(task: Task, seed: int, model: nn.Module) -> dict[str, Any]:
+def _report(task: Task, seed: int, model: nn.Module) -> Row:
     x, y = task.split(seed)[2]
-    return {"parameters": trained_numel(model), "score": task.score(model(x), y).item()}
+    return {"parameters": count_parameters(model), "score": task.score(model(x), y).item()}
 
 
 def _on_batches(x: Tensor, y: Tensor, loss: Measure, order: Iterator[Tensor]) -> Loss:
@@ -202,30 +149,23 @@ def _on_batches(x: Tensor, y: Tensor, loss: Measure, order: Iterator[Tensor]) ->
     return value
 
 
-def _perceptron(widths: Sequence[int], numel: int, seed: int) -> nn.Module:
-    """As many hidden layers as the KAN, as wide as the numbers allow."""
-    layers = len(widths) - 2
-    hidden = next(h for h in range(10**4, 0, -1) if _size([widths[0], *[h] * layers, widths[-1]]) <= max(numel, 900))
-    return _net([widths[0], *[hidden] * layers, widths[-1]], None, seed)
+def mlp(widths: Sequence[int], parameters: int, seed: int) -> nn.Module:
+    """The MLP with as many hidden layers as the KAN and about as many parameters."""
+    hidden_layers = len(widths) - 2
+    return _he_start(new_mlp(mlp_widths(widths[0], widths[-1], parameters, hidden_layers=hidden_layers)), seed)
 
 
-def _low_rank(widths: Sequence[int], numel: int, seed: int) -> nn.Module:
-    """The widths of the KAN, every matrix a product through as many dimensions as the numbers allow."""
+def low_rank_mlp(widths: Sequence[int], parameters: int, seed: int) -> nn.Module:
+    """The widths of the KAN, every matrix a product through as many dimensions as the parameters allow."""
     pairs = list(pairwise(widths))
-    rank = next(r for r in range(10**4, 0, -1) if sum(r * (a + b) + b for a, b in pairs) <= max(numel, 900))
-    return _net(widths, rank, seed)
+    rank = (max(parameters, 900) - sum(widths[1:])) // sum(a + b for a, b in pairs)
+    parts = [[nn.Linear(a, rank, bias=False), nn.Linear(rank, b), nn.SiLU()] for a, b in pairs]
+    return _he_start(nn.Sequential(*itertools.chain(*parts))[:-1], seed)
 
 
-def _size(widths: Sequence[int]) -> int:
-    return sum((a + 1) * b for a, b in pairwise(widths))
-
-
-def _net(widths: Sequence[int], rank: int | None, seed: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b)] if rank is None else [nn.Linear(a, rank, bias=False), nn.Linear(rank, b)]
-        layers.append(nn.SiLU())
-    net, generator = nn.Sequential(*layers[:-1]), rng(seed)
+def _he_start(net: nn.Sequential, seed: int) -> nn.Sequential:
+    """The network with normal weights of variance 2 / inputs."""
+    generator = rng(seed)
     with torch.no_grad():
         for module in net:
             if isinstance(module, nn.Linear):
@@ -241,3 +181,100 @@ def _accuracy(logits: Tensor, truth: Tensor) -> Tensor:
 
 def _pixels(images: Tensor) -> Tensor:
     return images.flatten(1).float() / 127.5 - 1
+
+
+def _wave_split(seed: int) -> tuple[Samples, Samples, Samples]:
+    sets = [uniform(n, 4, rng(seed + place)) for n, place in ((1000, 100), (500, 150), (2000, 200))]
+    x, held, test = ((x, wave(x, 1.5)) for x in sets)
+    return x, held, test
+
+
+def _digits_split(seed: int) -> tuple[Samples, Samples, Samples]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x, y = torch.tensor(images).float() / 8 - 1, torch.tensor(labels)
+    order = torch.randperm(len(x), generator=rng(seed + 100))
+    train, held, test = ((x[rows], y[rows]) for rows in order.split([1100, 200, 497]))
+    return train, held, test
+
+
+@lru_cache(maxsize=1)
+def _mnist_split(seed: int) -> tuple[Samples, Samples, Samples]:
+    images, labels = load_mnist_5000()
+    order = torch.randperm(len(images), generator=rng(seed + 100))
+    train, held, test = ((_pixels(images[rows]), labels[rows]) for rows in order.split([3500, 500, 1000]))
+    return train, held, test
+
+
+def _fashion_split(seed: int) -> tuple[Samples, Samples, Samples]:
+    return _fashion()
+
+
+@cache
+def _fashion() -> tuple[Samples, Samples, Samples]:
+    images = load_fashion_mnist()
+    x, y = _pixels(images.train), images.train_labels
+    return (x[:55000], y[:55000]), (x[55000:], y[55000:]), (_pixels(images.test), images.test_labels)
+
+
+def _study(
+    name: str,
+    title: str,
+    task: Task,
+    settings: ImageSettings,
+    *,
+    seeds: int = 5,
+    tiny: ImageSettings | None = None,
+    higher_is_better: bool = True,
+) -> Study[ImageSettings]:
+    label, log = ("accuracy on test images, %", "x") if higher_is_better else ("test MSE", "xy")
+    return Study(
+        name=f"lotra-{name}",
+        title=title,
+        cases=partial(cases, task),
+        measure=partial(measure, task),
+        summarise=partial(summarise, higher_is_better=higher_is_better),
+        draw=Curves("parameters", ("score_median",), _family, log=log, label=label).draw,
+        settings=settings,
+        seeds=tuple(range(seeds)),
+        tiny=tiny,
+    )
+
+
+def _family(row: Row) -> str:
+    return str(row["method"]).split(" as ", maxsplit=1)[0].split(" (", maxsplit=1)[0]
+
+
+_MSE, _ENTROPY = nn.functional.mse_loss, nn.functional.cross_entropy
+_WIDE = (("layers.0", (42, 4, 24)), ("*", (16, 3, 12)))
+STUDIES = (
+    _study(
+        "functions",
+        "A function of four inputs, 1,000 samples: test MSE of slim layers, dense layers and MLPs",
+        Task((("*", (8, 6, 8)), ("*", (4, 4, 4))), _wave_split, _MSE, _MSE),
+        ImageSettings((4, 32, 32, 1), 143, 50, 128),
+        tiny=ImageSettings((4, 16, 16, 1), 1, 1, 500),
+        higher_is_better=False,
+    ),
+    _study(
+        "digits",
+        "The 8x8 digits of scikit-learn: accuracy in % of slim layers, dense layers and MLPs",
+        Task((("*", (16, 4, 16)), ("*", (8, 3, 8))), _digits_split, _ENTROPY, _accuracy),
+        ImageSettings((64, 64, 10), 15, 5, 64),
+    ),
+    _study(
+        "mnist",
+        "5,000 digits of MNIST: accuracy in % of slim layers, dense layers and MLPs",
+        Task(_WIDE, _mnist_split, _ENTROPY, _accuracy),
+        ImageSettings((784, 64, 10), 20, 8, 64),
+        seeds=3,
+    ),
+    _study(
+        "fashion",
+        "FashionMNIST, 55,000 images: accuracy in % of slim layers, dense layers and MLPs",
+        Task(_WIDE, _fashion_split, _ENTROPY, _accuracy),
+        ImageSettings((784, 64, 10), 6, 3, 256),
+        seeds=3,
+    ),
+)

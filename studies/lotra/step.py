@@ -1,11 +1,11 @@
-"""How long a training step takes: an adapter against all coefficients."""
+"""Processor time of a training step of an adapter, against one of all coefficients."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,42 +14,51 @@ from torch import Tensor, nn
 from edgewise.adapters import add_lotra, lotra_groups
 from edgewise.nn import KANLinear
 from studies.lotra.common import everything, rng, uniform
-from studies.lotra.journal import Journal, Outcome
+from studies.lotra.curves import Curves
+from studies.study import Case, Row, Run, Settings, Study, option
 
-COLUMNS = ("full ms", "LoTRA ms", "times faster")
-SIZES = ((64, 1024), (128, 1024), (256, 1024), (512, 1024), (1024, 128))
+BATCH = {64: 1024, 128: 1024, 256: 1024, 512: 1024, 1024: 128}
+COLUMNS = ("n", "batch", "input_gradient", "full_ms", "lotra_ms", "times_faster")
 
 
-def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """A step of Adam on one n x n layer, 5 intervals: all coefficients against LoTRA (8, 4, 8), CPU time."""
-    rounds = 2 + 3 * len(list(seeds))
-    places = [(n, batch, gradient) for n, batch in SIZES for gradient in (False, True)]
+@dataclass(frozen=True)
+class StepSettings(Settings):
+    """Settings of the timing of steps."""
+
+    sizes: tuple[int, ...] = option(tuple(BATCH), "inputs and outputs of the layer, some", subset=True)
+    rounds: int = option(17, "rounds of steps that alternate; the first two are not counted")
+
+
+def cases(settings: StepSettings, seeds: Sequence[int]) -> list[Case]:
+    """Every size, without and with the gradient of the inputs; the seed draws layer and inputs."""
     return [
-        {
-            "n": n,
-            "batch": batch,
-            "gradient of x": gradient,
-            **{name: v for name, v in once(f"{n}, {batch}, {gradient}, {rounds}", measure).items() if name in COLUMNS},
-        }
-        for n, batch, gradient in places
-        for measure in [partial(_measured, n, batch, gradient, rounds)]
+        {"n": n, "batch": BATCH[n], "input_gradient": gradient, "seed": seed}
+        for n in settings.sizes
+        for gradient in (False, True)
+        for seed in seeds
     ]
 
 
-def _measured(n: int, batch: int, gradient: bool, rounds: int) -> Outcome:
-    """Medians over steps that take turns, without the first two."""
-    layer = KANLinear(n, n, generator=rng(0))
-    adapted = add_lotra(layer, generator=rng(1))
-    x = uniform(batch, n, rng(2)).requires_grad_(gradient)
+def measure(case: Case, run: Run[StepSettings]) -> Row:
+    """Medians over steps that alternate."""
+    n, seed = case["n"], case["seed"]
+    layer = KANLinear(n, n, generator=rng(seed))
+    adapted = add_lotra(layer, generator=rng(seed + 1))
+    x = uniform(case["batch"], n, rng(seed + 2)).requires_grad_(case["input_gradient"])
     steps = [_step(layer, everything(layer, 1e-3), x), _step(adapted, lotra_groups(adapted), x)]
     times: list[list[float]] = [[], []]
-    for _ in range(rounds):
+    for _ in range(run.settings.rounds):
         for spent, step in zip(times, steps, strict=True):
-            start = time.process_time()
+            begun = time.process_time()
             step()
-            spent.append(time.process_time() - start)
+            spent.append(time.process_time() - begun)
     full, low = (1e3 * statistics.median(spent[2:]) for spent in times)
-    return {name: float(f"{v:.3g}") for name, v in zip(COLUMNS, (full, low, full / low), strict=True)}
+    return {"full_ms": full, "lotra_ms": low, "times_faster": full / low}
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every size."""
+    return [{key: row[key] for key in COLUMNS} for row in rows]
 
 
 def _step(model: nn.Module, groups: Any, x: Tensor) -> Callable[[], None]:
@@ -61,3 +70,23 @@ def _step(model: nn.Module, groups: Any, x: Tensor) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+CURVES = Curves(
+    "n",
+    ("times_faster",),
+    series=lambda row: "with the gradient of x" if row["input_gradient"] else "without",
+    log="x",
+    label="times faster than all coefficients",
+)
+STUDY = Study(
+    name="lotra-step",
+    title="A step of Adam on one n x n layer with 5 intervals: all coefficients against LoTRA (8, 4, 8)",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    draw=CURVES.draw,
+    settings=StepSettings(),
+    seeds=(0,),
+    tiny=StepSettings((64,), 3),
+)

@@ -7,13 +7,13 @@ targets and methods as well.
 from __future__ import annotations
 
 import copy
-import logging
 import math
+import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,32 @@ import torch
 from torch import nn
 
 from edgewise.adapters import adapter_names, add_lotra, lotra_groups, save_adapter
+from edgewise.compare import count_parameters
 from edgewise.nn import KAN
-from edgewise.training.modules import trained_numel
-from studies.lotra.common import Groups, everything, rng, summary, train
-from studies.lotra.equations import SOURCES, TARGETS, Case, field, residual
-from studies.lotra.journal import Journal, Outcome, TimeSpentError
+from studies.lotra.common import Groups, everything, rng, train
+from studies.lotra.curves import Curves
+from studies.lotra.equations import SOURCES, TARGETS, Target, field, residual
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import grouped, median_and_worst
 
-logger = logging.getLogger(__name__)
-
-WIDTHS = [2, 48, 48, 1]
-COEFFICIENTS = sum(a * b * 9 for a, b in pairwise(WIDTHS))
-PRETRAINING = 1500
-STEPS = 200
 DENSE = (0.001, 0.003)
 FACTORS = (0.1, 0.3)
+KEYS = ("equation", "target", "method")
+
+
+@dataclass(frozen=True)
+class TransferSettings(Settings):
+    """Settings of the study of transfer."""
+
+    equations: tuple[str, ...] = option(tuple(SOURCES), "some", subset=True)
+    widths: tuple[int, ...] = option((2, 48, 48, 1), "widths of the network")
+    pretraining_steps: int = option(1500, "steps on the source")
+    steps: int = option(200, "steps on the target")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a trained network: what learns, how fast, and the rates to try.
+    """A way to a network for the target: which parameters are trained, how fast, and the rates to try.
 
     Args:
         make: from the solved network and a seed.
@@ -53,108 +60,99 @@ class Method:
     rates: Sequence[float]
 
 
-def study(seeds: Iterable[int], once: Journal) -> list[dict[str, Any]]:
-    """Transfer between PDEs, [2, 48, 48, 1]: relative L2 error after 200 steps and in equal time, best of 2 rates."""
-    found: dict[tuple[str, str, str], dict[int, Outcome]] = {}
-    solved = lru_cache(maxsize=1)(_solved)
-    for seed, equation, change, methods in _plan(list(seeds)):
-        base = partial(solved, equation, seed)
-        for name, outcome in _compared(base, equation, change, seed, methods, once).items():
-            found.setdefault((equation, change, name), {})[seed] = outcome
-    return [_row(*place, outcomes, found[*place[:2], "full"]) for place, outcomes in found.items()]
+def cases(settings: TransferSettings, seeds: Sequence[int]) -> list[Case]:
+    """What every seed measures comes first."""
+    places = [(equation, change) for equation in settings.equations for change in TARGETS[equation]]
+    near = [place for place in places if place[1].startswith("near")]
+    found = [(*place, method, seed) for seed in seeds for place in near for method in EVERY_SEED]
+    found += [(*place, method, seed) for seed in seeds[:1] for place in places for method in METHODS]
+    return [dict(zip((*KEYS, "seed"), values, strict=True)) for values in dict.fromkeys(found)]
 
 
-def _plan(seeds: Sequence[int]) -> Iterator[tuple[int, str, str, Mapping[str, Method]]]:
-    """What is measured, in order: what every seed measures comes first."""
-    few = {name: METHODS[name] for name in EVERY_SEED}
-    places = [(equation, change) for equation in SOURCES for change in TARGETS[equation]]
-    yield from ((seed, *place, few) for seed in seeds for place in places if place[1].startswith("near"))
-    yield from ((seeds[0], *place, METHODS) for place in places)
+def measure(case: Case, run: Run[TransferSettings]) -> Row:
+    """A method at its best rate after the steps, and once more with as many steps as take the time of full tuning."""
+    equation, change, seed = case["equation"], case["target"], case["seed"]
+    settings, target = run.settings, TARGETS[equation][change]
+    base = _solved(equation, seed, settings.widths, settings.pretraining_steps)
+
+    def tuned(name: str) -> Row:
+        return _best(base, METHODS[name], target, seed, settings.steps)
+
+    full = run.once(f"full tuning, {equation}, {change}, seed {seed}", lambda: tuned("full"))
+    if case["method"] == "full":
+        return full | {"error_in_equal_time": full["error"]}
+    found = tuned(case["method"])
+    if not found["ms"]:
+        return found | {"error_in_equal_time": found["error"]}
+    steps = max(1, round(settings.steps * full["ms"] / found["ms"]))
+    again = _trained(base, METHODS[case["method"]], found["lr"], target, seed, steps)
+    return found | {"error_in_equal_time": again["error"]}
 
 
-def _compared(
-    base: Callable[[], KAN], equation: str, change: str, seed: int, methods: Mapping[str, Method], once: Journal
-) -> dict[str, Outcome]:
-    """These methods on one target, as far as the time goes; full tuning comes first and sets the time of the others."""
-    outcomes: dict[str, Outcome] = {}
-    budget = math.nan
-    for name, method in methods.items():
-        measure = partial(_measured, base, method, TARGETS[equation][change], seed, budget)
-        key = f"seed {seed}, {equation}, {change}, {name}, {WIDTHS}, {PRETRAINING} + {STEPS} steps"
-        try:
-            outcomes[name] = once(key, measure)
-        except TimeSpentError as error:
-            logger.info("%s", error)
-            if name == "full":
-                break
-            continue
-        budget = STEPS * outcomes["full"]["ms"]
-    return outcomes
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every target and method: parameters, bytes, errors, errors over that of full tuning, in equal time as well."""
+    full = {(r["equation"], r["target"], r["seed"]): r["error"] for r in rows if r["method"] == "full"}
+    return [_method_summary(group, full) for group in grouped(rows, KEYS)]
 
 
-def _row(
-    equation: str, change: str, name: str, by_seed: Mapping[int, Outcome], full: Mapping[int, Outcome]
-) -> dict[str, Any]:
-    outcomes = list(by_seed.values())
-    ratios = [outcome["error"] / full[seed]["error"] for seed, outcome in by_seed.items()]
-    return {
-        "equation": equation,
-        "target": change,
-        "method": name,
-        "seeds": len(outcomes),
-        "parameters": outcomes[0]["parameters"],
-        "share": round(outcomes[0]["parameters"] / COEFFICIENTS, 3),
-        "bytes": outcomes[0]["bytes"],
-        **summary("error", [o["error"] for o in outcomes]),
-        **summary("error / full", ratios),
-        **summary("error in equal time", [o["error in equal time"] for o in outcomes]),
-        "ms per step": summary("ms", [o["ms"] for o in outcomes])["ms median"],
-    }
+def _method_summary(group: list[Row], full: Mapping[Any, float]) -> Row:
+    first = group[0]
+    ratios = [
+        row["error"] / full[place]
+        for row in group
+        if (place := (row["equation"], row["target"], row["seed"])) in full and row["error"] is not None
+    ]
+    found = {key: first[key] for key in KEYS} | {"seeds": len(group)}
+    found |= {key: first.get(key) for key in ("parameters", "share", "bytes")}
+    for name, values in (
+        ("error", [row["error"] for row in group]),
+        ("error_over_full", ratios),
+        ("error_in_equal_time", [row["error_in_equal_time"] for row in group]),
+    ):
+        found[f"{name}_median"], found[f"{name}_worst"] = median_and_worst(values)
+    return found | {"ms_per_step": statistics.median(row["ms"] for row in group)}
 
 
-def _solved(equation: str, seed: int) -> KAN:
-    """A network that has learnt the source."""
-    model = KAN(WIDTHS, generator=rng(seed))
-    train(model, everything(model, 0.005), residual(SOURCES[equation], seed), PRETRAINING)
+@lru_cache(maxsize=1)
+def _solved(equation: str, seed: int, widths: tuple[int, ...], steps: int) -> KAN:
+    """A network trained on the source."""
+    model = KAN(list(widths), generator=rng(seed))
+    train(model, everything(model, 0.005), residual(SOURCES[equation], seed), steps)
     return model
 
 
-def _measured(solved: Callable[[], KAN], method: Method, case: Case, seed: int, budget: float) -> Outcome:
-    """A method at its best rate, and there once more with as many steps as take `budget` ms (NaN: those it took)."""
-    base = solved()
+def _best(base: KAN, method: Method, target: Target, seed: int, steps: int) -> Row:
+    """The rate with the least loss."""
     if not method.rates:
-        outcome = _outcome(base, case, seed) | {"ms": 0.0, "parameters": 0, "bytes": 0}
-        return outcome | {"error in equal time": outcome["error"]}
-    best = min((_trained(base, method, lr, case, seed, STEPS) for lr in method.rates), key=lambda o: o["loss"])
-    again = best
-    if math.isfinite(budget):
-        again = _trained(base, method, best["lr"], case, seed, max(1, round(budget / best["ms"])))
-    return best | {"error in equal time": again["error"]}
+        return _outcome(base, target, seed) | {"ms": 0.0, "parameters": 0, "bytes": 0, "share": 0.0}
+    return min((_trained(base, method, lr, target, seed, steps) for lr in method.rates), key=lambda row: row["loss"])
 
 
-def _trained(base: KAN, method: Method, lr: float, case: Case, seed: int, steps: int) -> Outcome:
+def _trained(base: KAN, method: Method, lr: float, target: Target, seed: int, steps: int) -> Row:
     model = method.make(base, seed)
-    groups, loss = method.groups(model, lr), residual(case, seed + 1)
-    start = time.process_time()
+    groups, loss = method.groups(model, lr), residual(target, seed + 1)
+    begun = time.process_time()
     train(model, groups, loss, steps)
-    ms = 1e3 * (time.process_time() - start) / steps
-    numel = trained_numel(model)
-    return _outcome(model, case, seed) | {"lr": lr, "ms": round(ms, 3), "parameters": numel, "bytes": _bytes(model)}
+    ms = 1e3 * (time.process_time() - begun) / steps
+    size, widths = count_parameters(model), [base.in_features, *(layer.out_features for layer in base.layers)]
+    share = round(size / sum(9 * a * b for a, b in pairwise(widths)), 3)
+    row = {"lr": lr, "ms": round(ms, 3), "parameters": size, "share": share, "bytes": _bytes(model)}
+    return _outcome(model, target, seed) | row
 
 
 @torch.no_grad()
-def _outcome(model: nn.Module, case: Case, seed: int) -> Outcome:
+def _outcome(model: nn.Module, target: Target, seed: int) -> Row:
     """The loss at points of its own, which chooses the rate, and the error against the exact field."""
     axis = torch.linspace(-1, 1, 51)
     grid = torch.cartesian_prod(axis, axis)
-    exact = field(grid, case)[0]
+    exact = field(grid, target)[0]
     error = ((model(grid) - exact).norm() / exact.norm()).item()
-    loss = residual(case, seed + 1000)(model).item()
+    loss = residual(target, seed + 1000)(model).item()
     return {"error": error, "loss": loss if math.isfinite(loss) else 1e30}
 
 
 def _bytes(model: nn.Module) -> int:
-    """What has to be stored beside the solved network."""
+    """Bytes to be stored in addition to the solved network."""
     if not adapter_names(model):
         return sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     with tempfile.TemporaryDirectory() as folder:
@@ -163,12 +161,12 @@ def _bytes(model: nn.Module) -> int:
         return path.stat().st_size
 
 
-def _copy(learns: Sequence[int]) -> Callable[[KAN, int], KAN]:
-    """The network itself, of which these layers learn."""
+def _copy(trained: Sequence[int]) -> Callable[[KAN, int], KAN]:
+    """The network itself, of which these layers are trained."""
 
     def make(base: KAN, seed: int) -> KAN:
         model = copy.deepcopy(base).requires_grad_(False)
-        for n in learns:
+        for n in trained:
             model.layers[n].requires_grad_(True)
         return model
 
@@ -176,7 +174,8 @@ def _copy(learns: Sequence[int]) -> Callable[[KAN, int], KAN]:
 
 
 def _scratch(base: KAN, seed: int) -> KAN:
-    return KAN(WIDTHS, generator=rng(seed + 9))
+    widths = [base.in_features, *(layer.out_features for layer in base.layers)]
+    return KAN(widths, generator=rng(seed + 9))
 
 
 def _low(ranks: Any, form: str = "tucker") -> Callable[[KAN, int], KAN]:
@@ -206,3 +205,23 @@ METHODS: Mapping[str, Method] = {
     "LoRA 1": Method(_low({"layers.1": 1, "*": "full"}, "lora"), lotra_groups, FACTORS),
 }
 EVERY_SEED = ("full", "untouched", "from scratch", "LoTRA (6, 4, 6)")
+
+CURVES = Curves(
+    "share",
+    ("error_over_full_median",),
+    series=lambda row: row["method"],
+    panel=lambda row: f"{row['target'].split(',')[0]} targets",
+    log="xy",
+    lines=False,
+    label="error / error of full tuning",
+)
+STUDY = Study(
+    name="lotra-transfer",
+    title="Transfer between differential equations by LoTRA and others: relative L2 error after 200 steps",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    draw=CURVES.draw,
+    settings=TransferSettings(),
+    seeds=(0, 1, 2),
+)

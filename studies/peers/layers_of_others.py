@@ -117,19 +117,19 @@ def jaxkan_step(widths: Sequence[int], intervals: int, x: Tensor, target: Tensor
     from flax import nnx
     from jaxkan.models.KAN import KAN
 
-    structure, numbers, rest = nnx.split(KAN(list(widths), "spline", {"k": 3, "G": intervals}), nnx.Param, ...)
+    structure, parameters, rest = nnx.split(KAN(list(widths), "spline", {"k": 3, "G": intervals}), nnx.Param, ...)
     adam = optax.adam(1e-3)
 
-    def loss(numbers, x, y):
-        return ((nnx.merge(structure, numbers, rest)(x) - y) ** 2).mean()
+    def loss(parameters, x, y):
+        return ((nnx.merge(structure, parameters, rest)(x) - y) ** 2).mean()
 
     @jax.jit
-    def advance(numbers: Any, state: Any, x: Any, y: Any) -> Any:
-        slopes = jax.grad(loss, argnums=(0, 1) if inputs else (0,))(numbers, x, y)
+    def advance(parameters: Any, state: Any, x: Any, y: Any) -> Any:
+        slopes = jax.grad(loss, argnums=(0, 1) if inputs else (0,))(parameters, x, y)
         updates, state = adam.update(slopes[0], state)
-        return optax.apply_updates(numbers, updates), state, slopes[1:]
+        return optax.apply_updates(parameters, updates), state, slopes[1:]
 
-    at: list[Any] = [numbers, adam.init(numbers)]
+    at: list[Any] = [parameters, adam.init(parameters)]
     samples = jax.numpy.asarray(x.detach().numpy()), jax.numpy.asarray(target.numpy())
 
     def step() -> None:

@@ -1,4 +1,4 @@
-"""The usual way to train a network on an equation, as a yardstick: nested autograd and a first-order optimiser.
+"""The usual way to train a network on an equation, as a baseline: nested autograd and a first-order optimiser.
 
 Derivatives in the coordinates are taken by reverse mode, one sweep over the graph of the last one for every order, and
 the loss is lowered by L-BFGS or Adam, as in the tutorials of pykan.

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
-    """Where data are looked for and kept: the folder given, $EDGEWISE_DATA, or `edgewise/data` in the user's cache."""
+    """The folder of data: the folder given, $EDGEWISE_DATA, or `edgewise/data` in the user's cache."""
     given = folder or os.environ.get("EDGEWISE_DATA")
     if given:
         return Path(given)

@@ -1,4 +1,4 @@
-"""The differential equations of the study `edgewise reproduce pde`, each with an exact or a spectral reference."""
+"""The differential equations of the study `pde`, each with an exact or a spectral reference."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class TargetFunction:
 
     Attributes:
         group: "toy", "special" or "feynman".
-        ranges: (low, high) of every variable; one pair stands for all.
+        ranges: (low, high) of every variable; one pair is for all.
         function: columns of numpy -> values.
         shape: the paper's shape where it names one, else that of its best pruned KAN; the number of inputs first.
         paper: the smallest RMSE of the paper's row; None where it prints none.

@@ -1,4 +1,4 @@
-"""Pictures with labels: FashionMNIST, CIFAR-10, 5,000 digits of MNIST, and the tissues of the MNI152 template.
+"""Images with labels: FashionMNIST, CIFAR-10, 5,000 digits of MNIST, and the tissues of the MNI152 template.
 
 Nothing is downloaded on import. A loader looks in the folder given, then in `data_folder()`; `download=True` fetches.
 """
@@ -58,7 +58,7 @@ MNI = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 
 class Images(NamedTuple):
-    """Pictures with a class each; `channels` is 1 or 3."""
+    """Images with a class each; `channels` is 1 or 3."""
 
     train: UInt8[Tensor, "train channels height width"]
     train_labels: Int[Tensor, " train"]
@@ -75,7 +75,7 @@ class Tissues(NamedTuple):
 
 
 def load_fashion_mnist(folder: str | Path | None = None, *, download: bool = False) -> Images:
-    """60,000 + 10,000 pictures of clothes, 28 x 28, ten classes (Xiao, Rasul, Vollgraf, arXiv 1708.07747; MIT).
+    """60,000 + 10,000 images of clothes, 28 x 28, ten classes (Xiao, Rasul, Vollgraf, arXiv 1708.07747; MIT).
 
     Args:
         folder: with the four original files; by default the Debian package's, else `data_folder()`/fashion-mnist.
@@ -145,7 +145,7 @@ def load_mnist_5000(path: str | Path | None = None, *, download: bool = False) -
 def load_mni152(path: str | Path | None = None, *, download: bool = False) -> Tissues:
     """The MNI152 template (ICBM 2009a nonlinear symmetric), 197 x 233 x 189 voxels of 1 mm, as nilearn ships it.
 
-    One average head, made from 152: good to see whether a network learns, no evidence about patients. The template is
+    One average head, made from 152: enough to see whether a network trains, no evidence about patients. The template is
     free to use with its notice (nilearn, `datasets/description/icbm152_2009.rst`).
 
     Args:
@@ -186,10 +186,10 @@ def _installed(package: str) -> Path | None:
 
 
 def _idx(path: Path, digest: str) -> Tensor:
-    """A file of bytes in the format of MNIST: two zeros, the type, the number of axes, their lengths, the numbers."""
+    """A file of bytes in the format of MNIST: two zeros, the type, the number of axes, their lengths, the values."""
     raw = gzip.decompress(path.read_bytes())
     if hashlib.sha256(raw).hexdigest() != digest:
-        raise ValueError(f"{path} does not hold the numbers of FashionMNIST: its digest differs; remove it")
+        raise ValueError(f"{path} is no file of FashionMNIST: its digest differs; remove it")
     axes = raw[3]
     shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
     return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape).copy())

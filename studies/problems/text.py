@@ -1,4 +1,4 @@
-"""Text as numbers: one class per character."""
+"""Text as classes: one for each character."""
 
 from __future__ import annotations
 

@@ -1,46 +1,54 @@
-"""How long the search for a function takes per edge: the default library on curves of functions and on noise."""
+"""How long the search for a symbolic function takes per edge: the default library on known curves and on noise."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.symbolic import search_layer
-from studies import timing
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import over_seeds
 
-OUT = timing.RESULTS / "edge-search.json"
-
-
-def main() -> None:
-    """`edgewise bench edges`: milliseconds of processor time per edge, for layers of several sizes."""
-    rows = [measured(features, out) for features, out in ((1, 1), (2, 5), (5, 1), (8, 8))]
-    timing.write({"machine": timing.environment(), "rows": rows}, OUT)
-    print("inputs  outputs  ms per edge  worst of 5")
-    for row in rows:
-        print(f"{row['inputs']:6d}  {row['outputs']:7d}  {row['median_ms']:11.1f}  {row['worst_ms']:10.1f}")
+SIZES = ((1, 1), (2, 5), (5, 1), (8, 8))
 
 
-def measured(features: int, out: int, repeats: int = 5) -> dict[str, Any]:
-    """A layer of so many edges, each another curve, searched over the default library."""
+@dataclass(frozen=True)
+class SearchSettings(Settings):
+    """Settings of the timing of searches."""
+
+    repeats: int = option(5, "searches of every layer")
+    largest: int = option(64, "edges of the largest layer", selects=True)
+
+
+def cases(settings: SearchSettings, seeds: Sequence[int]) -> list[Case]:
+    """Layers of several sizes; the seed draws the noise."""
+    sizes = [(features, out) for features, out in SIZES if features * out <= settings.largest]
+    return [{"inputs": features, "outputs": out, "seed": seed} for features, out in sizes for seed in seeds]
+
+
+def measure(case: Case, run: Run[SearchSettings]) -> Row:
+    """Milliseconds of processor time per edge: every edge of the layer is another curve."""
+    features, out = case["inputs"], case["outputs"]
     x = torch.linspace(-1, 1, 192, dtype=torch.float64)[:, None].expand(-1, features)
-    v = curves(x, out)
+    v = curves(x, out, case["seed"])
     search_layer(x, v)
     times = []
-    for _ in range(repeats):
-        began = time.process_time()
+    for _ in range(run.settings.repeats):
+        begun = time.process_time()
         search_layer(x, v)
-        times.append(1000 * (time.process_time() - began) / (features * out))
-    return {"inputs": features, "outputs": out, "median_ms": statistics.median(times), "worst_ms": max(times)}
+        times.append(1000 * (time.process_time() - begun) / (features * out))
+    return {"median_ms": statistics.median(times), "worst_ms": max(times)}
 
 
-def curves(x: Float[Tensor, "samples features"], out: int) -> Float[Tensor, "samples features out"]:
-    """Sines, bells, powers and noise by turns."""
-    generator = torch.Generator().manual_seed(0)
+def curves(x: Float[Tensor, "samples features"], out: int, seed: int = 0) -> Float[Tensor, "samples features out"]:
+    """Sines, bells, powers and noise in turn."""
+    generator = torch.Generator().manual_seed(seed)
     kinds = (
         lambda u, k: torch.sin((k + 1) * u + 0.3),
         lambda u, k: torch.exp(-((k + 1) * u).square()),
@@ -49,3 +57,20 @@ def curves(x: Float[Tensor, "samples features"], out: int) -> Float[Tensor, "sam
     )
     edges = [[kinds[(j + i) % 4](x[:, j], (j + i) // 4) for i in range(out)] for j in range(x.shape[1])]
     return torch.stack([torch.stack(e, -1) for e in edges], 1)
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every size of layer."""
+    return over_seeds(rows, ("inputs", "outputs"), ("median_ms", "worst_ms"))
+
+
+STUDY = Study(
+    name="edge-search",
+    title="Milliseconds per edge of the search for symbolic functions, for layers of several sizes",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    settings=SearchSettings(),
+    seeds=(0,),
+    tiny=SearchSettings(1, 1),
+)

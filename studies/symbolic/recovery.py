@@ -1,166 +1,83 @@
-"""How often a law is found from samples alone: the equations of the KAN paper and of AI Feynman, clean and noisy.
+"""How often a law is found from samples alone: equations of the KAN paper, of AI Feynman and of tutorials.
 
-A law counts as recovered when every number in it is exact and it agrees with the equation to 25 digits at eight random
-points, which for expressions of this kind means that the two are the same. A false claim is a law announced as exact
-that is wrong in a box a quarter wider, at either end, than the one that the samples were drawn from.
+A law counts as recovered when every constant in it is exact and it agrees with the equation to 25 digits at eight
+random points, which for expressions of this kind means that the two are the same. A false claim is a law announced as
+exact that is wrong in a box that is a quarter wider, at either end, than the one that the samples were drawn from.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import sympy
 import torch
 
 from edgewise.discovery import Discovery, discover
-from studies import timing
 from studies.problems.feynman import EQUATIONS, KAN_PAPER, TUTORIALS, Equation
+from studies.study import Case, Row, Run, Settings, Study, option
+from studies.table import grouped
 
-log = logging.getLogger(__name__)
-
-SETS: Mapping[str, Mapping[str, Equation]] = {"kan-paper": KAN_PAPER, "feynman": EQUATIONS, "tutorials": TUTORIALS}
-
-FILES = {"kan-paper": "symbolic.json", "feynman": "feynman.json", "tutorials": "tutorials.json"}
-
+OUTCOMES = ("recovered", "law", "refused")
 SEEDS = (1000, 1001, 1002, 1003, 1004)
 """Seeds that no decision about the method was taken with."""
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True)
+class RecoverySettings(Settings):
+    """Settings of the studies of laws."""
+
+    equations: tuple[str, ...] = option((), "some", subset=True)
+    noise: tuple[float, ...] = option((0.0, 0.01), "noise in standard deviations of y", selects=True)
+    samples: int = option(2000, "number of samples of an equation")
+    seconds: float = option(60.0, "processor time of an equation")
 
 
-def main(arguments: Sequence[str] = ()) -> None:
-    """`edgewise reproduce symbolic`: samples of every equation into `discover`, a table and a file of results."""
-    parser = argparse.ArgumentParser(prog="edgewise reproduce symbolic", description=main.__doc__)
-    parser.add_argument("--set", choices=SETS, default="kan-paper", help="which equations")
-    parser.add_argument("--names", nargs="+", help="only these of them")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th of them")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 0.01], help="in standard deviations of y")
-    parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of CPU time per equation")
-    parser.add_argument("--total", type=float, default=3600.0, help="begin no equation after so many seconds")
-    parser.add_argument("--out", type=Path, help="the file of results; what it holds already is not run again")
-    options = parser.parse_args(arguments)
-    equations = SETS[options.set]
-    unknown = set(options.names or ()) - set(equations)
-    if unknown:
-        parser.error(f"no equation {', '.join(sorted(unknown))} in {options.set}; it has {', '.join(equations)}")
-    chosen = [equations[name] for name in options.names or list(equations)[:: options.every]]
-    out = options.out or timing.RESULTS / FILES[options.set]
-    result = study(
-        chosen,
-        options.seeds,
-        options.noise,
-        samples=options.samples,
-        max_seconds=options.seconds,
-        total_seconds=options.total,
-        out=out,
-    )
-    print(table(result))
+def cases(settings: RecoverySettings, seeds: Sequence[int]) -> list[Case]:
+    """Every equation for every seed and noise."""
+    return [
+        {"equation": equation, "noise": noise, "seed": seed}
+        for seed in seeds
+        for noise in settings.noise
+        for equation in settings.equations
+    ]
 
 
-def study(
-    equations: Iterable[Equation],
-    seeds: Iterable[int],
-    noises: Sequence[float],
-    *,
-    samples: int = 2000,
-    max_seconds: float = 60.0,
-    total_seconds: float = float("inf"),
-    out: Path | None = None,
-) -> dict[str, Any]:
-    """Every equation for every seed and noise.
-
-    Args:
-        equations: what to look for.
-        seeds: of the samples, the noise and the search.
-        noises: standard deviations of the noise in units of that of y.
-        samples: per equation.
-        max_seconds: of CPU time per equation, see `discover`.
-        total_seconds: begin no equation after this time.
-        out: JSON file, written after every equation. Rows that it holds already, of the same settings, are kept.
-    """
-    settings = {"samples": samples, "max_seconds": max_seconds}
-    machine = timing.environment()
-    rows = _kept(out, settings)
-    done = {(row["equation"], row["noise"], row["seed"]) for row in rows}
-    equations = list(equations)
-    wanted = [(e, noise, seed) for seed in seeds for noise in noises for e in equations]
-    total = len(done | {(e.name, noise, seed) for e, noise, seed in wanted})
-    began = time.monotonic()
-    for equation, noise, seed in wanted:
-        if (equation.name, noise, seed) in done:
-            continue
-        if time.monotonic() - began > total_seconds:
-            log.warning("%d seconds are over: the table is not complete", total_seconds)
-            break
-        row = _row(equation, seed, noise, samples, max_seconds)
-        log.info("%(equation)s, noise %(noise)g, seed %(seed)d: %(outcome)s in %(cpu_seconds)g s: %(law)s", row)
-        rows.append(row | {"commit": machine["commit"]})
-        if out is not None:
-            timing.write(_result(settings, machine, rows, total), out)
-    result = _result(settings, machine, rows, total)
-    if out is not None:
-        timing.write(result, out)
-    return result
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The summary as text, and what was not recovered."""
-    lines = ["noise  seed  recovered      law  refused  false claims  median CPU s  longest"]
-    for part in result["summary"]:
-        for seed, count in part["per_seed"].items():
-            lines.append(
-                f"{part['noise']:5g}  {seed:>4}  {count['recovered']:3d} of {count['run']:3d}  "
-                f"{count['law']:7d}  {count['refused']:7d}  {count['false_claims']:12d}  "
-                f"{count['median_cpu_seconds']:12.1f}  {count['longest_cpu_seconds']:7.1f}"
-            )
-    lines += ["", "not recovered:"]
-    for row in result["rows"]:
-        if row["outcome"] != "recovered":
-            shown = f"y = {row['text']}" if row["law"] else row["reason"]
-            lines.append(f"  {row['equation']}, noise {row['noise']:g}, seed {row['seed']}: {shown}")
-    if result["run"] < result["wanted"]:
-        lines.append(f"{result['wanted'] - result['run']} of {result['wanted']} were not run")
-    return "\n".join(lines)
-
-
-def _row(equation: Equation, seed: int, noise: float, samples: int, max_seconds: float) -> Row:
+def measure(equations: Mapping[str, Equation], case: Case, run: Run[RecoverySettings]) -> Row:
+    """What `discover` answers to the samples of one of the equations, judged against it."""
+    equation, noise, seed, settings = equations[case["equation"]], case["noise"], case["seed"], run.settings
     generator = torch.Generator().manual_seed(seed)
-    x, y = equation.sample(samples, generator)
+    x, y = equation.sample(settings.samples, generator)
     y = y + noise * y.std() * torch.randn(len(y), generator=generator, dtype=torch.float64)
-    began = time.process_time()
-    found = discover(x, y, names=list(equation.ranges), max_seconds=max_seconds, seed=seed, clock=time.process_time)
-    seconds = time.process_time() - began
-    recovered = is_recovered(found, equation)
-    outside = _error_outside(found, equation)
+    names, begun = list(equation.ranges), time.process_time()
+    found = discover(x, y, names=names, max_seconds=settings.seconds, seed=seed, clock=time.process_time)
+    seconds = time.process_time() - begun
+    law, outside = found.law, _error_outside(found, equation)
     return {
-        "equation": equation.name,
-        "seed": seed,
-        "noise": noise,
-        "outcome": "recovered" if recovered else "refused" if found.law is None else "law",
+        "outcome": "recovered" if is_recovered(found, equation) else "refused" if law is None else "law",
         "announced_exact": found.exact,
         "false_claim": found.exact and not outside < 1e-6,
-        "law": None if found.law is None else str(found.formula.expressions[0]),
-        "text": None if found.law is None else str(found.formula.rounded()[0]),
-        "error": None if found.law is None else found.law.error,
-        "extrapolation_error": None if found.law is None else found.law.extrapolation_error,
-        "wider_box_error": None if found.law is None else outside,
+        "law": None if law is None else str(found.formula.expressions[0]),
+        "text": None if law is None else str(found.formula.rounded()[0]),
+        "error": None if law is None else law.error,
+        "extrapolation_error": None if law is None else law.extrapolation_error,
+        "wider_box_error": None if law is None else outside,
         "curves_error": found.curves_error,
         "reason": found.reason,
         "cpu_seconds": round(seconds, 2),
     }
 
 
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every noise: the outcomes of every seed, and the median and the worst seed."""
+    return [_noise_summary(group) for group in grouped(rows, ("noise",))]
+
+
 def is_recovered(found: Discovery, equation: Equation) -> bool:
-    """Whether the announced law is the equation, as expressions with exact numbers."""
+    """Whether the announced law is the equation, as expressions with exact constants."""
     if found.law is None or found.formula.expressions[0].atoms(sympy.Float):
         return False
     difference = found.formula.expressions[0] - equation.expression
@@ -177,44 +94,59 @@ def _error_outside(found: Discovery, equation: Equation) -> float:
     return ((found.formula(x)[:, 0] - y).square().mean().sqrt() / y.std()).item()
 
 
-def _kept(out: Path | None, settings: Mapping[str, Any]) -> list[Row]:
-    if out is None or not out.exists():
-        return []
-    old = json.loads(out.read_text())
-    if old.get("settings") != settings:
-        raise ValueError(f"{out} holds results of other settings ({old.get('settings')}); give another --out")
-    return old["rows"]
-
-
-def _result(settings: Mapping[str, Any], machine: Mapping[str, Any], rows: list[Row], wanted: int) -> dict[str, Any]:
+def _noise_summary(group: list[Row]) -> Row:
+    per_seed = {str(some[0]["seed"]): _seed_summary(some) for some in grouped(group, ("seed",))}
+    recovered = [counts["recovered"] for counts in per_seed.values()]
     return {
-        "settings": dict(settings),
-        "machine": dict(machine),
-        "wanted": wanted,
-        "run": len(rows),
-        "summary": [_summary(rows, noise) for noise in sorted({row["noise"] for row in rows})],
-        "rows": rows,
-    }
-
-
-def _summary(rows: list[Row], noise: float) -> dict[str, Any]:
-    """What came of every seed, by outcome, and over the seeds."""
-    per_seed = {}
-    for seed in sorted({row["seed"] for row in rows if row["noise"] == noise}):
-        some = [row for row in rows if row["noise"] == noise and row["seed"] == seed]
-        seconds = [row["cpu_seconds"] for row in some]
-        per_seed[str(seed)] = {
-            "run": len(some),
-            **{outcome: sum(r["outcome"] == outcome for r in some) for outcome in ("recovered", "law", "refused")},
-            "false_claims": sum(r["false_claim"] for r in some),
-            "median_cpu_seconds": statistics.median(seconds),
-            "longest_cpu_seconds": max(seconds),
-        }
-    recovered = [count["recovered"] for count in per_seed.values()]
-    return {
-        "noise": noise,
+        "noise": group[0]["noise"],
+        "seeds": len(per_seed),
+        "equations": max(counts["run"] for counts in per_seed.values()),
         "median_recovered": statistics.median(recovered),
         "worst_recovered": min(recovered),
-        "false_claims": sum(count["false_claims"] for count in per_seed.values()),
+        "false_claims": sum(counts["false_claims"] for counts in per_seed.values()),
+        "median_cpu_seconds": statistics.median(row["cpu_seconds"] for row in group),
+        "longest_cpu_seconds": max(row["cpu_seconds"] for row in group),
         "per_seed": per_seed,
     }
+
+
+def _seed_summary(rows: list[Row]) -> Row:
+    seconds = [row["cpu_seconds"] for row in rows]
+    return {
+        "run": len(rows),
+        **{outcome: sum(row["outcome"] == outcome for row in rows) for outcome in OUTCOMES},
+        "false_claims": sum(row["false_claim"] for row in rows),
+        "median_cpu_seconds": statistics.median(seconds),
+        "longest_cpu_seconds": max(seconds),
+    }
+
+
+STUDIES = (
+    Study(
+        name="symbolic",
+        title="How many of the KAN paper's 27 equations are recovered from samples, clean and noisy",
+        cases=cases,
+        measure=partial(measure, KAN_PAPER),
+        summarise=summarise,
+        settings=RecoverySettings(tuple(KAN_PAPER)),
+        seeds=SEEDS,
+    ),
+    Study(
+        name="feynman",
+        title="How many of AI Feynman's 120 equations are recovered from clean samples",
+        cases=cases,
+        measure=partial(measure, EQUATIONS),
+        summarise=summarise,
+        settings=RecoverySettings(tuple(EQUATIONS), (0.0,), seconds=12.0),
+        seeds=SEEDS[:1],
+    ),
+    Study(
+        name="tutorials",
+        title="How many of the equations of tutorials on symbolic regression are recovered from clean samples",
+        cases=cases,
+        measure=partial(measure, TUTORIALS),
+        summarise=summarise,
+        settings=RecoverySettings(tuple(TUTORIALS), (0.0,)),
+        seeds=SEEDS[:3],
+    ),
+)

@@ -1,9 +1,13 @@
 """The command line from end to end, on tables small enough to take seconds."""
 
+import contextlib
 import io
 import json
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,20 +18,24 @@ import pytest
 
 import edgewise.discovery.noisy.inputs
 import edgewise.discovery.noisy.search
-import edgewise.tables.job.main
+import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
 
 QUICK = ["--seconds", "1", "--hidden", "2"]
+FLOW = ["--seconds", "1", "--hidden", "0"]
+"""Where the flow of files and messages is the subject: one layer, fitted in a tenth of the time."""
 COLUMNS = ["--inputs", "p", "q"]
+ROWS = 120
+"""84 of them train at most 40 parameters, and the noise is a thousandth of z: as good as many more rows."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
-    """Rivals of few steps and one shape of network: the flow is the subject here, not the quality."""
+    """Baselines of few steps, formulas without small networks (`finished` has them): the flow is the subject here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, "fit_baselines", partial(fit_baselines, steps=40))
-        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
+        patch.setattr(edgewise.tables.job.table_run, "fit_baselines", partial(fit_baselines, steps=40))
+        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ())
         patch.setattr(edgewise.discovery.noisy.inputs, "RUNNERS_UP", 1)
         yield
 
@@ -38,20 +46,30 @@ def table(tmp_path, monkeypatch) -> Path:
     return write_table(tmp_path / "table.csv")
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A finished run on p, q and kind, and what its command printed; tests that change the folder take copies."""
+
+    folder: Path
+    printed: str
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """The folder of a finished run on p and q; tests that change it take copies."""
-    folder = tmp_path_factory.mktemp("finished")
+def finished(tmp_path_factory, quick) -> Finished:
+    folder, printed = tmp_path_factory.mktemp("finished"), io.StringIO()
     given = str(write_table(folder / "table.csv"))
-    assert run("fit", given, "--target", "z", *COLUMNS, "--out", str(folder / "run"), *QUICK) == 0
-    return folder / "run"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(edgewise.discovery.noisy.search, "SHAPES", ((),))
+        out = str(folder / "run")
+        assert run("fit", given, "--target", "z", "--exclude", "class", "steps", "--out", out, *QUICK) == 0
+    return Finished(folder / "run", printed.getvalue())
 
 
 def write_table(path: Path) -> Path:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"p": rng.uniform(1, 3, 200), "q": rng.uniform(1, 3, 200)})
-    frame["kind"] = rng.choice(["u", "v"], 200)
-    frame["z"] = 2 * frame["p"] * frame["q"] + 0.01 * rng.normal(size=200)
+    frame = pd.DataFrame({"p": rng.uniform(1, 3, ROWS), "q": rng.uniform(1, 3, ROWS)})
+    frame["kind"] = rng.choice(["u", "v"], ROWS)
+    frame["z"] = 2 * frame["p"] * frame["q"] + 0.01 * rng.normal(size=ROWS)
     frame["class"] = np.where(frame["p"] > frame["q"], "upper", "lower")
     frame["steps"] = 2 * np.round(frame["p"] - frame["q"])
     frame.to_csv(path, index=False)
@@ -59,7 +77,7 @@ def write_table(path: Path) -> Path:
 
 
 class Page(HTMLParser):
-    """What a page loads from elsewhere, and whether its elements are closed."""
+    """The external references of a page, and its unclosed elements."""
 
     VOID = frozenset({"meta", "br", "img", "input", "link", "hr"})
 
@@ -86,10 +104,9 @@ def run(*arguments: str) -> int:
     return main(list(arguments))
 
 
-def test_a_regression_from_table_to_prediction(table, capsys):
-    assert run("fit", "table.csv", "--target", "z", "--exclude", "class", "steps", "--out", "run", *QUICK) == 0
-    printed = capsys.readouterr().out
-    assert {path.name for path in Path("run").iterdir()} == {
+def test_a_regression_from_table_to_prediction(table, finished, capsys):
+    printed, folder = finished.printed, str(finished.folder)
+    assert {path.name for path in finished.folder.iterdir()} == {
         "model.safetensors",
         "report.html",
         "metrics.json",
@@ -105,42 +122,44 @@ def test_a_regression_from_table_to_prediction(table, capsys):
         "the formula needs 2 of 3 inputs",
     ):
         assert word in printed
-    metrics = json.loads(Path("run/metrics.json").read_text())
-    scores = {row["kind"]: row for row in metrics["scores"]}
+    metrics = json.loads((finished.folder / "metrics.json").read_text())
+    scores = {row["kind"]: row["measures"] for row in metrics["scores"]}
     assert scores["formula"]["r2"] > 0.999
     assert scores["network"]["r2"] > 0.99
     assert metrics["formula"]["error_against_network"]["relative"] < 0.1
 
-    assert run("explain", "run") == 0
+    capsys.readouterr()
+    assert run("explain", folder) == 0
     assert capsys.readouterr().out in printed
 
-    assert run("predict", "run", "table.csv") == 0
+    assert run("predict", folder, "table.csv") == 0
     answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert answer.columns[-1] == "z_predicted"
     given = pd.read_csv(table)
     pd.testing.assert_frame_equal(answer.iloc[:, :-1], given)
     assert np.corrcoef(answer["z_predicted"], given["z"])[0, 1] > 0.99
 
-    assert run("predict", "run", "table.csv", "--formula", "--out", "answer.csv") == 0
+    assert run("predict", folder, "table.csv", "--formula", "--out", "answer.csv") == 0
     assert capsys.readouterr().out == ""
     by_formula = pd.read_csv("answer.csv")["z_predicted"]
     assert np.corrcoef(by_formula, 2 * given["p"] * given["q"])[0, 1] > 0.9999
 
 
 def test_the_page_is_complete_in_itself(table, finished):
-    page = (finished / "report.html").read_text()
+    page = (finished.folder / "report.html").read_text()
     parsed = Page(page)
     assert parsed.open == []
     assert parsed.foreign == []
     assert "url(" not in page
     for part in ("<math", "<svg", "How good it is", "What matters", "The network", "Every curve", "LaTeX", "Python"):
         assert part in page
-    text = (finished / "formula.txt").read_text()
+    text = (finished.folder / "formula.txt").read_text()
     source = text.partition("Python:\n")[2]
     scope: dict = {}
     exec(source, scope)
     given = pd.read_csv(table)
-    np.testing.assert_allclose(scope["formula"](given["p"].to_numpy(), given["q"].to_numpy()), given["z"], atol=0.2)
+    p, q = given["p"].to_numpy(), given["q"].to_numpy()
+    np.testing.assert_allclose(scope["formula"](p, q, np.zeros(ROWS)), given["z"], atol=0.2)
 
 
 def test_a_classification_has_probabilities(table, capsys):
@@ -156,7 +175,7 @@ def test_a_classification_has_probabilities(table, capsys):
 
 
 def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
-    assert run("fit", "table.csv", "--target", "steps", "--exclude", "z", "class", "--out", "run", *QUICK) == 0
+    assert run("fit", "table.csv", "--target", "steps", *COLUMNS, "--out", "run", *FLOW) == 0
     assert "rounded to the nearest" in capsys.readouterr().out
     assert run("predict", "run", "table.csv") == 0
     answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
@@ -165,20 +184,17 @@ def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
 
 
 def test_names_rename_columns_or_name_them(table, capsys):
-    assert (
-        run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "q", "--out", "a", *QUICK)
-        == 0
-    )
+    assert run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "--out", "a", *FLOW) == 0
     assert "width" in capsys.readouterr().out
     pd.read_csv(table)[["p", "q", "z"]].to_csv("bare.csv", index=False, header=False)
-    assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u", "v", "--out", "b", *QUICK) == 0
+    assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u", "v", "--out", "b", *FLOW) == 0
     assert "t*u" in capsys.readouterr().out
     assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u=v", "--out", "c") == 2
 
 
 def test_an_existing_run_is_not_overwritten(table, finished, capsys):
-    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, "--out", "run", *QUICK]
-    shutil.copytree(finished, "run")
+    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, "--out", "run", *FLOW]
+    shutil.copytree(finished.folder, "run")
     before = Path("run/metrics.json").read_bytes()
     assert run(*arguments) == 2
     assert "--force" in capsys.readouterr().err
@@ -188,19 +204,19 @@ def test_an_existing_run_is_not_overwritten(table, finished, capsys):
 
 
 @pytest.mark.parametrize("stage", ["search_formula", "formula_text"])
-def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(table, capsys, monkeypatch, stage):
-    arguments = ["fit", "table.csv", "--target", "z", "--inputs", "p", "q", *QUICK]
+def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(table, capsys, monkeypatch, stage):
+    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW]
     with monkeypatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, stage, interrupt)
+        patch.setattr(edgewise.tables.job.table_run, stage, interrupt)
         assert run(*arguments, "--out", "run") == 130
-    assert "goes on from there" in capsys.readouterr().err
+    assert "resumes the run" in capsys.readouterr().err
     assert not Path("run").exists()
     assert run("explain", "run") == 2
     assert "interrupted" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(edgewise.tables.job.main, "train", interrupt)  # the finished stage is not done again
+        patch.setattr(edgewise.tables.job.table_run, "train", interrupt)  # the finished stage is not done again
         assert run(*arguments, "--out", "run") == 0
-    assert "going on with the interrupted run" in capsys.readouterr().err
+    assert "resuming the interrupted run" in capsys.readouterr().err
     assert not Path("run.partial").exists()
     assert json.loads(Path("run/metrics.json").read_text())["formula"]["inputs"] == ["p", "q"]
 
@@ -219,6 +235,7 @@ def interrupt(*_, **__):
             r"no column 'Z1'.*did you mean 'z'",
         ),
         (["fit", "table.csv", "--target", "z", "--inputs", "pp"], r"no column 'pp'"),
+        (["bench"], r"no command 'bench'; the commands are fit, .*solve\. Studies .*python -m studies NAME"),
         (["explain", "nowhere"], r"nowhere is not the folder of a run"),
         (["predict", "nowhere", "table.csv"], r"nowhere is not the folder of a run"),
     ],
@@ -242,16 +259,16 @@ def test_bad_cells_are_told_before_anything_is_written(table, capsys):
 
 def test_prediction_needs_rows_and_the_columns(table, finished, capsys):
     capsys.readouterr()
-    pd.DataFrame({"P": [1.0], "q": [2.0]}).to_csv("new.csv", index=False)
-    assert run("predict", str(finished), "new.csv") == 2
+    pd.DataFrame({"P": [1.0], "q": [2.0], "kind": ["u"]}).to_csv("new.csv", index=False)
+    assert run("predict", str(finished.folder), "new.csv") == 2
     assert "did you mean 'P'" in capsys.readouterr().err
-    pd.DataFrame({"p": [], "q": []}).to_csv("new.csv", index=False)
-    assert run("predict", str(finished), "new.csv") == 2
+    pd.DataFrame({"p": [], "q": [], "kind": []}).to_csv("new.csv", index=False)
+    assert run("predict", str(finished.folder), "new.csv") == 2
     assert "no rows" in capsys.readouterr().err
 
 
 def test_damaged_runs_are_told(table, finished, capsys):
-    shutil.copytree(finished, "run")
+    shutil.copytree(finished.folder, "run")
     for name, content in (("model.safetensors", b"nonsense"), ("metrics.json", b"{"), ("metrics.json", b"{}")):
         kept = Path("run", name).read_bytes()
         Path("run", name).write_bytes(content)
@@ -265,16 +282,34 @@ def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     pd.DataFrame({"a": rng.normal(size=20_000)}).assign(y=lambda t: 2 * t["a"]).to_parquet("large.parquet")
-    assert run("fit", "large.parquet", "--target", "y", "--rows", "400", "--out", "run", *QUICK) == 0
+    assert run("fit", "large.parquet", "--target", "y", "--rows", "400", "--out", "run", *FLOW) == 0
     metrics = json.loads(Path("run/metrics.json").read_text())
-    assert metrics["rows"] == {"train": 400, "choose": 100, "judge": 2000}
+    assert metrics["rows"] == {"train": 400, "validation": 100, "test": 2000}
     assert any("20000 rows: trained on 400" in warning for warning in metrics["warnings"])
 
 
 def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(edgewise.discovery.noisy.search, "CANDIDATES", 4)  # pairs of 14 inputs take most of the time
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(30, 40)), columns=[f"x{n}" for n in range(40)])
+    frame = pd.DataFrame(rng.normal(size=(12, 14)), columns=[f"x{n}" for n in range(14)])
     frame.assign(y=frame["x3"]).to_csv("wide.csv", index=False)
-    assert run("fit", "wide.csv", "--target", "y", "--out", "run", *QUICK) == 0
-    assert "more inputs (40) than rows (30)" in " ".join(capsys.readouterr().out.split())
+    assert run("fit", "wide.csv", "--target", "y", "--out", "run", *FLOW) == 0
+    assert "more inputs (14) than rows (12)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_comes_before_any_heavy_import():
+    code = """
+import sys
+from edgewise.cli import main
+try:
+    main(["fit", "--help"])
+except SystemExit as end:
+    assert end.code == 0
+main(["bench"])
+print([m for m in ("torch", "sympy", "scipy", "pandas", "matplotlib", "sklearn", "numpy") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--target" in done.stdout
+    assert "python -m studies" in done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

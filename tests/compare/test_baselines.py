@@ -1,27 +1,21 @@
-"""The rivals: of the right size, and trained well enough to be rivals."""
-
-from itertools import pairwise
+"""The baselines: of the right size, and trained well enough to be baselines."""
 
 import numpy as np
 import pytest
 
-from edgewise.compare import fit_baselines, mlp_widths
-
-
-def count(widths: list[int]) -> int:
-    return sum((a + 1) * b for a, b in pairwise(widths))
+from edgewise.compare import fit_baselines, mlp_size, mlp_widths
 
 
 @pytest.mark.parametrize("inputs", [1, 3, 20])
 @pytest.mark.parametrize("outputs", [1, 5])
 @pytest.mark.parametrize("parameters", [30, 200, 3000])
-def test_the_perceptron_has_about_as_many_parameters(inputs, outputs, parameters):
+def test_the_mlp_has_about_as_many_parameters(inputs, outputs, parameters):
     widths = mlp_widths(inputs, outputs, parameters)
     assert widths[0] == inputs
     assert widths[-1] == outputs
     others = [[inputs, h, h, outputs] if len(widths) == 4 else [inputs, h, outputs] for h in range(1, 80)]
-    nearest = min(others, key=lambda w: abs(count(w) - parameters))
-    assert abs(count(widths) - parameters) <= abs(count(nearest) - parameters) + inputs + outputs + 2 * widths[1]
+    nearest = min(others, key=lambda w: abs(mlp_size(w) - parameters))
+    assert abs(mlp_size(widths) - parameters) <= abs(mlp_size(nearest) - parameters) + inputs + outputs + 2 * widths[1]
 
 
 def rows(task: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,27 +26,27 @@ def rows(task: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_rival_of_a_regression_learns(seed):
+def test_every_baseline_of_a_regression_learns(seed):
     train, held, test = (rows("regression", n, seed + k) for k, n in ((0, 600), (10, 150), (20, 400)))
     r2 = {}
-    for rival in fit_baselines(train, held, "regression", parameters=120, steps=600, seed=seed):
-        prediction = rival.predict(test[0])
+    for baseline in fit_baselines(train, held, "regression", parameters=120, steps=600, seed=seed):
+        prediction = baseline.predict(test[0])
         assert prediction.shape == (400,)
-        r2[rival.name.split()[0]] = 1 - np.mean((prediction - test[1]) ** 2) / test[1].var()
+        r2[baseline.name.split()[0]] = 1 - np.mean((prediction - test[1]) ** 2) / test[1].var()
     assert r2["gradient"] > 0.95
     assert r2["MLP"] > 0.95
     assert -0.1 < r2["linear"] < 0.3
     assert abs(r2["constant"]) < 0.05
 
 
-def test_every_rival_of_a_classification_gives_probabilities():
+def test_every_baseline_of_a_classification_gives_probabilities():
     train, held, test = (rows("classification", n, k) for k, n in ((0, 600), (10, 150), (20, 400)))
     accuracy = {}
-    for rival in fit_baselines(train, held, "classification", parameters=120, steps=600, seed=0):
-        prediction = rival.predict(test[0])
+    for baseline in fit_baselines(train, held, "classification", parameters=120, steps=600, seed=0):
+        prediction = baseline.predict(test[0])
         assert prediction.shape == (400, 3)
         np.testing.assert_allclose(prediction.sum(1), 1, rtol=1e-6)
-        accuracy[rival.name.split()[0]] = np.mean(prediction.argmax(1) == test[1])
+        accuracy[baseline.name.split()[0]] = np.mean(prediction.argmax(1) == test[1])
     assert accuracy["gradient"] > 0.85
     assert accuracy["MLP"] > 0.85
     assert accuracy["constant"] < accuracy["linear"] < accuracy["MLP"]
@@ -61,11 +55,11 @@ def test_every_rival_of_a_classification_gives_probabilities():
 def test_a_class_missing_from_training_has_probability_zero():
     x = np.random.default_rng(0).normal(size=(60, 2))
     y = np.repeat([0, 2], 30)
-    for rival in fit_baselines((x, y), (x, np.ones(60, int)), "classification", parameters=30, steps=20):
-        assert rival.predict(x).shape == (60, 3)
+    for baseline in fit_baselines((x, y), (x, np.ones(60, int)), "classification", parameters=30, steps=20):
+        assert baseline.predict(x).shape == (60, 3)
 
 
-def test_rivals_are_repeatable():
+def test_baselines_are_repeatable():
     train, held = rows("regression", 200, 0), rows("regression", 60, 1)
     first, second = (
         [r.predict(held[0]) for r in fit_baselines(train, held, "regression", parameters=60, steps=40, seed=3)]

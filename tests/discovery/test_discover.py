@@ -232,25 +232,6 @@ def test_equations_can_be_sampled():
         assert not ((low <= wide) & (wide <= high)).all(), equation
 
 
-def test_the_study_of_recovery_goes_on_where_it_was(tmp_path):
-    from studies.problems.feynman import KAN_PAPER
-    from studies.symbolic.recovery import study, table
-
-    out, laws = tmp_path / "symbolic.json", [KAN_PAPER["II.38.3"], KAN_PAPER["II.2.42"]]
-    first = study(laws[:1], [7], [0.0], samples=300, out=out)
-    assert first["summary"][0]["per_seed"]["7"]["recovered"] == 1
-    assert first["summary"][0]["false_claims"] == 0
-    assert json.loads(out.read_text()) == first
-    both = study(laws, [7], [0.0], samples=300, out=out)
-    assert both["rows"][0] == first["rows"][0]
-    assert [row["outcome"] for row in both["rows"]] == ["recovered", "recovered"]
-    assert "2 of   2" in table(both)
-    nothing = study(laws, [8], [0.0], samples=300, total_seconds=-1)
-    assert nothing["run"] == 0
-    with pytest.raises(ValueError, match="other settings"):
-        study(laws, [7], [0.0], samples=400, out=out)
-
-
 @pytest.mark.parametrize(
     ("f", "additive", "multiplicative", "together"),
     [

@@ -5,8 +5,6 @@ import pytest
 import sympy
 
 from edgewise.discovery import Threshold, discover_threshold
-from studies.kan_paper import anderson
-from studies.problems.anderson import CHAINS
 
 
 def samples(law, seed, *, wrong=0.01, chains=80, each=60):
@@ -55,20 +53,3 @@ def test_bad_samples_get_clear_answers():
         discover_threshold(x, t, below, names=["a"])
     with pytest.raises(ValueError, match=r"x must be \(samples, variables\)"):
         discover_threshold(x, t[:5], below)
-
-
-def test_the_study_writes_its_table_and_picture(tmp_path, capsys):
-    out = tmp_path / "anderson.json"
-    anderson.main(["--models", "mosaic", "--seeds", "3", "--chains", "24", "--sites", "89", "--out", str(out)])
-    assert "mosaic" in capsys.readouterr().out
-    assert out.exists()
-    assert out.with_suffix(".png").stat().st_size > 1000
-
-
-def test_a_law_of_theory_is_recognised():
-    chain = CHAINS["GAAM"]
-    assert chain.edge(0.5, 0.5) == pytest.approx(
-        float(sympy.parse_expr(anderson.LAWS["GAAM"]).subs({"lam": 0.5, "alpha": 0.5}))
-    )
-    rows = [{"model": "GAAM", "exact": True, "accuracy": 0.99, "theory": 0.99, "cpu_seconds": 1.0}]
-    assert "1/1" in anderson.table(anderson.summary(rows))

@@ -11,7 +11,7 @@ FUNCTIONS = {"sin": np.sin, "x^2": np.square, "sgn": np.sign, "x^0.5": np.sqrt, 
 
 
 class Model:
-    """A network as pykan keeps it, with random numbers."""
+    """A network as pykan stores it, with random parameters."""
 
     def __init__(self, width, *, arity=2, base="silu", degree=3, intervals=4, names=None, seed=0):
         g = torch.Generator().manual_seed(seed)

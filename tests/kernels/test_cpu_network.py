@@ -174,10 +174,10 @@ def test_a_model_runs_whole_unless_its_layers_have_hooks():
     assert type(y.grad_fn).__name__ == "NetworkFunctionBackward"
     seen = []
     handle = model.layers[1].register_forward_hook(lambda *args: seen.append(args))
-    watched = model(x)
+    hooked = model(x)
     handle.remove()
     assert len(seen) == 1
-    torch.testing.assert_close(watched, y)
+    torch.testing.assert_close(hooked, y)
     with use_backend("reference"):
         assert type(model(x).grad_fn).__name__ == "AddBackward0"
 
@@ -196,11 +196,11 @@ def test_higher_derivatives_and_transforms():
 
 
 def test_a_network_that_is_packed_again_has_one_finalizer(monkeypatch):
-    watched = []
-    monkeypatch.setattr(network.weakref, "finalize", lambda *arguments: watched.append(arguments))
+    registered = []
+    monkeypatch.setattr(network.weakref, "finalize", lambda *arguments: registered.append(arguments))
     layers = layers_of(KAN([2, 3, 1], dtype=torch.float64))
     first = network.packed(layers)
     layers[0].grid.mul_(1.0)  # another version: what was known of it may be false
     assert network.packed(layers) is not first
-    assert len(watched) == 1
+    assert len(registered) == 1
     network._packed.pop(id(layers[0].coef))

@@ -1,4 +1,4 @@
-"""Polynomials run on the kernels for splines, and nobody can tell but by the clock."""
+"""Polynomials run on the kernels for splines, with the same values and gradients."""
 
 import pytest
 import torch

@@ -12,7 +12,7 @@ from zoo import BASES, SEEDS, mixed, network, rng, same_tensors, samples, tensor
 
 import edgewise as ew
 from edgewise import KANLinear, SymbolicFn
-from edgewise.io import files as io
+from edgewise.io import container as io
 from edgewise.nn import Affine
 
 

@@ -1,4 +1,4 @@
-"""Laws of the functions that symbols stand for, and of the edges that carry them."""
+"""Laws of symbolic functions and of the edges that have them."""
 
 import copy
 import math

@@ -34,7 +34,7 @@ def test_fashion_mnist(tmp_path: Path, monkeypatch) -> None:
     assert data.test_labels.tolist() == [0, 1, 2]
     assert bytes(data.test[0, 0, 0]) == contents["t10k-images-idx3-ubyte.gz"][16:44]
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"0000"))
-    with pytest.raises(ValueError, match="does not hold the numbers of FashionMNIST"):
+    with pytest.raises(ValueError, match="is no file of FashionMNIST"):
         images.load_fashion_mnist(tmp_path)
     with pytest.raises(FileNotFoundError, match="or pass download=True"):
         images.load_fashion_mnist(tmp_path / "nowhere")
@@ -73,9 +73,9 @@ def test_digits_of_mnist_from_a_folder(tmp_path: Path) -> None:
     path = tmp_path / images.DIGITS
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
-    pictures, labels = images.load_mnist_5000(tmp_path)
-    assert pictures.shape == (3, 28, 28)
-    assert pictures.nonzero().tolist() == [[1, 1, 0], [2, 0, 0]]
+    pixels, labels = images.load_mnist_5000(tmp_path)
+    assert pixels.shape == (3, 28, 28)
+    assert pixels.nonzero().tolist() == [[1, 1, 0], [2, 0, 0]]
     assert labels.tolist() == [0, 4, 9]
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from studies.pde.study import final_size, network, perceptron
+from studies.pde.study import final_size, kan, tanh_mlp
 from studies.problems.equations import (
     CASES,
     VISCOSITY,
@@ -91,11 +91,11 @@ def test_the_spectral_reference_starts_as_given_and_stays_even():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_the_perceptron_has_the_size_of_the_network(case):
+def test_the_mlp_has_the_size_of_the_kan(case):
     problem = case.problem(0)
-    parameters = final_size(case, network(case, problem, 0))
-    rival = sum(p.numel() for p in perceptron(problem, parameters, 0).parameters())
-    assert abs(rival / parameters - 1) < 0.1
+    parameters = final_size(case, kan(case, problem, 0))
+    size = sum(p.numel() for p in tanh_mlp(problem, parameters, 0).parameters())
+    assert abs(size / parameters - 1) < 0.1
 
 
 def test_an_unknown_is_found_as_well_as_the_bound_says_and_no_better():

@@ -1,19 +1,18 @@
-"""The study: what is done is not done again, and the yardstick computes the same residuals as the solver."""
+"""The study: what is measured is not measured again, and the baseline computes the residuals of the solver."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
 
 import studies.pde.laws
-import studies.pde.study
 from edgewise.pde import Solution
 from edgewise.pde.collocation_loss import CollocationLoss
-from studies.pde.laws import find_law, run as run_laws
-from studies.pde.study import run
+from studies import runner
+from studies.pde import study
+from studies.pde.laws import find_law, verdict
 from studies.peers.pde_nested import mean_square, nested_loss, train_nested, usual_network
-from studies.problems.equations import CASES, heat, poisson_sine, taylor_green
+from studies.problems.equations import heat, poisson_sine, taylor_green
 
 
 def generator(seed=0):
@@ -43,50 +42,51 @@ def test_nested_training_goes_downhill_and_knows_its_limits():
         train_nested(poisson_sine(0), model, 1)
 
 
-def test_the_study_goes_on_where_it_was(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib").use("Agg")
-    case = next(case for case in CASES if case.name == "heat")
-    small = dataclasses.replace(case, hidden=(2,), settings={"starts": 1, "steps": 2, "intervals": (), "points": 60})
-    monkeypatch.setattr(studies.pde.study, "CASES", (small,))
+def test_the_study_resumes_and_draws_the_kan_of_seed_0(tmp_path, monkeypatch):
+    heat_equation = study.EQUATIONS["heat"]
+    few = {"starts": 1, "steps": 2, "intervals": (), "points": 60}
+    small = dataclasses.replace(heat_equation, hidden=(2,), settings=few)
+    monkeypatch.setitem(study.EQUATIONS, "heat", small)
     solved = []
-    attempt = studies.pde.study.attempt
-    monkeypatch.setattr(studies.pde.study, "attempt", lambda *a: solved.append(a[1:]) or attempt(*a))
-    run(["heat"], tmp_path, 1, kinds=["kan"])
-    report = run(["heat"], tmp_path, 2, kinds=["kan", "tanh perceptron"])
-    assert solved == [(0, "kan"), (1, "kan"), (0, "tanh perceptron"), (1, "tanh perceptron")]
-    assert [row["network"] for row in report["rows"]] == ["kan", "tanh perceptron"]
-    assert report == json.loads((tmp_path / "pde.json").read_text())
-    assert "commit" in report["environment"]
-    assert (tmp_path / "pde-heat.png").is_file()
-    with pytest.raises(ValueError, match="unknown case 'hot'; choose of heat"):
-        run(["hot"], tmp_path)
-    changed = dataclasses.replace(small, hidden=(3,))
-    monkeypatch.setattr(studies.pde.study, "CASES", (changed,))
-    run(["heat"], tmp_path, 1, kinds=["kan"])
-    assert solved[4:] == [(0, "kan")]
+    attempt = study.attempt
+    monkeypatch.setattr(study, "attempt", lambda *a: solved.append(a[1:]) or attempt(*a))
+    kan, both = (study.SolveSettings(("heat",), networks) for networks in (("kan",), ("kan", "tanh MLP")))
+    runner.run(study.STUDY, kan, (0,), folder=tmp_path)
+    result = runner.run(study.STUDY, both, (0, 1), folder=tmp_path)
+    assert solved == [(0, "kan"), (1, "kan"), (0, "tanh MLP"), (1, "tanh MLP")]
+    assert [row["network"] for row in result.summary] == ["kan", "tanh MLP"]
+    assert result.summary[0]["error_median"] <= result.summary[0]["error_worst"]
+    assert {path.name for path in tmp_path.iterdir()} == {"pde.json", "pde-heat.png"}
 
 
-def test_a_law_is_right_where_it_is_the_solution_outside_as_well(tmp_path, monkeypatch):
+def test_nested_autograd_is_for_the_poisson_equation_of_the_paper():
+    cases = study.cases(study.SolveSettings(), (0,))
+    assert {case["equation"] for case in cases if "nested" in case["network"]} == {"poisson"}
+
+
+def test_a_law_is_right_where_it_is_the_solution_outside_as_well(monkeypatch):
     """`find_law` on a field that is known exactly, so that only the search and the verdict are run."""
-    case = next(case for case in CASES if case.name == "heat")
+    equation = study.EQUATIONS["heat"]
 
     class Known(Solution):
         def __call__(self, x):
-            return case.reference(x)[:, None]
+            return equation.reference(x)[:, None]
 
     def solved(problem, model, **options):
         return Known(problem, (model,), (), {}, (), True, "", None)
 
     monkeypatch.setattr(studies.pde.laws, "solve", solved)
-    row = run_laws(["heat"], tmp_path, seconds=2.0)["rows"][0]
+    row = find_law(equation, 0, seconds=2.0)
     assert row["right"]
     assert row["distance_outside"] < 1e-6
-    wrong = dataclasses.replace(case, reference=lambda x: case.reference(x) * (1 + 1e-3 * x[:, 1]))
-    monkeypatch.setattr(studies.pde.laws, "CASES", (wrong,))
-    assert not run_laws(["heat"], tmp_path, seconds=2.0)["rows"][0]["right"]
+    x, middle = torch.rand(50, 2, generator=generator(), dtype=torch.float64), torch.full((2,), 0.5)
+    assert verdict(equation.reference, equation.reference, x, middle)["right"]
+    wrong = lambda x: equation.reference(x) * (1 + 1e-3 * x[:, 1])
+    assert not verdict(equation.reference, wrong, x, middle)["right"]
+    assert not verdict(None, wrong, x, middle)["right"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["heat", "poisson-sine"])
 def test_a_solved_equation_gives_back_its_closed_form(name):
-    assert find_law(next(case for case in CASES if case.name == name), 0)["right"]
+    assert find_law(study.EQUATIONS[name], 0)["right"]

@@ -8,7 +8,7 @@ import pytest
 
 from studies import __main__ as command, known as known_module, runner, table
 from studies.journal import Journal
-from studies.result import StudyResult
+from studies.result import RESULTS, StudyResult
 from studies.study import Settings, Study, case_id, option, plain
 
 
@@ -16,6 +16,7 @@ from studies.study import Settings, Study, case_id, option, plain
 class Small(Settings):
     power: int = option(2, "exponent")
     names: tuple[str, ...] = option(("a", "b"), "which", choices=("a", "b", "c"), selects=True)
+    parts: tuple[str, ...] = option(("p", "q"), "some", subset=True)
 
 
 def cases(settings, seeds):
@@ -150,7 +151,7 @@ def test_a_case_without_a_seed_and_a_row_that_changes_its_case_are_errors(tmp_pa
 def test_what_is_not_finite_is_null_and_what_is_no_json_is_an_error():
     assert plain({1: (math.nan, -math.inf, 2.5), "s": SMALL.settings}) == {
         "1": [None, None, 2.5],
-        "s": {"power": 2, "names": ["a", "b"]},
+        "s": {"power": 2, "names": ["a", "b"], "parts": ["p", "q"]},
     }
     with pytest.raises(TypeError, match="no JSON value"):
         plain({"a": object()})
@@ -190,6 +191,7 @@ def small(monkeypatch):
         (["small", "--nothing"], "unrecognized arguments: --nothing"),
         (["small", "--power", "x"], "argument --power: invalid int value: 'x'"),
         (["small", "--names", "d"], "argument --names: invalid choice: 'd'"),
+        (["small", "--parts", "r"], "argument --parts: invalid choice: 'r' (choose from"),
         (["small", "--seeds", "-1"], "argument --seeds"),
         (["small", "--minutes", "-1"], "argument --minutes"),
     ],
@@ -222,8 +224,17 @@ def test_options_reach_the_study(small, tmp_path, capsys):
     assert command.main(arguments) == 0
     stored = json.loads((tmp_path / "small.json").read_text())
     assert [row["value"] for row in stored["rows"]] == [8, 27]
-    assert stored["settings"] == {"power": 3, "names": ["c"]}
+    assert stored["settings"] == {"power": 3, "names": ["c"], "parts": ["p", "q"]}
     assert "value median" in capsys.readouterr().out
     assert command.main(["small", "--redraw", "--out", str(tmp_path)]) == 0
     assert command.main(["small", "--redraw", "--out", str(tmp_path / "none")]) == 1
     assert "there is no result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_stored_result_is_a_study_result(path):
+    result = StudyResult.from_json(path.read_text(encoding="utf-8"))
+    assert result.study == path.stem
+    assert result.rows
+    assert all("commit" in row for row in result.rows)
+    assert {"commit", "versions", "machine"} <= result.environment.keys()

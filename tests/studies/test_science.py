@@ -1,6 +1,7 @@
 """The parts of the studies against what can be computed by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import nn
 
 from edgewise.models.kan_nerf import KANNeRF, MLPNeRF, positional_encoding, render
+from studies import runner
 from studies.applications import continual, nerf, tabular
+from studies.races import race_cases
 
 
 class Fog(nn.Module):
@@ -56,7 +59,7 @@ def test_both_fields_are_of_one_size_and_learn_from_rays() -> None:
     assert 0 < loss.item() < 1
 
 
-def test_five_bumps_are_learnt_one_by_one() -> None:
+def test_five_bumps_are_learned_one_by_one() -> None:
     for seed in range(3):
         layer = continual._zero(1, 1, continual.BSpline(200, 7))
         learn = continual._absorb(layer, keep=True)
@@ -73,22 +76,43 @@ def test_ranks_fill_the_interval_and_ties_share_their_middle() -> None:
 
 
 def test_the_summary_counts_means() -> None:
-    scores = [
-        {"KAN": [91.0, 93.0], "MLP": [90.0, 93.0], "boosting": [93.5, 92.0], "linear": [80.0, 80.0]},
-        {"KAN": [70.0, 70.0], "MLP": [71.0, 71.0], "boosting": [90.0, 90.0], "linear": [80.0, 80.0]},
+    scores = {
+        "one": {"KAN": [91.0, 93.0], "MLP": [90.0, 93.0], "boosting": [93.5, 92.0], "linear": [80.0, 80.0]},
+        "two": {"KAN": [70.0, 70.0], "MLP": [71.0, 71.0], "boosting": [90.0, 90.0], "linear": [80.0, 80.0]},
+    }
+    common = {"samples": 10, "features": 2, "classes": 2}
+    rows = [
+        {"table": table, "model": model, "seed": seed, "score": score, **common}
+        for table, models in scores.items()
+        for model, values in models.items()
+        for seed, score in enumerate(values)
     ]
-    found = tabular.summarise([{"scores": s} for s in scores])
-    assert found["above the MLP"] == 1
-    assert found["within 1 point of boosting"] == 1
-    assert found["mean rank of the KAN"] == (2 + 4) / 2
+    one, _, found = tabular.summarise(rows)
+    assert (one["KAN_mean"], one["KAN_worst"]) == (92.0, 91.0)
+    assert found["above_the_MLP"] == 1
+    assert found["within_1_point_of_boosting"] == 1
+    assert found["mean_rank_of_the_KAN"] == (2 + 4) / 2
 
 
-def test_the_tables_of_scikit_learn_are_split_without_overlap() -> None:
-    for table in tabular.shipped(2):
-        for folds in table.folds:
-            for fold in folds:
-                assert len(fold.x) + len(fold.test_x) == len(table.folds[0][0].x) + len(table.folds[0][0].test_x)
-                assert not table.classes or set(np.unique(fold.y)) == set(range(table.classes))
+@pytest.mark.parametrize("name", tabular.SKLEARN)
+def test_the_tables_of_scikit_learn_are_split_without_overlap(name) -> None:
+    table = tabular.shipped(name, 2)
+    for folds in table.folds:
+        for fold in folds:
+            assert len(fold.x) + len(fold.test_x) == len(table.folds[0][0].x) + len(table.folds[0][0].test_x)
+            assert not table.classes or set(np.unique(fold.y)) == set(range(table.classes))
+
+
+def test_seeds_beyond_the_folds_are_refused() -> None:
+    with pytest.raises(ValueError, match="choose them from 0 to 9"):
+        tabular.cases(tabular.TableSettings(), (3, 10))
+
+
+def test_a_field_is_drawn_from_what_its_row_keeps(tmp_path) -> None:
+    study = replace(nerf.STUDY, cases=lambda settings, seeds: race_cases([nerf.MLP], seeds))
+    result = runner.run(study, nerf.FieldSettings(1, (1e-2,), (1e-2,)), (0, 1), folder=tmp_path)
+    assert ["kept" in row for row in result.rows] == [True, False]
+    assert (tmp_path / "nerf.png").stat().st_size > 5000
 
 
 def test_another_file_is_not_taken_for_the_wheel(tmp_path) -> None:

@@ -1,13 +1,16 @@
 """The studies of text and series compare models of one size, on data that they have not seen."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from edgewise.compare import race
+from edgewise.compare import count_parameters, race
+from studies import runner
 from studies.applications import forecast, gpt
-from studies.problems import Series, load_characters
+from studies.problems import Characters, Series, load_characters
+from studies.races import race_cases
 
 
 @pytest.fixture
@@ -20,12 +23,12 @@ def text(tmp_path):
 @pytest.fixture
 def series():
     """A daily wave and its double, without noise."""
-    wave = torch.sin(torch.arange(700) * (2 * torch.pi / 24))
-    return Series(("a", "b"), torch.stack([wave, 2 * wave], 1), (300, 200, 200))
+    wave = torch.sin(torch.arange(1000) * (2 * torch.pi / 24))
+    return Series(("a", "b"), torch.stack([wave, 2 * wave], 1), (400, 300, 300))
 
 
 def sizes(entries):
-    return {entry.name: race.numel(entry.build(0)) for entry in entries}
+    return {entry.name: count_parameters(entry.build(0)) for entry in entries}
 
 
 def test_the_models_of_text_are_of_one_size():
@@ -47,10 +50,15 @@ def test_a_race_of_text_keeps_a_sample(text):
     assert 0 < row["mean"] < 2 * math.log(len(text.symbols))
 
 
-def test_the_same_learning_rates_are_tried_for_all(text):
-    entries = gpt.entries(len(text.symbols))[:1]
-    (tuned,) = race.tuned(entries, gpt.writing(text), (1e-9, 1e-2), steps=6)
-    assert tuned.lr == 1e-2
+def test_the_same_learning_rates_are_tried_for_all(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpt, "FEED_FORWARD", {"MLP": "mlp"})
+    short = Characters(text.symbols, text.train, text.validation[:200])
+    competition = gpt.race_of(short, gpt.TextSettings(steps=12, rates=(1e-9, 1e-2)))
+    cases = lambda settings, seeds: race_cases(["MLP"], seeds)
+    study = replace(gpt.STUDY, cases=cases, measure=competition.measure)
+    result = runner.run(study, folder=tmp_path, seeds=(0,))
+    assert [row["lr"] for row in result.rows] == [1e-2]
+    assert result.shared == {"best try of MLP": 1}
 
 
 def test_the_errors_of_a_forecast(series):
@@ -62,9 +70,13 @@ def test_the_errors_of_a_forecast(series):
     assert zero == {"MSE": pytest.approx(y.square().mean().item()), "MAE": pytest.approx(y.abs().mean().item())}
 
 
-def test_a_race_of_series_is_drawn(series, tmp_path):
-    entries = forecast.entries(24, 2)[:2]
-    rows = race.race(entries, forecast.forecasting(series, 24), steps=2, seeds=1)
-    assert rows[0]["kept"][0]["MSE"] == rows[0]["mean"]
-    forecast.draw(series, 24, rows, tmp_path / "forecast.png")
-    assert (tmp_path / "forecast.png").stat().st_size > 1000
+def test_a_race_of_series_is_drawn(series, tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast, "_etth1", lambda: series)
+    settings = forecast.ForecastSettings(steps=2, rates=(1e-2,))
+    competition = forecast.race_of(series, 96, settings)
+    monkeypatch.setattr(forecast, "_race", lambda horizon, settings: competition)
+    cases = lambda settings, seeds: race_cases(["MLP"], seeds)
+    result = runner.run(replace(forecast.STUDIES[0], cases=cases), settings, (0, 1), folder=tmp_path)
+    assert result.rows[0]["kept"]["MSE"] == result.rows[0]["score"]
+    assert [len(row["kept"].get("window", ())) for row in result.rows] == [96, 0]
+    assert (tmp_path / "forecast-96.png").stat().st_size > 1000

@@ -1,32 +1,44 @@
-"""The harness compares what it says it compares."""
+"""The measurements of speed compare what they say they compare."""
 
-import json
 import time
 
 import pytest
 import torch
 
-from edgewise.compare import timing as measure
+from edgewise.compare import timing
+from studies import runner
 from studies.peers import layers_of_others as peers
-from studies.speed import layers, page
+from studies.registry import load
+from studies.speed import layers, report, steps
 
 
-@pytest.mark.parametrize("case", layers.CASES, ids=lambda case: case.name)
-def test_the_perceptron_has_as_many_parameters(case):
+@pytest.mark.parametrize("setup", layers.STEPS, ids=lambda setup: setup.name)
+def test_the_mlp_has_as_many_parameters(setup):
     count = lambda model: sum(p.numel() for p in model.parameters())
-    assert count(layers.mlp_of_equal_size(case)) == pytest.approx(count(layers.kan(case)), rel=0.03)
+    assert count(setup.mlp()) == pytest.approx(count(setup.kan()), rel=0.03)
 
 
-def test_a_run_is_a_json_file(tmp_path):
-    case = layers.Case((2, 3, 1), 5, 20, whole_step=True)
-    jet = layers.Case((2, 3, 1), 5, 20, torch.float64, laplacian=True)
-    path = tmp_path / "results" / "layers.json"
-    layers.run(path, cases=(case, jet), rounds=2, growth=False, memory=False, with_peers=False, report=lambda _: None)
-    stored = json.loads(path.read_text())
-    assert stored["cases"][case.name][layers.YARDSTICK]["speed"] == 1
-    assert set(stored["cases"]) == {case.name, jet.name}
-    assert stored["environment"]["torch"] == torch.__version__
-    assert max(stored["exactness"]["edgewise reference"].values()) < 1e-5
+def test_a_run_has_all_parts_and_a_page(tmp_path, monkeypatch):
+    small = steps.Setup((2, 3, 1), 5, 20, whole_step=True)
+    jet = steps.Setup((2, 3, 1), 5, 20, torch.float64, laplacian=True)
+    monkeypatch.setattr(layers, "SETUPS", {small.name: small, jet.name: jet})
+    monkeypatch.setattr(layers, "PARTS", {"step": [small.name, jet.name], "exactness": ["a curve"]})
+    settings = layers.SpeedSettings(("step", "exactness"), rounds=2, peers=False)
+    study = load("layers")
+    result = runner.run(study, settings, (0,), folder=tmp_path)
+    first, second, exact = result.rows
+    assert (first["network"], second["network"]) == (small.name, jet.name)
+    assert first["times"][steps.BASELINE]["speed"] == 1
+    assert "edgewise, inside fit" in first["times"]
+    assert max(exact["errors"]["edgewise reference"].values()) < 1e-5
+    assert result.environment["versions"]["torch"] == torch.__version__
+    assert (tmp_path / "layers.md").read_text() == report.markdown(result)
+    assert (tmp_path / "layers.png").stat().st_size > 0
+
+
+def test_the_page_has_a_line_for_every_step():
+    row = {"training_step": "64-64", "MLP of equal size, ms": 2.0, "edgewise": 2.346}
+    assert report._speeds([row]).splitlines()[-1] == "| 64-64 | 2 | 2.35 |"
 
 
 def test_the_rewritten_peer_is_a_partition_of_unity():
@@ -34,36 +46,13 @@ def test_the_rewritten_peer_is_a_partition_of_unity():
     torch.testing.assert_close(peers.EfficientKANLinear(2, 3, 7).basis(x).sum(-1), torch.ones(50, 2))
 
 
-def test_speed_is_relative_to_the_yardstick():
-    timings = measure.interleaved({"a": lambda: sum(range(50_000)), "b": lambda: sum(range(500))}, "a", rounds=5)
+def test_speed_is_relative_to_the_baseline():
+    timings = timing.interleaved({"a": lambda: sum(range(50_000)), "b": lambda: sum(range(500))}, "a", rounds=5)
     assert timings["a"].speed == 1
     assert timings["b"].best_speed > 5
 
 
 def test_processor_time_leaves_waiting_out():
     wait, work = lambda: time.sleep(0.001), lambda: sum(range(50_000))
-    assert (
-        measure.interleaved({"work": work, "wait": wait}, "work", rounds=3, clock=time.process_time)["wait"].speed > 2
-    )
-
-
-def test_the_page_is_rewritten_between_its_marks_only(tmp_path):
-    case = layers.CASES[0].name
-    timing = {"median_ms": 2.0, "best_ms": 1.5, "speed": 1.0, "best_speed": 1.0}
-    environment = {"cpu": "a cpu", "threads": 2, "torch": "2.0", "load_average": 0.5, "date": "2026-01-02T03:04"}
-    cases = {case: {layers.YARDSTICK: timing, "edgewise": timing | {"speed": 2.345}}}
-    (tmp_path / "layers.json").write_text(json.dumps({"environment": environment, "cases": cases}))
-    text = tmp_path / "kernels.md"
-    text.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    page.update(tmp_path / "layers.json", text)
-    once = text.read_text()
-    page.update(tmp_path / "layers.json", text)
-    assert text.read_text() == once
-    assert once.startswith("before\n")
-    assert once.endswith("after\n")
-    assert f"| {case} | 2 | 2.35 |" in once or f"| {case} | 2 | 2.34 |" in once
-    assert "old" not in once
-    assert (tmp_path / "kernels-speed.png").stat().st_size > 0
-    text.write_text("no marks")
-    with pytest.raises(ValueError, match="no place for the table"):
-        page.update(tmp_path / "layers.json", text)
+    timings = timing.interleaved({"work": work, "wait": wait}, "work", rounds=3, clock=time.process_time)
+    assert timings["wait"].speed > 2

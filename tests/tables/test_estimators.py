@@ -1,4 +1,4 @@
-"""Estimators: the manners of scikit-learn, and the laws of what they return."""
+"""Scikit-learn estimators: the checks of scikit-learn, and the laws of what they return."""
 
 import json
 import os
@@ -31,23 +31,33 @@ def target(model, y: pd.Series) -> pd.Series:
     return y.gt(y.median()).map({True: "big", False: "small"}) if isinstance(model, KANClassifier) else y
 
 
-@pytest.mark.parametrize("name", ["KANRegressor", "KANClassifier", "KANAdditive"])
-def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name):
-    """In a process of its own: the check of array inputs runs only where SCIPY_ARRAY_API is set before the imports."""
+@pytest.fixture(scope="module")
+def checks() -> dict[str, list]:
+    """All checks of scikit-learn of all estimators, in one process of its own: name, status and error by estimator.
+
+    The check of array inputs runs only where SCIPY_ARRAY_API is set before the imports. Two hidden nodes are enough:
+    the checks are about interfaces, and their tables have at most 200 rows of two or three clusters.
+    """
     code = (
         "import json, warnings, torch\n"
         "torch.set_num_threads(1)\n"
         "warnings.simplefilter('ignore')\n"
         "from sklearn.utils.estimator_checks import check_estimator\n"
-        f"from edgewise.tables.estimators import {name}\n"
-        f"done = check_estimator({name}(), on_fail=None)\n"
-        "print(json.dumps([[c['check_name'], c['status'], repr(c['exception'])] for c in done]))"
+        "from edgewise.tables.estimators import KANAdditive, KANClassifier, KANRegressor\n"
+        "models = KANAdditive(), KANClassifier(hidden=(2,)), KANRegressor(hidden=(2,))\n"
+        "done = {type(model).__name__: check_estimator(model, on_fail=None) for model in models}\n"
+        "rows = {name: [[c['check_name'], c['status'], repr(c['exception'])] for c in d] for name, d in done.items()}\n"
+        "print(json.dumps(rows))"
     )
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    checks = json.loads(answer.stdout.splitlines()[-1])
-    assert len(checks) > 50
-    assert [check for check in checks if check[1] != "passed"] == []
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["KANRegressor", "KANClassifier", "KANAdditive"])
+def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name, checks):
+    assert len(checks[name]) > 50
+    assert [check for check in checks[name] if check[1] != "passed"] == []
 
 
 def test_the_package_offers_them_lazily():
@@ -69,7 +79,7 @@ def test_without_scikit_learn_the_error_names_the_extra():
 
 
 @pytest.mark.parametrize("model", ALL, ids=lambda m: type(m).__name__)
-def test_pandas_names_are_kept_and_the_network_speaks_the_users_units(model):
+def test_pandas_names_are_kept_and_the_network_is_in_the_users_units(model):
     x, y = table()
     model = clone(model).fit(x, target(model, y))
     assert list(model.feature_names_in_) == ["width", "height"]
@@ -105,7 +115,7 @@ def test_formula_and_plot_describe_the_model(model):
     matplotlib.use("Agg")
     x, y = table()
     model = clone(model).set_params(**({"hidden": ()} if hasattr(model, "hidden") else {})).fit(x, target(model, y))
-    found = model.formula_()
+    found = model.formula()
     assert {str(s) for s in found.inputs} == {"width", "height"}
     assert found.check(model.model_, torch.tensor(x.to_numpy())).relative < 0.2
     figure = model.plot()

@@ -21,7 +21,7 @@ def test_a_folder_appears_at_the_end_and_holds_no_stages(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_interrupted_run_goes_on(tmp_path):
+def test_an_interrupted_run_resumes(tmp_path):
     first = RunDirectory(tmp_path / "out", {"seed": 1})
     model = first.model("network", lambda: ew.KAN([2, 1]))
     first.json("numbers", lambda: {"x": 0.5})

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgewise.tables.encode import Encoding, TableError, prepare, read_table
+from edgewise.tables.cells import TableError
+from edgewise.tables.encode import Encoding, prepare
+from edgewise.tables.read_table import read_table
 
 
 def frame(rows: int = 30) -> pd.DataFrame:
@@ -118,7 +120,7 @@ def test_too_few_rows(rows):
 
 def test_constant_target_and_no_inputs():
     refuse(frame().assign(y=3.5), "'y' is .*3.5.* in every row")
-    refuse(frame()[["y"]], "no column beside the target")
+    refuse(frame()[["y"]], "no column except the target")
     refuse(frame().assign(a=1.0, b=2.0, kind="x"), "no column can serve as an input")
 
 

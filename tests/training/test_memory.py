@@ -9,7 +9,6 @@ PROGRAM = """
 import sys, torch
 import edgewise as ew
 from edgewise.compare import timing as measure
-from studies import timing
 from edgewise.optim import Network, NetworkLeastSquares, get_loss, levenberg_marquardt
 
 torch.set_num_threads(1)

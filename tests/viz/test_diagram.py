@@ -61,17 +61,17 @@ def thinned(model, keep=0.5, seed=2):
     return ew.KAN.assemble(layers)
 
 
-def evaluate(picture: Diagram, x: np.ndarray) -> np.ndarray:
+def evaluate(drawing: Diagram, x: np.ndarray) -> np.ndarray:
     """The network that the diagram describes, from its data alone: curves read off by linear interpolation."""
-    values = {(0, node.index): x[:, node.index] for node in picture.nodes if node.kind == "input"}
-    for level in range(1, len(picture.widths)):
-        nodes = [node for node in picture.nodes if node.layer == level]
+    values = {(0, node.index): x[:, node.index] for node in drawing.nodes if node.kind == "input"}
+    for level in range(1, len(drawing.widths)):
+        nodes = [node for node in drawing.nodes if node.layer == level]
         factors = {}
         for node in nodes:
             if node.kind == "product":
                 continue
             total = np.full(len(x), node.bias)
-            for edge in picture.edges:
+            for edge in drawing.edges:
                 if edge.layer == level - 1 and edge.target == node.index:
                     total += np.interp(values[level - 1, edge.source], edge.x, edge.y)
             if node.kind == "factor":
@@ -81,8 +81,8 @@ def evaluate(picture: Diagram, x: np.ndarray) -> np.ndarray:
         for node in nodes:
             if node.kind == "product":
                 values[level, node.index] = node.bias + node.scale * np.prod(factors[node.index], axis=0)
-    last = len(picture.widths) - 1
-    return np.stack([values[last, i] for i in range(picture.widths[-1])], axis=-1)
+    last = len(drawing.widths) - 1
+    return np.stack([values[last, i] for i in range(drawing.widths[-1])], axis=-1)
 
 
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
@@ -91,9 +91,9 @@ def test_a_diagram_adds_up_to_its_model(widths, seed):
     model = make(widths, seed)
     x = inputs(model)
     for network in (model, thinned(model, seed=seed)):
-        picture = diagram(network, x, samples=801)
+        drawing = diagram(network, x, samples=801)
         expected = network(x).detach().numpy()
-        np.testing.assert_allclose(evaluate(picture, x.numpy()), expected, atol=1e-3 * (1 + np.abs(expected).max()))
+        np.testing.assert_allclose(evaluate(drawing, x.numpy()), expected, atol=1e-3 * (1 + np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("widths", [[2, 3, 2], [2, (1, 2)]], ids=str)
@@ -107,10 +107,10 @@ def test_the_ends_are_in_the_units_of_the_user(widths):
         ),
     )
     x = inputs(core) * torch.tensor([100.0, 0.5]) + torch.tensor([100.0, 0.25])
-    picture = diagram(model, x, samples=801)
+    drawing = diagram(model, x, samples=801)
     expected = model(x).detach().numpy()
-    np.testing.assert_allclose(evaluate(picture, x.numpy()), expected, atol=1e-3 * np.abs(expected).max())
-    for edge in picture.edges:
+    np.testing.assert_allclose(evaluate(drawing, x.numpy()), expected, atol=1e-3 * np.abs(expected).max())
+    for edge in drawing.edges:
         assert list(edge.x) == sorted(edge.x)
         if edge.layer == 0:
             low, high = x[:, edge.source].aminmax()
@@ -140,29 +140,29 @@ def test_the_affine_of_a_symbol_gives_its_samples():
     keep=st.sampled_from([0.0, 0.4, 1.0]),
     seed=st.integers(0, 9),
 )
-def test_every_edge_stands_there_once_and_every_position_is_finite(widths, keep, seed):
+def test_every_edge_is_drawn_once_and_every_position_is_finite(widths, keep, seed):
     model = thinned(make(widths, seed), keep, seed)
-    picture = diagram(model, inputs(model, 20), samples=5)
-    listed = [(edge.layer, edge.source, edge.target, edge.kind) for edge in picture.edges]
+    drawing = diagram(model, inputs(model, 20), samples=5)
+    listed = [(edge.layer, edge.source, edge.target, edge.kind) for edge in drawing.edges]
     owners = []
     for n, layer in enumerate(model.layers):
         symbol = layer.symbolic.mask(layer.mask.shape)
         owners += [(n, j, i, "curve") for j, i in layer.mask.nonzero().tolist()]
         owners += [(n, j, i, "symbol") for j, i in symbol.nonzero().tolist()]
     assert sorted(listed) == sorted(owners)
-    assert picture.omitted == 0
-    assert picture.absent == sum(layer.mask.numel() for layer in model.layers) - len(listed)
-    for x, y in [*(edge.center for edge in picture.edges), *((node.x, node.y) for node in picture.nodes)]:
-        assert 0 <= x <= picture.width
-        assert 0 <= y <= picture.height
-    assert len({edge.center for edge in picture.edges}) == len(listed)
-    assert len({(node.x, node.y) for node in picture.nodes}) == len(picture.nodes)
+    assert drawing.omitted == 0
+    assert drawing.absent == sum(layer.mask.numel() for layer in model.layers) - len(listed)
+    for x, y in [*(edge.center for edge in drawing.edges), *((node.x, node.y) for node in drawing.nodes)]:
+        assert 0 <= x <= drawing.width
+        assert 0 <= y <= drawing.height
+    assert len({edge.center for edge in drawing.edges}) == len(listed)
+    assert len({(node.x, node.y) for node in drawing.nodes}) == len(drawing.nodes)
 
 
 def test_boxes_do_not_overlap():
     for widths in ([10, 5, 1], [30, 20], [2, (3, 2), 1]):
-        picture = diagram(make(widths), max_edges=200)
-        centers = [edge.center for edge in picture.edges]
+        drawing = diagram(make(widths), max_edges=200)
+        centers = [edge.center for edge in drawing.edges]
         for k, (x, y) in enumerate(centers):
             for u, v in centers[:k]:
                 assert abs(x - u) >= 1.25 or abs(y - v) >= 0.8
@@ -170,14 +170,14 @@ def test_boxes_do_not_overlap():
 
 def test_json_brings_back_an_equal_diagram():
     model = thinned(make([3, (2, [2, 3]), 2]))
-    picture = diagram(model, inputs(model))
-    first = picture.edges[0]
-    picture = picture.with_band(first, [v - 0.1 for v in first.y], [v + 0.1 for v in first.y])
-    assert Diagram.from_json(json.loads(json.dumps(picture.to_json(), allow_nan=False))) == picture
-    assert pickle.loads(pickle.dumps(picture)) == picture
-    assert picture.edge(first.layer, first.source, first.target).band is not None
+    drawing = diagram(model, inputs(model))
+    first = drawing.edges[0]
+    drawing = drawing.with_band(first, [v - 0.1 for v in first.y], [v + 0.1 for v in first.y])
+    assert Diagram.from_json(json.loads(json.dumps(drawing.to_json(), allow_nan=False))) == drawing
+    assert pickle.loads(pickle.dumps(drawing)) == drawing
+    assert drawing.edge(first.layer, first.source, first.target).band is not None
     with pytest.raises(ValueError, match="101 values"):
-        picture.with_band(first, [0.0], [1.0])
+        drawing.with_band(first, [0.0], [1.0])
 
 
 def test_drawing_changes_neither_model_nor_inputs_nor_generators():
@@ -214,36 +214,36 @@ def test_a_value_that_is_not_finite_is_a_gap_and_does_not_hide_the_other_edges()
         bias=None,
         symbolic=symbols,
     )
-    picture = diagram(model, inputs(ew.KAN([2, 1])).float())
-    log, sine = picture.edges
+    drawing = diagram(model, inputs(ew.KAN([2, 1])).float())
+    log, sine = drawing.edges
     assert log.y[0] is None
     assert log.y[-1] is not None
     assert min(log.importance, sine.importance) > 0
-    json.dumps(picture.to_json(), allow_nan=False)
+    json.dumps(drawing.to_json(), allow_nan=False)
 
 
 def test_many_edges_keep_the_most_important_of_every_layer():
     model = make([40, 30, 2])
     x = inputs(model)
-    picture = diagram(model, x, max_edges=100)
-    assert len(picture.edges) == 100
-    assert picture.omitted == 40 * 30 + 60 - 100
-    assert "100 most important of 1260 edges" in picture.note()
+    drawing = diagram(model, x, max_edges=100)
+    assert len(drawing.edges) == 100
+    assert drawing.omitted == 40 * 30 + 60 - 100
+    assert "100 most important of 1260 edges" in drawing.note()
     scores = ew.edge_scores(ew.trace(model, x))
-    for n, name in enumerate(picture.layers):
-        drawn = [edge for edge in picture.edges if edge.layer == n]
+    for n, name in enumerate(drawing.layers):
+        drawn = [edge for edge in drawing.edges if edge.layer == n]
         threshold = min(edge.score for edge in drawn)
         kept = {(edge.source, edge.target) for edge in drawn}
         assert all((j, i) in kept for j, i in (scores[name] > threshold * (1 + 1e-9)).nonzero().tolist())
         assert max(edge.importance for edge in drawn) == 1
-    touched = {(edge.layer, edge.source) for edge in picture.edges} | {(e.layer + 1, e.target) for e in picture.edges}
-    assert all((node.layer, node.index) in touched for node in picture.nodes if picture.widths[node.layer] > 32)
+    touched = {(edge.layer, edge.source) for edge in drawing.edges} | {(e.layer + 1, e.target) for e in drawing.edges}
+    assert all((node.layer, node.index) in touched for node in drawing.nodes if drawing.widths[node.layer] > 32)
 
 
 def test_given_scores_decide():
     model = make([2, 1])
-    picture = diagram(model, scores={"layers.0": torch.tensor([[1.0], [4.0]])})
-    assert [edge.importance for edge in picture.edges] == [0.25, 1.0]
+    drawing = diagram(model, scores={"layers.0": torch.tensor([[1.0], [4.0]])})
+    assert [edge.importance for edge in drawing.edges] == [0.25, 1.0]
     with pytest.raises(ValueError, match="no entry for layer 'layers"):
         diagram(model, scores={})
     with pytest.raises(ValueError, match=r"shape \(2, 1\)"):
@@ -274,9 +274,9 @@ def test_layers_and_chains_of_layers_are_networks_too():
     x = inputs(model)
     scores = ew.edge_scores(ew.trace(model, x))
     whole = diagram(model, x, scores=scores)
-    picture = diagram(chain, x, scores={name.removeprefix("layers."): score for name, score in scores.items()})
-    assert picture.layers == ("0", "2")
-    assert dataclasses.replace(picture, layers=whole.layers) == whole
+    drawing = diagram(chain, x, scores={name.removeprefix("layers."): score for name, score in scores.items()})
+    assert drawing.layers == ("0", "2")
+    assert dataclasses.replace(drawing, layers=whole.layers) == whole
     assert len(diagram(model.layers[0], x).edges) == 9
 
 

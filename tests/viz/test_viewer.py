@@ -1,4 +1,4 @@
-"""Laws of the interactive picture: self-contained, escaped, and alive where there is a browser."""
+"""Laws of the interactive diagram: self-contained, escaped, and interactive in a browser."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ class Page(HTMLParser):
             self.titles.append(data)
 
 
-def picture(names=("mass", "speed"), seed=0):
+def drawing(names=("mass", "speed"), seed=0):
     layer = ew.KAN([2, 2], generator=torch.Generator().manual_seed(seed)).layers[0]
     symbols = SymbolicEdges(
         [ew.DEFAULT_LIBRARY["log"]], torch.tensor([0]), torch.tensor([0]), torch.tensor([[3.0, 1.0, -2.0, 0.5]])
@@ -58,7 +58,7 @@ def picture(names=("mass", "speed"), seed=0):
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
 @pytest.mark.parametrize("page", [False, True])
 def test_nothing_is_loaded_from_elsewhere(theme, page):
-    text = html(picture(), theme=theme, page=page)
+    text = html(drawing(), theme=theme, page=page)
     assert text.startswith("<!DOCTYPE html>") is page
     assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
     assert all("src" not in attributes and "href" not in attributes for _, attributes in Page(text).elements)
@@ -70,7 +70,7 @@ def test_nothing_is_loaded_from_elsewhere(theme, page):
     | st.just(["</script><script>alert(1)</script>", "<!-- <script> ]]> & \"'"])
 )
 def test_any_name_stays_a_name(names):
-    shown = picture(names)
+    shown = drawing(names)
     page = Page(html(shown, page=True, title=names[0]))
     assert {tag for tag, _ in page.elements} <= TAGS
     assert sum(tag == "script" for tag, _ in page.elements) == 2
@@ -79,7 +79,7 @@ def test_any_name_stays_a_name(names):
 
 
 def test_the_panel_has_every_edge_with_its_formula_and_samples():
-    shown = picture()
+    shown = drawing()
     records = json.loads(Page(html(shown)).scripts[0])
     for record, edge in zip(records, shown.edges, strict=True):
         assert (record["x"], record["y"]) == (list(edge.x), list(edge.y))
@@ -125,7 +125,7 @@ def test_the_script_answers_to_pointer_keyboard_and_slider(tmp_path):
     log.output = document.querySelector("output").textContent;
     document.body.innerHTML = ""; document.body.append(JSON.stringify(log));
     </script></body>"""
-    shown = picture()
+    shown = drawing()
     path = tmp_path / "page.html"
     path.write_text(html(shown, page=True).replace("</body>", steps), encoding="utf-8")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"--user-data-dir={tmp_path}"]

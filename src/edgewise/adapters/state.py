@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgewise.adapters._slot import adapted_layers, require_adapter, slot
 from edgewise.adapters.lotra import attach, check_name
-from edgewise.io import FileFormatError, as_format_error, read_file, write_file
+from edgewise.io.container import FileFormatError, as_format_error, read_file, write_file
 from edgewise.nn import KANLinear
 from edgewise.nn.factors import Factors
 

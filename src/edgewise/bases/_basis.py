@@ -1,7 +1,7 @@
 """The abstract basis: a family of univariate functions, described by settings alone.
 
 A basis holds no tensors. What it needs at run time (knots, centres, a range) is the *grid*, one row per input feature,
-which the layer owns as a buffer.
+which the layer stores as a buffer.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class Basis(ABC):
 
     @abstractmethod
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
-        """`derivative` of an x of 32 bits or more; `nested_derivative` serves where no closed form is known."""
+        """`derivative` of an x of 32 bits or more; use `nested_derivative` where no closed form is known."""
 
     def evaluate_maps(
         self, x: Float[Tensor, "batch features *size"], grid: Float[Tensor, "features points"]
     ) -> list[Tensor]:
-        r"""The values $B_k(x)$ one by one, each of the shape of x: what a convolution reads.
+        r"""The values $B_k(x)$ one by one, each of the shape of x, for convolutions.
 
-        The same numbers as `evaluate`. A family overrides it where whole maps are faster than a last axis of K.
+        The same values as `evaluate`. A family overrides it where whole maps are faster than a last axis of K.
         """
         return list(self.evaluate(x.movedim(1, -1), grid).movedim(-2, 1).unbind(-1))
 

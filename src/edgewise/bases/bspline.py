@@ -68,7 +68,7 @@ class BSpline(Basis):
     def local_derivative(self, x: Tensor, grid: Tensor, order: int) -> tuple[Tensor, Tensor]:
         """The interval of every x, and there the derivatives of the `degree + 1` functions that do not vanish.
 
-        These are the functions number interval, ..., interval + degree; shapes (*b, features) and (..., degree + 1).
+        These are the functions interval, ..., interval + degree; shapes (*b, features) and (..., degree + 1).
         """
         low, high = grid[:, 0], grid[:, -1]
         inside = torch.minimum(torch.maximum(x, low), high)

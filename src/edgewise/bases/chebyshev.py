@@ -24,7 +24,7 @@ class Chebyshev(Basis):
     """Chebyshev polynomials T_0 to T_degree: K = degree + 1 functions. The grid holds the range (low, high).
 
     Inside the range they stay between -1 and 1. Outside, $T_n$ grows like $2^{n-1} t^n$, so that one stray input would
-    dominate a whole batch; there every function goes on along its tangent instead, with derivatives of order 2 and more
+    dominate a whole batch; there every function continues along its tangent, with derivatives of order 2 and more
     equal to zero. The common remedy, tanh before the polynomials, has no stray inputs either, but bends the axis inside
     the range too, and the curve is no polynomial any more.
 

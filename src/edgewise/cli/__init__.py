@@ -1,13 +1,13 @@
-"""The command line: `edgewise fit | discover | explain | predict | solve`."""
+"""The command line: `edgewise fit | discover | explain | predict | solve`.
+
+Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the arguments are parsed.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
 
 try:
     import tyro
@@ -15,243 +15,55 @@ try:
 except ImportError as error:
     raise ImportError("the command line needs its extra: pip install edgewise[cli]") from error
 
-from tyro.conf import Positional
+from edgewise.cli.commands import COMMANDS, UsageError
+from edgewise.cli.output import errors
 
-from edgewise.cli.output import Display, errors, output, print_law, print_solution, print_summary
+STUDIES = "Studies of papers and of speed: `python -m studies NAME` in the source repository."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status: 0, 1 for a solve that diverged, 2 for a mistake in what was given, 130 for an
-    interruption.
+    """Run a command and return its exit status.
+
+    It is 0, or 1 for a solve that diverged, 2 for a mistake in what was given, 130 for an interruption.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    commands: dict[str, Callable[..., Any]] = {
-        "fit": fit,
-        "discover": discover,
-        "explain": explain,
-        "predict": predict,
-        "solve": solve,
-    }
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_command(given)
         status = tyro.extras.subcommand_cli_from_dict(
-            commands,
+            dict(COMMANDS),
             prog="edgewise",
-            description="Networks whose edges are functions: from a table to a formula. Studies of papers and "
-            "of speed: `python -m studies NAME` in the source repository.",
+            description=f"Networks whose edges are functions: from a table to a formula. {STUDIES}",
             args=given,
         )
-    except _user_errors() as error:
-        errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        return 2
+    except UsageError as error:
+        return _refuse(error)
+    except ValueError as error:
+        if not isinstance(error, _user_errors()):
+            raise
+        return _refuse(error)
     except KeyboardInterrupt:
-        errors().print("[yellow]stopped.[/] What is complete is kept; the same command goes on from there.")
+        errors().print("[yellow]stopped.[/] Complete stages are kept; the same command resumes the run.")
         return 130
     return status or 0
 
 
-def fit(
-    table: Positional[str],
-    /,
-    target: str,
-    task: Literal["auto", "regression", "classification"] = "auto",
-    names: tuple[str, ...] = (),
-    out: Path | None = None,
-    force: bool = False,
-    inputs: tuple[str, ...] = (),
-    exclude: tuple[str, ...] = (),
-    missing: Literal["error", "drop"] = "error",
-    hidden: int = 5,
-    rows: int = 20_000,
-    seconds: float = 120.0,
-    seed: int = 0,
-) -> None:
-    """From a table to a trained network, a report and a formula.
-
-    Writes model.safetensors, report.html, metrics.json and formula.txt. An interrupted run goes on where it was when
-    the same command is given again.
-
-    Args:
-        table: A CSV or Parquet file, or the name of a shipped table (knots).
-        target: The column to predict.
-        task: What the target is; auto takes texts, two values and codes 0..K-1 or 1..K for classes.
-        names: COLUMN=NAME pairs rename columns; plain names are the columns of a CSV without a header line.
-        out: The folder to make; by default the name of the table with -run.
-        force: Replace the folder of an earlier run.
-        inputs: The columns to use; all but the target by default.
-        exclude: Columns to leave out.
-        missing: Refuse rows with empty or infinite cells, or drop them.
-        hidden: Nodes of the hidden layer; 0 is an additive model.
-        rows: Train on at most this many rows, drawn at random.
-        seconds: About how long the network and the formula may take together.
-        seed: Seed of all randomness.
-    """
-    from edgewise.tables.job import Settings, run
-
-    settings = Settings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
-    folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
-    with Display() as display:
-        result = run(table, settings, folder, force=force, stage=display.stage, tell=display.tell)
-    print_summary(result.metrics)
-    output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+def _check_command(given: Sequence[str]) -> None:
+    """Raise `UsageError` for a command that does not exist, such as `edgewise bench`."""
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        raise UsageError(f"there is no command {given[0]!r}; the commands are {', '.join(COMMANDS)}. {STUDIES}")
 
 
-def discover(
-    table: Positional[str],
-    /,
-    target: str,
-    units: tuple[str, ...] = (),
-    names: tuple[str, ...] = (),
-    inputs: tuple[str, ...] = (),
-    exclude: tuple[str, ...] = (),
-    missing: Literal["error", "drop"] = "error",
-    seconds: float = 60.0,
-    seed: int = 0,
-    out: Path | None = None,
-) -> None:
-    """From a table to a law: an exact formula with its evidence, or the reason why there is none.
-
-    Args:
-        table: A CSV or Parquet file, or the name of a shipped table (knots).
-        target: The column that the law is for.
-        units: COLUMN=UNIT pairs for the target and every column, such as F=N r=m/s^2 k=1; only laws with fitting
-            dimensions are then returned.
-        names: The names of the columns of a CSV without a header line.
-        inputs: The columns to use; all but the target by default.
-        exclude: Columns to leave out.
-        missing: Refuse rows with empty or infinite cells, or drop them.
-        seconds: Begin nothing new after this time.
-        seed: Seed of all randomness.
-        out: A JSON file to write the law and its alternatives to.
-    """
-    from edgewise.tables.job.discovered import discovered
-    from edgewise.tables.job.rundir import write_text
-
-    with errors().status(f"looking for a law of {escape(target)} ..."):
-        found, notes = discovered(
-            table,
-            target,
-            units=_pairs(units) if units else None,
-            names=names,
-            inputs=inputs,
-            exclude=exclude,
-            missing=missing,
-            seconds=seconds,
-            seed=seed,
-        )
-    for note in notes:
-        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
-    print_law(found)
-    if out is not None:
-        write_text(out, json.dumps(found.to_json(), indent=1) + "\n")
+def _refuse(error: ValueError) -> int:
+    errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+    return 2
 
 
-def explain(run: Positional[Path], /) -> None:
-    """Print what a run found once more.
-
-    Args:
-        run: The folder of the run.
-    """
-    print_summary(_metrics(run))
-
-
-def predict(run: Positional[Path], table: Positional[str], /, out: Path | None = None, formula: bool = False) -> None:
-    """Predict the target for a new table; writes CSV, the prediction in the last column.
-
-    Args:
-        run: The folder of the run.
-        table: A CSV or Parquet file with the columns that the network was trained on.
-        out: The file to write; standard output by default.
-        formula: Predict with the formula instead of the network.
-    """
-    from edgewise.tables.job.prediction import predicted
-    from edgewise.tables.job.rundir import write_text
-
-    frame, notes = predicted(run, _metrics(run), table, formula=formula)
-    for note in notes:
-        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
-    text = frame.to_csv(index=False)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_text(out, text)
-
-
-def solve(
-    problem: Positional[Path],
-    /,
-    out: Path | None = None,
-    force: bool = False,
-    seconds: float | None = None,
-    seed: int | None = None,
-    method: Literal["auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam"] | None = None,
-) -> int:
-    """Solve the differential equation that a Python file defines as `problem`.
-
-    Writes solution.json, the network and figures of field, residual and history; of the error too if the file
-    defines a `reference`. The file is run: run only files that you trust.
-
-    Args:
-        problem: The file; see the guide to differential equations.
-        out: The folder to write to; by default the name of the file with -solution.
-        force: Write into a folder that has something in it.
-        seconds: Time limit in seconds; the best network so far is written.
-        seed: Seed of all randomness.
-        method: How to minimise the residuals, with the starts, steps, rounds and intervals of the file.
-    """
-    from edgewise.pde import run_problem_file
-
-    folder = Path(f"{problem.stem}-solution") if out is None else out
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise _UsageError(f"{folder} exists; choose another --out, or write into it with --force")
-    given = {"seconds": seconds, "seed": seed, "method": method}
-    with Display(None) as display:
-        solution = run_problem_file(
-            problem,
-            out=folder,
-            progress=lambda event: display.stage(f"{event.stage}: {event.text}"),
-            **{name: value for name, value in given.items() if value is not None},
-        )
-    print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))
-    output().print(f"\nwritten to {folder}", highlight=False, soft_wrap=True)
-    return 0 if solution.converged else 1
-
-
-class _UsageError(ValueError):
-    """A command that cannot be done as given."""
-
-
-def _user_errors() -> tuple[type[Exception], ...]:
+def _user_errors() -> tuple[type[ValueError], ...]:
+    """The errors whose message tells the user everything."""
     from edgewise.io import FileFormatError
     from edgewise.pde import ProblemError
-    from edgewise.tables.encode import TableError
+    from edgewise.tables.cells import TableError
     from edgewise.tables.job import RunDirectoryError
 
-    return TableError, RunDirectoryError, ProblemError, FileFormatError, _UsageError
-
-
-def _metrics(run: Path) -> dict[str, Any]:
-    from edgewise.tables.job.main import FORMAT
-    from edgewise.tables.job.rundir import RunDirectoryError
-
-    path = run / "metrics.json"
-    if not path.is_file():
-        partial = run.with_name(f"{run.name}.partial")
-        hint = "; its run was interrupted, give the same `edgewise fit` command to finish it" * partial.is_dir()
-        raise RunDirectoryError(f"{run} is not the folder of a run: it has no metrics.json{hint}")
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunDirectoryError(f"{path} is damaged ({error}); run `edgewise fit` again") from error
-    if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
-        raise RunDirectoryError(f"{path} was not written by this version of `edgewise fit`; run it again")
-    return metrics
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    """The texts NAME=VALUE as a mapping."""
-    pairs = dict(text.split("=", 1) for text in given if "=" in text)
-    wrong = [text for text in given if "=" not in text]
-    if wrong:
-        raise _UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
-    return pairs
+    return TableError, RunDirectoryError, ProblemError, FileFormatError

@@ -1,9 +1,10 @@
-"""What the commands show: results on standard output, progress and mistakes on standard error."""
+"""The output of the commands: results on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,20 +14,17 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from edgewise.discovery import Discovery
+    from edgewise.progress import Event
+    from edgewise.tables.job import RunRecord
 
-STAGES = 6
-"""How many stages `edgewise.tables.job.run` announces."""
+MEASURES = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
 
 
 class Display:
-    """A progress bar over the stages on a terminal, plain lines elsewhere; all of it on standard error.
+    """Shows `Event`s: a progress bar on a terminal, plain lines elsewhere; both on standard error."""
 
-    Args:
-        stages: how many there will be; None where nobody knows.
-    """
-
-    def __init__(self, stages: int | None = STAGES) -> None:
-        self.console, self.stages = errors(), stages
+    def __init__(self) -> None:
+        self.console = errors()
         self.bar: Progress | None = None
         if self.console.is_terminal:
             columns = (
@@ -36,82 +34,83 @@ class Display:
                 TimeElapsedColumn(),
             )
             self.bar = Progress(*columns, console=self.console, transient=True)
-        self.begun = time.monotonic()
-        self.done = -1
+        self.begun, self.stage = time.monotonic(), ""
 
     def __enter__(self) -> Display:
         if self.bar is not None:
             self.bar.start()
-            self.row = self.bar.add_task("", total=self.stages)
+            self.row = self.bar.add_task("", total=1.0)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.stop()
 
-    def stage(self, name: str) -> None:
-        """The next stage begins."""
-        self.done += 1
-        self.name = name
+    def __call__(self, event: Event) -> None:
+        """Show the event; a new stage begins a new line."""
+        new, self.stage = event.stage != self.stage, event.stage
         if self.bar is not None:
-            self.bar.update(self.row, completed=self.done, description=f"[bold]{escape(name)}[/]")
-        else:
-            self.console.print(f"{time.monotonic() - self.begun:6.1f} s  {name}", highlight=False, markup=False)
-
-    def tell(self, text: str) -> None:
-        """Something happens inside the stage."""
-        if self.bar is not None:
-            self.bar.update(self.row, description=f"[bold]{escape(self.name)}[/] [dim]{escape(text)}[/]")
-        else:
-            self.console.print(f"          {text}", highlight=False, markup=False, soft_wrap=True)
+            text = f"[bold]{escape(event.stage)}[/] [dim]{escape(event.text)}[/]"
+            self.bar.update(self.row, completed=event.fraction, description=text)
+            return
+        line = f"{event.stage}: {event.text}" if event.text else event.stage
+        line = f"{time.monotonic() - self.begun:6.1f} s  {line}" if new else f"          {event.text}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def print_summary(metrics: dict[str, Any]) -> None:
-    """The scores, what matters, and the formula."""
+def print_summary(record: RunRecord) -> None:
+    """The scores, the important inputs, and the formula."""
     console = output()
-    measures = [m for m in ("accuracy", "r2", "rmse", "log_loss") if m in metrics["scores"][0]]
-    titles = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
-    rows = metrics["rows"]
+    rows = record.rows
     console.print(
-        f"\n[bold]{escape(metrics['target'])}[/] from {escape(metrics['table'])}: {metrics['task']}, "
-        f"trained on {rows['train'] + rows['choose']} rows, scores on {rows['judge']} others\n",
+        f"\n[bold]{escape(record.target)}[/] from {escape(record.table)}: {record.task}, "
+        f"trained on {rows.train + rows.validation} rows, scores on {rows.test} others\n",
         highlight=False,
     )
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for measure in measures:
-        table.add_column(titles[measure], justify="right")
-    table.add_column("parameters", justify="right")
-    for row in metrics["scores"]:
-        style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(row["kind"], "")
-        values = [f"{row[m]:.1%}" if m == "accuracy" else f"{row[m]:.4g}" for m in measures]
-        table.add_row(
-            escape(row["name"]), *values, "" if row["parameters"] is None else str(row["parameters"]), style=style
-        )
-    console.print(table)
-    ranked = sorted(metrics["importance"].items(), key=lambda item: -item[1])
-    needed = set() if metrics["formula"] is None else set(metrics["formula"]["inputs"])
+    console.print(_score_table(record))
+    ranked = sorted(record.importance.items(), key=lambda item: -item[1])
     shown = [f"{name} {value:.2f}" for name, value in ranked[:5] if value > 0]
     console.print(f"\n[dim]error when shuffled:[/] {escape(', '.join(shown))}", highlight=False, soft_wrap=True)
-    if metrics["formula"] is None:
+    if record.formula is None:
         console.print("\nno formula: no function explains some of the curves; see the report")
     else:
+        needed = record.formula.inputs
         console.print(
-            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] "
-            f"{escape(', '.join(metrics['formula']['inputs']))}\n",
+            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] {escape(', '.join(needed))}\n",
             highlight=False,
             soft_wrap=True,
         )
-        console.print(escape(metrics["formula"]["text"]), highlight=False, soft_wrap=True, style="bold")
-    for warning in metrics["warnings"]:
+        console.print(escape(record.formula.text), highlight=False, soft_wrap=True, style="bold")
+    for warning in record.warnings:
         console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Notes about a table, on standard error."""
+    for note in notes:
+        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+
+
+def _score_table(record: RunRecord) -> Table:
+    measures = [m for m in MEASURES if m in record.measures]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for measure in measures:
+        table.add_column(MEASURES[measure], justify="right")
+    table.add_column("parameters", justify="right")
+    for score in record.scores:
+        style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(score.kind, "")
+        values = [f"{score.measures[m]:.1%}" if m == "accuracy" else f"{score.measures[m]:.4g}" for m in measures]
+        parameters = "" if score.parameters is None else str(score.parameters)
+        table.add_row(escape(score.name), *values, parameters, style=style)
+    return table
 
 
 def _number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.1e}"
 
 
-def print_solution(record: dict[str, Any]) -> None:
+def print_solution(record: Mapping[str, Any]) -> None:
     """How a solve ended: residuals of the best round, unknowns, errors."""
     console = output()
     if not record["converged"]:

@@ -1,14 +1,13 @@
-"""What a network must be compared with: a perceptron of equal size, a linear model, gradient boosting, a constant.
+"""Baselines of a network: an MLP of equal size, a linear model, gradient boosting, a constant.
 
-Each is trained with care, on the same rows and with the same validation rows, because a comparison with a badly trained
-rival says nothing.
+Each is trained with care, on the same rows and with the same validation rows: a comparison with a badly trained
+baseline says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,18 +15,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.compare.mlp import mlp_widths, new_mlp
+from edgewise.nn.layers import count_parameters
+
 Array = np.ndarray
-Task = Literal["regression", "classification"]
+Kind = Literal["regression", "classification"]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A trained rival.
+    """A trained baseline.
 
     Args:
         name: what it is, for a table.
-        predict: inputs (rows, features) to numbers (rows,), or to class probabilities (rows, classes).
-        parameters: how many numbers it learnt; None where counting them says nothing.
+        predict: inputs (rows, features) to amounts (rows,), or to class probabilities (rows, classes).
+        parameters: how many it has; None where their count says nothing.
     """
 
     name: str
@@ -38,57 +40,32 @@ class Baseline:
 def fit_baselines(
     train: tuple[Array, Array],
     validation: tuple[Array, Array],
-    task: Task,
+    task: Kind,
     *,
     parameters: int,
     steps: int = 2000,
     seed: int = 0,
 ) -> Iterator[Baseline]:
-    """Train the rivals one by one: boosting, the perceptron with about `parameters` parameters, the line, the constant.
+    """Train one baseline after the other: boosting, the MLP of about `parameters` parameters, linear model, constant.
 
     Args:
         train: inputs (rows, features) and outcome (rows,), class indices 0..K-1 for a classification.
         validation: rows that choose the number of training steps.
         task: what the outcome is.
-        parameters: the size that the perceptron must match.
-        steps: of the perceptron's training.
-        seed: source of the randomness of all of them.
+        parameters: the size that the MLP must match.
+        steps: of the MLP's training.
+        seed: seed of all of them.
     """
-    yield _boosting(train, validation, task, seed)
-    yield _perceptron(train, validation, task, parameters, steps, seed)
-    yield _linear(train, task)
-    yield _constant(train, task)
+    yield _fit_boosting(train, validation, task, seed)
+    yield _fit_mlp(train, validation, task, parameters, steps, seed)
+    yield _fit_linear(train, task)
+    yield _fit_constant(train, task)
 
 
-def mlp_widths(inputs: int, outputs: int, parameters: int) -> list[int]:
-    r"""The widths of the perceptron with two equal hidden layers whose size is nearest to `parameters`.
-
-    $h^2 + h(n_{in} + n_{out} + 2) + n_{out}$ parameters for hidden width h; one hidden layer,
-    $h(n_{in} + n_{out} + 1) + n_{out}$, where two would be narrower than 4.
-    """
-    half = (inputs + outputs + 2) / 2
-    h = round((half**2 + max(parameters - outputs, 0)) ** 0.5 - half)
-    if h >= 4:
-        return [inputs, h, h, outputs]
-    return [inputs, max(1, round((parameters - outputs) / (inputs + outputs + 1))), outputs]
-
-
-def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers of these widths with SiLU between them, drawn from the generator alone."""
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(widths):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # the usual initialisation draws from the global state
-        assert isinstance(linear, nn.Linear)
-        nn.init.kaiming_uniform_(linear.weight, a=5**0.5, generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def _perceptron(
+def _fit_mlp(
     train: tuple[Array, Array],
     validation: tuple[Array, Array],
-    task: Task,
+    task: Kind,
     parameters: int,
     steps: int,
     seed: int,
@@ -108,8 +85,8 @@ def _perceptron(
     loss = nn.functional.mse_loss if task == "regression" else nn.functional.cross_entropy
     widths = mlp_widths(train[0].shape[1], outputs, parameters)
     data, held = tensors(*train), tensors(*validation)
-    trained = [_train(widths, data, held, loss, rate, steps, seed) for rate in (3e-3, 1e-2)]
-    _, net = min(trained, key=lambda pair: pair[0])
+    tries = [_train(widths, data, held, loss, rate, steps, seed) for rate in (3e-3, 1e-2)]
+    _, net = min(tries, key=lambda pair: pair[0])
 
     def predict(x: Array) -> Array:
         with torch.no_grad():
@@ -118,7 +95,7 @@ def _perceptron(
             return raw[:, 0].double().numpy() * spread + centre
         return raw.softmax(-1).double().numpy()
 
-    return Baseline(f"MLP {widths}", predict, sum(p.numel() for p in net.parameters()))
+    return Baseline(f"MLP {widths}", predict, count_parameters(net))
 
 
 def _train(
@@ -132,16 +109,16 @@ def _train(
 ) -> tuple[float, nn.Module]:
     """The network with the least loss on the rows held out, and that loss."""
     generator = torch.Generator().manual_seed(seed)
-    net = perceptron(widths, generator)
-    optimiser = torch.optim.Adam(net.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    net = new_mlp(widths, generator)
+    optimizer = torch.optim.Adam(net.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rows, batch = len(data[0]), min(256, len(data[0]))
     best, state = float("inf"), net.state_dict()
     for step in range(steps):
         pick = torch.randint(rows, (batch,), generator=generator)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(net(data[0][pick]), data[1][pick]).backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         if step % 100 == 99 or step == steps - 1:
             with torch.no_grad():
@@ -152,7 +129,7 @@ def _train(
     return best, net
 
 
-def _boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task: Task, seed: int) -> Baseline:
+def _fit_boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task: Kind, seed: int) -> Baseline:
     """Histogram gradient boosting, which stops by the validation rows."""
     ensemble = _sklearn("ensemble")
     kind = ensemble.HistGradientBoostingRegressor if task == "regression" else ensemble.HistGradientBoostingClassifier
@@ -163,7 +140,7 @@ def _boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task:
     return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
 
 
-def _linear(train: tuple[Array, Array], task: Task) -> Baseline:
+def _fit_linear(train: tuple[Array, Array], task: Kind) -> Baseline:
     """Ridge regression with a cross-validated penalty, or logistic regression, on standardised inputs."""
     linear, scale = _sklearn("linear_model"), _sklearn("preprocessing").StandardScaler()
     last = linear.RidgeCV(np.logspace(-6, 3, 10)) if task == "regression" else linear.LogisticRegression(max_iter=2000)
@@ -172,14 +149,14 @@ def _linear(train: tuple[Array, Array], task: Task) -> Baseline:
     return Baseline("linear model", _predictor(model, task, train[1]), int(last.coef_.size + np.size(last.intercept_)))
 
 
-def _constant(train: tuple[Array, Array], task: Task) -> Baseline:
+def _fit_constant(train: tuple[Array, Array], task: Kind) -> Baseline:
     dummy = _sklearn("dummy")
     model = dummy.DummyRegressor() if task == "regression" else dummy.DummyClassifier(strategy="prior")
     model.fit(*train)
     return Baseline("constant", _predictor(model, task, train[1]), 1)
 
 
-def _predictor(model, task: Task, outcome: Array) -> Callable[[Array], Array]:
+def _predictor(model, task: Kind, outcome: Array) -> Callable[[Array], Array]:
     if task == "regression":
         return model.predict
     classes = int(outcome.max()) + 1

@@ -1,8 +1,8 @@
-"""A race: models of equal size, several seeds, the same budget of steps and, separately, of time.
+"""Train models of equal size from several seeds with the same number of steps and, separately, the same time.
 
-A study supplies `Entry`s (how to build and what to tune), a `Task` (one batch's loss, and the score at the end), and
-gets rows of numbers that a table and a JSON file can show. Time is this process's time on the processor, so that what
-else runs on the machine changes no result.
+A study supplies `Entry`s (how to build and what to tune) and a `Task` (the loss of a batch and the final score); it
+gets rows for a table and a JSON file. Time is the processor time of this process, so that the load of the machine
+changes no result.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from torch import Tensor, nn
 
 from edgewise.compare import timing
 from edgewise.nn import GroupRational
-from edgewise.training.modules import trained_numel as numel
+from edgewise.nn.layers import count_parameters
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that takes part.
+    """A model of the race.
 
     Args:
         name: its name in the table.
         build: seed to a fresh model.
-        lr: peak learning rate of AdamW, tuned with as many tries as the others had.
+        lr: peak learning rate of AdamW, tuned with as many tries as the others.
         weight_decay: of AdamW, on weights and coefficients; biases, normalisations and rational units have none.
     """
 
@@ -45,14 +45,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt.
+    """What is learned.
 
     Args:
         loss: (model, generator) to the loss of one fresh batch.
         score: a trained model to its held-out measure.
         measure: the name and unit of that measure, for the table.
         higher_is_better: the direction of the measure.
-        keep: a trained model to what else of it belongs into the results, a JSON value: a second measure, a sample.
+        keep: a trained model to a further JSON value for the results: a second measure, a sample.
     """
 
     loss: Callable[[nn.Module, torch.Generator], Tensor]
@@ -72,9 +72,9 @@ def race(
 ) -> list[dict[str, Any]]:
     """Train every entry with every seed; one row per entry and budget.
 
-    With `times` (of `step_times`) all but the first entry run once more, with as many steps as fit into the time of the
-    first one's: the budget "time" beside the budget "steps". Interleaved steps tell that better than the runs' seconds,
-    which depend on what ran beside them.
+    With `times` (of `step_times`) all but the first entry run once more, with as many steps as fit into the time of
+    the first: the budget "time" beside the budget "steps". Interleaved steps measure that better than the seconds of
+    whole runs, which depend on the load of the machine.
     """
     rows = []
     for n, entry in enumerate(entries):
@@ -103,9 +103,9 @@ def best(tries: Sequence[Entry], task: Task, *, steps: int, seed: int = 0) -> En
 
 
 def train(entry: Entry, task: Task, seed: int, *, steps: int) -> dict[str, Any]:
-    """AdamW with a short warm-up and a cosine to zero; the numbers of one run. Scoring is not timed.
+    """AdamW with a short warm-up and a cosine to zero; the score, seconds and memory of one run. Scoring is not timed.
 
-    torch's own layers draw from the global generator: it is seeded here and put back afterwards.
+    torch's own layers draw from the global generator: it is seeded here and restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -164,16 +164,17 @@ def _train(entry: Entry, task: Task, seed: int, steps: int) -> dict[str, Any]:
         value = task.score(model)
         kept = None if task.keep is None else task.keep(model)
     log.info("%s, seed %d: %s %.4g, %.1f s", entry.name, seed, task.measure, value, seconds)
-    run = {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": numel(model)}
+    size = count_parameters(model)
+    run = {"score": value, "seconds": seconds, "steps": steps, "memory_mib": memory, "parameters": size}
     return run if task.keep is None else {**run, "kept": kept}
 
 
 def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """The parameters for the optimiser, those apart that decay would pull from a shape and not towards simplicity."""
+    """The parameters for the optimizer; biases, norms and rational units, which decay would only distort, have none."""
     units = {id(p) for m in model.modules() if isinstance(m, GroupRational) for p in m.parameters()}
-    learnt = [p for p in model.parameters() if p.requires_grad]
-    free = [p for p in learnt if p.ndim < 2 or id(p) in units]
-    held = [p for p in learnt if not (p.ndim < 2 or id(p) in units)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    free = [p for p in trained if p.ndim < 2 or id(p) in units]
+    held = [p for p in trained if not (p.ndim < 2 or id(p) in units)]
     groups = ((held, decay), (free, 0.0))
     return [{"params": params, "weight_decay": d} for params, d in groups if params]
 

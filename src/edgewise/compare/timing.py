@@ -1,4 +1,4 @@
-"""Time calls side by side in one process, and read the memory of the process."""
+"""Time calls side by side in one process, and measure the memory of the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Step = Callable[[], Any]
-SLICE = 0.01
+SLICE_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Many:
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one call, and how many times faster than the yardstick of the same rounds.
+    """Milliseconds of one call, and how many times faster than the baseline of the same rounds.
 
-    `speed` is the median over rounds of time(yardstick) / time(this): machine load that lasts longer than a round
+    `speed` is the median over rounds of time(baseline) / time(this): machine load that lasts longer than a round
     cancels. `best_speed` divides the two best times.
     """
 
@@ -40,7 +40,7 @@ class Timing:
 
 def interleaved(
     steps: Mapping[str, Step],
-    yardstick: str,
+    baseline: str,
     *,
     rounds: int = 30,
     seconds: float = 20.0,
@@ -48,13 +48,13 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Time every step in turn, round after round, until `rounds` or `seconds` are spent.
 
-    In a round a step runs for `SLICE` seconds or once: after another, long one it finds threads asleep and caches cold.
-    With `clock=time.process_time` what other programs take from the machine is not counted; nor is what the steps wait.
+    In a round a step runs for `SLICE_SECONDS` or once: after a long step of another, threads sleep and caches are cold.
+    `clock=time.process_time` counts neither the load of other programs nor the time that the steps wait.
     """
     repeats: dict[str, int] = {}
     for name, step in steps.items():
         step()
-        repeats[name] = max(1, int(SLICE / min(elapsed(step, clock), elapsed(step, clock))))
+        repeats[name] = max(1, int(SLICE_SECONDS / min(elapsed(step, clock), elapsed(step, clock))))
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
     for n in range(rounds):
@@ -64,7 +64,7 @@ def interleaved(
             times[name].append(many / count)
         if time.perf_counter() > end and n >= 2:
             break
-    base = times[yardstick]
+    base = times[baseline]
     return {
         name: Timing(
             1e3 * statistics.median(t),

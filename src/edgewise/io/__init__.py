@@ -1,25 +1,25 @@
-"""Files: save and load networks, folders of the Hugging Face hub, networks of other libraries."""
+"""Files: save and load networks, folders of the Hugging Face hub, networks of pykan; every file is written whole."""
 
-from edgewise.io.files import (
-    FORMAT as FORMAT,
-    FileFormatError as FileFormatError,
-    as_format_error as as_format_error,
-    load as load,
-    read_file as read_file,
-    read_header as read_header,
-    save as save,
-    write_file as write_file,
+from edgewise.io.container import FileFormatError as FileFormatError
+from edgewise.io.files import load as load, read_header as read_header, save as save
+from edgewise.io.hub import (
+    Pretrained as Pretrained,
+    from_pretrained as from_pretrained,
+    push_to_hub as push_to_hub,
+    save_pretrained as save_pretrained,
 )
+from edgewise.io.pykan import from_pykan as from_pykan
 from edgewise.io.whole import write_whole as write_whole
 
 __all__ = [
-    "FORMAT",
     "FileFormatError",
-    "as_format_error",
+    "Pretrained",
+    "from_pretrained",
+    "from_pykan",
     "load",
-    "read_file",
+    "push_to_hub",
     "read_header",
     "save",
-    "write_file",
+    "save_pretrained",
     "write_whole",
 ]

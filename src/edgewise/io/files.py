@@ -1,45 +1,31 @@
-"""Save and load a network: one safetensors file with a JSON header, never pickle.
+"""Save and load a network as one file: the structure in its header, the parameters in its tensors.
 
-The header holds the structure (bases, widths, names of functions), the tensors hold the numbers, and a SHA-256 digest
-covers both. Loading runs no code from the file.
+The structure is bases, widths and names of functions. Loading runs no code from the file.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
-import json
 import os
-import uuid
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from edgewise._version import __version__
 from edgewise.bases import basis_from_json, check_residual
+from edgewise.io.container import as_format_error, read_file, require, write_file
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library, ProductNodes, SlimKANLinear, SymbolicEdges
 from edgewise.nn.factors import Factors, find_form
 
-FORMAT = 1
-
-
-class FileFormatError(ValueError):
-    """The file is not a saved network, or it is damaged."""
-
 
 def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a network or a layer to one file, which is complete or not there at all.
+    """Write a network or a layer to one file, whole or not at all.
 
     Args:
         model: a KAN or a KANLinear. For other modules save the state_dict.
         path: the file; an existing one is replaced.
-        extra: anything that JSON can hold, found again in `read_header(path)["extra"]`.
+        extra: a JSON object, returned by `read_header(path)["extra"]`.
     """
     header, tensors = _described(model)
     write_file(path, header | {"extra": dict(extra or {})}, tensors)
@@ -48,7 +34,7 @@ def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping
 def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) -> KAN | KANLinear:
     """The network or layer that `save` wrote, on the CPU.
 
-    Raises `FileFormatError` (a `ValueError`) where the file is anything else.
+    Raises `FileFormatError` (a `ValueError`) for any other file.
 
     Args:
         path: the file.
@@ -62,20 +48,6 @@ def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) ->
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header of a saved file: format, structure and `extra`."""
     return read_file(path)[0]
-
-
-def write_file(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors by name and a JSON object that describes them: what every file of this project is."""
-    # clone: the format refuses tensors that share memory, as tied layers do.
-    tensors = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    shown = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
-    header = {"format": FORMAT, "version": __version__, **header, "tensors": shown}
-    try:
-        digest = _digest(_canonical(header), tensors)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`extra` and the settings of the bases must be JSON, without NaN: {error}") from error
-    # One entry: the format keeps several in no certain order, and equal networks shall make equal files.
-    _write(Path(path), to_bytes(tensors, {"edgewise": _canonical(header | {"sha256": digest})}))
 
 
 def _described(model: KAN | KANLinear) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -132,7 +104,7 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
 
 
 def _built(header: dict[str, Any], tensors: dict[str, Tensor], library: Library) -> KAN | KANLinear:
-    _require(header["kind"] != "adapter", "it holds an adapter; read it with `load_adapter(model, path)`")
+    require(header["kind"] != "adapter", "it holds an adapter; read it with `load_adapter(model, path)`")
     left = dict(tensors)
     layers = []
     for n, description in enumerate(header["layers"]):
@@ -140,27 +112,27 @@ def _built(header: dict[str, Any], tensors: dict[str, Tensor], library: Library)
         parts = {name.removeprefix(prefix): left.pop(name) for name in list(left) if name.startswith(prefix)}
         layers.append(_built_layer(n, description, parts, library))
     if header["kind"] == "KANLinear":
-        _require(len(layers) == 1 and isinstance(layers[0], KANLinear), "a KANLinear is one layer of curves")
-        _require(not left, f"unexpected tensors {sorted(left)}")
+        require(len(layers) == 1 and isinstance(layers[0], KANLinear), "a KANLinear is one layer of curves")
+        require(not left, f"unexpected tensors {sorted(left)}")
         return layers[0].train(header["training"])
-    _require(header["kind"] == "KAN", f"unknown kind of model {header['kind']!r}")
+    require(header["kind"] == "KAN", f"unknown kind of model {header['kind']!r}")
     _check_chain(layers)
     affines = {end: _affine(end, left) if header[end] else None for end in ("input_affine", "output_affine")}
-    _require(not left, f"unexpected tensors {sorted(left)}")
+    require(not left, f"unexpected tensors {sorted(left)}")
     model = KAN.assemble(layers, **affines, input_names=header["input_names"], output_names=header["output_names"])
     for affine, features in ((model.input_affine, model.in_features), (model.output_affine, model.out_features)):
-        _require(affine is None or affine.scale.shape == (features,), "an affine does not fit the number of features")
+        require(affine is None or affine.scale.shape == (features,), "an affine does not fit the number of features")
     return model.train(header["training"])
 
 
 def _built_layer(n: int, description: dict[str, Any], parts: dict[str, Tensor], library: Library) -> Any:
     if description["kind"] == "products":
-        _require(not parts, f"layer {n}: product nodes have no tensors")
+        require(not parts, f"layer {n}: product nodes have no tensors")
         sums, arities = description["sums"], description["arities"]
         valid = type(sums) is int and sums >= 0 and all(type(a) is int and a >= 2 for a in arities)
-        _require(valid, f"layer {n}: malformed product nodes")
+        require(valid, f"layer {n}: malformed product nodes")
         return ProductNodes(sums, tuple(arities))
-    _require(description["kind"] == "curves", f"layer {n}: unknown kind {description['kind']!r}")
+    require(description["kind"] == "curves", f"layer {n}: unknown kind {description['kind']!r}")
     basis, residual, functions = (
         basis_from_json(description["basis"]),
         description["residual"],
@@ -170,10 +142,10 @@ def _built_layer(n: int, description: dict[str, Any], parts: dict[str, Tensor], 
     factors = _factors(n, description.get("slim"), parts, basis.size + (residual is not None))
     expected = {"coef", "grid", "mask"} | ({"bias"} if description["bias"] else set())
     expected |= {"affine", "sources", "targets"} if functions else set()
-    _require(parts.keys() == expected, f"layer {n} needs the tensors {sorted(expected)}, has {sorted(parts)}")
+    require(parts.keys() == expected, f"layer {n} needs the tensors {sorted(expected)}, has {sorted(parts)}")
     _check_tensors(n, parts, basis.size + (residual is not None), len(functions))
     points = basis.init_grid(1).shape[1]
-    _require(parts["grid"].shape[1] == points, f"layer {n}: its basis needs {points} grid points per input")
+    require(parts["grid"].shape[1] == points, f"layer {n}: its basis needs {points} grid points per input")
     basis.evaluate(parts["grid"][:, :1].T, parts["grid"])  # settings of a wrong type fail here, not in a later forward
     layer = KANLinear.assemble(
         basis,
@@ -191,7 +163,7 @@ def _built_layer(n: int, description: dict[str, Any], parts: dict[str, Tensor], 
         layer = SlimKANLinear(layer, factors)
         parameters |= dict(factors.named_parameters())
     for name in description["frozen"]:
-        _require(parameters.get(name) is not None, f"layer {n}: there is no {name!r} to freeze")
+        require(parameters.get(name) is not None, f"layer {n}: there is no {name!r} to freeze")
         parameters[name].requires_grad_(False)
     return layer
 
@@ -202,10 +174,10 @@ def _factors(n: int, form: str | None, parts: dict[str, Tensor], size: int) -> F
         return None
     values = {name: parts.pop(name) for name in find_form(form).factors if name in parts}
     mask = parts.get("mask")
-    _require(mask is not None and mask.ndim == 2, f"layer {n}: the mask must be a matrix of booleans")
+    require(mask is not None and mask.ndim == 2, f"layer {n}: the mask must be a matrix of booleans")
     assert mask is not None
     factors = Factors.assemble((mask.shape[0], size, mask.shape[1]), form, values)
-    _require("coef" not in parts, f"layer {n}: a slim layer has no coef")
+    require("coef" not in parts, f"layer {n}: a slim layer has no coef")
     parts["coef"] = factors().detach()
     return factors
 
@@ -213,7 +185,7 @@ def _factors(n: int, form: str | None, parts: dict[str, Tensor], size: int) -> F
 def _check_tensors(n: int, parts: dict[str, Tensor], size: int, symbols: int) -> None:
     """Shapes and dtypes of one layer, all derived from the mask and the settings."""
     mask = parts["mask"]
-    _require(mask.ndim == 2 and mask.dtype == torch.bool, f"layer {n}: the mask must be a matrix of booleans")
+    require(mask.ndim == 2 and mask.dtype == torch.bool, f"layer {n}: the mask must be a matrix of booleans")
     ins, outs = mask.shape
     shapes = {
         "coef": (ins, size, outs),
@@ -227,20 +199,20 @@ def _check_tensors(n: int, parts: dict[str, Tensor], size: int, symbols: int) ->
         if name == "mask":
             continue
         right = tensor.dtype == torch.int64 if name in ("sources", "targets") else tensor.is_floating_point()
-        _require(right, f"layer {n}: {name} has the dtype {tensor.dtype}")
-        _require(
+        require(right, f"layer {n}: {name} has the dtype {tensor.dtype}")
+        require(
             tensor.shape == shapes[name], f"layer {n}: {name} has shape {tuple(tensor.shape)}, expected {shapes[name]}"
         )
     for name, limit in (("sources", ins), ("targets", outs)):
         if name in parts:
-            _require(bool(((parts[name] >= 0) & (parts[name] < limit)).all()), f"layer {n}: {name} out of range")
+            require(bool(((parts[name] >= 0) & (parts[name] < limit)).all()), f"layer {n}: {name} out of range")
 
 
 def _symbols(n: int, names: list[str], parts: dict[str, Tensor], library: Library) -> SymbolicEdges | None:
     if not names:
         return None
     unknown = sorted({name for name in names if name not in library})
-    _require(
+    require(
         not unknown,
         f"layer {n}: the library has no function {', '.join(map(repr, unknown))}; pass `library=` with the functions "
         "that the model was saved with",
@@ -251,85 +223,18 @@ def _symbols(n: int, names: list[str], parts: dict[str, Tensor], library: Librar
 def _affine(end: str, tensors: dict[str, Tensor]) -> Affine:
     scale, shift = tensors.pop(f"{end}.scale"), tensors.pop(f"{end}.shift")
     floating = scale.is_floating_point() and shift.is_floating_point()
-    _require(floating and scale.ndim == 1 and scale.shape == shift.shape, f"malformed {end}")
+    require(floating and scale.ndim == 1 and scale.shape == shift.shape, f"malformed {end}")
     return Affine(scale, shift)
 
 
 def _check_chain(layers: list[Any]) -> None:
     """Curves first, products only after curves, every layer as wide as what it reads."""
-    _require(bool(layers) and isinstance(layers[0], KANLinear), "a network begins with a layer of curves")
+    require(bool(layers) and isinstance(layers[0], KANLinear), "a network begins with a layer of curves")
     for n, (layer, following) in enumerate(itertools.pairwise(layers)):
-        _require(
+        require(
             isinstance(layer, KANLinear) or isinstance(following, KANLinear), f"layers {n}, {n + 1} are both products"
         )
-        _require(
+        require(
             layer.out_features == following.in_features,
             f"layer {n} has {layer.out_features} outputs, layer {n + 1} reads {following.in_features}",
         )
-
-
-def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors that `write_file` wrote, checked against their digest."""
-    with Path(path).open("rb"):  # a missing file is an OSError that says so
-        pass
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except SafetensorError as error:
-        raise FileFormatError(f"{os.fspath(path)} is not a safetensors file, or it is damaged: {error}") from error
-    with as_format_error(path):
-        _require("edgewise" in metadata, "it was not written by edgewise.save")
-        header = json.loads(metadata["edgewise"])
-        _require(metadata["edgewise"] == _canonical(header), "its header is damaged")
-        digest = header.pop("sha256")
-        _require(digest == _digest(_canonical(header), tensors), "its SHA-256 digest does not match; it is damaged")
-        _require(header["format"] == FORMAT, f"it has format {header['format']!r}; this version reads {FORMAT}")
-        _require(isinstance(header["extra"], dict), "`extra` is not an object")
-        shown = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
-        _require(header["tensors"] == shown, "its tensors are not those that its header lists")
-    return header, tensors
-
-
-@contextlib.contextmanager
-def as_format_error(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Whatever a malformed header trips over is an error of the file, told with its name."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-        raise FileFormatError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise FileFormatError(message)
-
-
-def _canonical(header: dict[str, Any]) -> str:
-    """The one text of a header."""
-    return json.dumps(header, allow_nan=False, sort_keys=True)
-
-
-def _digest(text: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the header and of every tensor by name."""
-    sha = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        sha.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        sha.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write aside, then rename: a reader sees the old file or the new one, never a part."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with aside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise

@@ -1,9 +1,8 @@
-"""Models in the manner of the Hugging Face hub: a folder with config.json, model.safetensors and a model card.
+"""Save and load models as folders of the Hugging Face hub: config.json, model.safetensors and a model card.
 
-A KAN or a KANLinear is one file of `edgewise.save`, structure included. Any other module is its settings, those of its
-constructor as JSON, and its numbers; a class of your own takes part with `Pretrained` as its base.
-Nothing here needs a network: only `from_pretrained` of a name that is no folder, and `push_to_hub`, import
-huggingface_hub.
+A KAN or a KANLinear is one file of `edgewise.save`, structure included. Any other module is the settings of its
+constructor as JSON and its parameters; a class of your own needs `Pretrained` as its base.
+Only `push_to_hub`, and `from_pretrained` of a name that is no folder, need a network; they import huggingface_hub.
 """
 
 from __future__ import annotations
@@ -21,17 +20,20 @@ from torch import nn
 
 from edgewise._version import __version__
 from edgewise.bases import Basis, basis_from_json
-from edgewise.io import FileFormatError, as_format_error, load, read_file, save, write_file
+from edgewise.io.container import FileFormatError, as_format_error, read_file, write_file
+from edgewise.io.files import load, save
+from edgewise.io.whole import write_whole
 from edgewise.nn import KAN, KANLinear
+from edgewise.nn.layers import count_parameters
 
 P = TypeVar("P", bound="Pretrained")
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
 class Pretrained(nn.Module):
-    """A module that remembers the settings it was built with, so that a folder can rebuild it.
+    """A module that stores the arguments of its constructor, so that a folder can rebuild it.
 
-    The arguments of the constructor must be JSON, bases or None; the argument `generator` is not kept.
+    The arguments of the constructor must be JSON, bases or None; the argument `generator` is not stored.
     """
 
     settings: dict[str, Any]
@@ -56,12 +58,12 @@ class Pretrained(nn.Module):
         cls.__init__ = remembering
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, results: Sequence[Mapping[str, Any]] = ()) -> None:
-        """See `edgewise.io.hub.save_pretrained`."""
+        """See `edgewise.io.save_pretrained`."""
         save_pretrained(self, folder, results=results)
 
     @classmethod
     def from_pretrained(cls: type[P], name: str | os.PathLike[str], *, revision: str | None = None) -> P:
-        """See `edgewise.io.hub.from_pretrained`; what the folder holds must be of this class."""
+        """See `edgewise.io.from_pretrained`; the model in the folder must be of this class."""
         model = from_pretrained(name, revision=revision, kind=cls)
         assert isinstance(model, cls)
         return model
@@ -75,12 +77,12 @@ def save_pretrained(
     Args:
         model: a KAN, a KANLinear or a `Pretrained`.
         folder: where config.json, model.safetensors and README.md are written.
-        results: rows for the card, such as those of `studies.compare`: the model and its baselines.
+        results: rows for the card, such as `compare(...).rows` of `edgewise.compare`: the model and its baselines.
         about: what the model does, for the card.
     """
     if not isinstance(model, KAN | KANLinear | Pretrained):
         raise TypeError(
-            f"{type(model).__name__} is no KAN; derive it from edgewise.io.hub.Pretrained to save its settings"
+            f"{type(model).__name__} is not a KAN; derive it from edgewise.io.Pretrained to save its settings"
         )
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -95,8 +97,8 @@ def save_pretrained(
         write_file(place / WEIGHTS, {"kind": kind.__name__, "extra": {}}, model.state_dict())
     else:
         save(model, place / WEIGHTS)
-    _write_text(place / CONFIG, json.dumps(config, indent=2) + "\n")
-    _write_text(place / CARD, model_card(model, results, about))
+    write_whole(place / CONFIG, json.dumps(config, indent=2) + "\n")
+    write_whole(place / CARD, model_card(model, results, about))
 
 
 def from_pretrained(
@@ -104,8 +106,8 @@ def from_pretrained(
 ) -> nn.Module:
     """The model in a folder, or in a repository of the hub where `name` is no folder; in evaluation mode, on the CPU.
 
-    A repository says which class its model is. That class is taken only from edgewise itself, or is `kind`: reading a
-    model imports no code that you did not name.
+    A repository names the class of its model. Only classes of edgewise and `kind` are accepted: loading a model imports
+    no code that you did not name.
 
     Args:
         name: a folder, or "owner/name".
@@ -124,7 +126,7 @@ def from_pretrained(
             model = cls(**{key: _from_json(value) for key, value in settings.items()})
             header, tensors = read_file(weights)
             if header["kind"] != cls.__name__:
-                raise ValueError(f"{WEIGHTS} holds a {header['kind']}, {CONFIG} speaks of a {cls.__name__}")
+                raise ValueError(f"{WEIGHTS} holds a {header['kind']}, {CONFIG} names a {cls.__name__}")
             dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
             if len(dtypes) == 1:
                 model = model.to(dtypes.pop())
@@ -148,9 +150,9 @@ def push_to_hub(
 
 
 def model_card(model: nn.Module, results: Sequence[Mapping[str, Any]] = (), about: str = "") -> str:
-    """The card: what the model is, and its numbers beside those of the baselines it was compared with."""
+    """The card: the model, and its scores beside those of the baselines."""
     kind = type(model).__name__
-    size = sum(p.numel() for p in model.parameters())
+    size = count_parameters(model)
     lines = [
         "---",
         "library_name: edgewise",
@@ -160,15 +162,21 @@ def model_card(model: nn.Module, results: Sequence[Mapping[str, Any]] = (), abou
         "",
         about or "A Kolmogorov-Arnold network: its edges carry learnable functions.",
         "",
-        f"{size:,} parameters. Load it with `edgewise.io.hub.from_pretrained(...)`.",
+        f"{size:,} parameters. Load it with `edgewise.io.from_pretrained(...)`.",
     ]
     if results:
         columns = [name for name in ("name", "budget", "parameters", "mean", "sd", "worst", "seconds", "memory_mib")]
         columns = [name for name in columns if any(name in row for row in results)]
-        lines += ["", "## Beside models of equal size", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        lines += [
+            "",
+            "## Compared with models of equal size",
+            "",
+            f"| {' | '.join(columns)} |",
+            "|---" * len(columns) + "|",
+        ]
         lines += [f"| {' | '.join(_cell(row.get(name, '')) for name in columns)} |" for row in results]
     else:
-        lines += ["", "Not yet compared with a baseline of equal size: `studies.compare` does that."]
+        lines += ["", "Not yet compared with a baseline of equal size: `edgewise.compare.compare` does that."]
     return "\n".join(lines) + "\n"
 
 
@@ -180,7 +188,7 @@ def _class(path: str, kind: type[nn.Module] | None) -> type[nn.Module]:
         raise ValueError(f"it holds a {path}; import that class and call its own from_pretrained")
     found = getattr(importlib.import_module(module), name)
     if not (isinstance(found, type) and issubclass(found, Pretrained)):
-        raise ValueError(f"{path} is no model that a folder can hold")
+        raise ValueError(f"{path} is not a model that a folder can store")
     return found
 
 
@@ -191,7 +199,7 @@ def _to_json(name: str, value: Any) -> Any:
         return [_to_json(name, v) for v in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"the setting {name!r} is a {type(value).__name__}; a folder keeps numbers, texts, lists and bases")
+    raise TypeError(f"the setting {name!r} is a {type(value).__name__}; a folder stores numbers, strings, lists, bases")
 
 
 def _from_json(value: Any) -> Any:
@@ -202,12 +210,6 @@ def _from_json(value: Any) -> Any:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else f"{value}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
 
 
 def _download(name: str, revision: str | None) -> Path:

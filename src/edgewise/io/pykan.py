@@ -1,4 +1,4 @@
-r"""Moving in from pykan: the same network, equal outputs at every input.
+r"""Import networks of pykan: the same network, equal outputs at every input.
 
 pykan's curve is $w_b\,b(x) + w_s \sum_i c_i B_i(x)$ with B-splines on G intervals and `degree` more knots at either
 end, between which the curve fades to zero. Here all of these knots are the grid, and the functions that the longer grid
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import BSpline
-from edgewise.io import FileFormatError, as_format_error
+from edgewise.io.container import FileFormatError, as_format_error
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
 
 _OUR_NAMES: dict[str, str] = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
@@ -28,7 +28,7 @@ _RESIDUALS = {"silu": "silu", "identity": "identity", "zero": None}
 
 @dataclass(frozen=True)
 class _Source:
-    """What pykan keeps of a model."""
+    """What pykan stores of a model."""
 
     widths: list[tuple[int, int]]
     arities: int | Sequence[Sequence[int]]
@@ -49,7 +49,7 @@ def from_pykan(source: Any, *, inputs: int | None = None, library: Library = DEF
 
     Args:
         source: a live `MultKAN`, or the path of a checkpoint as `saveckpt` takes it, without the endings of its files.
-            Nothing in the files is executed. A checkpoint does not know which inputs `prune_input` left out.
+            Nothing in the files is executed. A checkpoint does not store which inputs `prune_input` removed.
         inputs: number of columns of the data, where inputs were pruned from the end.
         library: where the functions of symbols are looked up by name; add your own to it.
 
@@ -202,7 +202,7 @@ def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tens
 
 
 def _shifted(shift: Float[Tensor, " nodes"], library: Library) -> KANLinear:
-    """A layer that adds a number to every node: products have no bias of their own."""
+    """A layer that adds a constant to every node: products have no bias of their own."""
     nodes = len(shift)
     basis, place = BSpline(1, 1), torch.arange(nodes)
     return KANLinear.assemble(
@@ -219,7 +219,7 @@ def _shifted(shift: Float[Tensor, " nodes"], library: Library) -> KANLinear:
 
 
 def _spread(layer: KANLinear, kept: list[int], inputs: int) -> KANLinear:
-    """The layer with its inputs at the places `kept` of so many; the others have no edges."""
+    """The layer with `inputs` inputs, its own at the indices `kept`; the others have no edges."""
     if kept == list(range(inputs)):
         return layer
     if max(kept) >= inputs:

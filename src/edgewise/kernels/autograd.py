@@ -85,7 +85,7 @@ def _forward_mode_inside(rule):
 
 
 class _Contraction(Function):
-    """What the three share: saved tensors for both modes, and `vmap` by folding the mapped axis into the batch."""
+    """The common part: saved tensors for both modes, and `vmap` by folding the mapped axis into the batch."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -220,15 +220,15 @@ def transformed() -> bool:
 
 
 def _recorded() -> bool:
-    """Somebody will differentiate what is computed now."""
+    """Whether what is computed now may be differentiated."""
     return torch.is_grad_enabled() or transformed()
 
 
 def _apply(function: type[_Contraction], *args: Any) -> Tensor:
-    """`function.apply`, by way of a twin outside of `torch.func`.
+    """`function.apply`; outside of `torch.func` that of a faster twin class.
 
     A Function with `setup_context` inspects its own signature at every call (torch 2.13), which takes ten times as long
-    as a small contraction; one that sets up in `forward` does not, and serves where no transform is active.
+    as a small contraction; one that sets up in `forward` does not, and is used where no transform is active.
     """
     return (function if transformed() else _twin(function)).apply(*args)
 

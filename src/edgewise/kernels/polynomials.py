@@ -1,7 +1,7 @@
 r"""Polynomials as B-splines of one interval: the same curves, so that the kernels for splines serve them too.
 
 B-splines of degree d on one interval are the Bernstein polynomials there, $b_m(u) = \binom{d}{m} u^m (1-u)^{d-m}$ with
-$u = (t + 1) / 2$, and both families go on as straight lines outside:
+$u = (t + 1) / 2$, and both families continue as straight lines outside:
 
 $$ T_k(t) = \sum_m S_{mk}\, b_m(u), \qquad
    S_{mk} = \sum_{i} (-1)^{k-i} \binom{2k}{2i} \binom{d-k}{m-i} \Big/ \binom{d}{m}. $$

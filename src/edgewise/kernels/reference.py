@@ -5,7 +5,7 @@ are partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
 
 $$ L_\nu(x; h, c, g) = \sum_{b,i,j,k} g_{bi}\, h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) $$
 
-Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` stands for ones. Every other kernel must agree with
+Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` means ones. Every other kernel must agree with
 these in value and in three derivative orders.
 """
 
@@ -21,7 +21,7 @@ from edgewise.bases import Basis, residual_derivative
 
 
 class EdgeSpec(NamedTuple):
-    """What the functions on the edges are: a basis, a residual function or None, and the derivative order."""
+    """The functions on the edges: a basis, a residual function or None, and the derivative order."""
 
     basis: Basis
     residual: str | None = None

@@ -44,16 +44,18 @@ class Backend:
 
 
 _newest: tuple[Backend, ...] = ()  # in the order in which they are asked
+_layered: tuple[Backend, ...] = ()  # of these, those with a kernel for layers
 _kernels: dict[str, tuple[Any, ...]] = dict.fromkeys(CAPABILITIES, ())  # of all of these, by capability
 _forced: str | None = None
 
 
 def register_backend(backend: Backend) -> None:
     """Add a backend; later ones are asked first. A duplicate name raises `ValueError`."""
-    global _newest  # noqa: PLW0603
+    global _newest, _layered  # noqa: PLW0603
     if backend.name == REFERENCE or any(b.name == backend.name for b in _newest):
         raise ValueError(f"a backend named {backend.name!r} is registered already; choose another name")
     _newest = (backend, *_newest)
+    _layered = tuple(b for b in _newest if b.layer is not None)
     for capability in CAPABILITIES:
         kernel = getattr(backend, capability)
         if kernel is not None:
@@ -118,7 +120,7 @@ def refusals(capability: Capability, *inputs: Any) -> dict[str, Refusal]:
             reasons[backend.name] = f"backend {_forced!r} was asked for"
         else:
             reasons[backend.name] = (
-                _layer_refusal(kernel, *inputs) if capability == "layer" else kernel.refuses(*inputs)
+                _layer_refusal(backend, *inputs) if capability == "layer" else kernel.refuses(*inputs)
             )
     return reasons
 
@@ -133,21 +135,29 @@ def candidates(capability: Capability) -> tuple[Any, ...]:
 
 def layer_backend(spec: EdgeSpec, x: Tensor) -> Backend | None:
     """The backend of a layer with these functions at inputs like x; None is the reference."""
-    if _forced == REFERENCE:
-        return None
-    for backend in _newest:
-        if _forced is not None and backend.name != _forced:
-            continue
-        reason = "it has no kernel for layers" if backend.layer is None else _layer_refusal(backend.layer, spec, x)
-        if reason is None:
+    if _forced is not None:
+        return _forced_layer_backend(_forced, spec, x)
+    for backend in _layered:
+        if _layer_refusal(backend, spec, x) is None:
             return backend
-        if _forced is not None:
-            raise ValueError(f"backend {_forced!r} was asked for and cannot be used: {reason}")
     return None
 
 
-def _layer_refusal(kernel: LayerKernel, spec: EdgeSpec, x: Tensor) -> Refusal:
-    """Why the kernel serves neither the functions nor splines that span the same curves."""
+def _forced_layer_backend(name: str, spec: EdgeSpec, x: Tensor) -> Backend | None:
+    if name == REFERENCE:
+        return None
+    backend = registered_backends()[name]
+    reason = _layer_refusal(backend, spec, x)
+    if reason is not None:
+        raise ValueError(f"backend {name!r} was asked for and cannot be used: {reason}")
+    return backend
+
+
+def _layer_refusal(backend: Backend, spec: EdgeSpec, x: Tensor) -> Refusal:
+    """Why the backend serves neither the functions nor splines that span the same curves."""
+    kernel = backend.layer
+    if kernel is None:
+        return "it has no kernel for layers"
     reason = kernel.refuses(spec, x)
     twin = None if reason is None else polynomials.as_splines(spec)
     return reason if twin is None else kernel.refuses(twin, x)

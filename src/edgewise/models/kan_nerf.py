@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis, BSpline
-from edgewise.io.hub import Pretrained
+from edgewise.io import Pretrained
 from edgewise.nn import KANLinear, ProductNodes
 
 

@@ -1,11 +1,9 @@
-"""Modules that own parameters."""
+"""Layers and networks: the modules with parameters."""
 
 from edgewise.nn.affine import Affine as Affine
 from edgewise.nn.blocks.attention import KANAttention as KANAttention
-from edgewise.nn.blocks.conv import (
-    KANConv1d as KANConv1d,
-    KANConv2d as KANConv2d,
-    KANConv3d as KANConv3d,
+from edgewise.nn.blocks.conv import KANConv1d as KANConv1d, KANConv2d as KANConv2d, KANConv3d as KANConv3d
+from edgewise.nn.blocks.conv_transpose import (
     KANConvTranspose1d as KANConvTranspose1d,
     KANConvTranspose2d as KANConvTranspose2d,
     KANConvTranspose3d as KANConvTranspose3d,

@@ -1,4 +1,4 @@
-"""The fixed change of units at the two ends of a network."""
+"""The fixed change of units before and after a network."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Factors(nn.Module):
                         f"{sizes[index]}"
                     )
             if not torch.isfinite(value).all():
-                raise ValueError(f"the factor {name!r} of {form!r} has numbers that are not finite")
+                raise ValueError(f"the factor {name!r} of {form!r} has values that are not finite")
         factors = cls.__new__(cls)
         nn.Module.__init__(factors)
         factors._set(shape, form, {index: sizes[index] for index in find_form(form).ranks})
@@ -121,7 +121,7 @@ class Factors(nn.Module):
         return dict(zip(MODES, self.shape, strict=True)) | self.ranks
 
     def factor(self, name: str) -> Tensor:
-        """The value of a factor: its parameter times its multiplier (1 unless the rates are reparametrised)."""
+        """The value of a factor: its parameter times its multiplier (1 unless the factors are reparametrised)."""
         multiplier = self.multipliers[name]
         parameter = getattr(self, name)
         return parameter if multiplier == 1.0 else multiplier * parameter
@@ -157,7 +157,7 @@ class Factors(nn.Module):
         return self.fan_in(name) ** -0.5 * (1.0 if self.splits else FULL_SPREAD)
 
     def numel(self) -> int:
-        """The number of trained numbers."""
+        """The number of parameters."""
         return sum(p.numel() for p in self.parameters())
 
     @torch.no_grad()
@@ -218,7 +218,7 @@ def clamped_ranks(shape: Sequence[int], form: str = "tucker", ranks: Ranks | Non
     Args:
         shape: (in, size, out).
         form: a name in `FORMS`.
-        ranks: one number for every rank index, or one for each in the order of `FORMS[form].ranks` (for Tucker that
+        ranks: one value for every rank index, or one for each in the order of `FORMS[form].ranks` (for Tucker that
             of the axes: in, basis, out). An integer is a size, a float in (0, 1] a share of the mode. None takes the
             default of the form.
 
@@ -241,7 +241,7 @@ def clamped_ranks(shape: Sequence[int], form: str = "tucker", ranks: Ranks | Non
 
 
 def factored_numel(shape: Sequence[int], form: str = "tucker", ranks: Ranks | None = None) -> int:
-    """How many numbers the factors of a tensor of that shape have, at ranks as `clamped_ranks` takes them."""
+    """The number of parameters in the factors of a tensor of that shape, at ranks as `clamped_ranks` takes them."""
     sizes = dict(zip(MODES, shape, strict=True)) | clamped_ranks(shape, form, ranks)
     return sum(math.prod(sizes[index] for index in indices) for indices in find_form(form).factors.values())
 
@@ -253,7 +253,7 @@ def largest_ranks(shape: Sequence[int], form: str = "tucker") -> dict[str, int]:
 
 
 def requested_ranks(form: str, ranks: Ranks | None) -> dict[str, int | float]:
-    """The ranks as they were asked for, by index. Raises `ValueError` for a number that is no rank."""
+    """The ranks as they were asked for, by index. Raises `ValueError` for a value that is no rank."""
     default = find_form(form).ranks
     if ranks is None:
         return dict(default)
@@ -279,7 +279,7 @@ def _bound(form: Form, letter: str, sizes: Mapping[str, int]) -> int:
 
 
 def _draw(size: tuple[int, ...], spread: float, generator: torch.Generator | None) -> Tensor:
-    """Normal numbers of that spread; a tall matrix has orthogonal columns of that RMS."""
+    """A normal sample with that spread; a tall matrix has orthogonal columns of that RMS."""
     value = torch.randn(size, generator=generator, dtype=torch.float64)
     if value.ndim == 2 and size[0] >= size[1]:
         return torch.linalg.qr(value).Q.contiguous() * (spread * math.sqrt(size[0]))

@@ -72,7 +72,7 @@ class KAN(nn.Module):
         input_names: Iterable[str] | None = None,
         output_names: Iterable[str] | None = None,
     ) -> KAN:
-        """A network from its layers, which are taken as they are; how structural operations build their results."""
+        """A network from its layers, which are used without a copy: the constructor of structural operations."""
         model = cls.__new__(cls)
         nn.Module.__init__(model)
         model._set(list(layers), (input_affine, output_affine), (input_names, output_names))

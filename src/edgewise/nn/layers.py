@@ -62,6 +62,11 @@ def kan_layers(model: nn.Module) -> dict[str, KANLinear]:
     return layers
 
 
+def count_parameters(model: nn.Module) -> int:
+    """The number of trainable parameters; frozen ones do not count."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
     """The name and the module of one KAN layer, addressed by its name or by its index among the KAN layers."""
     layers = kan_layers(model)
@@ -107,10 +112,10 @@ def owned(layer: KANLinear) -> Tensor:
 
 
 def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
-    """A copy of the layer with some of its parts exchanged; all other settings are carried along.
+    """A copy of the layer with some parts replaced; all other settings are kept.
 
     `parts` are arguments of `KANLinear.assemble`, and `adapter`. Without it an adapter is copied where it still fits;
-    one that lives in the coordinates of a basis or a shape that change raises `ValueError`.
+    one that lives in the coordinates of a basis or a shape that changes raises `ValueError`.
     """
     adapter = parts.pop("adapter", None)
     if adapter is None and layer.adapter is not None and parts.keys() & {"basis", "coef", "grid", "residual"}:
@@ -140,11 +145,11 @@ def replaced(layer: KANLinear, **parts: Any) -> KANLinear:
 
 
 def with_layers(model: M, layers: Mapping[str, KANLinear]) -> M:
-    """A copy of the model with new KAN layers in the places of those names; a layer in two places stays one layer."""
+    """A copy of the model with the layers of those names replaced; a layer used twice is replaced by one layer."""
     old = {id(model.get_submodule(name)): new for name, new in layers.items()}
     if id(model) in old:
         return old[id(model)]  # pyright: ignore[reportReturnType]
-    # The new layers enter the copy through the memo, so that the old ones are not copied in vain.
+    # The new layers enter the copy through the memo, so that the old ones are not copied.
     return copy.deepcopy(model, dict(old))
 
 
@@ -170,7 +175,7 @@ def blocks(model: KAN) -> list[tuple[KANLinear, ProductNodes]]:
 
 
 def reassembled(model: KAN, pairs: list[tuple[KANLinear, ProductNodes]], **changes: Any) -> KAN:
-    """A network of these blocks, which it takes as they are, with the names, units and mode of the given one."""
+    """A network of these blocks, used without a copy, with the names, units and mode of the given one."""
     layers = [part for layer, products in pairs for part in (layer, products) if part is layer or products.arities]
     settings = {
         "input_affine": model.input_affine,

@@ -20,7 +20,7 @@ FACTORED_FROM = 128
 
 
 class Adapter(nn.Module, ABC):
-    """An update of the coefficients of a layer, what stands in its `adapter` slot."""
+    """An update of the coefficients of a layer, stored in its attribute `adapter`."""
 
     @abstractmethod
     def forward(self) -> Tensor:
@@ -49,7 +49,7 @@ class KANLinear(nn.Module):
         in_features: number of inputs.
         out_features: number of outputs.
         basis: the functions $B_k$ (Liu et al., arXiv 2404.19756, eq. 2.10-2.12, uses cubic B-splines).
-        residual: the fixed function $b$ whose weight stands beside the curve: "silu", "identity" or None.
+        residual: the fixed function $b$ that is added to every curve with a weight: "silu", "identity" or None.
         bias: learn the bias $b_i$.
         grid_range: the interval that the grid covers at the start, for every input.
         generator: source of randomness of the initial values; the global one of torch by default.
@@ -60,8 +60,8 @@ class KANLinear(nn.Module):
         grid: (in, points), see `Basis.init_grid`.
         symbolic: the edges that are symbols.
         adapter: None, or an `Adapter`, whose call returns an update of `coef`.
-        inputs_per_grid: how many consecutive inputs share a row of the grid: 1, or the taps of a convolution, which
-            see the same channel.
+        inputs_per_grid: how many consecutive inputs share a row of the grid: 1, or the number of taps of a
+            convolution, which read the same channel.
     """
 
     mask: Tensor
@@ -114,9 +114,9 @@ class KANLinear(nn.Module):
         symbolic: SymbolicEdges | None = None,
         inputs_per_grid: int = 1,
     ) -> KANLinear:
-        """A layer from its parts, which are copied; how structural operations build their results.
+        """A layer from its parts, which are copied: the constructor of structural operations.
 
-        Raises `ValueError` where a symbol stands on an edge that the mask calls a curve: every edge has one owner.
+        Raises `ValueError` where an edge is both a symbol and, by the mask, a curve: an edge is one of them.
         """
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
@@ -139,7 +139,7 @@ class KANLinear(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        r"""Every edge a random line plus small noise.
+        r"""Set every edge to a random line plus small noise.
 
         The line, of slope $\mathcal N(0, 1/n_{in})$, is carried by the residual function where there is one, else by
         the curve itself; the noise on the coefficients has a tenth of that standard deviation.

@@ -1,4 +1,4 @@
-"""A layer of curves that owns factors in the place of its coefficients."""
+"""A layer of curves whose parameters are factors of its coefficients."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edgewise.nn.linear import KANLinear
 class SlimKANLinear(KANLinear):
     r"""A `KANLinear` whose coefficients are a product of factors, $c_{jki} = \sum_{pqr} G_{pqr} U_{jp} V_{kq} W_{ir}$.
 
-    The Slim KAN of Gao, Ng, Tan, arXiv 2502.06153: what LoTRA trains, without the tensor that it adds to. The weight of
-    the residual function is one more row of the basis mode and is compressed with it. `coef` can be read, not assigned;
-    structural operations return dense layers of the same function.
+    The Slim KAN of Gao, Ng, Tan, arXiv 2502.06153: the factors that LoTRA trains, without the frozen tensor. The weight
+    of the residual function is one more row of the basis mode and is compressed with it. `coef` can be read, not
+    assigned; structural operations return dense layers of the same function.
 
     Args:
         layer: whose settings, bias, grid, mask and symbols are copied.

@@ -1,4 +1,4 @@
-"""Edges that are symbols: named univariate functions with four affine numbers each."""
+"""Edges that are symbols: named univariate functions with four affine parameters each."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class SymbolicFn:
     r"""A univariate function with its two forms.
 
     Args:
-        name: unique within a library; what a saved model refers to.
+        name: unique within a library; saved models refer to it.
         torch: elementwise function of a tensor.
         sympy: the same function of a sympy expression.
-        complexity: description length used to prefer simple functions (0 = constant, 1 = x).
+        complexity: description length; simpler functions are preferred (0 = constant, 1 = x).
         domain: closed interval where the function is defined; it returns NaN outside.
         poles: None, or (first, period) of the points where it is infinite (period = inf for a single one).
     """
@@ -94,7 +94,7 @@ class SymbolicEdges(nn.Module):
     Evaluated one *function* at a time: gather the inputs, apply f, add into the outputs.
 
     Attributes:
-        affine: (n, 4), the numbers $(\alpha, \beta, \gamma, \delta)$ of every edge; None where there are no symbols.
+        affine: (n, 4), the parameters $(\alpha, \beta, \gamma, \delta)$ of every edge; None where there are no symbols.
         functions: the function of every edge.
     """
 
@@ -115,7 +115,7 @@ class SymbolicEdges(nn.Module):
         if len(edges) != n or (affine is None) != (n == 0) or (affine is not None and affine.shape != (n, 4)):
             raise ValueError(f"{n} symbols need {n} sources, {n} targets and an affine of shape ({n}, 4)")
         if len(set(edges)) != n:
-            raise ValueError("two symbols stand on the same edge; an edge has one owner")
+            raise ValueError("two symbols have the same edge; an edge has one owner")
         self.register_buffer("sources", sources.detach().clone().long())
         self.register_buffer("targets", targets.detach().clone().long())
         self.affine = None if affine is None else nn.Parameter(affine.detach().clone())
@@ -155,7 +155,7 @@ class SymbolicEdges(nn.Module):
         return y.index_add(-1, self.targets, self.values(x).to(y.dtype))
 
     def place_in(self, values: Float[Tensor, "*b in out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
-        """The edge values with those of the symbols put in their places."""
+        """The edge values with those of the symbols inserted."""
         flat = self.sources * values.shape[-1] + self.targets
         symbols = self.values(x).to(values.dtype)
         return values.flatten(-2).index_copy(-1, flat, symbols).unflatten(-1, values.shape[-2:])
@@ -175,7 +175,7 @@ class SymbolicEdges(nn.Module):
         return list(zip(self.sources.tolist(), self.targets.tolist(), strict=True))
 
     def groups(self) -> dict[SymbolicFn, list[int]]:
-        """The edges of every function, by their place."""
+        """The indices of the edges of every function."""
         groups: dict[SymbolicFn, list[int]] = {}
         for n, fn in enumerate(self.functions):
             groups.setdefault(fn, []).append(n)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import io
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from edgewise.pde.solution import Solution
 from edgewise.pde.solve_methods import SolveMethod, as_method
 from edgewise.pde.solver import solve
 from edgewise.progress import Listener
+from edgewise.viz.charts import save_figure
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,7 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
         logger.warning("no figures were drawn: %s", error)
         return
     for name, figure in figures.items():
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=150, format="png")
-        write_whole(out / f"{name}.png", drawn.getvalue())
+        save_figure(figure, out / f"{name}.png", dpi=150)
 
 
 def _method(asked: str | SolveMethod | None, of_the_file: str | SolveMethod) -> SolveMethod:

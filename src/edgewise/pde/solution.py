@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from edgewise.discovery import Discovery, discover
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.viz.charts import new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +162,6 @@ class Solution:
 
         The first two coordinates are drawn, the others are at the middle of the domain.
         """
-        plt = _pyplot()
         x, inside, axes = self._grid(points)
         values = {"field": lambda: self(x), "residual": lambda: self.residual(x)}
         if reference is not None:
@@ -172,7 +172,7 @@ class Solution:
         shown = torch.where(inside, values[what]()[:, field], torch.nan).reshape([len(a) for a in axes]).numpy()
         names = self.problem.domain.coordinates
         if ax is None:
-            ax = plt.subplots(figsize=(5, 3.6), layout="constrained")[1]
+            ax = new_axes(5, 3.6)
         if len(axes) == 1:
             ax.plot(axes[0].numpy(), shown)
         else:
@@ -188,25 +188,21 @@ class Solution:
 
     def figures(self, reference: Callable[[Tensor], Tensor] | None = None) -> dict[str, Figure]:
         """Figures of field, residual and history, and of the error if there is a reference."""
-        plt = _pyplot()
         whats = ["field", "residual"] + ["error"] * (reference is not None)
         drawn = {}
         for what in whats:
             count = len(self.problem.fields) if what != "residual" else self._equations()
-            figure, axes = plt.subplots(1, count, figsize=(1 + 4 * count, 3.4), layout="constrained", squeeze=False)
-            for field, ax in enumerate(axes[0]):
+            figure = new_figure(1 + 4 * count, 3.4)
+            figure.set_layout_engine("constrained")
+            for field, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
                 self.plot(what, reference=reference, field=field, ax=ax)
             drawn[what] = figure
-        drawn["history"] = self.plot_history()
-        for figure in drawn.values():
-            plt.close(figure)
-        return drawn
+        return drawn | {"history": self.plot_history()}
 
     def plot_history(self, ax: Any = None) -> Figure:
         """Draw the loss, the loss at fresh points and the residual of every term over the rounds."""
-        plt = _pyplot()
         if ax is None:
-            ax = plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
+            ax = new_axes(6, 3.6)
         rounds = range(1, len(self.history) + 1)
         ax.semilogy(rounds, [stage.loss for stage in self.history], "k--", label="loss")
         ax.semilogy(rounds, [stage.validation for stage in self.history], "k-", label="loss at fresh points")
@@ -243,14 +239,6 @@ class Solution:
         rest = [torch.full_like(columns[0], (low + high) / 2) for low, high in bounds[2:]]
         x = torch.stack([*columns, *rest], -1).flatten(0, -2)
         return x, self.problem.domain.distance(x) <= 1e-9, axes
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install edgewise[viz]") from error
-    return plt
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

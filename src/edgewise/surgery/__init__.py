@@ -1,7 +1,7 @@
 """Change the structure of a model: every function returns a new one and leaves the given model as it was.
 
-Functions whose name ends in an underscore change numbers in place and keep every Parameter, so that an optimiser
-survives them.
+Functions whose name ends in an underscore change values in place and keep every Parameter, so that an optimiser
+stays valid.
 """
 
 from edgewise.surgery.compact import compact as compact, select_inputs as select_inputs

@@ -1,4 +1,4 @@
-"""Remove what no longer matters: hidden nodes without edges, inputs that nothing reads."""
+"""Removes hidden nodes without edges, and inputs that no edge reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Block = tuple[KANLinear, ProductNodes]
 def compact(model: nn.Module) -> KAN:
     r"""The same function with fewer hidden nodes; inputs and outputs stay.
 
-    A node that nothing reads goes. A node that reads nothing is a constant $v$: what its outgoing edges contribute,
-    $\phi_{ij}(v)$, moves into the biases of the next layer. It stays where that layer has no bias to take it. A product
+    A node that no edge reads is removed. A node that reads nothing is a constant $v$: the contribution of its outgoing
+    edges, $\phi_{ij}(v)$, moves into the biases of the next layer. It stays where that layer has no bias. A product
     node is constant when all its factors are, or one of them is zero. Each hidden layer keeps at least one node.
     """
     model = copied_kan(model, "compact")

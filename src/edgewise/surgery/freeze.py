@@ -1,4 +1,4 @@
-"""Choose what learns."""
+"""Chooses which parameters of the KAN layers are trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("curves", "symbols", "bias")
 
 
 def freeze_(model: M, what: str | Iterable[str]) -> M:
-    """Freeze exactly these kinds of parameters of the KAN layers; the other kinds learn. Returns the model itself.
+    """Freeze exactly these kinds of parameters of the KAN layers and unfreeze the others. Returns the model itself.
 
     Args:
         model: any module with KAN layers; its other parameters are not touched.

@@ -1,4 +1,4 @@
-r"""Move the curves to another grid or basis, keeping what they compute."""
+"""Moves curves to another grid or basis and keeps their values."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def change_basis(model: M, basis: Basis) -> M:
 def adapt_grid_(
     model: nn.Module, x: Float[Tensor, "*b features"], *, adaptive: float = 0.0, margin: float = 0.0
 ) -> None:
-    """Fit the grid of every layer to the inputs that it sees for x, and the coefficients to the curves it had.
+    """Fit the grid of every layer to its inputs for x, and the coefficients to the old curves.
 
-    Every Parameter stays the same object of the same shape. A grid of a constant feature stays.
+    Every Parameter stays the same object of the same shape. The grid of a constant feature does not change.
 
     Args:
         model: any module with KAN layers, or one layer.
@@ -63,7 +63,7 @@ def adapt_grid_(
     for name, part in seen.items():
         require_plain(name, part.layer)
         if len(part.inputs) == 0:
-            raise ValueError(f"layer {name!r} saw no samples; a grid needs some")
+            raise ValueError(f"layer {name!r} has no samples; a grid needs some")
         if isinstance(part.layer, SlimKANLinear):
             raise ValueError(
                 f"layer {name!r} is slim: its factors belong to its grid; `expand` the model, then adapt the grid"

@@ -1,4 +1,4 @@
-"""Remove edges, and nodes with all their edges."""
+"""Removes edges, and nodes with all their edges."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def prune(model: M, scores: Mapping[str, Float[Tensor, "_in _out"]], *, edge: fl
         model: any module with KAN layers. Nodes are pruned in a `KAN`; elsewhere `edge` alone counts.
         scores: importance of every edge by layer name, such as `edge_scores(trace(model, x))`; layers without an entry
             stay as they are.
-        edge: an edge goes when its score is at most this.
-        node: a hidden node goes, with all its edges, when the scores of its outgoing edges sum to at most this.
+        edge: an edge is removed when its score is at most this.
+        node: a hidden node is removed, with all its edges, when the scores of its outgoing edges sum to at most this.
 
-    The shapes stay; `compact` removes the nodes that no edge reaches any more. What a removed edge contributed on
-    average is gone with it: fit again afterwards.
+    The shapes stay; `compact` removes the nodes that no edge reaches any more. The mean contribution of a
+    removed edge is lost: fit again afterwards.
 
     >>> import torch, edgewise as ew
     >>> model = ew.KAN([2, 5, 1], generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Put layers of curves in the place of the linear layers of any network."""
+"""Replaces the linear layers of any network by layers of curves."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def swap_linear(
     grid_range: Sequence[float] = (-3.0, 3.0),
     generator: torch.Generator | None = None,
 ) -> M:
-    r"""A copy of the model with a `KANLinear` in the place of its linear layers.
+    r"""A copy of the model with its linear layers replaced by `KANLinear` layers.
 
-    With `init="exact"` the copy computes what the model does: the weights stand at the identity function beside every
-    curve, $\phi_{ij}(x) = w_{ij} x + \sum_k c_{jki} B_k(x)$ with $c = 0$. Train it whole, or `add_lotra` to train an
-    update of few numbers; `adapt_grid_` fits the grids to data first.
+    With `init="exact"` the copy computes the same function: the weights become those of the identity function beside
+    every curve, $\phi_{ij}(x) = w_{ij} x + \sum_k c_{jki} B_k(x)$ with $c = 0$. Train the whole copy, or `add_lotra` to
+    train an update with few parameters; `adapt_grid_` fits the grids to data first.
 
-    Swapped are `nn.Linear` itself and the Conv1D of GPT-2. Subclasses stay, because code reads their weights past
-    their call, as `nn.MultiheadAttention` does with its output layer.
+    Layers of type `nn.Linear` and the Conv1D of GPT-2 are replaced. Subclasses are not, because code reads their
+    weights without calling them, as `nn.MultiheadAttention` does with its output layer.
 
     Args:
         model: any module.
@@ -106,7 +106,7 @@ def _weight(module: nn.Module) -> Tensor | None:
 
 
 def _tied(model: nn.Module) -> dict[str, list[str]]:
-    """For every module with a parameter that others own too, the names of these."""
+    """For every module that shares a parameter, the names of the other modules."""
     owners: dict[int, list[str]] = {}
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""Turn a curve into a symbol and back."""
+"""Turns a curve into a symbol and back."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def fix(
     """
     name, old = find_edge(model, edge)
     _, source, target = edge
-    numbers = torch.as_tensor(affine, dtype=torch.float64)
-    if numbers.shape != (4,) or not torch.isfinite(numbers).all():
+    parameters = torch.as_tensor(affine, dtype=torch.float64)
+    if parameters.shape != (4,) or not torch.isfinite(parameters).all():
         raise ValueError(f"affine must be four finite numbers (alpha, beta, gamma, delta), got {affine!r}")
     fn = library[fn] if isinstance(fn, str) else fn
-    return with_layers(model, {name: _with_symbol(old, source, target, fn, numbers)})
+    return with_layers(model, {name: _with_symbol(old, source, target, fn, parameters)})
 
 
 def release(model: M, edge: EdgeLike, x: Float[Tensor, "*b features"]) -> M:
-    """The model with one symbol turned back into a curve, fitted to it on what the layer sees for samples x."""
+    """The model with one symbol turned back into a curve, fitted on the inputs of the layer for samples x."""
     name, old = find_edge(model, edge)
     _, source, target = edge
     require_plain(name, old)

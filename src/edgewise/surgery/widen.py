@@ -1,4 +1,4 @@
-"""Add hidden nodes without changing the function."""
+"""Adds hidden nodes without changing the function."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgewise.nn.layers import blocks, copied_kan, reassembled, replaced
 
 @torch.no_grad()
 def widen(model: nn.Module, widths: Sequence, *, generator: torch.Generator | None = None) -> KAN:
-    """The same function with more hidden nodes, ready to learn.
+    """The same function with more hidden nodes.
 
     New nodes read random curves, as in a new network; the curves that read them are zero, so that the output does not
     change. Old products keep their order and arity, new ones come after them.

@@ -1,1 +1,1 @@
-"""Tables: columns to numbers, estimators in the manner of scikit-learn, and the main job of the command line."""
+"""Tables: encoding of columns, scikit-learn estimators, and the jobs of the command line."""

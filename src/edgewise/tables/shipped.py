@@ -1,21 +1,20 @@
-"""The registry of shipped tables. What is known about a table (its rules, its symbols) stands here, not in the code."""
+"""The registry of shipped tables, with what is known about them: published rules and symbols of the columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-DataFrame = Any  # of pandas, which is optional and whose stubs cannot follow a column
+from edgewise.tables.cells import DataFrame
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A known rule for a target, shown beside what was learnt from the table.
+    """A published rule for a target, shown beside the network.
 
     Args:
-        name: how the rule is called.
+        name: of the rule.
         target: the column that it predicts.
         expression: the rule as a formula of the columns, in the notation of `sympy.sympify`.
         source: where it comes from.
@@ -35,7 +34,7 @@ class ShippedTable:
         name: the name in the registry.
         file: its file in this folder, whose README notes the origin.
         description: one line for listings.
-        references: known rules.
+        references: published rules.
         symbols: LaTeX of the columns, for rendered formulas.
     """
 

@@ -1,8 +1,24 @@
-"""Training: `fit(model, data)` returns a new model, the history of the run and a report."""
+"""Training: `fit(model, data, method)` returns a new model, the history of the run and a report."""
 
 from edgewise.training.callbacks import EarlyStopping as EarlyStopping, State as State
-from edgewise.training.checkpoint import Checkpoint as Checkpoint
 from edgewise.training.fit import fit as fit
-from edgewise.training.result import FitResult as FitResult, Shape as Shape
+from edgewise.training.keep import Checkpoint as Checkpoint
+from edgewise.training.methods import (
+    Auto as Auto,
+    FirstOrder as FirstOrder,
+    LevenbergMarquardt as LevenbergMarquardt,
+)
+from edgewise.training.result import FitReport as FitReport, FitResult as FitResult, Shape as Shape
 
-__all__ = ["Checkpoint", "EarlyStopping", "FitResult", "Shape", "State", "fit"]
+__all__ = [
+    "Auto",
+    "Checkpoint",
+    "EarlyStopping",
+    "FirstOrder",
+    "FitReport",
+    "FitResult",
+    "LevenbergMarquardt",
+    "Shape",
+    "State",
+    "fit",
+]

@@ -1,13 +1,15 @@
-"""What may watch a run: callables that see its state and may end it."""
+"""Callables that see the state of a run and may end it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from torch import nn
+
+from edgewise.training.result import Record
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,23 @@ class State:
 
     model: nn.Module
     step: int
-    record: dict[str, Any]
+    record: Record
 
 
-Callback = Callable[[State], bool | None]
+Callback: TypeAlias = Callable[[State], bool | None]
 """Called after every evaluation; a true answer ends the run."""
 
 
-@dataclass
-class EarlyStopping:
-    """End the run when the watched loss has not improved for `patience` evaluations.
+def ended_by(callbacks: Sequence[Callback], state: State) -> bool:
+    """Show the state to all callbacks; True where one of them ends the run."""
+    return any([callback(state) for callback in callbacks])
 
-    Watches the validation loss where there is one, else the training loss; an improvement is more than `min_delta`.
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """End the run when the loss has not improved for `patience` evaluations.
+
+    The validation loss counts where there is one, else the training loss; an improvement is more than `min_delta`.
     """
 
     patience: int = 20
@@ -37,7 +44,7 @@ class EarlyStopping:
         if self.patience < 1:
             raise ValueError(f"EarlyStopping: patience must be at least 1, got {self.patience}")
 
-    def waited(self, history: list[dict[str, Any]]) -> bool:
+    def waited(self, history: Sequence[Record]) -> bool:
         """True where the last `patience` records brought no improvement."""
         best, since = math.inf, 0
         for record in history:

@@ -5,172 +5,183 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise.kernels import accelerators, autocast, find
-from edgewise.optim import Adam, Loss
-from edgewise.surgery import refine as refined
-from edgewise.tracing import Trace, trace
-from edgewise.training.average import Average
-from edgewise.training.callbacks import Callback, EarlyStopping, State
-from edgewise.training.checkpoint import Checkpoint
-from edgewise.training.data import Batch, Source
+from edgewise.kernels import accelerators, autocast
+from edgewise.progress import Budget, Event
+from edgewise.surgery import refine
+from edgewise.tracing import trace
+from edgewise.training.callbacks import State, ended_by
+from edgewise.training.keep import Average, Best
+from edgewise.training.methods import FirstOrder
 from edgewise.training.native_steps import NativeSteps, native_steps
-from edgewise.training.progress import Progress
-from edgewise.training.result import FitResult
-
-Penalty = Callable[[nn.Module, Trace], Tensor]
-Factory = Callable[[Iterable[nn.Parameter]], Optimizer]
+from edgewise.training.result import FitReport, FitResult, Record, Stop
+from edgewise.training.samples import Batch, Run, Source, evaluate
 
 _log = logging.getLogger(__name__)
 
 BURST_SECONDS = 0.05  # of steps between two looks at the clock, about
 
 
-def _adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """Native where a kernel serves every parameter; elsewhere torch's."""
-    parameters = list(parameters)
-    make = Adam if all(find("adam", p) is not None for p in parameters) else torch.optim.AdamW
-    return make(parameters, lr=lr, weight_decay=weight_decay)
+def train_first_order(run: Run, method: FirstOrder, notes: Sequence[str] = ()) -> FitResult:
+    """Train a copy of the model to the end, to a stop, or to an interruption.
 
-
-OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, int]] = {  # class, learning rate, steps
-    "adam": (_adam, 1e-2, 1000),
-    "adamw": (partial(_adam, weight_decay=1e-2), 1e-2, 1000),
-    "sgd": (torch.optim.SGD, 1e-2, 1000),
-    "lbfgs": (partial(torch.optim.LBFGS, history_size=50, line_search_fn="strong_wolfe"), 1.0, 200),
-}
-
-
-@dataclass
-class Run:
-    """The settings of one run of the loop; `model` is trained in place and belongs to the run."""
-
-    model: nn.Module
-    train: Source
-    held_out: Source | None
-    loss: Loss
-    factory: Factory
-    name: str
-    steps: int
-    penalties: Sequence[Penalty] = ()
-    callbacks: Sequence[Callback] = ()
-    refine: Mapping[int, int] = field(default_factory=dict)
-    early_stopping: EarlyStopping | None = None
-    checkpoint: Checkpoint | None = None
-    seed: int = 0
-    seconds: float = math.inf
-    notes: tuple[str, ...] = ()
-    accumulate: int = 1
-    precision: torch.dtype | None = None
-    ema: float | None = None
-
-    def average(self, model: nn.Module) -> Average | None:
-        """What follows the model, where that was asked for."""
-        return None if self.ema is None else Average(model, self.ema)
-
-
-def named_optimizer(name: str, lr: float | None) -> tuple[Factory, int]:
-    """The factory of a named optimiser and its default number of steps."""
-    if name not in OPTIMIZERS:
-        raise ValueError(
-            f"unknown optimizer {name!r}; choose 'auto', 'lm', {', '.join(map(repr, OPTIMIZERS))}, or give "
-            "a factory such as `functools.partial(torch.optim.AdamW, lr=1e-3)`"
-        )
-    make, rate, steps = OPTIMIZERS[name]
-    return partial(make, lr=rate if lr is None else lr), steps
-
-
-def train(run: Run, progress: Progress) -> FitResult:
-    """Run to the end, to a stop, or to an interruption; returns the best state by validation, else the last."""
-    start = time.monotonic()
-    with torch.random.fork_rng(devices=accelerators(run.model.parameters())):
+    Returns the best state by the held-out loss where there are held-out samples, else the last state.
+    """
+    loop = Loop.of(run, method)
+    with torch.random.fork_rng(devices=accelerators(loop.model.parameters())):
         torch.manual_seed(run.seed)
-        at = _resumed(run) or _Position(run.model, run.factory(run.model.parameters()), average=run.average(run.model))
-        stopped = _go(run, at, progress, start)
+        at = _resumed(loop) or loop.start(loop.model)
+        stopped = _repeat(loop, at)
         at.model.load_state_dict(at.shown.state_dict())
-        restored = _restore(run, at, stopped)
-        report: dict[str, Any] = {
-            "optimizer": run.name,
-            "loss_name": run.loss.name,
-            "steps": at.step,
-            "stopped": stopped,
-            "restored_step": at.best_step if restored else None,
-            "seconds": time.monotonic() - start,
-            "seed": run.seed,
-            "loss": _evaluate(at.model, run.train, run.loss),
-            "parameters": sum(p.numel() for p in at.model.parameters()),
-            "notes": [*run.notes, *at.notes],
-        }
-        if run.held_out is not None:
-            report["validation"] = _evaluate(at.model, run.held_out, run.loss)
+        restored = _restore(loop, at, stopped)
+        report = FitReport(
+            method=method.name,
+            loss_name=run.loss.name,
+            steps=at.step,
+            stopped=stopped,
+            seconds=loop.budget.spent,
+            seed=run.seed,
+            loss=evaluate(at.model, loop.train, run.loss),
+            parameters=sum(p.numel() for p in at.model.parameters()),
+            validation=None if loop.held_out is None else evaluate(at.model, loop.held_out, run.loss),
+            restored_step=restored,
+            notes=(*notes, *at.notes),
+        )
     return FitResult(at.model, at.history, report)
 
 
+@dataclass(frozen=True)
+class Loop:
+    """What stays the same during the loop; `model` is trained in place and belongs to the loop."""
+
+    run: Run
+    method: FirstOrder
+    model: nn.Module
+    train: Source
+    held_out: Source | None
+    budget: Budget
+
+    @classmethod
+    def of(cls, run: Run, method: FirstOrder) -> Loop:
+        """The loop on a copy of the model."""
+        model = copy.deepcopy(run.model)
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError(
+                f"{type(model).__name__}: no parameter is trained; set requires_grad on those that should be"
+            )
+        seconds = math.inf if method.seconds is None else method.seconds
+        return cls(run, method, model, *run.read(model, method.batch_size), Budget(seconds))
+
+    @property
+    def grids(self) -> Mapping[int, int]:
+        """{step: intervals} of the refinements, in order."""
+        return dict(sorted((self.method.refine or {}).items()))
+
+    @property
+    def plain(self) -> bool:
+        """Whether a step is nothing but loss, gradient and optimiser, as the native steps are."""
+        m = self.method
+        return not m.penalties and m.accumulate == 1 and m.precision is None and m.ema is None
+
+    @property
+    def observed(self) -> bool:
+        """Whether something looks at the model after every epoch."""
+        return self.held_out is not None or bool(self.run.callbacks) or self.method.early_stopping is not None
+
+    def start(self, model: nn.Module) -> Position:
+        """The position before the first step of a model of any structure."""
+        ema = self.method.ema
+        average = None if ema is None else Average(model, ema)
+        return Position(model, self.method.factory(model.parameters()), average)
+
+    def at_level(self, level: int) -> nn.Module:
+        """A model with the structure after `level` refinements; its parameters are still to be loaded."""
+        intervals = list(self.grids.values())[:level]
+        return refine(self.model, intervals[-1]) if intervals else copy.deepcopy(self.model)
+
+    def settings(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to belong to this loop; the number of steps may grow."""
+        samples, m = self.train.samples, self.method
+        return {
+            "model": repr(self.model),
+            "optimizer": m.name,
+            "loss": self.run.loss.name,
+            "seed": self.run.seed,
+            "batch_size": self.train.batch_size,
+            "samples": None if samples is None else len(samples),
+            "refine": dict(m.refine or {}),
+            "accumulate": m.accumulate,
+            "precision": str(m.precision),
+            "ema": m.ema,
+        }
+
+
+class Kept(NamedTuple):
+    """A state to return to: its step, the refinements before it, and all tensors."""
+
+    step: int
+    level: int
+    tensors: dict[str, Tensor]
+
+
 @dataclass
-class _Position:
-    """All that changes during a run, and all that a checkpoint stores. `level` counts the grid refinements done."""
+class Position:
+    """All that changes during a run, and all that a checkpoint stores; `level` counts the refinements done."""
 
     model: nn.Module
     optimizer: Optimizer
+    average: Average | None
     step: int = 0
     epoch: int = 0
     level: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: float = math.inf
-    best_step: int = 0
-    best_level: int = 0
-    best_state: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    best: Best[Kept] = field(default_factory=Best[Kept])
     burst: int = 8
-    average: Average | None = None
 
     @property
     def shown(self) -> nn.Module:
-        """The model that is judged and returned: the average where there is one."""
+        """The model that is evaluated and returned: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
-    def keep(self, value: float, step: int, state: dict[str, Tensor]) -> None:
-        """Remember the state if its value is the best so far."""
-        if value < self.best or not self.best_state:
-            self.best, self.best_step, self.best_level, self.best_state = value, step, self.level, state
+    def keep_if_best(self, value: float, step: int, tensors: dict[str, Tensor]) -> None:
+        """Keep the state if its value is the least so far."""
+        if self.best.beaten_by(value):
+            self.best.keep(value, Kept(step, self.level, tensors))
 
 
-def _go(run: Run, at: _Position, progress: Progress, start: float) -> str:
-    """Epoch after epoch; says why it ended."""
+def _repeat(loop: Loop, at: Position) -> Stop:
+    """Epoch after epoch; returns why it ended."""
+    method, run = loop.method, loop.run
     state = _snapshot(at.model)
     try:
-        while at.step < run.steps:
-            _refine_if_due(run, at)
+        while at.step < method.count:
+            _refine_if_due(loop, at)
             state, before = _snapshot(at.model), at.step
-            native = native_steps(at.model, at.optimizer, run.loss) if _native_may_serve(run) else None
-            if native is None or not _burst(run, at, native):
-                record = _epoch(run, at, native)
+            native = native_steps(at.model, at.optimizer, run.loss) if loop.plain else None
+            if native is None or not _burst(loop, at, native):
+                record = _epoch(loop, at, native)
                 if not math.isfinite(record["loss"]):
                     return "diverged"
-                if run.held_out is not None:
-                    record["validation"] = _evaluate(at.shown, run.held_out, run.loss)
-                    at.keep(record["validation"], at.step, _snapshot(at.shown))
+                if loop.held_out is not None:
+                    record["validation"] = evaluate(at.shown, loop.held_out, run.loss)
+                    at.keep_if_best(record["validation"], at.step, _snapshot(at.shown))
                 else:
-                    at.keep(record["loss"] + record.get("penalty", 0.0), before, state)
+                    at.keep_if_best(record["loss"] + record.get("penalty", 0.0), before, state)
                 at.history.append(record)
-            progress.update(at.step / run.steps, f"{run.name} step {at.step}/{run.steps}", at.best)
-            if run.checkpoint is not None and (at.epoch % run.checkpoint.every == 0 or at.step >= run.steps):
-                run.checkpoint.save(_stored(run, at))
-            seen = State(at.model, at.step, at.history[-1])
-            if any([callback(seen) for callback in run.callbacks]):
+            _report(loop, at)
+            if ended_by(run.callbacks, State(at.model, at.step, at.history[-1])):
                 return "callback"
-            if run.early_stopping is not None and run.early_stopping.waited(at.history):
+            if method.stopping is not None and method.stopping.waited(at.history):
                 return "early"
-            if time.monotonic() - start > run.seconds:
+            if loop.budget.over:
                 return "time"
     except KeyboardInterrupt:
         at.model.load_state_dict(state)
@@ -178,78 +189,80 @@ def _go(run: Run, at: _Position, progress: Progress, start: float) -> str:
     return "finished"
 
 
-def _restore(run: Run, at: _Position, stopped: str) -> bool:
-    """Put the best state into the model where the last one is not to be returned."""
-    last = _evaluate(at.model, run.held_out or run.train, run.loss)
+def _report(loop: Loop, at: Position) -> None:
+    """Tell how far the loop is, and store a checkpoint where one is due."""
+    name, steps, saving = loop.method.name, loop.method.count, loop.method.saving
+    loop.run.tell(Event(f"{name} step {at.step}/{steps}", at.step / steps, f"best {at.best.value:.3g}"))
+    if saving is not None and (at.epoch % saving.every == 0 or at.step >= steps):
+        saving.save(loop.settings(), _stored(at))
+
+
+def _restore(loop: Loop, at: Position, stopped: Stop) -> int | None:
+    """Put the best state into the model where the last one is not to be returned; its step in that case."""
+    last = evaluate(at.model, loop.held_out or loop.train, loop.run.loss)
+    best = at.best.state
     if stopped == "diverged" or not math.isfinite(last):
+        if best is None:
+            raise ValueError(
+                f"the {loop.run.loss.name} loss is not finite at the very start; check the initial model and the data"
+            )
         at.notes.append(
-            f"diverged after step {at.step}; the state of step {at.best_step} is returned, try a smaller learning rate"
+            f"diverged after step {at.step}; the state of step {best.step} is returned, try a smaller learning rate"
         )
         _log.warning("fit: %s", at.notes[-1])
-    elif run.held_out is None or not at.best < last:
-        return False
-    if not at.best_state:
-        raise ValueError(
-            f"the {run.loss.name} loss is not finite at the very start; check the initial model and the data"
-        )
-    if at.best_level != at.level:
-        at.model = _structure(run, at.best_level)
-    at.model.load_state_dict(at.best_state)
-    return True
+    elif loop.held_out is None or best is None or not at.best.value < last:
+        return None
+    if best.level != at.level:
+        at.model = loop.at_level(best.level)
+    at.model.load_state_dict(best.tensors)
+    return best.step
 
 
-def _native_may_serve(run: Run) -> bool:
-    """Whether a step is nothing but loss, gradient and optimiser, as the native steps are."""
-    return not run.penalties and run.accumulate == 1 and run.precision is None and run.ema is None
-
-
-def _burst(run: Run, at: _Position, native: NativeSteps) -> bool:
-    """Many epochs of one step each in one call, where nobody looks between them; False where none was done."""
-    samples = run.train.samples
-    looked_at = run.held_out is not None or run.callbacks or run.early_stopping is not None
-    if samples is None or looked_at or (run.train.batch_size or len(samples)) < len(samples):
+def _burst(loop: Loop, at: Position, native: NativeSteps) -> bool:
+    """Many epochs of one step each in one call, where nothing looks between them; False where none was done."""
+    samples, saving = loop.train.samples, loop.method.saving
+    if samples is None or loop.observed or (loop.train.batch_size or len(samples)) < len(samples):
         return False
     x, y, weights = samples.batch()
     if not native.serves(x, y, weights):
         return False
-    ends = [run.steps, at.step + at.burst, *(step for step in run.refine if step > at.step)]
-    if run.checkpoint is not None:
-        ends.append(at.step + run.checkpoint.every - at.epoch % run.checkpoint.every)
-    start = time.monotonic()
+    ends = [loop.method.count, at.step + at.burst, *(step for step in loop.grids if step > at.step)]
+    if saving is not None:
+        ends.append(at.step + saving.every - at.epoch % saving.every)
+    clock = Budget()
     losses = [loss for loss in native.run(x, y, min(ends) - at.step) if math.isfinite(loss)]
     if not losses:
         return False
     least = min(losses)
-    if least < at.best or not at.best_state:
-        at.keep(least, at.step + losses.index(least), {**_snapshot(at.model), **native.best()})
+    at.keep_if_best(least, at.step + losses.index(least), {**_snapshot(at.model), **native.best()})
     at.history += [{"step": at.step + n, "loss": loss} for n, loss in enumerate(losses, 1)]
     at.step, at.epoch = at.step + len(losses), at.epoch + len(losses)
-    pace = BURST_SECONDS / max(time.monotonic() - start, 1e-9)
+    pace = BURST_SECONDS / max(clock.spent, 1e-9)
     at.burst = max(1, int(len(losses) * min(pace, 16.0)))
     return True
 
 
-def _epoch(run: Run, at: _Position, native: NativeSteps | None) -> dict[str, Any]:
+def _epoch(loop: Loop, at: Position, native: NativeSteps | None) -> Record:
     """One pass over the data; the record of its mean loss, as seen before each step."""
     at.model.train()
     losses, penalties = [], []
-    for batch in run.train.epoch():
-        loss, penalty = _step(run, at, batch, native)
+    for batch in loop.train.epoch():
+        loss, penalty = _step(loop, at, batch, native)
         losses.append(loss)
         penalties.append(penalty)
         at.step += 1
-        if at.step >= run.steps or not math.isfinite(loss):
+        if at.step >= loop.method.count or not math.isfinite(loss):
             break
     if not losses:
         raise ValueError("the DataLoader has no batches; give it at least one sample")
     at.epoch += 1
-    record: dict[str, Any] = {"step": at.step, "loss": sum(losses) / len(losses)}
-    if run.penalties:
+    record: Record = {"step": at.step, "loss": sum(losses) / len(losses)}
+    if loop.method.penalties:
         record["penalty"] = sum(penalties) / len(penalties)
     return record
 
 
-def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> tuple[float, float]:
+def _step(loop: Loop, at: Position, batch: Batch, native: NativeSteps | None) -> tuple[float, float]:
     """One step of the optimiser: (loss, penalty) at the state before it."""
     x, y, weights = batch
     if native is not None and native.serves(x, y, weights):
@@ -260,7 +273,7 @@ def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> 
 
     def closure() -> Tensor:
         at.optimizer.zero_grad()
-        terms = [_backward(run, at.model, part, share) for part, share in _parts(batch, run.accumulate)]
+        terms = [_backward(loop, at.model, part, share) for part, share in _parts(batch, loop.method.accumulate)]
         loss, penalty = (torch.stack(values).sum() for values in zip(*terms, strict=True))
         if not first:
             first.append((loss.item(), penalty.item()))
@@ -272,16 +285,17 @@ def _step(run: Run, at: _Position, batch: Batch, native: NativeSteps | None) -> 
     return first[0]
 
 
-def _backward(run: Run, model: nn.Module, batch: Batch, share: float) -> tuple[Tensor, Tensor]:
+def _backward(loop: Loop, model: nn.Module, batch: Batch, share: float) -> tuple[Tensor, Tensor]:
     """Add the gradient of a part of a batch; its share of the loss and of the penalty."""
     x, y, weights = batch
-    with autocast(x, run.precision):
-        if run.penalties:
+    criterion, precision, penalties = loop.run.loss, loop.method.precision, loop.method.penalties
+    with autocast(x, precision):
+        if penalties:
             seen = trace(model, x)
-            loss = run.loss(seen.output, y, weights)
-            penalty = torch.stack([p(model, seen) for p in run.penalties]).sum()
+            loss = criterion(seen.output, y, weights)
+            penalty = torch.stack([p(model, seen) for p in penalties]).sum()
         else:
-            loss = run.loss(model(x), y, weights)
+            loss = criterion(model(x), y, weights)
             penalty = loss.new_zeros(())
     loss, penalty = share * loss, share * penalty
     (loss + penalty).backward()
@@ -302,81 +316,47 @@ def _parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     return [(part, share) for part, share in parts if share > 0]
 
 
-@torch.no_grad()
-def _evaluate(model: nn.Module, source: Source, loss: Loss) -> float:
-    """The loss over all samples, the model in evaluation mode."""
-    model.eval()
-    total = count = 0.0
-    for x, y, weights in source.batches():
-        n = len(x) if weights is None else float(weights.sum())
-        total += n * loss(model(x), y, weights).item()
-        count += n
-    return total / count
-
-
-def _refine_if_due(run: Run, at: _Position) -> None:
+def _refine_if_due(loop: Loop, at: Position) -> None:
     """Put every KAN layer on the finer grid that the schedule asks for; the optimiser starts afresh on it."""
-    due = [n for step, n in sorted(run.refine.items()) if step <= at.step]
+    due = [n for step, n in loop.grids.items() if step <= at.step]
     if len(due) > at.level:
-        at.level = len(due)
-        at.model = refined(at.model, due[-1])
-        at.optimizer = run.factory(at.model.parameters())
-        at.average = run.average(at.model)
+        fresh = loop.start(refine(at.model, due[-1]))
+        at.model, at.optimizer, at.average, at.level = fresh.model, fresh.optimizer, fresh.average, len(due)
 
 
-def _structure(run: Run, level: int) -> nn.Module:
-    """A model with the structure after `level` refinements; its numbers are still to be loaded."""
-    intervals = [n for _, n in sorted(run.refine.items())][:level]
-    return refined(run.model, intervals[-1]) if intervals else copy.deepcopy(run.model)
+_COUNTERS = ("step", "epoch", "level", "history", "notes")
 
 
-def _stored(run: Run, at: _Position) -> dict[str, Any]:
+def _stored(at: Position) -> dict[str, Any]:
+    """What a checkpoint stores of a position."""
     return {
-        "settings": _settings(run),
         "model": at.model.state_dict(),
         "optimizer": at.optimizer.state_dict(),
         "average": None if at.average is None else at.average.state_dict(),
         "rng": torch.get_rng_state(),
-        "best": at.best_state,
-        "position": {name: getattr(at, name) for name in _NUMBERS},
+        "best": {"value": at.best.value, "state": None if at.best.state is None else at.best.state._asdict()},
+        "counters": {name: getattr(at, name) for name in _COUNTERS},
     }
 
 
-_NUMBERS = ("step", "epoch", "level", "history", "best", "best_step", "best_level", "notes")
-
-
-def _resumed(run: Run) -> _Position | None:
+def _resumed(loop: Loop) -> Position | None:
     """The position that the checkpoint of an interrupted run stores."""
-    stored = None if run.checkpoint is None else run.checkpoint.load(_settings(run))
+    saving = loop.method.saving
+    stored = None if saving is None else saving.load(loop.settings())
     if stored is None:
         return None
-    model = _structure(run, stored["position"]["level"])
-    model.load_state_dict(stored["model"])
-    optimizer = run.factory(model.parameters())
-    optimizer.load_state_dict(stored["optimizer"])
+    at = loop.start(loop.at_level(stored["counters"]["level"]))
+    at.model.load_state_dict(stored["model"])
+    at.optimizer.load_state_dict(stored["optimizer"])
+    if at.average is not None:
+        at.average.load_state_dict(stored["average"])
+    best = stored["best"]
+    at.best = Best(best["value"], None if best["state"] is None else Kept(**best["state"]))
+    for name, value in stored["counters"].items():
+        setattr(at, name, value)
     torch.set_rng_state(stored["rng"])
-    _log.info("fit: resumed at step %d", stored["position"]["step"])
-    average = run.average(model)
-    if average is not None:
-        average.load_state_dict(stored["average"])
-    return _Position(model, optimizer, best_state=stored["best"], average=average, **stored["position"])
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """What must be equal for a checkpoint to fit this run; `steps` may grow."""
-    samples = run.train.samples
-    return {
-        "model": repr(run.model),
-        "optimizer": run.name,
-        "loss": run.loss.name,
-        "seed": run.seed,
-        "batch_size": run.train.batch_size,
-        "samples": None if samples is None else len(samples),
-        "refine": dict(run.refine),
-        "accumulate": run.accumulate,
-        "precision": str(run.precision),
-        "ema": run.ema,
-    }
+    _log.info("fit: resumed at step %d", at.step)
+    return at
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -11,14 +11,14 @@ import torch
 from edgewise.nn import KAN
 from edgewise.optim import edge_bands
 from edgewise.viz._curves import Part
-from edgewise.viz.diagram import Diagram
+from edgewise.viz.diagram_data import Diagram
 
 DEVIATIONS = 2.0
 POINTS = 401
 
 
-def banded(picture: Diagram, model: Any, parts: list[Part], x: Any, y: Any) -> Diagram:
-    """Every curve between its value minus and plus two standard deviations; symbols stay lines."""
+def add_bands(drawing: Diagram, model: Any, parts: list[Part], x: Any, y: Any) -> Diagram:
+    """The diagram with a band of two standard deviations around every curve; symbols have none."""
     if not isinstance(model, KAN):
         raise TypeError(f"bands need a KAN and the targets of its outputs, not {type(model).__name__}")
     if x is None:
@@ -26,7 +26,7 @@ def banded(picture: Diagram, model: Any, parts: list[Part], x: Any, y: Any) -> D
     x, y = (torch.as_tensor(np.asarray(t) if not isinstance(t, torch.Tensor) else t) for t in (x, y))
     bands = list(edge_bands(model, x, y, points=POINTS).values())
     edges = []
-    for edge in picture.edges:
+    for edge in drawing.edges:
         if edge.kind == "curve" and None not in edge.y:
             part, band = parts[edge.layer], bands[edge.layer]
             scale, shift = part.input_unit(edge.source)
@@ -36,4 +36,4 @@ def banded(picture: Diagram, model: Any, parts: list[Part], x: Any, y: Any) -> D
             values = np.array(edge.y, dtype=float)
             edge = dataclasses.replace(edge, band=(tuple((values - width).tolist()), tuple((values + width).tolist())))
         edges.append(edge)
-    return dataclasses.replace(picture, edges=tuple(edges))
+    return dataclasses.replace(drawing, edges=tuple(edges))

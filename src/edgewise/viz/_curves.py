@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes
-from edgewise.viz.diagram import Edge
+from edgewise.viz.diagram_data import Edge
 
 _MAX_VALUES = 20_000_000  # edge values computed at once
 
@@ -54,7 +54,7 @@ class Part:
         return (1.0, 0.0) if self.after is None else (float(self.after.scale[node]), float(self.after.shift[node]))
 
     def edge_unit(self, target: int) -> float:
-        """What the values of an edge are multiplied by in the user's output; those of a factor stay as they are."""
+        """The factor from the values of an edge to the user's output; 1 for the edges of a factor node."""
         return self.output_unit(target)[0] if target < self.sums else 1.0
 
     def exists(self) -> Tensor:
@@ -158,7 +158,7 @@ def _range(layer: KANLinear, inputs: Float[Tensor, "n in"]) -> tuple[Tensor, Ten
 
 
 def _symbols(layer: KANLinear) -> dict[tuple[int, int], tuple[str, tuple[float, float, float, float]]]:
-    """Name and affine numbers of every symbol by (source, target)."""
+    """Name and affine parameters of every symbol by (source, target)."""
     symbolic = layer.symbolic
     if symbolic.affine is None:
         return {}
@@ -168,5 +168,5 @@ def _symbols(layer: KANLinear) -> dict[tuple[int, int], tuple[str, tuple[float, 
 
 
 def _rounded(value: float) -> float:
-    """Nine digits: more than any picture shows, and half the JSON."""
+    """Nine digits: more than any plot shows, and half the JSON."""
     return float(f"{value:.9g}")

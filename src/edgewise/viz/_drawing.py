@@ -1,4 +1,4 @@
-"""What the renderers share: colours, the strength of an edge, and the lines inside and between the boxes."""
+"""The common part of the renderers: colours, the strength of an edge, and the lines inside and between the boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgewise.viz.diagram import BOX_HEIGHT, BOX_WIDTH, Diagram, Edge, Node
+from edgewise.viz.diagram_data import BOX_HEIGHT, BOX_WIDTH, Diagram, Edge, Node
 
 Point = tuple[float, float]
 
@@ -17,7 +17,7 @@ NAME_LETTERS = 24
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a picture."""
+    """The colours of a diagram or plot."""
 
     ink: str
     soft: str
@@ -65,7 +65,7 @@ def opacity(importance: float) -> float:
 
 
 def short(name: str) -> str:
-    """The name on one line, with an ellipsis where it is too long for a picture."""
+    """The name on one line, with an ellipsis where it is too long for a plot."""
     name = " ".join(name.split())
     return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
@@ -138,7 +138,7 @@ def value_range(edge: Edge) -> tuple[float, float]:
 
 
 def bounds(diagram: Diagram) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the picture with its names and its note."""
+    """Left, top, right and bottom of the diagram with its names and its note."""
     first = max((text_width(short(n.name)) for n in diagram.nodes if n.layer == 0), default=0.0)
     last = max((text_width(short(n.name)) for n in diagram.nodes if n.layer > 0), default=0.0)
     note = 2 * NOTE_SIZE if diagram.note() else 0.0
@@ -151,7 +151,7 @@ def text_width(text: str) -> float:
 
 
 def caption(diagram: Diagram) -> str:
-    """The picture in one sentence, for those who cannot see it."""
+    """The diagram in one sentence, for those who cannot see it."""
     symbols = sum(edge.kind == "symbol" for edge in diagram.edges)
     shape = ", ".join(map(str, diagram.widths))
     kinds = (
@@ -162,7 +162,7 @@ def caption(diagram: Diagram) -> str:
 
 
 def label(diagram: Diagram, edge: Edge) -> str:
-    """An edge in words: from where to where, what it is, how important."""
+    """An edge in words: its ends, its formula, its importance."""
     source, target = diagram.source(edge), diagram.target(edge)
     what = formula_text(edge, source.name or "x") or "curve"
     return f"{node_label(source)} to {node_label(target)}: {what}, importance {edge.importance:.2g}"

@@ -1,29 +1,28 @@
-"""Where everything stands: nodes in columns, and between two columns the boxes of the edges."""
+"""The layout of a diagram: nodes in columns, and between two columns the boxes of the edges."""
 
 from __future__ import annotations
 
 import math
 
 from edgewise.viz._curves import Part
-from edgewise.viz.diagram import BOX_WIDTH, Node
+from edgewise.viz.diagram_data import BOX_WIDTH, Node
 
 _PITCH = 1.2  # from one box to the next below it
-_LANE = 1.0  # room for the wires on either side of the boxes; more in a high picture, where they run steeply
+_LANE = 1.0  # room for the wires on either side of the boxes; more in a high diagram, where they run steeply
 _PRODUCT = 1.1  # from the factors to their product
 _IDLE = 32  # in a layer of more nodes than these, those without a drawn edge are left out
-_ROWS = 18  # more boxes than these in a column stand side by side
+_ROWS = 18  # more boxes than these in a column are placed side by side
 
 
 def place(
     parts: list[Part], drawn: list[list[tuple[int, int]]], names: tuple[list[str], list[str]], *, complete: bool
 ) -> tuple[list[Node], list[dict[tuple[int, int], tuple[float, float]]], float, float]:
-    """The nodes, the middle of every edge's box by layer and (source, target), and the size of the picture.
+    """The nodes, the middle of every edge's box by layer and (source, target), and the size of the diagram.
 
-    Boxes stand in the order of their targets, so that the curves which add up to a node are neighbours; the node stands
+    Boxes are in the order of their targets, so that the curves which add up to a node are neighbours; the node is
     beside the middle of them. Where the drawn edges are not all (`complete`), hidden nodes and inputs that have none
     of them are left out, since they need not be idle.
     """
-    leaving = [{j for j, _ in pairs} for pairs in drawn] + [set()]
     leaving = [{j for j, _ in pairs} for pairs in drawn] + [set()]
     last = len(parts) - 1
     fed = [
@@ -76,7 +75,7 @@ def _at(k: int, n: int, height: float) -> float:
 
 
 def _column(part: Part, level: int, x: float, y: dict[int, float], names: list[str]) -> list[Node]:
-    """The nodes behind a layer; products stand to the right of their factors, in line with the sums."""
+    """The nodes behind a layer; products are to the right of their factors, in line with the sums."""
     right = x if part.products is None else x + _PRODUCT
     nodes = []
     for k, group in enumerate(part.groups()):

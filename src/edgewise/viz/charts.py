@@ -1,22 +1,57 @@
-"""Charts beside the diagram: single edges with their axes, training curves, and the importance of the inputs."""
+"""Charts by matplotlib: single edges with their axes, training curves, and the importance of the inputs.
+
+`new_figure` and `save_figure` serve every other chart of the project: no pyplot, no global state, whole files.
+"""
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from edgewise.io.whole import write_whole
 from edgewise.viz._drawing import Palette, palette, short
-from edgewise.viz.diagram import Edge
+from edgewise.viz.diagram_data import Edge
 from edgewise.viz.from_model import LayerView, input_importance, layer_view
-from edgewise.viz.mpl import canvas_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from edgewise.viz._agg_figure import AggFigure
+
+
+def new_figure(width: float, height: float, *, theme: str = "light") -> AggFigure:
+    """An empty matplotlib figure of this size in inches: outside pyplot's registry, yet shown by notebooks.
+
+    Raises:
+        ImportError: naming the extra, where matplotlib is missing.
+    """
+    try:
+        from edgewise.viz._agg_figure import AggFigure
+    except ImportError as error:
+        raise ImportError("drawing needs matplotlib: pip install edgewise[viz]") from error
+    return AggFigure(width, height, palette(theme).paper)
+
+
+def new_axes(width: float, height: float, *, theme: str = "light") -> Axes:
+    """The only axes of a new figure of this size in inches."""
+    figure = new_figure(width, height, theme=theme)
+    figure.set_layout_engine("constrained")
+    return figure.add_subplot()
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 110) -> Path:
+    """Write a figure as PNG, whole or not at all; returns the path."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return write_whole(path, stream.getvalue())
 
 
 def plot_edge(
@@ -34,15 +69,15 @@ def plot_edge(
     Args:
         model: any module with KAN layers.
         x: inputs of the model; None spreads points over the grid of a `KAN`.
-        layer: number or module name of the layer.
-        source: number of the input of the layer.
-        target: number of its output.
+        layer: index or module name of the layer.
+        source: index of the input of the layer.
+        target: index of its output.
         theme: "light" or "dark".
-        ax: where to draw; by default a figure of its own.
+        ax: where to draw; by default a new figure.
     """
     colours = palette(theme)
     view = layer_view(model, x, layer, (source, target))
-    ax = ax if ax is not None else _axes(5.0, 3.4, colours)
+    ax = ax if ax is not None else new_axes(5.0, 3.4, theme=theme)
     _draw_edge(ax, view, view.edges[0], colours)
     ax.set_xlabel(short(view.sources[source]), color=colours.ink, parse_math=False)
     return cast("Figure", ax.figure)
@@ -68,7 +103,7 @@ def plot_edges(
         raise ValueError(f"layer {layer!r} has no edges; all of them are absent")
     columns = min(4, len(view.edges))
     rows = math.ceil(len(view.edges) / columns)
-    figure: Figure = canvas_class()(2.9 * columns + 0.4, 2.3 * rows + 0.3, colours.paper)
+    figure = new_figure(2.9 * columns + 0.4, 2.3 * rows + 0.3, theme=theme)
     figure.set_layout_engine("constrained")
     for n, edge in enumerate(view.edges):
         ax = figure.add_subplot(rows, columns, n + 1)
@@ -82,18 +117,18 @@ def plot_edges(
 
 
 def plot_history(history: Any, *, theme: str = "light", ax: Axes | None = None) -> Figure:
-    """Draw training curves: every number of the records over the step, a dotted line where a new stage began.
+    """Draw training curves: every value of the records over the step, a dotted line where a new stage began.
 
     Args:
         history: a `FitResult`, or a list of records such as {"step": 10, "loss": 0.1, "validation": 0.2}.
         theme: "light" or "dark".
-        ax: where to draw; by default a figure of its own.
+        ax: where to draw; by default a new figure.
     """
     records: list[Mapping[str, Any]] = list(getattr(history, "history", history))
     if not records:
         raise ValueError("the history is empty; there is nothing to draw")
     colours = palette(theme)
-    ax = ax if ax is not None else _axes(6.0, 3.6, colours)
+    ax = ax if ax is not None else new_axes(6.0, 3.6, theme=theme)
     names = dict.fromkeys(key for record in records for key in record if key not in ("step", "epoch", "stage"))
     steps = [record.get("step", n) for n, record in enumerate(records)]
     positive, drawn = True, 0
@@ -111,7 +146,7 @@ def plot_history(history: Any, *, theme: str = "light", ax: Axes | None = None) 
             ax.axvline(step, color=colours.frame, linewidth=1, linestyle=":")
     if positive:
         ax.set_yscale("log")
-    _style(ax, colours)
+    style_axes(ax, colours)
     ax.set_xlabel("step", color=colours.ink)
     if drawn > 1:
         ax.legend(frameon=False, labelcolor=colours.ink)
@@ -133,20 +168,14 @@ def plot_importance(
     """Draw the importance of the inputs as bars: the sum of the scores of the edges that leave them, largest first."""
     colours = palette(theme)
     best = input_importance(model, x, scores, input_names)[:limit]
-    ax = ax if ax is not None else _axes(6.0, 0.6 + 0.28 * len(best), colours)
+    ax = ax if ax is not None else new_axes(6.0, 0.6 + 0.28 * len(best), theme=theme)
     ax.barh(range(len(best)), [share for _, share in best], color=colours.product, height=0.7)
     ax.set_yticks(range(len(best)), [short(name) for name, _ in best], parse_math=False)
     ax.invert_yaxis()
-    _style(ax, colours)
+    style_axes(ax, colours)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("importance", color=colours.ink)
     return cast("Figure", ax.figure)
-
-
-def _axes(width: float, height: float, colours: Palette) -> Axes:
-    figure: Figure = canvas_class()(width, height, colours.paper)
-    figure.set_layout_engine("constrained")
-    return figure.add_subplot()
 
 
 def _draw_edge(ax: Axes, view: LayerView, edge: Edge, colours: Palette) -> None:
@@ -159,13 +188,14 @@ def _draw_edge(ax: Axes, view: LayerView, edge: Edge, colours: Palette) -> None:
     seen = seen[:: math.ceil(len(seen) / 300)].double().tolist()
     ax.plot(seen, [0.02] * len(seen), "|", transform=ax.get_xaxis_transform(), color=colours.soft, alpha=0.35, ms=5)
     ax.margins(y=0.12)
-    _style(ax, colours)
+    style_axes(ax, colours)
     name = f"{short(view.sources[edge.source])} → {short(view.targets[edge.target])}"
     title = f"{name}:  {edge.symbol}" if edge.symbol else name
     ax.set_title(title, color=colour, fontsize=10, parse_math=False)
 
 
-def _style(ax: Axes, colours: Palette) -> None:
+def style_axes(ax: Axes, colours: Palette) -> None:
+    """Thin lines and small labels in the colours of a theme."""
     ax.set_facecolor(colours.paper)
     ax.tick_params(colors=colours.soft, labelsize=8, which="both")
     ax.grid(True, color=colours.frame, alpha=0.25, linewidth=0.6)

@@ -1,4 +1,4 @@
-"""A model becomes a `Diagram`."""
+"""Make the diagram of a model: layout, curves and scores as a `Diagram`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.tracing import Trace, edge_scores, trace
-from edgewise.viz._bands import banded
+from edgewise.viz._bands import add_bands
 from edgewise.viz._curves import Part, inputs_of, parts_of, sample_edges
 from edgewise.viz._layout import place
-from edgewise.viz.diagram import Diagram, Edge
+from edgewise.viz.diagram_data import Diagram, Edge
 
 
 @torch.no_grad()
@@ -29,11 +29,11 @@ def diagram(
     samples: int = 101,
     max_edges: int = 100,
 ) -> Diagram:
-    """The picture of a network as data.
+    """The diagram of a network, as data.
 
     >>> import edgewise as ew
-    >>> picture = ew.diagram(ew.KAN([2, 5, 1]))
-    >>> picture.widths, len(picture.edges), picture.edges[0].kind
+    >>> drawing = ew.diagram(ew.KAN([2, 5, 1]))
+    >>> drawing.widths, len(drawing.edges), drawing.edges[0].kind
     ((2, 5, 1), 15, 'curve')
 
     Args:
@@ -64,7 +64,7 @@ def diagram(
     for n, (part, name) in enumerate(zip(parts, layers, strict=True)):
         if drawn[n]:
             edges += sample_edges(part, n, seen[name].inputs, score[n], drawn[n], centers[n], samples)
-    picture = Diagram(
+    drawing = Diagram(
         nodes=tuple(nodes),
         edges=tuple(edges),
         layers=layers,
@@ -74,7 +74,7 @@ def diagram(
         omitted=total - len(edges),
         absent=sum(part.layer.mask.numel() for part in parts) - total,
     )
-    return picture if y is None else banded(picture, model, parts, given, y)
+    return drawing if y is None else add_bands(drawing, model, parts, given, y)
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ class LayerView:
 def layer_view(
     model: nn.Module, x: Any, layer: int | str, pair: tuple[int, int] | None = None, *, limit: int = 24
 ) -> LayerView:
-    """One edge of a layer, or its `limit` most important ones. The layer may stand anywhere in any module."""
+    """One edge of a layer, or its `limit` most important ones. The layer may be anywhere in any module."""
     try:
         parts = parts_of(model)
     except ValueError:
@@ -142,7 +142,7 @@ def layer_view(
 
 
 def _titles(model: nn.Module, attribute: str, letter: str, n: int, named: bool) -> list[str]:
-    """The model's names at its ends, the numbers of the nodes between them."""
+    """The model's names at its ends, node indices between them."""
     if named:
         return names_of(None, getattr(model, attribute, None), letter, n)
     return [f"node {k}" for k in range(n)]

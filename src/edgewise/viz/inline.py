@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: one curve, predictions against outcomes, a table of classes."""
+"""Charts as inline SVG, for pages without scripts: one curve, predictions against outcomes, a confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = np.ndarray
 
 
 def curve(x: Sequence[float], y: Sequence[float | None], *, symbol: bool, title: str) -> str:
-    """One edge: its values over its arguments, the ends of both axes as numbers."""
+    """One edge: its values over its arguments, with the ends of both axes."""
     finite = [v for v in y if v is not None]
     if not finite:
         return ""

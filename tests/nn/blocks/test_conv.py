@@ -267,7 +267,7 @@ def test_adapters_of_low_rank(kind) -> None:
         ({"in_channels": 3, "groups": 2}, "in_channels=3 must be a positive multiple of groups=2"),
         ({"kernel_size": (3, 3, 3)}, "kernel_size must be one integer of at least 1 or 2 of them"),
         ({"padding": "same", "stride": 2}, "'same' needs stride 1"),
-        ({"padding": "full"}, "padding must be numbers, 'same' or 'valid'"),
+        ({"padding": "full"}, "padding must be integers, 'same' or 'valid'"),
         ({"padding_mode": "mirror"}, "padding_mode must be one of zeros"),
         ({"padding": -1}, "padding must be one integer of at least 0"),
     ],

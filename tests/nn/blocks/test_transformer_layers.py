@@ -125,9 +125,9 @@ def test_native_units_do_not_depend_on_the_number_of_threads():
     [{}, {"basis": Chebyshev(3)}, {"basis": BSpline(5, 3), "residual": "silu"}, {"basis": Gaussian(5)}],
     ids=["rational", "chebyshev", "b-spline", "rbf"],
 )
-def test_a_block_has_the_size_of_a_perceptron_four_times_as_wide(features, settings):
-    perceptron = 8 * features**2 + 5 * features
-    assert numbers(KANFeedForward(features, **settings)) == pytest.approx(perceptron, rel=0.02)
+def test_a_block_has_the_size_of_an_mlp_four_times_as_wide(features, settings):
+    mlp = 8 * features**2 + 5 * features
+    assert numbers(KANFeedForward(features, **settings)) == pytest.approx(mlp, rel=0.02)
 
 
 @pytest.mark.parametrize("basis", [None, *BASES], ids=lambda b: b.name if b else "rational")

@@ -19,7 +19,7 @@ from edgewise.nn.kan import Width
 from edgewise.surgery import compact, prune
 from edgewise.symbolic import formula, symbolify
 from edgewise.tracing import edge_scores, trace
-from edgewise.training import fit
+from edgewise.training import Auto, fit
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,8 @@ def trained(
         dtype=torch.float64,
         generator=torch.Generator().manual_seed(seed),
     )
-    result = fit(
-        model, data, validation=held, loss=loss, extend=False, seconds=seconds, seed=seed, progress=progress
-    ).model
+    method = Auto(extend=False, seconds=seconds)
+    result = fit(model, data, method, validation=held, loss=loss, seed=seed, progress=progress).model
     assert isinstance(result, KAN)
     return result
 
@@ -97,7 +96,8 @@ def pruned(
     smaller = compact(prune(model, edge_scores(trace(model, data[0][rows])), edge=edge, node=edge))
     if not all(bool(layer.mask.any()) for layer in smaller.layers if isinstance(layer, KANLinear)):
         return model  # nothing stands out: every edge is weak
-    result = fit(smaller, data, validation=held, loss=loss, extend=False, seconds=seconds, seed=seed).model
+    method = Auto(extend=False, seconds=seconds)
+    result = fit(smaller, data, method, validation=held, loss=loss, seed=seed).model
     assert isinstance(result, KAN)
     return result
 

@@ -4,8 +4,8 @@ The arithmetic is in csrc: plan.h (a grid, once), sort.h and local.h (one input 
 layer.h (a layer over its threads); curves.h and network.h (small networks whole, one sample per lane).
 """
 
-from edgewise.kernels.cpu import adam, grouped_rational, layer, network, taylor
+from edgewise.kernels.cpu import adamw, grouped_rational, layer, network, taylor
 from edgewise.kernels.cpu.ops import CompiledOps
 from edgewise.kernels.registry import Backend, register_backend
 
-register_backend(Backend("cpu", layer, network, taylor, grouped_rational, adam, CompiledOps))
+register_backend(Backend("cpu", layer, network, taylor, grouped_rational, adamw, CompiledOps))

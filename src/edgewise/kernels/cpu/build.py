@@ -1,4 +1,4 @@
-"""Compiling the native kernels: nothing here needs torch, so that the build of a wheel can use it too."""
+"""Compiling the native kernels: without torch, so that the build of a wheel can use it too."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ VARIANTS = {
 
 
 class Platform(NamedTuple):
-    """A kind of machine, as `platform.machine()` has it there, and an operating system, as `sys.platform` has it.
+    """A machine, as `platform.machine()` names it there, and an operating system, as `sys.platform` names it.
 
-    `triple` is what a cross compiler calls it, `tag` what a wheel does.
+    `triple` is its name for a cross compiler, `tag` its name in a wheel.
     """
 
     machine: str
@@ -57,14 +57,14 @@ OTHERS = {
     "macos-arm64": Platform("arm64", "darwin", "aarch64-macos", "macosx_11_0_arm64"),
     "windows-amd64": Platform("amd64", "win32", "x86_64-windows-gnu", "win_amd64"),
 }
-"""For which wheels are built elsewhere, by a compiler that takes `-target`, as zig's does."""
+"""The platforms whose wheels are cross-compiled, by a compiler with the option `-target`, such as zig's."""
 
 
 def build(variant: str, target: Path, compiler: str | None = None) -> None:
     """Compile the sources, one process per file, into `target`, which appears whole or not at all."""
     compiler = compiler or find_compiler()
     instructions = VARIANTS[variant]
-    if "zig" in compiler:  # which has its own spelling
+    if "zig" in compiler:  # whose spelling differs
         instructions = tuple(flag.replace("x86-64-", "x86_64_") for flag in instructions)
     options = (*compiler.split(), *FLAGS, *instructions, *extra_flags())
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:

@@ -1,7 +1,8 @@
 """The native library: prebuilt in the wheel, else built once into the user's cache, else absent with a reason.
 
-One shared object per instruction set. Its name carries a hash of the sources, so a library never meets other sources
-than those it was built from. Nothing here runs on import; the first layer that could use a kernel asks for it.
+One shared object per instruction set. Its name contains a hash of the sources, so that a library is used with the
+sources it was built from and no others. Nothing here runs on import; the first layer that
+a kernel could serve loads it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def find_or_build(variant: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where built libraries live: EDGEWISE_CACHE, else the platform's place for caches."""
+    """The folder of built libraries: EDGEWISE_CACHE, else the cache folder of the platform."""
     if folder := os.environ.get("EDGEWISE_CACHE"):
         return Path(folder)
     if sys.platform == "win32":

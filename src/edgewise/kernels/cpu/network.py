@@ -2,7 +2,7 @@ r"""A whole small network in one native call: forward, backward, training steps 
 
 For a network such as [2, 5, 1] the time of a training step is Python and dispatch, not arithmetic. Here all layers of a
 chunk of samples are computed in one call, one sample per vector lane (csrc/network.h). A network is a sequence of
-`CurveLayer`: plain tensors, so that this module does not need to know modules.
+`CurveLayer`: plain tensors, so that this module does not depend on `nn`.
 """
 
 # torch declares the rules of a Function with *args and Any.
@@ -26,7 +26,7 @@ from edgewise.kernels.capabilities import AdamSettings
 from edgewise.kernels.cpu import layer as single, load
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
-# Above these a layer is better served by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
+# Above these a layer is faster by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
 MAX_FEATURES = 32
 MAX_SIZE = 64
 
@@ -70,11 +70,6 @@ def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str
 def forward(network: Network, x: Tensor) -> Tensor:
     """The outputs of the network, (*batch, out); no gradients."""
     return _forward(packed(network), x)
-
-
-def gradients(network: Network, x: Tensor, g: Tensor, *, need_dx: bool = True) -> tuple[Tensor | None, list[Tensor]]:
-    """The gradients of sum(g * y) in x and in the `parameters`."""
-    return _gradients(packed(network), parameters(network), x, g, need_dx)
 
 
 def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,16 +143,16 @@ class TrainingSteps:
         self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
         self._packed = Packed(network)
         self._tensors = [
-            number
+            value
             for p, (m, v) in zip(tensors, self.moments, strict=True)
-            for number in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
+            for value in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
         ]
         self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
         self.least = tensors[0].new_full((), torch.inf)
         self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
 
     def run(self, x: Tensor, target: Tensor, adam: AdamSettings = AdamSettings(), steps: int = 1) -> Tensor:  # noqa: B008
-        """So many steps on these samples; returns the loss before each step.
+        """Do `steps` steps on these samples; returns the loss before each step.
 
         Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes
         the least loss so far and `best` the parameters that had it.
@@ -167,9 +162,9 @@ class TrainingSteps:
         args = self._packed.args(x, target=target)
         settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *self._tensors)
         pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
-        numbers = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
+        counts = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
         load.function("network_steps", x.dtype).restype = ctypes.c_int64
-        done = load.call("network_steps", x.dtype, args, settings, *numbers, *pointers)
+        done = load.call("network_steps", x.dtype, args, settings, *counts, *pointers)
         self.steps += done
         return losses[: done + 1]
 
@@ -186,7 +181,7 @@ class NetworkFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors  # torch sees whether they have changed since
-        if torch.is_grad_enabled():  # somebody will differentiate what this returns
+        if torch.is_grad_enabled():  # the gradients may be differentiated again
             return _differentiable_gradients(ctx, x, g)
         packed = ctx.packed if ctx.packed.holds(ctx.network) else Packed(ctx.network)
         dx, slopes = _gradients(packed, tensors, x, g, ctx.needs_input_grad[0])
@@ -241,7 +236,7 @@ def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[Curv
 
 
 class Packed:
-    """The layers as C structs, and what must not have changed for these to be true."""
+    """The layers as C structs, with what must be unchanged for the structs to be valid."""
 
     def __init__(self, network: Network) -> None:
         self.dtype = network[0].coef.dtype

@@ -12,7 +12,7 @@ from edgewise.bases import BSpline
 from edgewise.kernels.cpu import layer
 from edgewise.kernels.reference import EdgeSpec
 
-# An op takes tensors and plain values; these four numbers and the residual's name are a whole EdgeSpec.
+# An op takes tensors and plain values; these four values and the name of the residual function describe an EdgeSpec.
 Settings = tuple[int, int, bool, str, int]
 
 
@@ -110,7 +110,7 @@ edge_sum_op.register_autograd(_edge_sum_backward, setup_context=_save)
 
 
 class CompiledOps:
-    """What dispatch calls while torch compiles or exports."""
+    """The layer kernel while torch compiles or exports."""
 
     @staticmethod
     def edge_sum(

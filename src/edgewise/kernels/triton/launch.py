@@ -64,8 +64,8 @@ def edge_outer(g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | N
     batch, features, out = len(s), s.shape[1], g.shape[-1]
     outer = x.new_empty((features, spec.size, out))
     blocks = (features, _blocks(spec.size, BLOCK_K), _blocks(out, BLOCK_O))
-    numbers = (batch, features, out, spec.size)
-    _launch("outer_kernel", blocks, spec, g.contiguous(), w, s, outer, *numbers, BLOCK_K=BLOCK_K)
+    shape = (batch, features, out, spec.size)
+    _launch("outer_kernel", blocks, spec, g.contiguous(), w, s, outer, *shape, BLOCK_K=BLOCK_K)
     return outer
 
 

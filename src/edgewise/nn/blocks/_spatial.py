@@ -15,7 +15,7 @@ MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "c
 
 
 def sizes(name: str, value: int | Sequence[int], dims: int, *, least: int = 1) -> tuple[int, ...]:
-    """One number per dimension; a single number stands for all. Raises `ValueError` for anything else."""
+    """One integer per dimension; a single integer counts for all. Raises `ValueError` for anything else."""
     try:
         numbers = tuple(index(n) for n in value) if isinstance(value, Sequence) else (index(value),) * dims
     except TypeError:
@@ -32,14 +32,14 @@ def pads(
     stride: Sequence[int],
     dilation: Sequence[int],
 ) -> tuple[int, ...]:
-    """What to add before and after, as `F.pad` takes it: the last dimension first."""
+    """The padding before and after every dimension, as `F.pad` takes it: the last dimension first."""
     if mode not in MODES:
         raise ValueError(f"padding_mode must be one of {', '.join(MODES)}, got {mode!r}")
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"padding must be numbers, 'same' or 'valid', got {padding!r}")
+            raise ValueError(f"padding must be integers, 'same' or 'valid', got {padding!r}")
         if padding == "same" and set(stride) != {1}:
-            raise ValueError(f"padding='same' needs stride 1, got stride {tuple(stride)}; give the padding as numbers")
+            raise ValueError(f"padding='same' needs stride 1, got stride {tuple(stride)}; give the padding as integers")
         total = [d * (k - 1) if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)]
         ends = [(n // 2, n - n // 2) for n in total]
     else:
@@ -48,12 +48,12 @@ def pads(
 
 
 def padded(x: Tensor, pads: Sequence[int], mode: str) -> Tensor:
-    """The input with its border continued; zeros are values like any other, so that a curve is evaluated there."""
+    """The input with its border continued; a curve is evaluated at padded zeros as at any other value."""
     return F.pad(x, list(pads), MODES[mode]) if any(pads) else x
 
 
 def patches(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
-    """What every output position sees: (batch, channels, *size) to (batch, *positions, channels · taps)."""
+    """The inputs of every output position: (batch, channels, *size) to (batch, *positions, channels · taps)."""
     dims = len(kernel)
     for n, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True)):
         span = d * (k - 1) + 1

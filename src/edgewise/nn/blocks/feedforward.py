@@ -1,4 +1,4 @@
-"""The feed-forward block of a transformer with curves in it, at the size of the usual perceptron."""
+"""The feed-forward block of a transformer with curves in it, with as many parameters as the usual MLP."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class KANFeedForward(nn.Module):
 
     Args:
         features: of the inputs and outputs, d.
-        hidden: the width h; by default the one at which the block has as many parameters as a perceptron with 4d hidden
-            units: 4d without a basis, about 4d / (numbers per edge) with one.
+        hidden: the width h; by default the one at which the block has as many parameters as an MLP with 4d hidden
+            units: 4d without a basis, about 4d / (parameters per edge) with one.
         basis: of the curves; None is the grouped rational block.
         groups: of the rational units.
         gain: scale of the output at the start, see `projection`.
@@ -58,7 +58,7 @@ class KANFeedForward(nn.Module):
 
 
 def matched_hidden(features: int, basis: Basis, residual: str | None = None) -> int:
-    """The hidden width at which two layers of curves have as many parameters as a perceptron four times as wide."""
+    """The hidden width at which two layers of curves have as many parameters as an MLP four times as wide."""
     edge = basis.size + (residual is not None)
     # h (2 d e + 1) + d = 8 d^2 + 5 d
     return max(1, round((8 * features**2 + 4 * features) / (2 * features * edge + 1)))

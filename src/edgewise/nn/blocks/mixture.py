@@ -1,7 +1,7 @@
 r"""A mixture of layers of curves with different bases, and the normalisation of series.
 
-Han et al., arXiv 2406.02496, whose model for series is one mixture between two halves of the normalisation: with the
-gate $\pi = \mathrm{softmax}(W x)$,
+Han et al., arXiv 2406.02496, whose model of series is one mixture between the two steps of a reversible
+normalisation: with the gate $\pi = \mathrm{softmax}(W x)$,
 
 $$ y = \sum_e \pi_e(x)\, \mathrm{KAN}_e(x). $$
 """
@@ -19,7 +19,7 @@ from edgewise.bases import Basis, Chebyshev, Wavelet
 from edgewise.nn.blocks.projection import projection
 
 EXPERTS = (Chebyshev(3), Chebyshev(3), Wavelet(centers=4), Wavelet(centers=4))
-"""Two experts of cubic polynomials, what a Taylor expansion of order 3 spans, and two of Mexican hats."""
+"""Two experts of cubic polynomials, the span of a Taylor expansion of order 3, and two of Mexican hats."""
 
 
 class MixtureOfKANs(nn.Module):

@@ -1,4 +1,4 @@
-"""A linear layer, or a layer of curves in its place: the same call, the same scale at the start, the same generator."""
+"""Creates a linear layer or a layer of curves with the same arguments, initial scale and generator."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def projection(
         )
         layer.coef.mul_(gain)
         return layer
-    # skip_init: the layer's own initialisation draws from the global generator
+    # skip_init: the layer's own initialisation uses the global generator
     given = {
         name: value for name, value in placement.items() if value is not None
     }  # None would leave it without memory

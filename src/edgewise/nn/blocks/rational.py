@@ -1,4 +1,4 @@
-r"""Activation functions with learnt poles: the grouped rational units of the Kolmogorov-Arnold transformer.
+r"""Activation functions with learned poles: the grouped rational units of the Kolmogorov-Arnold transformer.
 
 Yang, Wang, arXiv 2409.10594, section 4: every feature x of group g passes through
 
@@ -38,13 +38,13 @@ _STARTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class GroupRational(nn.Module):
     r"""$y_j = R_{g(j)}(x_j)$, shapes (*batch, features) -> (*batch, features), see the equation of this file.
 
-    Behind a convolution (dim=1) it makes curves of the taps: those of a channel are one curve times a number each.
+    Behind a convolution (dim=1) the taps of a channel become one curve with different factors.
 
     Args:
         features: number of features, a multiple of `groups`.
-        groups: numbers of numerators; neighbouring features share one.
+        groups: number of numerators; neighbouring features share one.
         start: what every unit computes at first: "identity" exactly, "silu" to 2.6e-5 and "gelu" to 2.5e-3 on [-5, 5].
-        dim: the dimension of the features; of pictures 1. With several groups, memory in which they are next to one
+        dim: the dimension of the features; 1 for images. With several groups, memory in which they are next to one
             another (`torch.channels_last`) is not copied.
 
     Attributes:
@@ -114,7 +114,7 @@ def _rational(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 class _InPlace(Function):
-    """The same in native code, or else with a third of the memory traffic; only x is kept for the way back."""
+    """The same in native code, or else with a third of the memory traffic; only x is kept for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -128,9 +128,9 @@ class _InPlace(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, a, b = ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody differentiates the derivative
-            asked = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(_rational(x, a, b), asked, g, create_graph=True))
+        if torch.is_grad_enabled():  # the gradients may be differentiated again
+            inputs = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(_rational(x, a, b), inputs, g, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         if ctx.kernel is not None:
             return ctx.kernel.gradients(g, x, a, b)

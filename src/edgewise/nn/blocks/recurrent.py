@@ -1,6 +1,6 @@
 r"""Recurrent networks of curves: the temporal Kolmogorov-Arnold network (Genet, Inzirillo, arXiv 2405.07344).
 
-A cell like that of an LSTM, whose output gate sees R small networks with a memory of their own each. With the logistic
+A cell like that of an LSTM, whose output gate reads R small networks, each with a memory. With the logistic
 function $\sigma$, the normalisation LN and vectors $a_r, b_r$ (products without a sign act element by element):
 
 $$ [i, f, g] = \sigma(W x_t + U h_{t-1} + b), \qquad s_r = \mathrm{KAN}_r(\mathrm{LN}(W_r x_t + U_r z_r)), \qquad
@@ -22,7 +22,7 @@ from edgewise.nn.linear import KANLinear
 
 
 class TKANState(NamedTuple):
-    """What a cell remembers: output h and memory c, each (*batch, hidden), and z, (*batch, sublayers, width)."""
+    """The state of a cell: output h and memory c, each (*batch, hidden), and z, (*batch, sublayers, width)."""
 
     h: Tensor
     c: Tensor
@@ -78,7 +78,7 @@ class TKANCell(nn.Module):
         return self.step(self.from_input(x), self.start(x) if state is None else state)
 
     def step(self, driven: Float[Tensor, "*b gates"], state: TKANState) -> TKANState:
-        """The next state, given what `from_input` makes of x: a whole sequence can go through that at once."""
+        """The next state, given `from_input(x)`, which can be computed for a whole sequence at once."""
         h, c, z = state
         gates, inner = driven.split([3 * self.hidden_size, self.sublayers * self.width], -1)
         i, f, g = (gates + self.from_hidden(h)).sigmoid().chunk(3, -1)

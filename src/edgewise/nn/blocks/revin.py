@@ -17,7 +17,7 @@ class Statistics(NamedTuple):
 
 
 class RevIN(nn.Module):
-    r"""Normalises every window by its own statistics, and takes a forecast back to the units of the window.
+    r"""Normalises every window by its own statistics, and transforms a forecast back to the units of the window.
 
     $$ z = \gamma \frac{x - \mu}{s} + \beta, \qquad y = \mu + s\, \frac{\hat z - \beta}{\gamma} $$
 
@@ -47,7 +47,7 @@ class RevIN(nn.Module):
     def restore(
         self, z: Float[Tensor, "*b horizon channels"], statistics: Statistics
     ) -> Float[Tensor, "*b horizon channels"]:
-        """The inverse of the forward pass, for any number of times."""
+        """The inverse of the forward pass, for a horizon of any length."""
         if self.gamma is not None and self.beta is not None:
             z = (z - self.beta) / self.gamma
         return z * statistics.deviation + statistics.mean

@@ -1,10 +1,10 @@
-r"""Networks with the manners of scikit-learn: pandas in, feature names kept, inputs and targets scaled inside.
+r"""Scikit-learn estimators: tables or arrays in, feature names kept, inputs and targets scaled inside.
 
 `KANRegressor` and `KANClassifier` train a network of any widths. `KANAdditive` is the network of one layer,
 
 $$ f(x) = b + \sum_j \phi_j(x_j), $$
 
-a generalised additive model whose curves are the model; its coefficients solve a penalised linear system.
+a generalised additive model; its coefficients solve a penalised linear system.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""What the estimators share: checked inputs, units, the fitted network and what can be asked of it."""
+"""The base of the estimators: input checks, scaling, and the methods of a fitted network."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ KEPT_SAMPLES = 2000
 
 
 class KANEstimator(BaseEstimator):
-    """The three estimators' common part."""
+    """The common part of the estimators."""
 
     model_: KAN
     samples_: Tensor
     n_features_in_: int
 
-    def formula_(self, *, library: Library = DEFAULT_LIBRARY, min_r2: float = 0.0) -> Formula:
+    def formula(self, *, library: Library = DEFAULT_LIBRARY, min_r2: float = 0.0) -> Formula:
         """The network as a formula of the features: every curve becomes the function that explains it best.
 
-        How far the two differ is what `formula_().check(model_, x)` answers.
+        `estimator.formula().check(estimator.model_, x)` measures how far the two differ.
 
         Args:
             library: functions to try.
-            min_r2: a curve of which no function explains this share is an error.
+            min_r2: raise `ValueError` for a curve of which no function explains this share of the variance.
         """
         check_is_fitted(self)
         symbolic, _ = symbolify(self.model_, self.samples_, library=library, min_r2=min_r2)
@@ -57,7 +57,7 @@ class KANEstimator(BaseEstimator):
 
     @property
     def feature_importances_(self) -> Float[np.ndarray, " features"]:
-        """The share of every feature in the spread of the outputs, by the attribution scores of the edges; sum 1."""
+        """The share of every feature in the variation of the outputs, by the attribution scores of the edges; sum 1."""
         check_is_fitted(self)
         scores = next(iter(edge_scores(trace(self.model_, self.samples_)).values())).sum(1)
         return (scores / scores.sum().clamp_min(torch.finfo(scores.dtype).tiny)).numpy()
@@ -83,7 +83,7 @@ class KANEstimator(BaseEstimator):
 
 
 def checked(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, numbers and weights of a regression as float64 tensors."""
+    """Inputs, targets and weights of a regression as float64 tensors."""
     X, y = validate_data(estimator, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
     y = column_or_1d(y, warn=True)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -93,7 +93,7 @@ def checked(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> tup
 
 
 def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -> Affine:
-    """The map of every feature's range, over rows that count, to [-1, 1]; a constant goes to 0."""
+    """The affine map of every feature's range, over rows of positive weight, to [-1, 1]; a constant maps to 0."""
     used = x[weights > 0]
     low, high = used.amin(0), used.amax(0)
     half = torch.where(high > low, (high - low) / 2, 1.0)

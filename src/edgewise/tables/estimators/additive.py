@@ -1,4 +1,4 @@
-"""The network of one layer as a generalised additive model."""
+"""Fit a network of one layer as a generalised additive model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgewise.tables.estimators._base import KANEstimator, checked, target_name,
 
 
 class KANAdditive(RegressorMixin, KANEstimator):
-    r"""A generalised additive model, $f(x) = b + \sum_j \phi_j(x_j)$: its curves are the whole model.
+    r"""A generalised additive model, $f(x) = b + \sum_j \phi_j(x_j)$.
 
     The coefficients minimise $\sum_n w_n (y_n - f(x_n))^2 + \lambda \sum_j |D_2 c_j|^2$ with second differences $D_2$
     (Eilers and Marx, Statistical Science 11, 1996), by one linear system. An additive *classifier* is
@@ -30,8 +30,8 @@ class KANAdditive(RegressorMixin, KANEstimator):
         smoothness: the strength $\lambda$ in units of the data; "auto" chooses it by generalised cross-validation.
 
     Attributes:
-        model_: the `KAN` of one layer; it takes and returns the user's units, and every curve has mean 0.
-        smoothness_: the strength that was used.
+        model_: the `KAN` of one layer, in the user's units; every curve has mean 0 over the training data.
+        smoothness_: the strength $\lambda$ that was used.
         samples_: rows of the training data that show where the curves are used.
     """
 
@@ -41,7 +41,7 @@ class KANAdditive(RegressorMixin, KANEstimator):
         self.smoothness = smoothness
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANAdditive:
-        """Solve for the curves from rows X, numbers y and weights of the rows."""
+        """Solve for the curves from rows X, targets y and weights of the rows."""
         strength: Any = self.smoothness
         if strength != "auto" and not (isinstance(strength, Real) and float(strength) >= 0):
             raise ValueError(f"smoothness must be 'auto' or a number >= 0, got {self.smoothness!r}")
@@ -92,7 +92,7 @@ class NormalSystem:
     r"""$(A + \lambda P)\,c = a$ of centred basis functions, for any $\lambda$ at once.
 
     Centring every function by its weighted mean makes the bias the mean of the target. $P$ holds second differences and
-    a twentieth of first differences, so that more features than rows do no harm. With $A + sP = LL^T$ and
+    a twentieth of first differences, so that more features than rows are no problem. With $A + sP = LL^T$ and
     $L^{-1}PL^{-T} = U \mathrm{diag}(m)\,U^T$, the matrix is $LU\,(1 + (\lambda - s)\,m)\,U^T L^T$.
     """
 
@@ -148,5 +148,5 @@ class NormalSystem:
         z = self.rotated / d
         rss = self.total - 2 * z @ self.rotated + (explained * z * z).sum()
         free = self.n - (explained / d).sum() - 1
-        # Below its rounding errors RSS says nothing: without the floor an interpolating fit would be chosen by chance.
+        # RSS below its rounding errors is noise: without the floor an interpolating fit would be chosen by chance.
         return float(self.n * rss.clamp_min(1e-12 * self.total) / free**2) if free > 0.02 * self.n else float("inf")

@@ -1,4 +1,4 @@
-"""Networks of any widths as a regressor and a classifier."""
+"""Fit networks of any widths as a regressor and a classifier."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from edgewise.nn import KAN, Affine
 from edgewise.nn.kan import Width
 from edgewise.penalties import Penalty
 from edgewise.tables.estimators._base import KANEstimator, checked, target_name, units_of
-from edgewise.training import fit
+from edgewise.training import Auto, FirstOrder, LevenbergMarquardt, fit
+from edgewise.training.methods import STEPS, Method
+from edgewise.training.second_order import MOST_PARAMETERS, least_parameters
 
-HELD_OUT_FROM, HELD_OUT_SHARE = 500, 0.1
+MIN_ROWS_TO_HOLD_OUT, HELD_OUT_SHARE = 500, 0.1
 SMALL_STEPS = 10
 
 
@@ -67,7 +69,7 @@ class _DeepEstimator(KANEstimator):
         scale: Affine | None,
         names: Sequence[str],
     ) -> None:
-        """Train on targets y in the units of the loss; `scale` brings the outputs back to the user's units."""
+        """Train on targets y in the units of the loss; `scale` maps the outputs to the user's units."""
         units = units_of(x, weights)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         model = KAN(
@@ -80,32 +82,41 @@ class _DeepEstimator(KANEstimator):
         data = _repeated(units(x), y, weights)
         held = self.validation
         if held == "auto":
-            held = HELD_OUT_SHARE if len(data[0]) >= HELD_OUT_FROM else None
+            held = HELD_OUT_SHARE if len(data[0]) >= MIN_ROWS_TO_HOLD_OUT else None
         # Too few rows to hold some out: one start, smoothing by evidence, and few steps where the loss has no minimum.
         few = held is None and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
-        options: dict[str, Any] = {"validation": held}
-        if few:
-            options = {"validation": data, "starts": 0, "extend": False, "smoothing": True}
+        steps = SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps
         result = fit(
             model,
             data,
-            optimizer=self.optimizer,
-            steps=SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps,
+            self._method(model, steps, few),
             loss=loss,
-            batch_size=self.batch_size,
-            penalties=self.penalties,
+            validation=data if few else held,
             seed=seed,
             progress=self.progress,
-            **options,
         )
         self.history_ = result.history
         assert isinstance(result.model, KAN)
         self._set_model(list(result.model.layers), units, scale, names)
         self._keep_samples(x, weights)
 
+    def _method(self, model: KAN, steps: int | None, few: bool) -> Method:
+        """The method of `fit` that the arguments ask for; with few rows from one start, smoothed by evidence."""
+        name, terms = self.optimizer, self.batch_size is not None or len(self.penalties) > 0
+        if name == "auto" and not terms:
+            smoothing = True if few and least_parameters(model) <= MOST_PARAMETERS else None
+            return Auto(starts=0, extend=False, steps=steps, smoothing=smoothing) if few else Auto(steps=steps)
+        if name == "lm" and not terms:
+            return LevenbergMarquardt(steps=STEPS if steps is None else steps, smoothing=True if few else None)
+        if name == "lm":
+            raise ValueError("optimizer='lm' takes neither batch_size nor penalties; use optimizer='adam' or 'lbfgs'")
+        if name == "auto":
+            name = "lbfgs" if self.batch_size is None else "adam"
+        return FirstOrder(name, steps=steps, batch_size=self.batch_size, penalties=self.penalties)
+
 
 class KANRegressor(RegressorMixin, _DeepEstimator):
-    """A Kolmogorov-Arnold network for one number per row.
+    """A Kolmogorov-Arnold network with one real output.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).uniform(-1, 1, (200, 2))
@@ -125,13 +136,13 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
         progress: show a progress bar.
 
     Attributes:
-        model_: the trained `KAN`; it takes and returns the user's units.
+        model_: the trained `KAN`; in the user's units.
         samples_: rows of the training data that show where the curves are used.
         history_: one record per evaluation.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANRegressor:
-        """Train on rows X, numbers y and weights of the rows."""
+        """Train on rows X, targets y and weights of the rows."""
         x, target, weights = checked(self, X, y, sample_weight)
         mean = (weights * target).sum() / weights.sum()
         spread = ((weights * (target - mean) ** 2).sum() / weights.sum()).sqrt()
@@ -153,7 +164,7 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
 
 
 class KANClassifier(ClassifierMixin, _DeepEstimator):
-    """A Kolmogorov-Arnold network for class probabilities: one log-odds for two classes, else one score per class.
+    """A Kolmogorov-Arnold network for classes: one log-odds output for two classes, else one score per class.
 
     Args:
         hidden: nodes of the hidden layers as in `KAN`; () is one layer of curves.
@@ -169,7 +180,7 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
 
     Attributes:
         classes_: the labels.
-        model_: the trained `KAN`; it takes the user's units and returns log-odds or scores.
+        model_: the trained `KAN`; from the user's units to log-odds or scores.
         samples_: rows of the training data that show where the curves are used.
         history_: one record per evaluation.
     """
@@ -242,7 +253,7 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
 
 
 def _repeated(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows with whole weights are repeated, as scikit-learn reads them; else rows of weight 0 are left out."""
+    """Rows with whole weights are repeated, as scikit-learn defines weights; else rows of weight 0 are left out."""
     if bool((weights == weights.round()).all()) and float(weights.sum()) <= 10 * len(weights):
         rows = torch.arange(len(x)).repeat_interleave(weights.long())
         return x[rows], y[rows], torch.ones(len(rows), dtype=torch.float64)

@@ -1,6 +1,22 @@
-"""The main job of the command line: from a table to a network, a report and a formula."""
+"""The jobs of the command line: from a table to a network, a report and a formula; to predictions; to a law."""
 
-from edgewise.tables.job.main import Result as Result, Settings as Settings, run as run
-from edgewise.tables.job.rundir import RunDirectory as RunDirectory, RunDirectoryError as RunDirectoryError
+from edgewise.tables.job.answers import discover_table as discover_table, predict_table as predict_table
+from edgewise.tables.job.record import JobSettings as JobSettings, RunRecord as RunRecord
+from edgewise.tables.job.rundir import (
+    RunDirectory as RunDirectory,
+    RunDirectoryError as RunDirectoryError,
+    read_record as read_record,
+)
+from edgewise.tables.job.table_run import RunResult as RunResult, fit_table as fit_table
 
-__all__ = ["Result", "RunDirectory", "RunDirectoryError", "Settings", "run"]
+__all__ = [
+    "JobSettings",
+    "RunDirectory",
+    "RunDirectoryError",
+    "RunRecord",
+    "RunResult",
+    "discover_table",
+    "fit_table",
+    "predict_table",
+    "read_record",
+]

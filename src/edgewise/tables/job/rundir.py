@@ -1,7 +1,7 @@
-"""The folder of a run: it appears whole or not at all, and an interrupted run goes on where it was.
+"""The folder of a run: whole or not there, and an interrupted run resumes after its last complete stage.
 
-While a run lasts everything stands in `NAME.partial` beside the folder, one file for every stage that is complete. At
-the end the stages are dropped and the folder is renamed.
+During a run everything is in `NAME.partial` beside the folder, one file per complete stage. At the end the stages are
+deleted and the folder is renamed. Every file is written whole: a stage is complete exactly where its file exists.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgewise.io import load, save
+from edgewise.io import load, save, write_whole
 from edgewise.nn import KAN
+from edgewise.tables.job.record import RunRecord
 
 T = TypeVar("T")
-STAGES = "stages"
+STAGES, MODEL, RECORD = "stages", "model.safetensors", "metrics.json"
 
 
 class RunDirectoryError(ValueError):
@@ -25,7 +26,7 @@ class RunDirectoryError(ValueError):
 
 
 class RunDirectory:
-    """Stages are computed once: a second run with the same `fingerprint` reads what the first one stored.
+    """Every stage is computed once: a second run with the same `fingerprint` reads what the first one stored.
 
     Args:
         out: the folder to make.
@@ -35,10 +36,10 @@ class RunDirectory:
 
     def __init__(self, out: Path, fingerprint: Mapping[str, Any], *, force: bool = False) -> None:
         self.out, self.force = out, force
-        self.partial = out.with_name(f"{out.name}.partial")
+        self.partial = _partial(out)
         if out.exists() and not force:
             raise RunDirectoryError(f"{out} exists; choose another --out, or replace it with --force")
-        if out.exists() and not (out / "metrics.json").is_file() and (out.is_file() or any(out.iterdir())):
+        if out.exists() and not (out / RECORD).is_file() and (out.is_file() or any(out.iterdir())):
             raise RunDirectoryError(f"{out} is not the folder of a run, so --force does not replace it")
         text = json.dumps(fingerprint, sort_keys=True)
         marker = self.partial / "run.json"
@@ -46,18 +47,17 @@ class RunDirectory:
         if not self.resumed:
             shutil.rmtree(self.partial, ignore_errors=True)
             (self.partial / STAGES).mkdir(parents=True)
-            write_text(marker, text)
+            write_whole(marker, text)
 
     def json(self, stage: str, compute: Callable[[], T]) -> T:
-        """The JSON value of a stage."""
+        """The JSON value of a stage: read where the stage is complete, else computed and stored."""
         path = self.partial / STAGES / f"{stage}.json"
         if not path.is_file():
-            value = compute()
-            write_text(path, json.dumps(value))
+            write_whole(path, json.dumps(compute()))
         return json.loads(path.read_text())
 
     def model(self, stage: str, compute: Callable[[], KAN]) -> KAN:
-        """The network of a stage."""
+        """The network of a stage: read where the stage is complete, else computed and stored."""
         path = self.partial / STAGES / f"{stage}.safetensors"
         if not path.is_file():
             save(compute(), path)
@@ -66,11 +66,11 @@ class RunDirectory:
         return model
 
     def write(self, name: str, text: str) -> None:
-        """A file of the result."""
-        write_text(self.partial / name, text)
+        """Write a file of the result."""
+        write_whole(self.partial / name, text)
 
     def commit(self) -> None:
-        """Make the folder: what was there is replaced in one step."""
+        """Make the folder; an earlier one is replaced in one step."""
         shutil.rmtree(self.partial / STAGES)
         (self.partial / "run.json").unlink()
         old = self.out.with_name(f"{self.out.name}.replaced")
@@ -81,8 +81,21 @@ class RunDirectory:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """The file is either the old or the new one, never a part."""
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+def read_record(run: Path) -> RunRecord:
+    """The record of a finished run; `RunDirectoryError` says why there is none."""
+    path = run / RECORD
+    if not path.is_file():
+        hint = "; its run was interrupted, give the same `edgewise fit` command to finish it" * _partial(run).is_dir()
+        raise RunDirectoryError(f"{run} is not the folder of a run: it has no {RECORD}{hint}")
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunDirectoryError(f"{path} is damaged ({error}); run `edgewise fit` again") from error
+    try:
+        return RunRecord.from_json(given)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunDirectoryError(f"{path} was not written by this version of `edgewise fit`; run it again") from error
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")

@@ -1,5 +1,5 @@
 /* The interactive diagram: hover or focus an edge to enlarge its curve, click or press Enter to pin it, hide weak edges.
-   Works on the static SVG that stands in the page; without this script the picture is still complete. */
+   Works on the static SVG of the page; without this script the diagram is still complete. */
 (() => {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";

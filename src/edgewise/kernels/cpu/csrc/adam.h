@@ -15,7 +15,7 @@ template <class T> struct AdamTensor {
   int64_t n;
 };
 
-// The tensors lie right behind this struct.
+// The tensors follow this struct in memory.
 template <class T> struct AdamArgs {
   double lr, beta1, beta2, eps, decay;
   int64_t count;
@@ -23,7 +23,7 @@ template <class T> struct AdamArgs {
   const AdamTensor<T>& tensor(int64_t i) const { return ((const AdamTensor<T>*)(this + 1))[i]; }
 };
 
-// p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps) after step number t
+// p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps) after step t
 template <class T> struct AdamStep {
   T rate, root, b1, b2, eps, shrink, keep1, keep2;
 
@@ -48,7 +48,7 @@ template <class T> void adam(const AdamArgs<T>& a, int64_t step) {
   for (int64_t i = 0; i < a.count; ++i) now.apply(a.tensor(i), 0, a.tensor(i).n);
 }
 
-// The same for tensors that each count their own steps; `counts` are numbers of type S, and are advanced.
+// The same for tensors with step counts of their own, which have type S and are incremented.
 template <class T, class S> void adam_counting(const AdamArgs<T>& a, S* const* counts, const Threads& threads) {
   int64_t total = 0;
   for (int64_t i = 0; i < a.count; ++i) total += a.tensor(i).n;

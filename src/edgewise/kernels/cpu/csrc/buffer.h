@@ -1,5 +1,5 @@
-// Aligned scratch memory. Every call has its own, so the kernels are re-entrant; freed blocks are kept by the thread that
-// frees them, up to a limit, because fresh pages from the operating system cost more than a small network computes.
+// Aligned scratch memory. Every call has its own, so the kernels are re-entrant. A thread keeps the blocks that it frees, up
+// to a limit, because fresh pages from the operating system cost more than the computation of a small network.
 #pragma once
 #include <cstddef>
 #include <cstdlib>

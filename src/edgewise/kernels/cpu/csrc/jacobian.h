@@ -10,7 +10,7 @@ template <class T> struct Jacobian {
   static constexpr int chunk = network_chunk<T>;
   using State = typename Network<T>::State;
 
-  const Network<T>& net;  // whose layers keep their own B-splines
+  const Network<T>& net;  // built with `exact`
 
   void evaluate(const Threads& threads) const {
     const NetworkArgs<T>& a = net.a;

@@ -3,7 +3,7 @@
 //
 // Forward, per layer, with t_mj = sum_r W_mr a_rj^2:
 //   y_i = sum_j phi(x_j)    a_ri = sum_j phi' a_rj    q_mi = sum_j phi'' t_mj + phi' q_mj
-// Backward, with the slopes of the loss written Y, A, Q, every edge sees three numbers,
+// Backward, with the slopes of the loss written Y, A, Q, every edge has three factors,
 //   alpha = Y_i    beta = sum_r A_ri a_rj + sum_m Q_mi q_mj    gamma = sum_m Q_mi t_mj,
 // and its coefficients receive alpha B_k + beta B_k' + gamma B_k'', its input alpha phi' + beta phi'' + gamma phi'''.
 #pragma once

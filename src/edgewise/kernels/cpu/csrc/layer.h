@@ -32,7 +32,7 @@ template <class T, int degree, bool residual> struct Layer {
   const bool ragged = padded != a.out;
 
   // Enough samples per interval to pay for its coefficient rows, few enough that a tile stays in the first cache level,
-  // and more when the coefficients must come from far.
+  // and more when the coefficients are not in cache.
   int chunk_size(int64_t samples, int64_t inputs) const {
     if (a.chunk) return a.chunk;
     const int64_t far = inputs * coef_rows * padded * int64_t(sizeof(T)) > (int64_t(1) << 19) ? 512 : 128;
@@ -40,7 +40,7 @@ template <class T, int degree, bool residual> struct Layer {
     return int(std::max<int64_t>(1, std::min(samples, wanted)));
   }
 
-  // Too little work to wake another thread for.
+  // Too little work for another thread.
   bool few() const { return a.batch * a.in * a.out < (1 << 14); }
 
   // The local problems of a block of inputs on one chunk of samples.
@@ -113,8 +113,8 @@ template <class T, int degree, bool residual> struct Layer {
     Buffer<T> copy;
     const T* coef = a.coef;
     if (ragged) copy = padded_copy(coef, threads), coef = copy.get();
-    // Threads share the outputs when every one gets a whole tile block, or the inputs when a part of the samples were too
-    // few for an interval, and then add up (either way each reads its part of the coefficients only); else the samples.
+    // Threads share the outputs when every thread gets a whole tile block, or the inputs when a part of the samples would be
+    // too few for an interval, and then add up (either way each reads only its part of the coefficients); else the samples.
     const int64_t n = few() ? 1 : threads.count;
     const bool by_output = tile_blocks % n == 0 && (tile_blocks >= 2 * n || a.batch < 64 * n);
     const bool by_input = !by_output && n > 1 && a.in >= 2 * n && a.batch < 16 * n * a.intervals && a.batch >= 64 * n;
@@ -140,7 +140,7 @@ template <class T, int degree, bool residual> struct Layer {
     });
   }
 
-  // Adds the inputs [in0, in1), and to the first of these the bias, in rows of `out` of all outputs.
+  // Adds the inputs [in0, in1), and with the first of these the bias, to rows of all outputs.
   void sum_part(const T* coef, int64_t b0, int64_t b1, int64_t block0, int64_t block1, int64_t in0, int64_t in1, T* y) const {
     if (b0 == b1 || block0 == block1) return;
     const int chunk = chunk_size(b1 - b0, in1 - in0);
@@ -209,7 +209,7 @@ template <class T, int degree, bool residual> struct Layer {
     });
   }
 
-  // bias_sum[o0, o1) = sum_b g[b][o0, o1), in parts, so that a long batch does not drown its last samples
+  // bias_sum[o0, o1) = sum_b g[b][o0, o1), in parts, so that rounding does not grow with the length of the batch
   void sum_samples(int64_t o0, int64_t o1) const {
     constexpr int wide = 4 * L, run = 256;
     for (int64_t o = o0; o < o1; o += wide) {

@@ -39,7 +39,7 @@ template <class T, int degree, int order> EW_INLINE V<T> polynomial(const T* c, 
 template <class T> struct Column {
   int count;        // samples
   int32_t* start;   // [intervals + 1]: where the samples of each interval begin in the sorted order
-  int32_t* offset;  // [count]: place of the sorted sample in the tile, in elements
+  int32_t* offset;  // [count]: position of the sorted sample in the tile, in elements
   T* x;             // [count + lanes]: the inputs in sorted order
   T* h;             // the same for the weights, or null
   bool outside;     // any input outside the grid, infinite or NaN

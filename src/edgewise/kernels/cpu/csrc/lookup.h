@@ -1,4 +1,4 @@
-// table[index] with another index in every lane. Tables of up to two registers are shuffled instead of gathered.
+// table[index] with an index per lane. Tables of up to two registers are shuffled instead of gathered.
 #pragma once
 #include <type_traits>
 
@@ -43,7 +43,7 @@ template <class T> EW_INLINE V<T> lookup(const T* table, int size, VI<T> index) 
 #endif
 }
 
-// The same for a table that is looked up again and again, with registers that hold it: 1, 2, or 0 (it stays in memory).
+// The same for a table that is read repeatedly, held in 1 or 2 registers, or in 0 (it stays in memory).
 template <class T, int registers> struct Table {
   const T* table;
   V<T> low, high;
@@ -73,7 +73,7 @@ template <class T, int registers> struct Table {
   }
 };
 
-// Calls body(registers tag) for a table of so many elements.
+// Calls body(registers tag) for a table of that many elements.
 template <class T, class Body> EW_INLINE void with_registers(int64_t size, const Body& body) {
   if (size <= lanes<T>) body(std::integral_constant<int, 1>{});
   else if (size <= 2 * lanes<T>) body(std::integral_constant<int, 2>{});

@@ -12,7 +12,7 @@
 namespace ew {
 
 template <class T> struct NetworkArgs {
-  const NetworkLayer<T>* layers;  // null: right behind this struct
+  const NetworkLayer<T>* layers;  // null: they follow this struct in memory
   int64_t count, batch;
   const T *x, *g, *target;  // (batch, first in), (batch, last out); with a target: of the mean squared error
   T *y, *dx, *jacobian;
@@ -23,10 +23,10 @@ template <class T> struct Network {
   static constexpr int L = lanes<T>, chunk = network_chunk<T>;
 
   NetworkArgs<T> a;
-  std::vector<Buffer<T>> coef;  // per layer (in, out, padded size): the look-ups want an edge's coefficients together
+  std::vector<Buffer<T>> coef;  // per layer (in, out, padded size): look-ups need the coefficients of an edge side by side
   std::vector<char> even;  // per layer: coefficients and gradients are those of B-splines with uniform knots (see Plan::mix)
 
-  // `exact`: every layer keeps its own B-splines.
+  // `exact`: no layer is converted to B-splines with uniform knots.
   explicit Network(const NetworkArgs<T>& args, bool exact = false) : a(args) {
     if (!a.layers) a.layers = (const NetworkLayer<T>*)(&args + 1);
     for (int64_t l = 0; l < a.count; ++l) {
@@ -55,7 +55,7 @@ template <class T> struct Network {
     }
   }
 
-  // Calls body(k) for the coefficients that mixing changes: those whose B-splines feel the ends of the grid.
+  // Calls body(k) for the coefficients that mixing changes: those whose B-splines depend on the ends of the grid.
   template <class Body> static void at_the_ends(const Plan<T>& plan, const Body& body) {
     const int size = plan.intervals + plan.degree;
     for (int k = 0; k < plan.degree - 1; ++k) body(k);
@@ -72,7 +72,7 @@ template <class T> struct Network {
     });
     at_the_ends(plan, [&](int k) { edge[k] = changed[m++]; });
   }
-  // The transpose: from gradients in those coefficients to gradients in the own.
+  // The transpose: from gradients in those coefficients to gradients in the stored ones.
   static void unmix(const Plan<T>& plan, T* edge) {
     T mixed[2 * max_degree];
     int n = 0, m = 0;
@@ -83,7 +83,7 @@ template <class T> struct Network {
     });
   }
   static Plan<T> own_plan(const NetworkLayer<T>& layer, int64_t j) { return Plan<T>::at(layer.plan, j, layer.intervals, layer.degree); }
-  // The plan of an input; what `even` says decides about its functions.
+  // The plan of an input; `even` decides which functions it has.
   template <int degree> Plan<T> plan(int64_t l, int64_t j) const {
     auto p = Plan<T>::at(a.layers[l].plan, j, a.layers[l].intervals, degree);
     if (!even[l]) p.shared = nullptr;
@@ -98,7 +98,7 @@ template <class T> struct Network {
     std::vector<Sums<T>> sums;
     Buffer<T> y, g, h;  // [widest][chunk]
     double loss = 0;
-    std::vector<Kept<T>> first;  // the first layer of every chunk, where its samples are the same again and again
+    std::vector<Kept<T>> first;  // the first layer of every chunk, where all steps have the same samples
     bool first_known = false;
 
     State(const Network& net, bool backward, bool with_sums) {
@@ -131,7 +131,7 @@ template <class T> struct Network {
 
   // ---- forward -------------------------------------------------------------------------------------------------------
 
-  // With `keep` the local functions stay for the backward pass; with `slopes` so do the derivatives of the edges.
+  // With `keep` the local functions are kept for the backward pass; with `slopes` also the derivatives of the edges.
   template <int degree, int tables, bool keep, bool slopes> void layer_forward(int64_t l, Kept<T>& kept, T* y) const {
     const NetworkLayer<T>& layer = a.layers[l];
     constexpr int orders = slopes ? 2 : 1;
@@ -165,7 +165,7 @@ template <class T> struct Network {
     }
   }
 
-  // The same from local functions that are there already.
+  // The same from local functions that were kept.
   template <int degree, int tables> void layer_again(int64_t l, const Kept<T>& kept, T* y) const {
     const NetworkLayer<T>& layer = a.layers[l];
     const int64_t size = layer.size(), padded = padded_size(layer), out = layer.out;
@@ -245,8 +245,7 @@ template <class T> struct Network {
 
   // ---- the calls -----------------------------------------------------------------------------------------------------
 
-  // As many as there are threads, if each gets enough to do: `least` edges times samples, where waking one costs as much
-  // as that many.
+  // As many tasks as threads, if each gets enough work: `least` edges times samples, about the cost of waking a thread.
   int64_t tasks(const Threads& threads, int64_t least = 1 << 14) const {
     int64_t edges = 0;
     for (int64_t l = 0; l < a.count; ++l) edges += a.layers[l].in * a.layers[l].out;
@@ -333,7 +332,7 @@ template <class T> struct Network {
     for (const auto& state : states) of_layer.push_back(&state->sums[l]);
     return of_layer;
   }
-  // Adds the parts of the threads, in their order, and hands over the gradients of a layer.
+  // Adds the parts of the threads, in their order, and writes the gradients of a layer.
   void give(int64_t l, const std::vector<Sums<T>*>& parts, T* to) const {
     const NetworkLayer<T>& layer = a.layers[l];
     const int64_t rows = layer.rows(), out = layer.out;

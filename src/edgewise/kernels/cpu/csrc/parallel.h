@@ -1,4 +1,4 @@
-// Threads come from the caller: torch's own pool, handed over as a function pointer, or nothing (then tasks run in order).
+// Threads come from the caller: torch's own pool, passed as a function pointer, or nothing (then tasks run in order).
 #pragma once
 #include <cstdint>
 

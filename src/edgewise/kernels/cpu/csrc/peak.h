@@ -1,4 +1,4 @@
-// The fastest that this machine multiplies and adds: chains of FMA in registers, for the roofline of the benchmarks.
+// The peak rate of multiply-adds on this machine: chains of FMA in registers, for the roofline of the benchmarks.
 #pragma once
 #include <utility>
 

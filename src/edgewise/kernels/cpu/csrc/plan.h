@@ -15,7 +15,7 @@ constexpr int max_degree = 5;
 // The plan of one feature, a view into the buffer that Python owns.
 template <class T> struct Plan {
   const T* t;            // intervals + 1 break points
-  const T* edge;         // the same, with NaN at both ends: a comparison that never holds
+  const T* edge;         // the same, with NaN at both ends: a comparison that is always false
   const T* inverse;      // 1 / width of each interval
   const T* table;        // [interval][degree + 1 functions][degree + 1 powers of u]
   const T* by_power;     // the same as [function][power][interval], for look-ups with an interval per lane
@@ -66,7 +66,7 @@ template <class T> struct Plan {
 
   // The interval with t_s <= x < t_{s+1}; the first and the last reach to infinity. The guess s may be off, by rounding or
   // because the grid is not uniform, so the break points decide. The first step either way is taken without a branch: on a
-  // uniform grid no other is needed, and a mispredicted one costs more than all the rest of the sort.
+  // uniform grid no other is needed, and a mispredicted branch costs more than the rest of the sort.
   static int refined(T x, int s, const T* edge) {
     s += x >= edge[s + 1];
     s -= x < edge[s];
@@ -97,7 +97,7 @@ inline void local_polynomials(const double* knots, int i, int degree, double (*p
   }
 }
 
-// The scale by which x - t_0 becomes the number of its interval, at most one off; 0 where no scale does that.
+// The scale that maps x - t_0 to the index of its interval, wrong by at most one; 0 where there is no such scale.
 template <class T> T even_scale(const T* t, int intervals) {
   const T scale = T(intervals / (double(t[intervals]) - t[0]));
   for (int s = 0; s < intervals; ++s) {
@@ -107,7 +107,7 @@ template <class T> T even_scale(const T* t, int intervals) {
   return scale;
 }
 
-// All intervals are as wide as rounding lets them be.
+// Whether all intervals are equally wide up to rounding.
 template <class T> bool is_even(const T* t, int intervals) {
   const double width = (double(t[intervals]) - t[0]) / intervals;
   const double slack = 4 * double(std::numeric_limits<T>::epsilon()) * std::max(std::abs(double(t[0])), std::abs(double(t[intervals])));

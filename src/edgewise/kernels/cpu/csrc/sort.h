@@ -106,7 +106,7 @@ template <class T> EW_INLINE unsigned at_least(V<T> x, V<T> limit) {  // false f
   if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)x, (__m512)limit, _CMP_GE_OQ);
   else return _mm512_cmp_pd_mask((__m512d)x, (__m512d)limit, _CMP_GE_OQ);
 }
-template <class T> EW_INLINE void pack(T* to, unsigned which, V<T> x) {  // writes a whole vector: what follows comes later
+template <class T> EW_INLINE void pack(T* to, unsigned which, V<T> x) {  // writes a whole vector: later calls overwrite the rest
   if constexpr (sizeof(T) == 4) store(to, (V<T>)_mm512_maskz_compress_ps(which, (__m512)x));
   else store(to, (V<T>)_mm512_maskz_compress_pd(which, (__m512d)x));
 }
@@ -117,7 +117,7 @@ template <class T> EW_INLINE void pack_offsets(int32_t* to, unsigned which, int 
   else _mm256_storeu_si256((__m256i*)to, _mm256_maskz_compress_epi32(which, _mm512_castsi512_si256(offset)));
 }
 
-// Interval after interval, the samples of one are packed behind those of the one before.
+// Interval by interval, the samples are packed behind those of the previous interval.
 template <class T> void sort_by_packing(const T* x, const T* h, int count, int width, const Plan<T>& plan, Column<T>& column) {
   constexpr int L = lanes<T>;
   int place = 0;
@@ -163,7 +163,7 @@ void sort_by_counting(const T* x, const T* h, int count, int width, const Plan<T
   start[0] = 0;
 }
 
-// Sorts `n` columns, the first of which is number `j0`; x and h are rows of `in` values that start with column 0.
+// Sorts `n` columns, the first of which is column `j0`; x and h are rows of `in` values that start with column 0.
 // Scratch: two squares of [L][stride] and one row of indices.
 template <class T>
 void sort_columns(const T* x, const T* h, int64_t in, int64_t j0, int64_t n, int count, int width, const char* plans, int intervals,

@@ -1,4 +1,4 @@
-// Many training steps of a small network in one go: forward, backward, Adam on the mean squared error, for all samples.
+// Many training steps of a small network in one call: forward, backward, Adam on the mean squared error, for all samples.
 // Threads meet between steps at counters in memory: a step is too short to fork and join for.
 #pragma once
 #include <atomic>
@@ -19,7 +19,7 @@ template <class T> struct Steps {
   static constexpr int64_t most_kept = 1 << 20;  // bytes: what stays in cache is read faster than computed
 
   const AdamArgs<T>& adam;
-  int64_t count = 0;  // of parameters; the next line finds it
+  int64_t count = 0;  // of parameters, found by the next line
   std::vector<NetworkLayer<T>> layers;
   Buffer<T> all[arrays], best;
   Net net;
@@ -48,9 +48,9 @@ template <class T> struct Steps {
       for (size_t part = 0; part < states.size(); ++part) net.keep_first(*states[part], int64_t(part), int64_t(states.size()));
   }
 
-  // Does up to `steps` steps after `done` earlier ones and returns how many; losses[n] is that of before step n. Ends
-  // before the first step whose loss is not finite. Where a loss is the least of all and below *least, the parameters of
-  // then go to `to_best`, one tensor after the other.
+  // Does up to `steps` steps after `done` earlier ones and returns how many; losses[n] is the loss before step n. Ends
+  // before the first step whose loss is not finite. Where a loss is the least of all and below *least, the
+  // parameters of that step are copied to `to_best`, one tensor after the other.
   int64_t run(const Threads& threads, int64_t done, int64_t steps, T* losses, T* least, T* to_best) {
     const int64_t parts = int64_t(states.size());
     std::vector<Claim> claims(parts);
@@ -58,8 +58,8 @@ template <class T> struct Steps {
     alignas(64) std::atomic<int64_t> finished{0};
     int64_t ended = steps;
     bool improved = false;
-    // Every worker does what nobody has begun, its own part first; who finishes the last part of a step ends the step.
-    // None waits for another to begin, so that it does not matter how many of them really run at once.
+    // Every worker takes parts that are not taken yet, its own first; the worker that finishes the last part ends the step.
+    // No worker waits for another to begin, so any number of them may run at the same time.
     threads.run(parts, [&](int64_t worker) {
       for (;;) {
         const int64_t step = now.load(std::memory_order_acquire);

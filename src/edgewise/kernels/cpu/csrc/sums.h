@@ -20,11 +20,11 @@ template <class T> struct NetworkLayer {
   int64_t parameters() const { return weights() + (bias ? out : 0); }
 };
 
-// Samples that go through the layers together, one per lane of so many vectors.
+// Samples that go through the layers together, one per lane of this many vectors.
 template <class T> constexpr int network_vectors = 8;
 template <class T> constexpr int network_chunk = network_vectors<T> * lanes<T>;
 
-// What a chunk leaves behind in a layer for its backward pass.
+// What a chunk keeps of a layer for the backward pass.
 template <class T> struct Kept {
   Buffer<T> x;      // [in][chunk]
   Buffer<T> slope;  // [in][out][chunk]: derivative of every edge at its input
@@ -142,7 +142,7 @@ template <class T> struct Sums {
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i) rows[i] = i0 + i < out ? load(g + (i0 + i) * chunk + b) : V<T>{};
         transpose<T>(rows);
-        // Where a row is shorter than a vector, the next one overwrites what is too much.
+        // Where a row is shorter than a vector, the next row overwrites the excess.
         for (int l = 0; l < L; ++l) store(scratch.get() + (b + l) * width + i0, rows[l]);
       }
   }

@@ -1,0 +1,202 @@
+"""The commands of the command line; each imports what it needs when it runs, and prints its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.markup import escape
+from tyro.conf import Positional
+
+from edgewise.cli.output import Display, errors, output, print_law, print_notes, print_solution, print_summary
+
+
+class UsageError(ValueError):
+    """A command that cannot be done as given."""
+
+
+def fit(
+    table: Positional[str],
+    /,
+    target: str,
+    task: Literal["auto", "regression", "classification"] = "auto",
+    names: tuple[str, ...] = (),
+    out: Path | None = None,
+    force: bool = False,
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    missing: Literal["error", "drop"] = "error",
+    hidden: int = 5,
+    rows: int = 20_000,
+    seconds: float = 120.0,
+    seed: int = 0,
+) -> None:
+    """From a table to a trained network, a report and a formula.
+
+    Writes model.safetensors, report.html, metrics.json and formula.txt. After an interruption the same command resumes
+    the run.
+
+    Args:
+        table: A CSV or Parquet file, or the name of a shipped table (knots).
+        target: The column to predict.
+        task: What the target is; auto takes texts, two values and codes 0..K-1 or 1..K for classes.
+        names: COLUMN=NAME pairs rename columns; plain names are the columns of a CSV without a header line.
+        out: The folder to make; by default the name of the table with -run.
+        force: Replace the folder of an earlier run.
+        inputs: The columns to use; all but the target by default.
+        exclude: Columns to leave out.
+        missing: Refuse rows with empty or infinite cells, or drop them.
+        hidden: Nodes of the hidden layer; 0 is an additive model.
+        rows: Train on at most this many rows, drawn at random.
+        seconds: About how long the network and the formula may take together, in seconds.
+        seed: Seed of all randomness.
+    """
+    from edgewise.tables.job import JobSettings, fit_table
+
+    settings = JobSettings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
+    folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
+    with Display() as display:
+        result = fit_table(table, settings, folder, force=force, progress=display)
+    print_summary(result.record)
+    output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def discover(
+    table: Positional[str],
+    /,
+    target: str,
+    units: tuple[str, ...] = (),
+    names: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    missing: Literal["error", "drop"] = "error",
+    seconds: float = 60.0,
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """From a table to a law: an exact formula with its evidence, or the reason why there is none.
+
+    Args:
+        table: A CSV or Parquet file, or the name of a shipped table (knots).
+        target: The column that the law is for.
+        units: COLUMN=UNIT pairs for the target and every column, such as F=N r=m/s^2 k=1; only laws with fitting
+            dimensions are then returned.
+        names: The names of the columns of a CSV without a header line.
+        inputs: The columns to use; all but the target by default.
+        exclude: Columns to leave out.
+        missing: Refuse rows with empty or infinite cells, or drop them.
+        seconds: Begin nothing new after this time, in seconds.
+        seed: Seed of all randomness.
+        out: A JSON file to write the law and its alternatives to.
+    """
+    from edgewise.io import write_whole
+    from edgewise.tables.job import discover_table
+
+    with errors().status(f"searching for a law of {escape(target)} ..."):
+        found, notes = discover_table(
+            table,
+            target,
+            units=_pairs(units) if units else None,
+            names=names,
+            inputs=inputs,
+            exclude=exclude,
+            missing=missing,
+            seconds=seconds,
+            seed=seed,
+        )
+    print_notes(notes)
+    print_law(found)
+    if out is not None:
+        write_whole(out, json.dumps(found.to_json(), indent=1) + "\n")
+
+
+def explain(run: Positional[Path], /) -> None:
+    """Print what a run found once more.
+
+    Args:
+        run: The folder of the run.
+    """
+    from edgewise.tables.job import read_record
+
+    print_summary(read_record(run))
+
+
+def predict(run: Positional[Path], table: Positional[str], /, out: Path | None = None, formula: bool = False) -> None:
+    """Predict the target for a new table; writes CSV, the prediction in the last column.
+
+    Args:
+        run: The folder of the run.
+        table: A CSV or Parquet file with the columns that the network was trained on.
+        out: The file to write; standard output by default.
+        formula: Predict with the formula instead of the network.
+    """
+    from edgewise.io import write_whole
+    from edgewise.tables.job import predict_table
+
+    frame, notes = predict_table(run, table, formula=formula)
+    print_notes(notes)
+    text = frame.to_csv(index=False)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_whole(out, text)
+
+
+def solve(
+    problem: Positional[Path],
+    /,
+    out: Path | None = None,
+    force: bool = False,
+    seconds: float | None = None,
+    seed: int | None = None,
+    method: Literal["auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam"] | None = None,
+) -> int:
+    """Solve the differential equation that a Python file defines as `problem`.
+
+    Writes solution.json, the network and figures of field, residual and history; of the error too if the file
+    defines a `reference`. The file is run: run only files that you trust.
+
+    Args:
+        problem: The file; see the guide to differential equations.
+        out: The folder to write to; by default the name of the file with -solution.
+        force: Write into a folder that has something in it.
+        seconds: Time limit in seconds; the best network so far is written.
+        seed: Seed of all randomness.
+        method: How to minimise the residuals, with the starts, steps, rounds and intervals of the file.
+    """
+    from edgewise.pde import run_problem_file
+
+    folder = Path(f"{problem.stem}-solution") if out is None else out
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UsageError(f"{folder} exists; choose another --out, or write into it with --force")
+    given = {"seconds": seconds, "seed": seed, "method": method}
+    with Display() as display:
+        solution = run_problem_file(
+            problem,
+            out=folder,
+            progress=display,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    print_solution(json.loads((folder / "solution.json").read_text(encoding="utf-8")))
+    output().print(f"\nwritten to {folder}", highlight=False, soft_wrap=True)
+    return 0 if solution.converged else 1
+
+
+COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "fit": fit,
+    "discover": discover,
+    "explain": explain,
+    "predict": predict,
+    "solve": solve,
+}
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """The texts NAME=VALUE as a mapping."""
+    wrong = [text for text in given if "=" not in text]
+    if wrong:
+        raise UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
+    return dict(text.split("=", 1) for text in given)

@@ -1,0 +1,120 @@
+"""Answers for a table: the predictions of a finished run, or a law of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgewise.discovery import Discovery, discover
+from edgewise.io import FileFormatError, load, read_header
+from edgewise.nn import KAN
+from edgewise.tables.cells import DataFrame, TableError
+from edgewise.tables.encode import Encoding, prepare
+from edgewise.tables.job.record import FORMAT, RunRecord
+from edgewise.tables.job.rundir import MODEL, read_record
+from edgewise.tables.job.table_network import predict
+from edgewise.tables.read_table import find_table, read_table
+
+
+def predict_table(run: Path, table: str, *, formula: bool = False) -> tuple[DataFrame, list[str]]:
+    """The new table with columns appended, the prediction last, and notes for the reader.
+
+    Amounts on few whole numbers come with the estimate before rounding, classes with their probabilities.
+
+    Args:
+        run: the folder of a finished run.
+        table: a CSV or Parquet file, or the name of a shipped table.
+        formula: predict with the formula instead of the network.
+    """
+    record = read_record(run)
+    header = read_header(run / MODEL)
+    if header["extra"].get("format") != FORMAT:
+        raise FileFormatError(f"{run / MODEL} was not written by this version of `edgewise fit`")
+    encoding = Encoding.from_json(header["extra"]["encoding"])
+    path, _ = find_table(table)
+    frame = read_table(path)
+    if len(frame) == 0:
+        raise TableError(f"{table} has no rows")
+    notes = [
+        f"column {name!r} has levels that training did not see: {', '.join(levels[:5])}"
+        for name, levels in encoding.unknown_levels(frame).items()
+    ]
+    values = predict(_function(run, record, formula), encoding, encoding.inputs(frame))
+    _append(frame, encoding, values)
+    if not np.isfinite(values).all():
+        notes.append(f"{int((~np.isfinite(values)).sum())} predictions are not finite: the formula is undefined there")
+    return frame, notes
+
+
+def discover_table(
+    table: str,
+    target: str,
+    *,
+    units: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    missing: Literal["error", "drop"] = "error",
+    seconds: float = 60.0,
+    seed: int = 0,
+) -> tuple[Discovery, list[str]]:
+    """Search for a law of the target in a table; the second value is notes for the reader about the columns.
+
+    Raises `TableError` where the table, the columns or their units cannot be used.
+    """
+    path, _ = find_table(table)
+    prepared = prepare(read_table(path, names), target, "regression", inputs=inputs, exclude=exclude, missing=missing)
+    features = prepared.encoding.features
+    numeric = [n for n, feature in enumerate(features) if feature.level is None]
+    notes = list(prepared.warnings)
+    texts = sorted({feature.column for feature in features if feature.level is not None})
+    if texts:
+        notes.append(f"{', '.join(texts)}: texts cannot be in a law, left out")
+    if not numeric:
+        raise TableError("a law needs a column of numbers other than the target, and there is none")
+    columns = [features[n].column for n in numeric]
+    if units is not None:
+        units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in prepared.frame}
+    try:
+        found = discover(
+            prepared.inputs[:, numeric],
+            prepared.outcome,
+            names=columns,
+            output=target,
+            units=units,
+            max_seconds=seconds,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise TableError(str(error)) from error
+    return found, notes
+
+
+def _function(run: Path, record: RunRecord, formula: bool):
+    """The network of a run, or its formula, as a function of tensors."""
+    if not formula:
+        model = load(run / MODEL)
+        assert isinstance(model, KAN)
+        return model
+    if record.formula is None:
+        raise TableError(f"the run in {run} found no formula; predict with the network")
+    from edgewise.discovery.noisy import Finding
+
+    return Finding.from_json({"origin": "", "error": 0.0, "formula": record.formula.exact}).formula.torch()
+
+
+def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:
+    """Append probabilities or estimates, and the prediction, to the frame."""
+    name = f"{encoding.target}_predicted"
+    if encoding.task == "classification":
+        for n, label in enumerate(encoding.classes):
+            frame[f"probability_{label}"] = values[:, n]
+        frame[name] = [encoding.classes[n] for n in values.argmax(1)]
+    elif encoding.values:
+        frame[f"{encoding.target}_estimate"] = values
+        frame[name] = encoding.round(values).astype(int)
+    else:
+        frame[name] = values

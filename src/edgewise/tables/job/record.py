@@ -1,0 +1,199 @@
+"""The record of a run: all that was measured, stored as metrics.json, shown by the report and the command line.
+
+The file is one JSON object with the key "format" and the fields of `RunRecord`; its parts are the classes below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from edgewise._version import __version__
+from edgewise.tables.encode import TaskKind
+
+FORMAT = "edgewise-run-2"
+"""Changes with every change of the fields."""
+
+HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "log_loss": False}
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """The settings of a run; see `edgewise fit --help`."""
+
+    target: str
+    task: Literal["auto", "regression", "classification"] = "auto"
+    names: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    missing: Literal["error", "drop"] = "error"
+    hidden: int = 5
+    rows: int = 20_000
+    seconds: float = 120.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows for training, for choosing (pruning, formulas, early stopping), and for the scores."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on the test rows.
+
+    Args:
+        name: of the model.
+        kind: the network, its formula, a published rule ("reference"), or a baseline.
+        measures: r2, rmse, mae and, on few whole numbers, accuracy; or accuracy and log_loss.
+        parameters: how many the model has; None where their count says nothing.
+        note: a source.
+    """
+
+    name: str
+    kind: Literal["network", "formula", "reference", "baseline"]
+    measures: Mapping[str, float]
+    parameters: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The network before and after pruning; `parameters` after it."""
+
+    widths_before: tuple[Any, ...]
+    widths: tuple[Any, ...]
+    edges_before: int
+    edges: int
+    parameters: int
+    unused_inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How far formula and network differ on the test rows.
+
+    Args:
+        rmse: root mean square difference (regression).
+        relative: the same over the standard deviation of the network's predictions.
+        same_value: share of rows with the same rounded value, where amounts are rounded.
+        same_class: share of rows with the same class (classification).
+    """
+
+    rmse: float | None = None
+    relative: float | None = None
+    same_value: float | None = None
+    same_class: float | None = None
+
+
+@dataclass(frozen=True)
+class FormulaFacts:
+    """The chosen formula: text, LaTeX, Python source, exact JSON form, the inputs that it needs, how it was found."""
+
+    text: str
+    latex: str
+    python: str
+    exact: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    origin: str
+    complexity: int
+    error_against_network: Disagreement
+
+
+@dataclass(frozen=True)
+class FrontEntry:
+    """One formula of the front of error (on the validation rows) against complexity."""
+
+    text: str
+    error: float
+    complexity: int
+    origin: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a run measured.
+
+    Args:
+        table: the name of the table.
+        settings: of the run.
+        target: the column that was predicted.
+        task: regression or classification.
+        classes: the labels; empty for a regression.
+        rounded_to: the values that predictions are rounded to; empty where they are not.
+        rows: how the table was split.
+        scores: of all models on the test rows; the network first.
+        importance: rise of the error when a column is shuffled, in units of the error of the constant model, by input.
+        network: its size.
+        formula: None where no function fits some of the curves.
+        front: shorter and longer formulas, the simplest first.
+        warnings: for the reader.
+        version: of edgewise.
+    """
+
+    table: str
+    settings: JobSettings
+    target: str
+    task: TaskKind
+    classes: tuple[str | int | float | bool, ...]
+    rounded_to: tuple[float, ...]
+    rows: RowCounts
+    scores: tuple[Score, ...]
+    importance: Mapping[str, float]
+    network: NetworkFacts
+    formula: FormulaFacts | None
+    front: tuple[FrontEntry, ...]
+    warnings: tuple[str, ...]
+    version: str = __version__
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of the measures of this task, in the order of reports."""
+        return tuple(measure for measure in HIGHER_IS_BETTER if measure in self.scores[0].measures)
+
+    @property
+    def leading(self) -> str:
+        """The measure by which models are compared first."""
+        return "accuracy" if "accuracy" in self.scores[0].measures else "r2"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, given: Any) -> RunRecord:
+        """The record that `to_json` described; `ValueError` for anything else."""
+        if not isinstance(given, Mapping) or given.get("format") != FORMAT:
+            raise ValueError(f"it is not a run record of the format {FORMAT!r}")
+        parts = {key: _tuples(value) for key, value in given.items() if key != "format"}
+        unknown = parts.keys() ^ {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"a run record does not fit: {', '.join(sorted(unknown))}")
+        formula = parts["formula"]
+        if formula is not None:
+            formula = FormulaFacts(
+                **formula | {"error_against_network": Disagreement(**formula["error_against_network"])}
+            )
+        return cls(
+            **parts
+            | {
+                "settings": JobSettings(**parts["settings"]),
+                "rows": RowCounts(**parts["rows"]),
+                "scores": tuple(Score(**score) for score in parts["scores"]),
+                "network": NetworkFacts(**parts["network"]),
+                "formula": formula,
+                "front": tuple(FrontEntry(**entry) for entry in parts["front"]),
+            }
+        )
+
+
+def _tuples(value: Any) -> Any:
+    """The value with tuples for lists, as the dataclasses have them."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(part) for key, part in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,367 @@
+"""The job of `edgewise fit`: from a table to a network, its baselines and a formula, in stages that can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from edgewise._version import __version__
+from edgewise.compare import fit_baselines
+from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
+from edgewise.io import save
+from edgewise.nn import KAN
+from edgewise.progress import Budget, Event, Listener
+from edgewise.tables.cells import TableError
+from edgewise.tables.encode import Encoding, Prepared, prepare
+from edgewise.tables.job.record import (
+    FORMAT,
+    Disagreement,
+    FormulaFacts,
+    FrontEntry,
+    JobSettings,
+    NetworkFacts,
+    RowCounts,
+    RunRecord,
+    Score,
+)
+from edgewise.tables.job.report import Evidence, report_page
+from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
+from edgewise.tables.job.table_network import (
+    Array,
+    Rows,
+    active_parameters,
+    count_edges,
+    importance,
+    loss_name,
+    output_names,
+    predict,
+    prune_while_good,
+    scores,
+    split,
+    train,
+    unused_inputs,
+)
+from edgewise.tables.read_table import find_table, read_table
+from edgewise.tables.shipped import ShippedTable
+from edgewise.tracing import outside_grid, trace
+
+STAGES = (
+    "read the table",
+    "train the network",
+    "prune",
+    "search for the formula",
+    "train the baselines",
+    "write the report",
+)
+NETWORK_SHARE, PRUNE_SHARE, FORMULA_SHARE = 0.4, 0.2, 0.4
+MIN_SECONDS = 20.0
+"""Training and pruning always get this time: a training cut off too early is worth nothing."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found: the network, the formulas, the record of everything that was measured, and the test rows."""
+
+    model: KAN
+    front: Front | None
+    record: RunRecord
+    test: Rows
+    encoding: Encoding
+
+
+def fit_table(
+    table: str,
+    settings: JobSettings,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: Listener = lambda event: None,
+) -> RunResult:
+    """Do the job and write the folder `out`; after an interruption the same call resumes.
+
+    Args:
+        table: a CSV or Parquet file, or the name of a shipped table.
+        settings: what to do.
+        out: the folder, which must not exist unless `force`.
+        force: replace the folder of an earlier run.
+        progress: called with an `Event` when a stage of `STAGES` begins, and inside it.
+    """
+    report = _Reporter(progress)
+    report.begin("read the table")
+    path, shipped = find_table(table)
+    frame = read_table(path, _headerless(settings.names)).rename(columns=_renamed(settings.names))
+    prepared = prepare(
+        frame,
+        settings.target,
+        settings.task,
+        inputs=settings.inputs,
+        exclude=settings.exclude,
+        missing=settings.missing,
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    fingerprint = {"version": __version__, "table": digest, "settings": asdict(settings)}
+    folder = RunDirectory(out, json.loads(json.dumps(fingerprint)), force=force)
+    if folder.resumed:
+        report.tell(f"resuming the interrupted run in {folder.partial}")
+    result = _compute(Path(table).name, prepared, settings, folder, shipped, report)
+    report.begin("write the report")
+    _write(folder, result, shipped)
+    return result
+
+
+def formula_text(result: RunResult) -> str:
+    """The formula for reading, its LaTeX, and Python source with the exact constants."""
+    if result.front is None:
+        return "No formula: no function explains some of the curves. See report.html for the curves.\n"
+    formula = result.front.chosen.formula
+    return f"{formula}\n\nLaTeX:\n{formula.latex()}\n\nPython:\n{formula.python()}"
+
+
+@dataclass
+class _Reporter:
+    """Sends `Event`s about the stages of the job."""
+
+    progress: Listener
+    stage: str = STAGES[0]
+
+    def begin(self, stage: str) -> None:
+        self.stage = stage
+        self.tell("")
+
+    def tell(self, text: str) -> None:
+        self.progress(Event(self.stage, STAGES.index(self.stage) / len(STAGES), text))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The rows of a run and what its stages need."""
+
+    settings: JobSettings
+    encoding: Encoding
+    train: Rows
+    validation: Rows
+    test: Rows
+    folder: RunDirectory = field(repr=False)
+    report: _Reporter = field(repr=False)
+
+    def networks(self) -> tuple[KAN, KAN]:
+        """The trained network, and the pruned one."""
+        rows, settings = (self.encoding, self.train, self.validation), self.settings
+        self.report.begin("train the network")
+        full = self.folder.model(
+            "network", lambda: train(*rows, settings.hidden, self._budget(NETWORK_SHARE), settings.seed)
+        )
+        self.report.begin("prune")
+        pruned = self.folder.model(
+            "pruned", lambda: prune_while_good(full, *rows, self._budget(PRUNE_SHARE), settings.seed)
+        )
+        return full, pruned
+
+    def importance(self, model: KAN) -> list[float]:
+        """Of every input, by the validation rows."""
+        return self.folder.json(
+            "importance", lambda: importance(model, self.encoding, self.validation, self.settings.seed)
+        )
+
+    def formulas(self, weights: Sequence[float]) -> Front | None:
+        """The formulas, stored with their exact constants; None where no function fits some of the curves."""
+        self.report.begin("search for the formula")
+        stored = self.folder.json("formulas", lambda: self._search(weights))
+        return None if stored is None else Front.from_json(stored)
+
+    def baselines(self, size: int) -> tuple[Score, ...]:
+        """The scores of the baselines; the MLP has about `size` parameters."""
+        self.report.begin("train the baselines")
+        stored = self.folder.json("baselines", lambda: [asdict(score) for score in self._fit_baselines(size)])
+        return tuple(Score(**score) for score in stored)
+
+    def score(self, name: str, kind: Any, prediction: Array, parameters: int | None, note: str = "") -> Score:
+        """A prediction of the test rows, scored."""
+        return Score(name, kind, scores(self.encoding, self.test.outcome, prediction), parameters, note)
+
+    def predict(self, model: Any) -> Array:
+        """The prediction of a function of tensors for the test rows."""
+        return predict(model, self.encoding, self.test.inputs)
+
+    def _budget(self, share: float) -> Budget:
+        return Budget(max(share * self.settings.seconds, MIN_SECONDS))
+
+    def _search(self, weights: Sequence[float]) -> dict[str, Any] | None:
+        common: dict[str, Any] = {
+            "importance": weights,
+            "seconds": FORMULA_SHARE * self.settings.seconds,
+            "seed": self.settings.seed,
+            "tell": self.report.tell,
+        }
+        names, encoding = self.encoding.names, self.encoding
+        if encoding.task == "regression":
+            data, held = ((rows.inputs, rows.outcome) for rows in (self.train, self.validation))
+            found = search_formula(data, held, names, encoding.target, **common)
+        else:
+            data, held = (rows.tensors(encoding) for rows in (self.train, self.validation))
+            found = search_class_formula(data, held, names, output_names(encoding), loss=loss_name(encoding), **common)
+        return None if found is None else found.to_json()
+
+    def _fit_baselines(self, size: int) -> Iterator[Score]:
+        data, held = ((rows.inputs, rows.outcome) for rows in (self.train, self.validation))
+        for baseline in fit_baselines(data, held, self.encoding.task, parameters=size, seed=self.settings.seed):
+            self.report.tell(baseline.name)
+            prediction = baseline.predict(self.test.inputs)
+            missing = len(self.encoding.classes) - prediction.shape[-1]
+            if self.encoding.task == "classification" and missing > 0:
+                prediction = np.pad(prediction, ((0, 0), (0, missing)))
+            yield self.score(baseline.name, "baseline", prediction, baseline.parameters)
+
+
+def _compute(
+    table: str,
+    prepared: Prepared,
+    settings: JobSettings,
+    folder: RunDirectory,
+    shipped: ShippedTable | None,
+    report: _Reporter,
+) -> RunResult:
+    """All stages, and the record of them."""
+    encoding = prepared.encoding
+    training, validation, test, notes = split(prepared, settings.rows, settings.seed)
+    report.tell(
+        f"{len(training)} training, {len(validation)} validation, {len(test)} test rows; {len(encoding.names)} inputs"
+    )
+    job = _Job(settings, encoding, training, validation, test, folder, report)
+    full, model = job.networks()
+    weights = job.importance(model)
+    front = job.formulas(weights)
+    size = active_parameters(model)
+    baselines = job.baselines(size)
+    record = RunRecord(
+        table=table,
+        settings=settings,
+        target=encoding.target,
+        task=encoding.task,
+        classes=encoding.classes,
+        rounded_to=encoding.values,
+        rows=RowCounts(len(training), len(validation), len(test)),
+        scores=(
+            job.score("KAN", "network", job.predict(model), size),
+            *_formula_scores(job, front),
+            *_reference_scores(job, shipped),
+            *baselines,
+        ),
+        importance=dict(zip(encoding.names, weights, strict=True)),
+        network=_network_facts(full, model, encoding),
+        formula=_formula_facts(job, front, model),
+        front=() if front is None else tuple(map(_entry, front.front)),
+        warnings=(*prepared.warnings, *notes, *_cautions(model, test)),
+    )
+    return RunResult(model, front, record, test, encoding)
+
+
+def _write(folder: RunDirectory, result: RunResult, shipped: ShippedTable | None) -> None:
+    """The files of the result; then the folder appears."""
+    save(result.model, folder.partial / MODEL, extra={"format": FORMAT, "encoding": result.encoding.to_json()})
+    folder.write(RECORD, json.dumps(result.record.to_json(), indent=2) + "\n")
+    folder.write("formula.txt", formula_text(result))
+    evidence = Evidence(
+        model=result.model,
+        formula=None if result.front is None else result.front.chosen.formula,
+        inputs=result.test.inputs,
+        outcome=result.test.outcome,
+        prediction=predict(result.model, result.encoding, result.test.inputs),
+        symbols={} if shipped is None else shipped.symbols,
+    )
+    folder.write("report.html", report_page(result.record, evidence))
+    folder.commit()
+
+
+def _formula_scores(job: _Job, front: Front | None) -> list[Score]:
+    if front is None:
+        return []
+    formula = front.chosen.formula
+    constants = sum(len(e.atoms(sympy.Float)) for e in formula.expressions)
+    return [job.score("formula", "formula", job.predict(formula.torch()), constants)]
+
+
+def _reference_scores(job: _Job, shipped: ShippedTable | None) -> list[Score]:
+    """Known rules of a shipped table."""
+    found, encoding, test = [], job.encoding, job.test
+    for reference in shipped.references if shipped else ():
+        expression = sympy.sympify(reference.expression)
+        needed = sorted(map(str, expression.free_symbols))
+        applies = reference.target == encoding.target and encoding.task == "regression"
+        if not applies or not set(needed) <= set(encoding.names):
+            continue
+        columns = [test.inputs[:, encoding.names.index(name)] for name in needed]
+        values = np.broadcast_to(sympy.lambdify(needed, expression)(*columns), len(test)).astype(float)
+        found.append(job.score(reference.name, "reference", values, None, reference.source))
+    return found
+
+
+def _network_facts(full: KAN, model: KAN, encoding: Encoding) -> NetworkFacts:
+    return NetworkFacts(
+        widths_before=(len(encoding.names), *full.widths[1:]),
+        widths=(len(encoding.names), *model.widths[1:]),
+        edges_before=count_edges(full),
+        edges=count_edges(model),
+        parameters=active_parameters(model),
+        unused_inputs=tuple(unused_inputs(model)),
+    )
+
+
+def _formula_facts(job: _Job, front: Front | None, model: KAN) -> FormulaFacts | None:
+    """The formula in several notations, the inputs that it needs, and how far it is from the network."""
+    if front is None:
+        return None
+    formula = front.chosen.formula
+    used = {str(symbol) for e in formula.expressions for symbol in e.free_symbols}
+    return FormulaFacts(
+        text=str(formula),
+        latex=formula.latex(),
+        python=formula.python(),
+        exact=formula.to_json(),
+        inputs=tuple(name for name in job.encoding.names if name in used),
+        origin=front.chosen.origin,
+        complexity=front.chosen.complexity,
+        error_against_network=_disagreement(job.encoding, job.predict(formula.torch()), job.predict(model)),
+    )
+
+
+def _disagreement(encoding: Encoding, formula: Array, network: Array) -> Disagreement:
+    if encoding.task == "classification":
+        return Disagreement(same_class=float(np.mean(formula.argmax(1) == network.argmax(1))))
+    rmse = float(np.mean((formula - network) ** 2) ** 0.5)
+    same = float(np.mean(encoding.round(formula) == encoding.round(network))) if encoding.values else None
+    return Disagreement(rmse=rmse, relative=rmse / (float(network.std()) or 1.0), same_value=same)
+
+
+def _entry(finding: Finding) -> FrontEntry:
+    return FrontEntry(str(finding.formula), finding.error, finding.complexity, finding.origin)
+
+
+def _cautions(model: KAN, test: Rows) -> list[str]:
+    """Warnings about the test rows: inputs far outside the range of training."""
+    share = outside_grid(trace(model, torch.as_tensor(test.inputs)))
+    first = next(iter(share.values()))
+    if first > 0.01:
+        return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
+    return []
+
+
+def _headerless(names: Sequence[str]) -> list[str]:
+    """Names without `=` name the columns of a file without a header."""
+    return [] if any("=" in name for name in names) else list(names)
+
+
+def _renamed(names: Sequence[str]) -> dict[str, str]:
+    """Names of the form COLUMN=NAME rename columns."""
+    pairs = [name.partition("=") for name in names if "=" in name]
+    if pairs and len(pairs) < len(names):
+        raise TableError("--names takes either the names of all columns, or pairs COLUMN=NAME, not both")
+    return {old: new for old, _, new in pairs}
