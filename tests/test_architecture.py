@@ -37,7 +37,10 @@ def functions(file: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             if body:
-                yield f"{file.relative_to(ROOT)}:{node.lineno} {node.name}", (body[-1].end_lineno or 0) - body[0].lineno + 1
+                yield (
+                    f"{file.relative_to(ROOT)}:{node.lineno} {node.name}",
+                    (body[-1].end_lineno or 0) - body[0].lineno + 1,
+                )
 
 
 def lines_with(pattern: str, *, outside: tuple[str, ...] = ()) -> list[str]:
@@ -122,7 +125,9 @@ def test_only_kernels_know_devices():
 
 def test_only_one_function_writes_files():
     writes = r"\.write_text\(|\.write_bytes\(|os\.(replace|rename)\(|open\([^)]*[\"'][wax]b?\+?[\"']|mkstemp|NamedTemporaryFile"
-    assert lines_with(writes, outside=("edgewise.io.whole", "edgewise.kernels.cpu.build")) == []
+    # A build must not need torch, a folder is renamed as a whole, and /proc is no file.
+    apart = ("edgewise.io.whole", "edgewise.kernels.cpu.build", "edgewise.tables.job.rundir", "edgewise.compare.timing")
+    assert lines_with(writes, outside=apart) == []
 
 
 def test_time_is_told_by_budgets():
@@ -184,7 +189,9 @@ def test_the_map_lists_every_room_with_its_purpose():
     tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
     purpose = dict(re.findall(r"^[│├└─ ]*([\w./]+)  +(\S.*)$", tree, re.MULTILINE))
     assert sorted(set(rooms()) - set(purpose)) == []
-    listed = [name for name in purpose if name.endswith("/") and not name.startswith(("src", "studies", "tests", "docs"))]
+    listed = [
+        name for name in purpose if name.endswith("/") and not name.startswith(("src", "studies", "tests", "docs"))
+    ]
     assert [name for name in listed if name not in rooms()] == []
 
 
@@ -214,7 +221,7 @@ TEXTS = [
     *(ROOT / "studies").rglob("*.py"),
     *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "examples").glob("*.py"),
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile")),
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "Makefile")),
 ]
 
 

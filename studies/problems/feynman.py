@@ -259,4 +259,4 @@ angular momentum; x*q - y*p; x -1 1, y -1 1, p -1 1, q -1 1
 neo-Hookean; 21*(a**2 + b**2 + c**2)/50 + 7*log(5*d/2)/25; a -1 1, b -1 1, c -1 1, d 0.5 2
 free fall; 1 - sqrt(1 - v**2); v 0 0.95
 """)
-"""Laws that the tutorials of pykan look for."""
+"""Laws that the tutorials of pykan search for."""

@@ -256,7 +256,7 @@ def _check_finite(what: str, values: Tensor) -> None:
     bad = ~torch.isfinite(values)
     if bad.any():
         n = int(bad.any(-1).nonzero()[0])
-        raise ProblemError(f"{what} is not finite in residual {n}: look for NaN or infinity in its coefficients")
+        raise ProblemError(f"{what} is not finite in residual {n}: check its coefficients for NaN and infinity")
 
 
 def _check_part(problem: Problem, part: Condition) -> None:
