@@ -119,12 +119,12 @@ def test_the_two_main_calls_have_few_arguments(call, most):
 
 
 def test_only_kernels_know_devices():
-    asks = r"\.device\.type|is_cuda|is_cpu|==\s*\"(cpu|cuda)\"|!=\s*\"(cpu|cuda)\"|edgewise\.kernels\.(cpu|triton)|kernels\.cpu import"
+    asks = r"\.device\.type|is_cuda|is_cpu|[=!]=\s*\"(cpu|cuda)\"|edgewise\.kernels\.(cpu|triton)|kernels\.cpu import"
     assert lines_with(asks, outside=("edgewise.kernels",)) == []
 
 
 def test_only_one_function_writes_files():
-    writes = r"\.write_text\(|\.write_bytes\(|os\.(replace|rename)\(|open\([^)]*[\"'][wax]b?\+?[\"']|mkstemp|NamedTemporaryFile"
+    writes = r"\.write_(text|bytes)\(|os\.(replace|rename)\(|open\([^)]*[\"'][wax]b?\+?[\"']|mkstemp|NamedTemporaryFile"
     # A build must not need torch, a folder is renamed as a whole, and /proc is no file.
     apart = ("edgewise.io.whole", "edgewise.kernels.cpu.build", "edgewise.tables.job.rundir", "edgewise.compare.timing")
     assert lines_with(writes, outside=apart) == []
@@ -156,7 +156,7 @@ def test_modules_do_not_import_in_circles():
 
 
 def _imports(file: Path) -> set[str]:
-    """The modules of this package that a file imports when it is loaded; a package's face is followed to the names' home."""
+    """The modules of this package that a file imports when it is loaded; names are followed home."""
     found: set[str] = set()
     for node in parsed(file).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("edgewise"):
