@@ -1,6 +1,7 @@
 """Laws of the package as a whole: what an import brings, and that every public name is there."""
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,10 @@ def test_the_lazy_names_are_those_of_the_type_checker():
     imported = {
         alias.name: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
+    modules = {name for name, home in imported.items() if home == "edgewise"}
+    public = {info.name for info in pkgutil.iter_modules(ew.__path__) if not info.name.startswith("_")}
+    assert modules == public - {"cli"}
+    imported = {name: home for name, home in imported.items() if name not in modules}
     assert imported == ew._HOME
     assert sorted(imported) == sorted(ew.__all__)
     assert set(ew.__all__) <= set(dir(ew))

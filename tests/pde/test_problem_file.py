@@ -81,7 +81,7 @@ def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):
         ("x = 1\ny = x.missing\n", r"string.py, line 4: AttributeError"),
         ("problem = Problem(Box(x=(0, 1)), lambda x: x)\n", r"line 3: the equation '<lambda>' does not use any"),
         ("problem = Problem(Box(x=(1, 0)), lambda u: u.dx)\n", r"line 3: the domain has no interior"),
-        ("problem = Problem(Box(x=(0, 1)), lambda u: math.nan * u)\n", r"line 3: .* look for NaN"),
+        ("problem = Problem(Box(x=(0, 1)), lambda u: math.nan * u)\n", r"line 3: .* check its coefficients for NaN"),
         (STRING[len(HEAD) :] + "settings['step'] = 3\n", r"`settings` has 'step', which solve does not know; it knows"),
         (STRING[len(HEAD) :] + "settings = 3\n", r"`settings` must be a dict"),
         (STRING[len(HEAD) :] + "import edgewise\nmodel = edgewise.KAN([2, 1])\n", r"the problem needs 1 inputs"),

@@ -145,7 +145,7 @@ def absolute(f, y):
     [
         (kan, loader, "mse", "the data come in batches", "adam"),
         (kan, data, absolute, "the curvature of the loss 'absolute' is not known", "lbfgs"),
-        (lambda: kan((2, 400, 1)), data, "mse", "7200 parameters on the coarsest grid are more than 4000", "lbfgs"),
+        (lambda: kan((2, 400, 1)), lambda: data(9), "mse", "7200 parameters on the coarsest grid are more", "lbfgs"),
         (lambda: nn.Linear(2, 1).double(), data, "mse", "Linear is not a KAN", "lbfgs"),
         (lambda: ew.add_lotra(kan((2, 3, 1)), 1), lambda: data(9), "mse", "a layer has an adapter", "lbfgs"),
     ],

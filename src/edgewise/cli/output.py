@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from edgewise.progress import Budget, Event
+
 if TYPE_CHECKING:
     from edgewise.discovery import Discovery
-    from edgewise.progress import Budget, Event
     from edgewise.tables.job import RunRecord
 
 MEASURES = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}

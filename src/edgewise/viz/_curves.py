@@ -95,7 +95,7 @@ def inputs_of(parts: list[Part], x: Any) -> Float[Tensor, "samples in"]:
         low, high = first.basis.span(first.grid)
         u = low + (high - low) * torch.quasirandom.SobolEngine(first.in_features).draw(rows).to(first.grid)
         return u if parts[0].before is None else (u - parts[0].before.shift) / parts[0].before.scale
-    x = (x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=float))).to(first.grid)
+    x = (x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=float, order="C"))).to(first.grid)
     if x.ndim < 2 or x.shape[-1] != first.in_features or x.numel() == 0:
         raise ValueError(f"x must have the shape (samples, {first.in_features}), got {tuple(x.shape)}")
     x = x.reshape(-1, first.in_features)
