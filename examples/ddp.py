@@ -68,10 +68,11 @@ def main() -> None:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
             torch.save(state, os.environ["SAVE"])
-    # The wrapped model refers to itself in a circle and holds the process group; a group whose threads still run when the
-    # program ends aborts it now and then. So the model goes first.
+    # The wrapped model holds the process group through a circle of references, and torch aborts now and then where one
+    # process ends while another still uses the group: the model goes first, and all leave together.
     del model
     gc.collect()
+    dist.barrier()
     dist.destroy_process_group()
 
 

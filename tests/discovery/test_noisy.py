@@ -10,6 +10,8 @@ from edgewise.discovery.noisy import Finding, Front, search_formula, short_formu
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.expressions import Formula
 
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
 SEEDS = [0, 1, 2]
 
 ROWS = 800
