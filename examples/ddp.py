@@ -68,8 +68,8 @@ def main() -> None:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
             torch.save(state, os.environ["SAVE"])
-    # The wrapped model refers to itself in a circle and holds the process group; a group whose threads still run when the
-    # program ends aborts it now and then. So the model goes first.
+    # The wrapped model refers to itself and holds the process group; a group whose threads still run when the program
+    # ends aborts it now and then. So the model is deleted first.
     del model
     gc.collect()
     dist.destroy_process_group()
