@@ -182,12 +182,13 @@ def _jet(network: list[CurveLayer], x: Tensor, directions: Tensor, weights: Tens
     """By nested forward mode through the reference: one sweep for each direction has value, slope and curvature."""
 
     def slopes(t: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.func.jvp(lambda s: _by_layers(network, s), (t,), (v.expand_as(t),))
+        found = torch.func.jvp(lambda s: _by_layers(network, s), (t,), (v.expand_as(t),))
+        return found[0], found[1]
 
     sweeps = [torch.func.jvp(lambda t, v=v: slopes(t, v), (x,), (v.expand_as(x),)) for v in directions]
     value = sweeps[0][0][0]
-    first = torch.stack([slope for (_, slope), _ in sweeps])
-    second = torch.stack([curvature for _, (_, curvature) in sweeps])
+    first = torch.stack([sweep[0][1] for sweep in sweeps])
+    second = torch.stack([sweep[1][1] for sweep in sweeps])
     return [value, first, torch.einsum("mr,rbo->mbo", weights, second)]
 
 
