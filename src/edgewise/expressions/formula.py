@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.parse import parse_expression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +127,29 @@ class Formula:
         return dataclasses.replace(self, expressions=snap(self.expressions, self.inputs, x, y, self.functions))
 
     def to_json(self) -> dict[str, Any]:
-        """The exact expressions as strings that `sympy.sympify` reads, with their names."""
+        """The exact expressions as texts that `from_json` reads, with their names."""
         return {
             "inputs": [str(s) for s in self.inputs],
             "outputs": {name: sympy.srepr(e) for name, e in zip(self.names, self.expressions, strict=True)},
             "text": str(self),
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Formula:
+        """The formula that `to_json` described; nothing in it is run, and anything else is a `ValueError`."""
+        if not isinstance(fields, Mapping):
+            raise ValueError("a stored formula has inputs and outputs")
+        names, outputs = fields.get("inputs"), fields.get("outputs")
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError("the inputs of a stored formula are a list of names")
+        if not isinstance(outputs, Mapping):
+            raise ValueError("the outputs of a stored formula are expressions by name")
+        inputs = tuple(sympy.Symbol(name, real=True) for name in names)
+        expressions = tuple(map(parse_expression, outputs.values()))
+        unknown = set[Any]().union(*(e.free_symbols for e in expressions)) - set(inputs)
+        if unknown:
+            raise ValueError(f"a stored formula has no input {', '.join(sorted(map(ascii, map(str, unknown))))}")
+        return cls(expressions, inputs, tuple(outputs))
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {e}" for name, e in zip(self.names, self.rounded(), strict=True))
