@@ -7,7 +7,7 @@ import sympy
 from hypothesis import given, settings, strategies as st
 
 from edgewise.expressions import parse_expression, parse_formula, quoted
-from edgewise.expressions.operations import MAX_DEPTH, OPERATIONS
+from edgewise.expressions.operations import MAX_BITS, MAX_DEPTH, OPERATIONS
 from edgewise.expressions.parse import MAX_LETTERS
 
 NAMES = st.sampled_from(
@@ -59,7 +59,15 @@ def _grown(parts):
     )
 
 
-EXPRESSIONS = st.recursive(SYMBOLS | NUMBERS, _grown, max_leaves=8)
+def _moderate(e) -> bool:
+    """Numbers inside the range of floats and of few digits, as fits give them."""
+    numbers = e.atoms(sympy.Number)
+    floats = [abs(n) for n in numbers if n.is_Float and n != 0]
+    whole = [max(abs(int(n.p)), int(n.q)).bit_length() for n in numbers if n.is_Rational]
+    return all(1e-300 < n < 1e300 for n in floats) and max(whole, default=0) <= MAX_BITS
+
+
+EXPRESSIONS = st.recursive(SYMBOLS | NUMBERS, _grown, max_leaves=8).filter(_moderate)
 
 
 @settings(max_examples=300)

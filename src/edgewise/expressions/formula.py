@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ import sympy
 import torch
 from torch import Tensor, nn
 
+from edgewise.expressions import printers
 from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.names import quoted
 from edgewise.expressions.parse import parse_expression
 
 
@@ -83,16 +86,21 @@ class Formula:
         return tuple(_rounded(e, digits) for e in self.expressions)
 
     def latex(self, digits: int = 4) -> str:
-        """One LaTeX equation per output, constants rounded for reading; separated by line breaks."""
+        """One LaTeX equation per output, constants rounded for reading; odd names need amsmath."""
         return " \\\\\n".join(
-            f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(e)}"
+            f"{printers.latex_name(name)} = {printers.latex(e)}"
             for name, e in zip(self.names, self.rounded(digits), strict=True)
         )
 
     def python(self, name: str = "formula") -> str:
         """Python source of a numpy function with the exact constants; scipy only where numpy has no such function."""
+        from sympy.core.function import AppliedUndef
         from sympy.printing.numpy import SciPyPrinter
 
+        called = {type(f).__name__ for e in self.expressions for f in e.atoms(AppliedUndef)}
+        for word in (name, *sorted(called)):
+            if not word.isidentifier() or keyword.iskeyword(word):
+                raise ValueError(f"{word!r} cannot be the name of a function in Python; choose a word")
         arguments = sympy.symbols([f"x{n}" for n in range(len(self.inputs))])
         swap = dict(zip(self.inputs, arguments, strict=True))
         shared, results = sympy.cse([e.xreplace(swap) for e in self.expressions], sympy.numbered_symbols("t"))
@@ -102,7 +110,7 @@ class Formula:
         imports = ["import numpy"]
         if "scipy.special" in "".join([*body, values]):
             imports.append("import scipy.special")
-        notes = [f"    # {a} = {symbol}" for a, symbol in zip(arguments, self.inputs, strict=True)]
+        notes = [f"    # {a} = {quoted(symbol.name)}" for a, symbol in zip(arguments, self.inputs, strict=True)]
         signature = f"def {name}({', '.join(map(str, arguments))}):"
         return "\n".join([*imports, "", "", signature, *notes, *body, f"    return {values}", ""])
 
@@ -152,7 +160,8 @@ class Formula:
         return cls(expressions, inputs, tuple(outputs))
 
     def __str__(self) -> str:
-        return "\n".join(f"{name} = {e}" for name, e in zip(self.names, self.rounded(), strict=True))
+        pairs = zip(self.names, self.rounded(), strict=True)
+        return "\n".join(f"{quoted(name)} = {printers.text(e)}" for name, e in pairs)
 
 
 def _rounded(expression: sympy.Expr, digits: int) -> Any:

@@ -8,6 +8,7 @@ from edgewise.expressions.operations import CONSTANTS, OPERATIONS
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _ESCAPE = re.compile(r"\\(?:x(?P<x>[0-9a-f]{2})|u(?P<u>[0-9a-f]{4})|U(?P<U>[0-9a-f]{8})|(?P<letter>.))", re.DOTALL)
+_DELIMITERS = "`\\"
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -18,14 +19,13 @@ def quoted(name: str) -> str:
     mass `x-1` `a\nb` `pi`
     """
     plain = name.isidentifier() and _NAME.fullmatch(name) and name not in OPERATIONS and name not in CONSTANTS
-    return name if plain else f"`{visible(name, '`')}`"
+    return name if plain else f"`{visible(name, _DELIMITERS)}`"
 
 
 def visible(name: str, also: str = "") -> str:
-    r"""A name on one line: what cannot be printed as an escape such as \n, and a backslash before backslashes."""
+    r"""A name on one line: what cannot be printed becomes an escape such as \n; `also` letters get a backslash."""
     return "".join(
-        c.encode("unicode_escape").decode() if c == "\\" or not c.isprintable() else f"\\{c}" if c in also else c
-        for c in name
+        c.encode("unicode_escape").decode() if not c.isprintable() else f"\\{c}" if c in also else c for c in name
     )
 
 

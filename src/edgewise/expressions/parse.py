@@ -25,7 +25,7 @@ ASSUMPTIONS = {"commutative", "complex", "extended_real", "finite", "hermitian",
 ASSUMPTIONS |= {"nonpositive", "nonzero", "positive", "rational", "real"}
 
 _FLOAT = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?", re.ASCII)
-_WORD = re.compile(r"`(?P<quoted>(?:[^`\\]|\\.)*)`|(?<![\w.])(?P<word>[^\W\d]\w*)", re.DOTALL)
+_WORD = re.compile(r"`(?P<quoted>(?:[^`\\]|\\.)*)`|(?<![\w.])(?P<word>[^\W\d]\w*)(?=(?P<call>\s*\()?)", re.DOTALL)
 _FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
 
 
@@ -152,7 +152,8 @@ def _read_plain(text: str, known: Mapping[str, sympy.Symbol] | None) -> Any:
     def place(found: re.Match[str]) -> str:
         name = found["word"] if found["quoted"] is None else unquoted(found["quoted"])
         free = known is None or name not in known
-        if free and found["quoted"] is None and (name in OPERATIONS or name in CONSTANTS):
+        called = name in OPERATIONS and found["call"] is not None
+        if found["word"] and (called or (free and name in {**OPERATIONS, **CONSTANTS})):
             return name
         if known is not None and free:
             raise ValueError(f"{name!r} is not among the names {', '.join(map(quoted, known))}")
@@ -168,7 +169,7 @@ def _plain(node: ast.expr, places: Mapping[str, sympy.Symbol], depth: int) -> An
     match node:
         case ast.Name(id=name) if name in places or name in CONSTANTS:
             return places[name] if name in places else CONSTANTS[name]
-        case ast.Constant(value=value) if type(value) in (int, float):
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _integer(value) if isinstance(value, int) else _decimal(value)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             value = _plain(operand, places, depth + 1)

@@ -299,7 +299,7 @@ def _reference_scores(job: _Job, shipped: ShippedTable | None) -> list[Score]:
     found, encoding, test = [], job.encoding, job.test
     for reference in shipped.references if shipped else ():
         expression = parse_formula(reference.expression)
-        needed = sorted(expression.free_symbols, key=str)
+        needed: list[Any] = sorted(expression.free_symbols, key=str)
         applies = reference.target == encoding.target and encoding.task == "regression"
         if not applies or not set(map(str, needed)) <= set(encoding.names):
             continue
