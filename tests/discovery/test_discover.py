@@ -123,6 +123,7 @@ def test_a_law_under_noise():
     assert sympy.simplify(found.formula.expressions[0] - a * sympy.sin(b)) == 0
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_noise_alone_is_refused():
     rng = np.random.default_rng(0)
     found = discover(rng.standard_normal((300, 2)), rng.standard_normal(300), max_seconds=2, clock=time.process_time)
@@ -133,6 +134,7 @@ def test_noise_alone_is_refused():
 
 
 @pytest.mark.parametrize("high", [0.5, 8.0])
+@pytest.mark.usefixtures("as_a_user")
 def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
     """A narrow range makes imitations good: they may be laws up to their error, not exact ones."""
     from scipy import special
@@ -142,6 +144,7 @@ def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
     assert not found.exact, found
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_an_auxiliary_variable_shortens_the_way():
     x = samples(400, (1, 3), (1, 2), (3, 5), (1, 2))
     y = x[:, 3] * np.log(3 * x[:, 0] / (x[:, 1] + x[:, 2] ** 2) + 1)

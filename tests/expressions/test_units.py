@@ -109,6 +109,7 @@ def test_a_law_with_units_is_found():
     assert str(found.formula).startswith("h = ")
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_the_exact_formula_is_rejected_where_its_dimensions_are_wrong():
     x, y = fall(120)  # without noise 120 rows give the exact law, a polynomial of ten terms, as surely as 600
     found = ew.discover(x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m", "y": "m"}, max_seconds=1)

@@ -47,6 +47,10 @@ def data(n=60):
     return x, x[:, :1] * x[:, 1:]
 
 
+def few():
+    return data(9)
+
+
 def kan(widths=(2, 1, 1)):
     return ew.KAN(widths, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -145,9 +149,9 @@ def absolute(f, y):
     [
         (kan, loader, "mse", "the data come in batches", "adam"),
         (kan, data, absolute, "the curvature of the loss 'absolute' is not known", "lbfgs"),
-        (lambda: kan((2, 400, 1)), lambda: data(9), "mse", "7200 parameters on the coarsest grid are more", "lbfgs"),
+        (lambda: kan((2, 400, 1)), few, "mse", "7200 parameters on the coarsest grid are more than 4000", "lbfgs"),
         (lambda: nn.Linear(2, 1).double(), data, "mse", "Linear is not a KAN", "lbfgs"),
-        (lambda: ew.add_lotra(kan((2, 3, 1)), 1), lambda: data(9), "mse", "a layer has an adapter", "lbfgs"),
+        (lambda: ew.add_lotra(kan((2, 3, 1)), 1), few, "mse", "a layer has an adapter", "lbfgs"),
     ],
     ids=["batches", "curvature", "size", "module", "adapter"],
 )
