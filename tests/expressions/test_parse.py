@@ -106,7 +106,8 @@ HOSTILE = [
     "Pow(Float('10.0'), Float('1e300'))", "exp(exp(exp(Integer(100))))",
     "exp(Mul(Integer(1000000000), log(Integer(2))))",
     "exp(Mul(Integer(1000000000), log(Mul(Integer(2), Symbol('a', real=True)))))", "gamma(Integer(10000000))",
-    "floor(exp(Integer(1000000000)))", "sinh(Integer(1000000000))", "Max(I, Integer(1))",
+    "floor(exp(Integer(1000000000)))", "sinh(Integer(1000000000))", "Max(I, Integer(1))", "1and 2",
+    "ceiling(sinh(erf(gamma(I))))", "tan(gamma(log(Add(I, E))))",
     "Add(" * 90 + "Integer(1)" + ")" * 90 + ".real", "sin(" * (MAX_DEPTH + 2) + "pi" + ")" * (MAX_DEPTH + 2),
     "(" * 300 + "pi" + ")" * 300, "-" * 5000 + "pi", "-" * 100_000 + "1", "1" + "+1" * 100_000, " " * (MAX_LETTERS + 1),
 ]  # fmt: skip

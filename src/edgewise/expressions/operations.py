@@ -14,6 +14,9 @@ from edgewise.expressions.evaluate import FUNCTIONS
 MAX_DEPTH = 100
 MAX_EXPONENT = 1000
 MAX_BITS = 4096
+_NOT_REAL = (sympy.I, sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
+COMPARING = {"Abs", "Heaviside", "Max", "Min", "abs", "atan2", "ceiling", "floor", "sign"}
+"""What sympy computes digits for until it knows an order."""
 
 CONSTANTS: Mapping[str, sympy.Expr] = {
     "pi": sympy.pi,
@@ -38,6 +41,10 @@ def built(name: str, args: list[Any]) -> Any:
     """An operation on parts that are read; refused where sympy would compute numbers without measure."""
     if name in ("Pow", "exp"):
         _check_exponent(name, args)
+    if name in COMPARING:
+        _check_comparable(name, args)
+    if name in OPERATIONS and any(part.is_number and part.has(*_NOT_REAL) for part in args):
+        raise ValueError(f"{name} of a constant that is not real and finite")
     if all(part.is_number for part in args):
         _magnitude(name, args)
     result = _CALLS[name](*args) if name in _CALLS else None
@@ -52,6 +59,13 @@ def check_depth(depth: int) -> None:
     """Raises `ValueError` below `MAX_DEPTH` levels."""
     if depth > MAX_DEPTH:
         raise ValueError(f"more than {MAX_DEPTH} levels deep")
+
+
+def _check_comparable(name: str, args: list[Any]) -> None:
+    """Constants that are compared are numbers, powers, sums and products of them, and real."""
+    for part in args:
+        if part.has(*_NOT_REAL) or (part.is_number and part.has(sympy.Function)):
+            raise ValueError(f"{name} of a constant that is not a plain real number")
 
 
 def _check_exponent(name: str, args: list[Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -26,7 +27,17 @@ ASSUMPTIONS |= {"nonpositive", "nonzero", "positive", "rational", "real"}
 
 _FLOAT = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?", re.ASCII)
 _WORD = re.compile(r"`(?P<quoted>(?:[^`\\]|\\.)*)`|(?<![\w.])(?P<word>[^\W\d]\w*)(?=(?P<call>\s*\()?)", re.DOTALL)
-_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError)
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+)
 
 
 def parse_expression(text: str) -> sympy.Expr:
@@ -38,7 +49,7 @@ def parse_expression(text: str) -> sympy.Expr:
     Raises:
         ValueError: for any other text.
     """
-    return _guarded(text, MAX_LETTERS, lambda: _exact(ast.parse(text, mode="eval").body, 0))
+    return _guarded(text, MAX_LETTERS, lambda: _exact(_tree(text), 0))
 
 
 def parse_formula(text: str, symbols: Iterable[sympy.Symbol] | None = None) -> sympy.Expr:
@@ -54,6 +65,13 @@ def parse_formula(text: str, symbols: Iterable[sympy.Symbol] | None = None) -> s
     """
     known = None if symbols is None else {s.name: s for s in symbols}
     return _guarded(text, MAX_PLAIN_LETTERS, lambda: _read_plain(text, known))
+
+
+def _tree(text: str) -> ast.expr:
+    """The syntax tree; what Python only warns of, such as `1and`, is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return ast.parse(text, mode="eval").body
 
 
 def _guarded(text: str, letters: int, read: Callable[[], sympy.Expr]) -> sympy.Expr:
@@ -161,7 +179,7 @@ def _read_plain(text: str, known: Mapping[str, sympy.Symbol] | None) -> Any:
         places[key] = sympy.Symbol(name, real=True) if known is None else known[name]
         return f" {key} "
 
-    return _plain(ast.parse(_WORD.sub(place, text).strip(), mode="eval").body, places, 0)
+    return _plain(_tree(_WORD.sub(place, text).strip()), places, 0)
 
 
 def _plain(node: ast.expr, places: Mapping[str, sympy.Symbol], depth: int) -> Any:
