@@ -221,6 +221,28 @@ def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(table, capsys
     assert json.loads(Path("run/metrics.json").read_text())["formula"]["inputs"] == ["p", "q"]
 
 
+def test_a_changed_file_runs_nothing(table, finished, capsys, monkeypatch):
+    hostile = "open('made', 'w')"
+    shutil.copytree(finished.folder, "run")
+    record = json.loads(Path("run/metrics.json").read_text())
+    record["formula"]["exact"]["outputs"] = dict.fromkeys(record["formula"]["exact"]["outputs"], hostile)
+    Path("run/metrics.json").write_text(json.dumps(record))
+    assert run("predict", "run", "table.csv", "--formula") == 2
+    assert "metrics.json is damaged" in " ".join(capsys.readouterr().err.split())
+    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "other"]
+    with monkeypatch.context() as patch:
+        patch.setattr(edgewise.tables.job.table_run, "formula_text", interrupt)
+        assert run(*arguments) == 130
+    (stage,) = Path("other.partial").rglob("formulas.json")
+    stored = json.loads(stage.read_text())
+    for finding in stored["front"]:
+        finding["formula"]["outputs"] = {"z": hostile}
+    stage.write_text(json.dumps(stored))
+    assert run(*arguments) == 2
+    assert "is damaged" in " ".join(capsys.readouterr().err.split())
+    assert not Path("made").exists()
+
+
 def interrupt(*_, **__):
     raise KeyboardInterrupt
 

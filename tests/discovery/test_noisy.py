@@ -134,3 +134,18 @@ def test_a_front_survives_json():
     front = Front.of([finding("a", 1.0), finding("exp(-a) + 0.1*a", 0.1)], ["a"])
     again = Front.from_json(json.loads(json.dumps(front.to_json())))
     assert again == front
+
+
+def test_a_changed_file_runs_nothing(tmp_path, monkeypatch, as_a_user):
+    a = sympy.Symbol("a", real=True)
+    stored = Finding(Formula((2 * a,), (a,), ("y",)), "test", 0.5).to_json()
+    assert Finding.from_json(stored).formula.expressions == (2 * a,)
+    monkeypatch.chdir(tmp_path)
+    for text in ("open('made', 'w')", "Symbol('a').name", "Symbol('b', real=True)", "2*a", None, 1):
+        stored["formula"]["outputs"]["y"] = text
+        with pytest.raises(ValueError, match=r"expression|no input 'b'"):
+            Finding.from_json(stored)
+    assert not any(tmp_path.iterdir())
+    for formula in ([], {}, {"inputs": "a", "outputs": {}}, {"inputs": [1], "outputs": {}}, {"inputs": ["a"]}):
+        with pytest.raises(ValueError, match="stored formula"):
+            Formula.from_json(formula)

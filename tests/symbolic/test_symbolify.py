@@ -89,6 +89,17 @@ def test_every_function_has_one_meaning(name):
     np.testing.assert_allclose(fn(u).numpy(), oracle(u.numpy()) * np.ones(40), rtol=1e-13, atol=1e-13)
 
 
+def test_a_network_is_built_from_a_text():
+    a, b = sympy.symbols("a b", real=True)
+    x = torch.rand(9, 2, dtype=torch.float64)
+    model = ew.from_formula("2*sin(a) + b**2/4", [a, b])
+    torch.testing.assert_close(model(x), ew.from_formula(2 * sympy.sin(a) + b**2 / 4, [a, b])(x))
+    with pytest.raises(ValueError, match="is no expression that can be read"):
+        ew.from_formula("open('made', 'w')", [a])
+    with pytest.raises(ValueError, match="'b' is not among the names a"):
+        ew.from_formula(["a", "a*b"], [a])
+
+
 def test_formula_refuses_curves():
     with pytest.raises(ValueError, match=r"layer 'layers.0': 6 edges are still curves, the first is \(in=0, out=0\)"):
         formula(ew.KAN([2, 3, 1]))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from edgewise.discovery.structure import PAIRINGS, Structure, Variables, find_structures, join_variables
 from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.parse import parse_formula
 from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.progress import Budget
@@ -233,8 +234,15 @@ def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 
 def _parsed(texts: Sequence[str], inputs: tuple[sympy.Symbol, ...]) -> tuple[Any, ...]:
     """Expressions of the inputs from texts."""
-    parsed = tuple(sympy.parse_expr(str(text), local_dict={str(s): s for s in inputs}) for text in texts)
-    for text, expression in zip(texts, parsed, strict=True):
-        if not expression.free_symbols or expression.free_symbols - set(inputs):
-            raise ValueError(f"the auxiliary {text!r} is not an expression of {', '.join(map(str, inputs))}")
-    return parsed
+    return tuple(_auxiliary(str(text), inputs) for text in texts)
+
+
+def _auxiliary(text: str, inputs: tuple[sympy.Symbol, ...]) -> Any:
+    wanted = f"the auxiliary {text!r} is not an expression of {', '.join(map(str, inputs))}"
+    try:
+        expression = parse_formula(text, inputs)
+    except ValueError as error:
+        raise ValueError(f"{wanted}: {error}") from error
+    if not expression.free_symbols:
+        raise ValueError(wanted)
+    return expression

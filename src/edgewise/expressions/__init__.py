@@ -2,6 +2,11 @@
 
 from edgewise.expressions.constants import refit_constants as refit_constants, snap as snap
 from edgewise.expressions.formula import Check as Check, Formula as Formula
+from edgewise.expressions.names import quoted as quoted
+from edgewise.expressions.parse import (
+    parse_expression as parse_expression,
+    parse_formula as parse_formula,
+)
 from edgewise.expressions.simplify import (
     canonical as canonical,
     length as length,
@@ -17,7 +22,10 @@ __all__ = [
     "canonical",
     "length",
     "pareto",
+    "parse_expression",
+    "parse_formula",
     "parse_units",
+    "quoted",
     "refit_constants",
     "snap",
 ]

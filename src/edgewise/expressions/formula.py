@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ import sympy
 import torch
 from torch import Tensor, nn
 
+from edgewise.expressions import printers
 from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.names import quoted
+from edgewise.expressions.parse import parse_expression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +86,21 @@ class Formula:
         return tuple(_rounded(e, digits) for e in self.expressions)
 
     def latex(self, digits: int = 4) -> str:
-        """One LaTeX equation per output, constants rounded for reading; separated by line breaks."""
+        """One LaTeX equation per output, constants rounded for reading; odd names need amsmath."""
         return " \\\\\n".join(
-            f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(e)}"
+            f"{printers.latex_name(name)} = {printers.latex(e)}"
             for name, e in zip(self.names, self.rounded(digits), strict=True)
         )
 
     def python(self, name: str = "formula") -> str:
         """Python source of a numpy function with the exact constants; scipy only where numpy has no such function."""
+        from sympy.core.function import AppliedUndef
         from sympy.printing.numpy import SciPyPrinter
 
+        called = {type(f).__name__ for e in self.expressions for f in e.atoms(AppliedUndef)}
+        for word in (name, *sorted(called)):
+            if not word.isidentifier() or keyword.iskeyword(word):
+                raise ValueError(f"{word!r} cannot be the name of a function in Python; choose a word")
         arguments = sympy.symbols([f"x{n}" for n in range(len(self.inputs))])
         swap = dict(zip(self.inputs, arguments, strict=True))
         shared, results = sympy.cse([e.xreplace(swap) for e in self.expressions], sympy.numbered_symbols("t"))
@@ -101,7 +110,7 @@ class Formula:
         imports = ["import numpy"]
         if "scipy.special" in "".join([*body, values]):
             imports.append("import scipy.special")
-        notes = [f"    # {a} = {symbol}" for a, symbol in zip(arguments, self.inputs, strict=True)]
+        notes = [f"    # {a} = {quoted(symbol.name)}" for a, symbol in zip(arguments, self.inputs, strict=True)]
         signature = f"def {name}({', '.join(map(str, arguments))}):"
         return "\n".join([*imports, "", "", signature, *notes, *body, f"    return {values}", ""])
 
@@ -126,15 +135,33 @@ class Formula:
         return dataclasses.replace(self, expressions=snap(self.expressions, self.inputs, x, y, self.functions))
 
     def to_json(self) -> dict[str, Any]:
-        """The exact expressions as strings that `sympy.sympify` reads, with their names."""
+        """The exact expressions as texts that `from_json` reads, with their names."""
         return {
             "inputs": [str(s) for s in self.inputs],
             "outputs": {name: sympy.srepr(e) for name, e in zip(self.names, self.expressions, strict=True)},
             "text": str(self),
         }
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Formula:
+        """The formula that `to_json` described; nothing in it is run, and anything else is a `ValueError`."""
+        if not isinstance(fields, Mapping):
+            raise ValueError("a stored formula has inputs and outputs")
+        names, outputs = fields.get("inputs"), fields.get("outputs")
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError("the inputs of a stored formula are a list of names")
+        if not isinstance(outputs, Mapping):
+            raise ValueError("the outputs of a stored formula are expressions by name")
+        inputs = tuple(sympy.Symbol(name, real=True) for name in names)
+        expressions = tuple(map(parse_expression, outputs.values()))
+        unknown = set[Any]().union(*(e.free_symbols for e in expressions)) - set(inputs)
+        if unknown:
+            raise ValueError(f"a stored formula has no input {', '.join(sorted(map(ascii, map(str, unknown))))}")
+        return cls(expressions, inputs, tuple(outputs))
+
     def __str__(self) -> str:
-        return "\n".join(f"{name} = {e}" for name, e in zip(self.names, self.rounded(), strict=True))
+        pairs = zip(self.names, self.rounded(), strict=True)
+        return "\n".join(f"{quoted(name)} = {printers.text(e)}" for name, e in pairs)
 
 
 def _rounded(expression: sympy.Expr, digits: int) -> Any:

@@ -15,11 +15,12 @@ import sympy
 import torch
 
 from edgewise.bases import Basis, BSpline
+from edgewise.expressions.parse import parse_formula
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges, SymbolicFn
 
 
 def from_formula(
-    expressions: sympy.Expr | Iterable[sympy.Expr],
+    expressions: sympy.Expr | str | Iterable[sympy.Expr | str],
     variables: Sequence[sympy.Symbol],
     *,
     library: Library = DEFAULT_LIBRARY,
@@ -31,7 +32,7 @@ def from_formula(
     It can be widened, released to curves and trained like any other network.
 
     Args:
-        expressions: one, or one per output.
+        expressions: one, or one per output; a text is read by `edgewise.expressions.parse_formula`.
         variables: the inputs, in order.
         library: functions that an edge may carry.
         basis: of the curves that `release` makes of edges.
@@ -40,8 +41,8 @@ def from_formula(
     Raises:
         ValueError: naming the term that the library cannot express.
     """
-    outputs = [expressions] if isinstance(expressions, sympy.Expr) else list(expressions)
-    outputs = [sympy.sympify(e) for e in outputs]
+    given = [expressions] if isinstance(expressions, sympy.Expr | str) else list(expressions)
+    outputs = [parse_formula(e, variables) if isinstance(e, str) else sympy.Add(e) for e in given]
     if not outputs or not variables:
         raise ValueError("from_formula needs at least one expression and one variable")
     unknown = set().union(*(e.free_symbols for e in outputs)) - set(variables)
@@ -248,7 +249,7 @@ def _exact(value: float) -> Any:
 
 
 def _real(e: Any) -> float:
-    value = complex(sympy.sympify(e).evalf(20))
+    value = complex(sympy.Add(e).evalf(20))
     if value.imag != 0 or not math.isfinite(value.real):
         raise ValueError(f"the number {e} is not real and finite")
     return value.real

@@ -16,7 +16,7 @@ class Reference:
     Args:
         name: of the rule.
         target: the column that it predicts.
-        expression: the rule as a formula of the columns, in the notation of `sympy.sympify`.
+        expression: the rule as a formula of the columns, as `edgewise.expressions.parse_formula` reads it.
         source: where it comes from.
     """
 

@@ -146,11 +146,16 @@ class Diagram:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Diagram:
-        """The diagram that `to_json` described."""
+        """The diagram that `to_json` described; `ValueError` where a kind or an index is something else."""
         fields = dict(data)
         fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
         fields["edges"] = tuple(Edge(**{k: _tuples(v) for k, v in edge.items()}) for edge in data["edges"])
         fields["layers"], fields["widths"] = tuple(data["layers"]), tuple(data["widths"])
+        for part in (*fields["nodes"], *fields["edges"]):
+            places = (part.layer, part.source, part.target) if isinstance(part, Edge) else (part.layer, part.index)
+            kinds = ("curve", "symbol") if isinstance(part, Edge) else ("input", "sum", "product", "factor")
+            if part.kind not in kinds or not all(type(place) is int for place in places):
+                raise ValueError(f"a diagram has no {part.kind!r} at {places!r}")
         return cls(**fields)
 
     def _repr_svg_(self) -> str:

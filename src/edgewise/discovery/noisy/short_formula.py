@@ -157,10 +157,7 @@ class Finding:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Finding:
         """The finding that `to_json` described."""
-        inputs, outputs = fields["formula"]["inputs"], fields["formula"]["outputs"]
-        symbols = tuple(sympy.Symbol(name, real=True) for name in inputs)
-        expressions = tuple(sympy.sympify(text) for text in outputs.values())
-        return cls(Formula(expressions, symbols, tuple(outputs)), fields["origin"], fields["error"])
+        return cls(Formula.from_json(fields["formula"]), fields["origin"], fields["error"])
 
 
 @dataclass(frozen=True)

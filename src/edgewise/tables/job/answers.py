@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 
 from edgewise.discovery import Discovery, discover
+from edgewise.expressions import Formula
 from edgewise.io import FileFormatError, load, read_header
 from edgewise.nn import KAN
 from edgewise.tables.cells import DataFrame, TableError
 from edgewise.tables.encode import Encoding, prepare
 from edgewise.tables.job.record import FORMAT, RunRecord
-from edgewise.tables.job.rundir import MODEL, read_record
+from edgewise.tables.job.rundir import MODEL, RECORD, read_record
 from edgewise.tables.job.table_network import predict
 from edgewise.tables.read_table import find_table, read_table
 
@@ -101,9 +102,10 @@ def _function(run: Path, record: RunRecord, formula: bool):
         return model
     if record.formula is None:
         raise TableError(f"the run in {run} found no formula; predict with the network")
-    from edgewise.discovery.noisy import Finding
-
-    return Finding.from_json({"origin": "", "error": 0.0, "formula": record.formula.exact}).formula.torch()
+    try:
+        return Formula.from_json(record.formula.exact).torch()
+    except ValueError as error:
+        raise TableError(f"the formula in {run / RECORD} is damaged: {error}") from error
 
 
 def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:

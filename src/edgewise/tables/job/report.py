@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Num
 
 from edgewise.expressions import Formula
+from edgewise.expressions.names import visible
+from edgewise.expressions.printers import mathml
 from edgewise.nn import KAN
 from edgewise.tables.job.record import HIGHER_IS_BETTER, Disagreement, RunRecord, Score
 from edgewise.viz import Diagram, Edge, diagram, svg
@@ -75,13 +77,11 @@ def report_page(record: RunRecord, evidence: Evidence) -> str:
     )
 
 
-def mathml(formula: Formula, symbols: Mapping[str, str]) -> list[str]:
+def equations(formula: Formula, symbols: Mapping[str, str]) -> list[str]:
     """Every equation as presentation MathML, which browsers render without help."""
-    table = {s: sympy.Symbol(symbols[str(s)].replace("\\", "")) for s in formula.inputs if str(s) in symbols}
     return [
         '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow>'
-        f"<mtext>{escape(name)}</mtext><mo>=</mo>"
-        f"{_presentation(e.xreplace(table))}</mrow></math>"
+        f"<mtext>{escape(visible(name))}</mtext><mo>=</mo>{mathml(e, symbols)}</mrow></math>"
         for name, e in zip(formula.names, formula.rounded(), strict=True)
     ]
 
@@ -111,7 +111,7 @@ def _formula(record: RunRecord, evidence: Evidence) -> str:
     legend = f'<p class="note">{", ".join(meanings)}</p>' if meanings else ""
     python, latex = escape(facts.python), escape(facts.latex)
     return (
-        f'<div class="law{long}">{"".join(mathml(formula, evidence.symbols))}{legend}</div>'
+        f'<div class="law{long}">{"".join(equations(formula, evidence.symbols))}{legend}</div>'
         + _tiles(record)
         + f'<p class="note">{_closeness(facts.error_against_network)}</p>'
         + f"<details><summary>LaTeX</summary><pre>{latex}</pre></details>"
@@ -298,10 +298,4 @@ def _value(measure: str, value: float) -> str:
 
 
 def _small_math(latex: str) -> str:
-    symbol = sympy.Symbol(latex.replace("\\", ""))
-    return f"<math>{_presentation(symbol)}</math>"
-
-
-def _presentation(expression: sympy.Basic) -> str:
-    """MathML with real minus signs: browsers show sympy's hyphens too short."""
-    return sympy.printing.mathml(expression, printer="presentation").replace("<mo>-</mo>", "<mo>−</mo>")
+    return f"<math>{mathml(sympy.Symbol('s'), {'s': latex})}</math>"

@@ -16,6 +16,7 @@ import torch
 from edgewise._version import __version__
 from edgewise.compare import fit_baselines
 from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
+from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
@@ -33,7 +34,7 @@ from edgewise.tables.job.record import (
     Score,
 )
 from edgewise.tables.job.report import Evidence, report_page
-from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
+from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory, RunDirectoryError
 from edgewise.tables.job.table_network import (
     Array,
     Rows,
@@ -175,7 +176,11 @@ class _Job:
         """The formulas, stored with their exact constants; None where no function fits some of the curves."""
         self.report.begin("search for the formula")
         stored = self.folder.json("formulas", lambda: self._search(weights))
-        return None if stored is None else Front.from_json(stored)
+        try:
+            return None if stored is None else Front.from_json(stored)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            where = self.folder.partial
+            raise RunDirectoryError(f"a stage of {where} is damaged, delete the folder: {error}") from error
 
     def baselines(self, size: int) -> tuple[Score, ...]:
         """The scores of the baselines; the MLP has about `size` parameters."""
@@ -293,13 +298,13 @@ def _reference_scores(job: _Job, shipped: ShippedTable | None) -> list[Score]:
     """Known rules of a shipped table."""
     found, encoding, test = [], job.encoding, job.test
     for reference in shipped.references if shipped else ():
-        expression = sympy.sympify(reference.expression)
-        needed = sorted(map(str, expression.free_symbols))
+        expression = parse_formula(reference.expression)
+        needed: list[Any] = sorted(expression.free_symbols, key=str)
         applies = reference.target == encoding.target and encoding.task == "regression"
-        if not applies or not set(needed) <= set(encoding.names):
+        if not applies or not set(map(str, needed)) <= set(encoding.names):
             continue
-        columns = [test.inputs[:, encoding.names.index(name)] for name in needed]
-        values = np.broadcast_to(sympy.lambdify(needed, expression)(*columns), len(test)).astype(float)
+        columns = test.inputs[:, [encoding.names.index(str(symbol)) for symbol in needed]]
+        values = Formula((expression,), tuple(needed), (reference.target,))(columns)[:, 0]
         found.append(job.score(reference.name, "reference", values, None, reference.source))
     return found
 

@@ -1,0 +1,121 @@
+"""The operations that an expression may be read with, refused where sympy would compute for long."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import sympy
+
+from edgewise.expressions.evaluate import FUNCTIONS
+
+MAX_DEPTH = 100
+MAX_EXPONENT = 1000
+MAX_BITS = 4096
+_NOT_REAL = (sympy.I, sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
+COMPARING = {"Abs", "Heaviside", "Max", "Min", "abs", "atan2", "ceiling", "floor", "sign"}
+"""What sympy computes digits for until it knows an order."""
+
+CONSTANTS: Mapping[str, sympy.Expr] = {
+    "pi": sympy.pi,
+    "E": sympy.E,
+    "I": sympy.I,
+    "oo": sympy.oo,
+    "zoo": sympy.zoo,
+    "nan": sympy.nan,
+}
+OPERATIONS: Mapping[str, Any] = {
+    **{name: getattr(sympy, name) for name in FUNCTIONS},
+    "sqrt": sympy.sqrt,
+    "ln": sympy.log,
+    "abs": sympy.Abs,
+}
+"""The functions that a formula may call: those with a torch form, and three spellings."""
+
+_CALLS: Mapping[str, Any] = {**OPERATIONS, "Add": sympy.Add, "Mul": sympy.Mul, "Pow": sympy.Pow}
+
+
+def built(name: str, args: list[Any]) -> Any:
+    """An operation on parts that are read; refused where sympy would compute numbers without measure."""
+    if name in ("Pow", "exp"):
+        _check_exponent(name, args)
+    if name in COMPARING:
+        _check_comparable(name, args)
+    if name in OPERATIONS and any(part.is_number and part.has(*_NOT_REAL) for part in args):
+        raise ValueError(f"{name} of a constant that is not real and finite")
+    if all(part.is_number for part in args):
+        _magnitude(name, args)
+    result = _CALLS[name](*args) if name in _CALLS else None
+    if result is None:
+        raise ValueError(f"{name} is not a function that formulas may call")
+    if name in ("Add", "Mul", "Pow", "exp", "sqrt"):
+        _check_numbers(result, args)
+    return result
+
+
+def check_depth(depth: int) -> None:
+    """Raises `ValueError` below `MAX_DEPTH` levels."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"more than {MAX_DEPTH} levels deep")
+
+
+def _check_comparable(name: str, args: list[Any]) -> None:
+    """Constants that are compared are numbers, powers, sums and products of them, and real."""
+    for part in args:
+        if part.has(*_NOT_REAL) or (part.is_number and part.has(sympy.Function)):
+            raise ValueError(f"{name} of a constant that is not a plain real number")
+
+
+def _check_exponent(name: str, args: list[Any]) -> None:
+    """Whole powers of numbers are computed, those inside exp(n log(...)) too."""
+    *base, exponent = args
+    harmless = not exponent.has(sympy.log) if name == "exp" or base == [sympy.E] else False
+    if not harmless and any(abs(n) > MAX_EXPONENT for n in exponent.atoms(sympy.Rational)):
+        raise ValueError(f"an exponent above {MAX_EXPONENT}")
+
+
+def _check_numbers(result: Any, args: list[Any]) -> None:
+    """No number has too many digits, and no constant hides behind names that cancel."""
+    for n in result.atoms(sympy.Number):
+        if n.is_Rational and max(abs(int(n.p)), int(n.q)).bit_length() > MAX_BITS:
+            raise ValueError("a number has too many digits")
+        if n.is_Float and not math.isfinite(float(n)):
+            raise ValueError("a number is too large")
+    if result.is_number and not result.is_Number and not all(part.is_number for part in args):
+        raise ValueError("names that cancel")
+
+
+def _magnitude(name: str, args: list[Any]) -> complex:
+    """About the value of an operation on constants, nan where it is not known; refused beyond the range of floats."""
+    values = [_about(part) for part in args]
+    try:
+        if name == "Add":
+            value = sum(values)
+        elif name == "Mul":
+            value = math.prod(values)
+        elif name == "Pow":
+            value = values[0] ** values[1]
+            if value == 0 and values[0] != 0:
+                raise ValueError("a number is too small")
+        elif name == "gamma":
+            value = complex(170 if abs(values[0]) <= 170 else 10**400)
+        else:
+            value = getattr(cmath, name, lambda *parts: max(parts, key=abs))(*values)
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        if "small" in str(error):
+            raise
+        return complex(math.nan)
+    if cmath.isinf(value) and not any(map(cmath.isinf, values)):
+        raise ValueError("a number is too large")
+    return complex(value)
+
+
+def _about(e: Any) -> complex:
+    """About the value of a constant."""
+    if e.is_Number or not e.args:
+        return complex(e) if e.is_finite else complex(math.nan)
+    return _magnitude(type(e).__name__, list(e.args))
