@@ -11,7 +11,7 @@ three again; a derivative in x raises $\nu$ by one and multiplies by h. The rule
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch.autograd import Function, forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
 from edgewise.kernels import reference
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import EdgeSpec
 
 
@@ -79,7 +80,7 @@ def _forward_mode_inside(rule):
     def nested(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
         with _set_fwd_grad_enabled(True):
             primals = [t if t is None else unpack_dual(t).primal for t in ctx.saved_tensors]
-            return rule(primals, ctx.spec, ctx.kernel, *tangents)
+            return rule(primals, ctx.spec, _served(ctx.kernel, *tangents), *tangents)
 
     return nested
 
@@ -112,7 +113,7 @@ class EdgeSum(_Contraction):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, coef, h, bias, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, g)
         needs_x, needs_coef, needs_h, needs_bias = ctx.needs_input_grad[:4]
         fused = getattr(kernel, "edge_gradients", None)
         if fused is not None and not torch.is_grad_enabled():  # nothing differentiates these: one walk computes them
@@ -154,7 +155,7 @@ class EdgePull(_Contraction):
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
         g, x, coef, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, h)
         needs_g, needs_x, needs_coef = ctx.needs_input_grad[:3]
         dg = edge_sum(kernel, x, coef, grid, spec, h) if needs_g else None
         dx = h * edge_pull(kernel, g, x, coef, grid, spec.differentiated()) if needs_x else None
@@ -190,7 +191,7 @@ class EdgeOuter(_Contraction):
     @staticmethod
     def backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
         g, x, h, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, c)
         needs_g, needs_x, needs_h = ctx.needs_input_grad[:3]
         dg = edge_sum(kernel, x, c, grid, spec, h) if needs_g else None
         dx = _times(edge_pull(kernel, g, x, c, grid, spec.differentiated()), h) if needs_x else None
@@ -212,6 +213,11 @@ class EdgeOuter(_Contraction):
         # The result keeps the mapped axis while the batch axis is summed, so the samples cannot be folded together.
         mapped = torch.vmap(lambda *t: reference.edge_outer(t[0], t[1], t[3], spec, t[2]), in_dims[:4])
         return mapped(g, x, h, grid), 0
+
+
+def _served(kernel: Kernel, *tensors: Tensor | None) -> Kernel:
+    """The kernel of the forward pass, or the reference where it must not touch these gradients or tangents."""
+    return kernel if torch.compiler.is_compiling() or foreign(*tensors) is None else cast(Kernel, reference)
 
 
 def transformed() -> bool:

@@ -1,7 +1,8 @@
 """Sums over edges by the kernel that serves them.
 
-There are three ways: no kernel for these functions, device or dtype -> the reference; compiling or exporting -> the
-backend's custom ops; otherwise -> the `autograd.Function`s of `autograd`, which work under `torch.func` as well.
+There are three ways: no kernel for these functions, device or dtype, a tensor that is not plain memory, or a call that
+is traced (see `plain`) -> the reference; compiling or exporting -> the backend's custom ops; otherwise -> the
+`autograd.Function`s of `autograd`, which work under `torch.func` as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from edgewise.kernels import autograd, devices, polynomials, reference
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 from edgewise.kernels.registry import candidates, layer_backend
 
@@ -20,7 +22,7 @@ def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) + b_i$ by the best kernel there is."""
-    backend = layer_backend(spec, x)
+    backend = layer_backend(spec, x, h, ((coef, bias, grid),))
     if backend is None or backend.layer is None:
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     twin = polynomials.as_splines(spec)
@@ -42,9 +44,10 @@ def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) 
 def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
     """The outputs of a whole network in one call; None where no backend does that, and layers must be called in turn.
 
-    A single node in the graph knows nothing of `torch.func`, forward mode or tracing: within those it is not used.
+    A single node in the graph knows nothing of `torch.func`, forward mode or tracing: within those it is not used. The
+    kernel looks at the tensors of the network, once.
     """
-    if torch.compiler.is_compiling() or autograd.transformed():
+    if torch.compiler.is_compiling() or autograd.transformed() or foreign(x) is not None:
         return None
     for kernel in candidates("network"):
         y = kernel.apply(network, x)

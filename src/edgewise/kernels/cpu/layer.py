@@ -195,7 +195,7 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     size = getattr(library, f"ew_plan_bytes_{suffix}")
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()
-    plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8)
+    plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8, device="cpu")
     getattr(library, f"ew_plan_{suffix}")(
         ctypes.c_void_p(dense.data_ptr()),
         ctypes.c_int64(features),

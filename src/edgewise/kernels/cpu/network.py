@@ -24,6 +24,7 @@ from torch._utils import _unflatten_dense_tensors
 from edgewise.kernels import autograd
 from edgewise.kernels.capabilities import AdamSettings
 from edgewise.kernels.cpu import layer as single, load
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 # Above these a layer is faster by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
@@ -48,6 +49,8 @@ def refuses(network: Network, x: Tensor) -> str | None:
 def _reason(network: Network, x: Tensor) -> str | None:
     if x.device.type != "cpu":
         return f"inputs are on {x.device}"
+    if (reason := foreign(layers=network)) is not None:
+        return reason
     for n, (coef, bias, grid, spec) in enumerate(network):
         if not x.dtype == coef.dtype == grid.dtype or (bias is not None and bias.dtype != x.dtype):
             return f"layer {n} is not {x.dtype} as the inputs are"
@@ -64,7 +67,7 @@ def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str
         return f"it has more than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
     if spec.order != 0:
         return f"it is differentiated {spec.order} times"
-    return single.refuses(spec, torch.empty(0, dtype=dtype))
+    return single.refuses(spec, torch.empty(0, dtype=dtype, device="cpu"))
 
 
 def forward(network: Network, x: Tensor) -> Tensor:

@@ -50,8 +50,8 @@ def jet(
         directions: (R, in), the axes by default.
         weights: (M, R), by default one row of ones: with the axes, the Laplacian.
     """
-    directions = torch.eye(x.shape[-1], dtype=x.dtype) if directions is None else directions
-    weights = torch.ones(1, len(directions), dtype=x.dtype) if weights is None else weights
+    directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) if directions is None else directions
+    weights = torch.ones(1, len(directions), dtype=x.dtype, device=x.device) if weights is None else weights
     specs = tuple(part.spec for part in network)
     return _Jet.apply(x, directions, weights, specs, *(t for part in network for t in part[:3]))
 
