@@ -22,6 +22,8 @@ from edgewise.kernels import reference
 from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import EdgeSpec
 
+_transforms = torch._C._are_functorch_transforms_active
+
 
 @runtime_checkable
 class Kernel(Protocol):
@@ -222,7 +224,7 @@ def _served(kernel: Kernel, *tensors: Tensor | None) -> Kernel:
 
 def transformed() -> bool:
     """Inside a `torch.func` transform or forward-mode differentiation."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return _transforms() or forward_ad._current_level >= 0
 
 
 def _recorded() -> bool:

@@ -17,6 +17,8 @@ from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 from edgewise.kernels.registry import candidates, layer_backend
 
+_autocast_anywhere = torch._C._is_any_autocast_enabled
+
 
 def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
@@ -63,6 +65,6 @@ def whole_networks_up_to() -> int:
 
 def _as_autocast(y: Tensor) -> Tensor:
     """The result in the dtype that the matrix product of the reference would have under autocast."""
-    if torch._C._is_any_autocast_enabled() and y.dtype is torch.float32 and devices.under_autocast(y):
+    if _autocast_anywhere() and y.dtype is torch.float32 and devices.under_autocast(y):
         return y.to(torch.get_autocast_dtype(y.device.type))
     return y
