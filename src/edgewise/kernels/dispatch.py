@@ -15,7 +15,7 @@ from torch import Tensor
 from edgewise.kernels import autograd, devices, polynomials, reference
 from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
-from edgewise.kernels.registry import candidates, layer_backend
+from edgewise.kernels.registry import candidates, find, layer_backend
 
 _autocast_anywhere = torch._C._is_any_autocast_enabled
 
@@ -24,20 +24,21 @@ def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     r"""$y_{bi} = \sum_{jk} h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) + b_i$ by the best kernel there is."""
-    backend = layer_backend(spec, x, h, ((coef, bias, grid),))
+    compiling = torch.compiler.is_compiling()
+    backend = layer_backend(spec, x, None if compiling else foreign(x, h, layers=((coef, bias, grid),)))
     if backend is None or backend.layer is None:
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     twin = polynomials.as_splines(spec)
     if twin is not None and backend.layer.refuses(spec, x) is not None:
         coef, spec = polynomials.spline_coefficients(coef, spec), twin
-    if torch.compiler.is_compiling():
+    if compiling:
         return _as_autocast((backend.compiled or reference).edge_sum(x, coef, grid, spec, h, bias))
     return _as_autocast(autograd.edge_sum(backend.layer, x, coef, grid, spec, h, bias))
 
 
 def edge_sums(x: Tensor, coefs: Sequence[Tensor], grid: Tensor, spec: EdgeSpec) -> list[Tensor]:
     """`edge_sum` of several coefficients at the same inputs; the reference evaluates the functions once for all."""
-    if layer_backend(spec, x) is not None:
+    if find("layer", spec, x) is not None:
         return [edge_sum(x, coef, grid, spec) for coef in coefs]
     phi = reference.design(x, grid, spec).flatten(-2)
     return [phi @ coef.flatten(0, 1) for coef in coefs]

@@ -104,7 +104,7 @@ def find(capability: Capability, *inputs: Any) -> Any:
     `polynomials`; `edge_sum` then converts the coefficients.
     """
     if capability == "layer":
-        backend = layer_backend(*inputs)
+        backend = layer_backend(*inputs, _foreign(capability, *inputs))
         return None if backend is None else backend.layer
     if _foreign(capability, *inputs) is not None:
         return None
@@ -139,11 +139,11 @@ def candidates(capability: Capability) -> tuple[Any, ...]:
     return tuple(kernel for kernel in kernels if kernel is not None)
 
 
-def layer_backend(
-    spec: EdgeSpec, x: Tensor, h: Tensor | None = None, layers: Sequence[Any] = ()
-) -> Backend | None:
-    """The backend of layers (coef, bias, grid) with these functions at inputs like x; None is the reference."""
-    reason = None if torch.compiler.is_compiling() else foreign(x, h, layers=layers)
+def layer_backend(spec: EdgeSpec, x: Tensor, reason: Refusal = None) -> Backend | None:
+    """The backend of a layer with these functions at inputs like x; None is the reference.
+
+    `reason` is what `foreign` says of the tensors of the call.
+    """
     if _forced is not None:
         return _forced_layer_backend(_forced, spec, x, reason)
     if reason is not None:

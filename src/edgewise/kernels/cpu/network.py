@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
 
-from edgewise.kernels import autograd
+from edgewise.kernels import autograd, reference
 from edgewise.kernels.capabilities import AdamSettings
 from edgewise.kernels.cpu import layer as single, load
 from edgewise.kernels.plain import foreign
@@ -184,8 +184,10 @@ class NetworkFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors  # torch sees whether they have changed since
-        if torch.is_grad_enabled():  # the gradients may be differentiated again
-            return _differentiable_gradients(ctx, x, g)
+        again = torch.is_grad_enabled()  # the gradients may be differentiated
+        if again or foreign(g) is not None:
+            with torch.enable_grad():
+                return _differentiable_gradients(ctx, x, g, again)
         packed = ctx.packed if ctx.packed.holds(ctx.network) else Packed(ctx.network)
         dx, slopes = _gradients(packed, tensors, x, g, ctx.needs_input_grad[0])
         return dx, None, None, *slopes
@@ -220,15 +222,16 @@ def _gradients(
     return dx, views(gradient, tensors)
 
 
-def _differentiable_gradients(ctx: Any, x: Tensor, g: Tensor) -> tuple[Any, ...]:
-    """The gradients by way of the layers one by one, whose rules are differentiable again."""
+def _differentiable_gradients(ctx: Any, x: Tensor, g: Tensor, again: bool) -> tuple[Any, ...]:
+    """The gradients by way of the layers one by one, whose rules are differentiable again, or of the reference."""
+    kernel: Any = single if foreign(g) is None else reference
     y = x
     for part in ctx.network:
-        y = autograd.edge_sum(single, y, part.coef, part.grid, part.spec)
+        y = autograd.edge_sum(kernel, y, part.coef, part.grid, part.spec)
         y = y if part.bias is None else y + part.bias
     inputs = [x, None, None, *parameters(ctx.network)]
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
-    found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
+    found = iter(torch.autograd.grad(y, wanted, g, create_graph=again))
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
 
 

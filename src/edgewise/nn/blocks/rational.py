@@ -16,10 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from edgewise.kernels import find
+from edgewise.kernels import find, foreign
 from edgewise.kernels.autograd import transformed
 from edgewise.kernels.capabilities import RationalKernel
-from edgewise.kernels.plain import foreign
 
 Start = Literal["identity", "silu", "gelu"]
 
@@ -110,9 +109,9 @@ def rational(
 def _rational(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The specification: differentiable to any order by torch."""
     p, q = a[-1], b[-1]
-    for coefficient in a[:-1].flip(0):
+    for coefficient in a[:-1].flip(0).unbind():
         p = torch.addcmul(coefficient, p, x)
-    for coefficient in b[:-1].flip(0):
+    for coefficient in b[:-1].flip(0).unbind():
         q = torch.addcmul(coefficient, q, x)
     q = q * x
     return p / (1 + torch.where(q < 0, -q, q))
