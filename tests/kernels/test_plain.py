@@ -1,4 +1,4 @@
-"""Tensors and calls that native code must not see: every tracer, mode and kind of tensor gives the reference's result."""
+"""Native code must not see every tensor and call: each tracer, mode and kind of tensor gives the reference's result."""
 
 import pytest
 import torch
@@ -10,10 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import edgewise as ew
 from edgewise import jets
 from edgewise.kernels import EdgeSpec, edge_sum, find, foreign, refusals, use_backend
-from edgewise.kernels.cpu import load
+from edgewise.kernels.cpu import load, network as whole
 from edgewise.nn import GroupRational, KANConv2d, KANFeedForward, TKANCell
 from edgewise.nn._fast import plain_layers
-from edgewise.optim import Adam
+from edgewise.optim import Adam, get_loss
+from edgewise.training.native_steps import native_steps
 
 native = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
 
@@ -117,6 +118,27 @@ def test_a_network_of_fake_tensors(make):
         model, x = make()
         model(x.requires_grad_()).sum().backward()
     assert all(p.grad.shape == p.shape for p in model.parameters())
+
+
+@recorded
+def test_jets_are_recorded(grad):
+    model, x = small()
+    with torch.set_grad_enabled(grad):
+        traced = make_fx(lambda x: jets.laplacian(model, x))(x)
+    other = drawn(*x.shape, seed=2)
+    torch.testing.assert_close(traced(other), jets.laplacian(model, other))
+
+
+@native
+def test_training_steps_refuse_parameters_of_a_subclass_and_modes():
+    model, x = small()
+    layers, y = plain_layers(model), torch.zeros(5, 2)
+    assert native_steps(model, Adam(model.parameters()), get_loss("mse")).serves(x, y, None)
+    with FlopCounterMode(display=False):
+        assert native_steps(model, Adam(model.parameters()), get_loss("mse")) is None
+    coef = torch.nn.Parameter(Logged(layers[0].coef.detach()))
+    with pytest.raises(ValueError, match="not dense memory of its own"):
+        whole.TrainingSteps([layers[0]._replace(coef=coef), *layers[1:]])
 
 
 @pytest.mark.parametrize("make", [small, wide])

@@ -50,7 +50,7 @@ def foreign(*tensors: Tensor | None, layers: Sequence[Any] = ()) -> str | None:
 
 
 def _look(coef: Tensor, bias: Tensor | None, grid: Tensor) -> str | None:
-    """`foreign` of the tensors of a layer; remembered where they are plain and the coefficients are no passing value."""
+    """`foreign` of the tensors of a layer; remembered where they are plain and the coefficients are a parameter."""
     reason = foreign(coef, bias, grid)
     if reason is None and type(coef) is Parameter and not _transforms():
         key = id(coef)

@@ -100,8 +100,8 @@ def find(capability: Capability, *inputs: Any) -> Any:
     """The kernel with this capability that serves these inputs; None where plain torch must do the work.
 
     The inputs are those of the kernel's `refuses`. This is the kernels' only door: what `plain.foreign` names is served
-    by plain torch, or refused in words where a backend was asked for. A layer of polynomials may be served by a kernel for splines, see
-    `polynomials`; `edge_sum` then converts the coefficients.
+    by plain torch, or refused in words where a backend was asked for. A layer of polynomials may be served by a kernel
+    for splines, see `polynomials`; `edge_sum` then converts the coefficients.
     """
     if capability == "layer":
         backend = layer_backend(*inputs, _foreign(capability, *inputs))

@@ -66,9 +66,12 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
         return None
     if len({int(state["step"]) for p in parameters if (state := optimizer.state.get(p))}) > 1:
         return None
-    if foreign(*(t for p in parameters for t in optimizer.state.get(p, {}).values() if isinstance(t, Tensor))):
-        return None
-    kernel = None if under_autocast(parameters[0]) else find("network", network, parameters[0])
+    state = [t for p in parameters for t in optimizer.state.get(p, {}).values() if isinstance(t, Tensor)]
+    kernel = (
+        None
+        if under_autocast(parameters[0]) or foreign(*state) is not None
+        else find("network", network, parameters[0])
+    )
     return None if kernel is None else NativeSteps(model, optimizer, kernel, network)
 
 
