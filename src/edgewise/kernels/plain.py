@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch
 from torch.nn import Parameter
 
 TRACED = "the call is traced, or a mode replaces operations (jit.trace, make_fx, fake tensors, FLOP counts)"
@@ -40,9 +39,7 @@ def foreign(*tensors: Tensor | None, layers: Sequence[Any] = ()) -> str | None:
             return _kind(t)
     for layer in layers:
         kept = _seen.get(id(layer[0]))
-        if kept is None or not (
-            kept[0]() is layer[0] and kept[1]() is layer[1] and kept[2]() is layer[2] and kept[3] == layer[0].data_ptr()
-        ):
+        if kept is None or kept[0]() is not layer[0] or kept[1]() is not layer[1] or kept[2]() is not layer[2]:
             reason = _look(*layer[:3])
             if reason is not None:
                 return reason
@@ -55,7 +52,7 @@ def _look(coef: Tensor, bias: Tensor | None, grid: Tensor) -> str | None:
     if reason is None and type(coef) is Parameter and not _transforms():
         key = id(coef)
         forget = weakref.ref(coef, lambda _: _seen.pop(key, None))
-        _seen[key] = forget, _nothing if bias is None else weakref.ref(bias), weakref.ref(grid), coef.data_ptr()
+        _seen[key] = forget, _nothing if bias is None else weakref.ref(bias), weakref.ref(grid)
     return reason
 
 
@@ -63,17 +60,18 @@ def _nothing() -> None:
     return None
 
 
-_seen: dict[int, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any], int]] = {}
+_seen: dict[int, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]] = {}
 
 
 def _peels(t: Tensor) -> bool:
     """Whether plain memory is below the wrappers of `torch.func.grad`, `jvp` and `vmap`, which `autograd` peels off."""
     if not _transforms():
         return False
-    while _functorch.is_functorch_wrapped_tensor(t):
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    while functorch.is_functorch_wrapped_tensor(t):
         if _keys(t).has(torch._C.DispatchKey.Functionalize):
             return False
-        t = _functorch.get_unwrapped(t)
+        t = functorch.get_unwrapped(t)
     return type(t) in _TYPES and _keys(t).raw_repr() in _PLAIN
 
 

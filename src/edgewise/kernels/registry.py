@@ -104,7 +104,7 @@ def find(capability: Capability, *inputs: Any) -> Any:
     for splines, see `polynomials`; `edge_sum` then converts the coefficients.
     """
     if capability == "layer":
-        backend = layer_backend(*inputs, _foreign(capability, *inputs))
+        backend = layer_backend(inputs[0], inputs[1], _foreign(capability, *inputs))
         return None if backend is None else backend.layer
     if _foreign(capability, *inputs) is not None:
         return None

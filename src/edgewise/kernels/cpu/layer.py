@@ -69,7 +69,8 @@ def edge_sum(
     if not (coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     x, coef = x.contiguous(), coef.contiguous()
-    y = x.new_empty((*x.shape[:-1], coef.shape[-1]))
+    *batch, _ = x.shape  # a slice of a torch.Size takes twice as long
+    y = x.new_empty((*batch, coef.shape[-1]))
     _call("sum", x, coef, grid, spec, h, bias=bias if bias is None else bias.contiguous(), y=y)
     return y
 
