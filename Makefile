@@ -93,7 +93,7 @@ sanitize: venv  ## the tests of native code once under ASan and UBSan
 	EDGEWISE_CACHE=$(CURDIR)/build/sanitized \
 	EDGEWISE_CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
-	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu_network.py tests/kernels/test_cpu_jets.py tests/test_adam.py \
+	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu_network.py tests/kernels/test_cpu_jets.py tests/optim/test_adam.py \
 	tests/kernels/test_cpu.py -k "not test_cpu.py or ragged or intervals or bad_input"
 
 clean:  ## remove what builds and tests leave behind

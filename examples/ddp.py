@@ -4,6 +4,7 @@ Every process computes its rows of each batch. Gradients are averaged, so the re
 batch. With --shard the parameters and the optimiser's state are divided among the processes as well (FSDP2).
 """
 
+import gc
 import os
 import sys
 
@@ -67,7 +68,11 @@ def main() -> None:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
             torch.save(state, os.environ["SAVE"])
-    del model  # before its process group: torch may wait for its own thread forever if both end with the program
+    # The wrapped model holds the process group through a circle of references, and torch aborts now and then where one
+    # process ends while another still uses the group: the model goes first, and all leave together.
+    del model
+    gc.collect()
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -102,30 +102,28 @@ def _run(study: Study[Any], common: dict[str, Any], options: dict[str, Any]) -> 
         if study.tiny is None:
             raise ValueError("this study has no tiny settings")
         base = study.tiny
-    settings = _settings(base, study.settings, options)
+    settings = changed(base, options)
     keep = {key: common[key] for key in ("seeds", "minutes", "any_commit")}
     print(runner.report(runner.run(study, settings, folder=common["out"], **keep)))
     return 0
 
 
-def _settings(base: Settings, default: Settings, options: dict[str, Any]) -> Settings:
-    """The base with the options that were given."""
-    named = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    changed = {key: value for key, value in named.items() if value != getattr(default, key)}
-    return type(base)(**{f.name: changed.get(f.name, getattr(base, f.name)) for f in fields(base)})
+def changed(base: Settings, options: dict[str, Any]) -> Settings:
+    """The settings with the options that were given."""
+    return replace(base, **{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
 
 
 def _add(group: Any, name: str, default: Any, help: str, choices: Sequence[Any]) -> None:
     many, flag = isinstance(default, tuple), f"--{name.replace('_', '-')}"
     if isinstance(default, bool):
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=help)
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help)
         return
     shown = "all" if many and choices == default else " ".join(map(str, default)) if many else default
     listed = f" of {', '.join(map(str, choices))}" if choices else ""
     group.add_argument(
         flag,
         type=type(default[0] if many else default),
-        default=default,
+        default=argparse.SUPPRESS,  # so that the options hold what was given
         choices=choices or None,
         metavar=type(default[0] if many else default).__name__.upper(),
         help=f"{help}{listed} (default: {shown})".replace("%", "%%"),
@@ -134,9 +132,12 @@ def _add(group: Any, name: str, default: Any, help: str, choices: Sequence[Any])
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
     if not minutes >= 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"a number >= 0, got {text!r}")
     return minutes
 
 

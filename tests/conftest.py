@@ -2,11 +2,11 @@
 
 import os
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from typecheck import unchecked
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, by whichever test comes first
 settings.register_profile("local", deadline=None)
@@ -31,10 +31,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def as_a_user():
-    """Without the run-time checks, which would refuse a wrong argument before the code under test sees it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    """Without the run-time checks, which would refuse a wrong argument before the code under test sees it.
+
+    They also take half of the time of a long computation: one whose parts other tests call with the checks runs as a
+    user runs it.
+    """
+    with unchecked():
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_as_a_user():
+    """The same for all tests of a module and the fixtures that they share."""
+    with unchecked():
+        yield
 
 
 def checks_shapes(config: pytest.Config) -> bool:

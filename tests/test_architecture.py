@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,24 @@ def test_tests_mirror_the_package():
     folders = {p.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("*") if any(p.glob("test_*.py"))}
     apart = {Path("laws"), Path("studies")}
     assert sorted(str(f) for f in folders - apart if not (SRC / f).is_dir()) == []
+
+
+def test_names_written_in_code_and_pages_exist():
+    """Such as `edgewise.surgery.widen`: in messages, docstrings and prose too, which nothing else checks."""
+    dotted = re.compile(r"(?<![\w./-])(?:ew|edgewise)((?:\.[A-Za-z]\w*)+)")
+    found = {(name[1:], file) for file in TEXTS for name in dotted.findall(file.read_text(encoding="utf-8"))}
+    missing = {name: str(file.relative_to(ROOT)) for name, file in found if name != "NAME" and not _exists(name)}
+    assert missing == {}
+
+
+@cache
+def _exists(name: str) -> bool:
+    here: object = ew
+    for part in name.split("."):
+        if not hasattr(here, part):
+            return find_spec(f"edgewise.{name}") is not None  # a module that needs an optional package
+        here = getattr(here, part)
+    return True
 
 
 # ------------------------------------------------------------------------------------------------ words

@@ -8,6 +8,8 @@ import pytest
 
 import edgewise
 
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = ["boosting", "classification", "continual", "pde", "regression", "survival"]
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import edgewise as ew
 
 LATE = ("sympy", "mpmath", "scipy", "pandas", "matplotlib", "sklearn", "rich", "tyro", "torch._dynamo")
@@ -56,3 +58,12 @@ def test_the_lazy_names_are_those_of_the_type_checker():
     assert imported == ew._HOME
     assert sorted(imported) == sorted(ew.__all__)
     assert set(ew.__all__) <= set(dir(ew))
+
+
+def test_a_name_that_is_not_at_the_top_is_told_where_it_is():
+    with pytest.raises(AttributeError, match=r"no attribute 'widen'; it is edgewise\.surgery\.widen"):
+        ew.widen  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'node_scores'; it is edgewise\.tracing\.node_scores"):
+        ew.node_scores  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'absent'$"):
+        ew.absent  # noqa: B018

@@ -91,9 +91,23 @@ def __getattr__(name: str) -> Any:
     elif not name.startswith("_") and importlib.util.find_spec(f"edgewise.{name}") is not None:
         value = importlib.import_module(f"edgewise.{name}")
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_elsewhere(name)}")
     globals()[name] = value
     return value
+
+
+def _elsewhere(name: str) -> str:
+    """Where the package has a public name that is not at the top; nothing is imported."""
+    import re
+    from pathlib import Path
+
+    root = Path(__path__[0])
+    export = re.compile(rf"\b{re.escape(name)} as {re.escape(name)}\b|^(def|class) {re.escape(name)}\b", re.MULTILINE)
+    for file in () if name.startswith("_") else sorted({*root.glob("[!_]*.py"), *root.rglob("*/__init__.py")}):
+        if export.search(file.read_text(encoding="utf-8")):
+            module = file.parent if file.name == "__init__.py" else file.with_suffix("")
+            return f"; it is edgewise.{'.'.join(module.relative_to(root).parts)}.{name}"
+    return ""
 
 
 def __dir__() -> list[str]:

@@ -55,7 +55,7 @@ def find_law(equation: Equation, seed: int, seconds: float = 15.0) -> Row:
     problem, begun = equation.problem(seed), time.process_time()
     solution = solve(problem, kan(equation, problem, seed), seed=seed, **arguments(equation.settings))
     solved = time.process_time()
-    found = solution.discover(seed=seed, max_seconds=seconds, clock=time.process_time)
+    found = solution.discover(seed=seed, seconds=seconds, clock=time.process_time)
     x = solution.sample(2000)
     middle = torch.tensor(problem.domain.bounds, dtype=torch.float64).mean(1)
     law = None if found.law is None else found.formula

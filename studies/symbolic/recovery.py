@@ -53,7 +53,7 @@ def measure(equations: Mapping[str, Equation], case: Case, run: Run[RecoverySett
     x, y = equation.sample(settings.samples, generator)
     y = y + noise * y.std() * torch.randn(len(y), generator=generator, dtype=torch.float64)
     names, begun = list(equation.ranges), time.process_time()
-    found = discover(x, y, names=names, max_seconds=settings.seconds, seed=seed, clock=time.process_time)
+    found = discover(x, y, names=names, seconds=settings.seconds, seed=seed, clock=time.process_time)
     seconds = time.process_time() - begun
     law, outside = found.law, _error_outside(found, equation)
     return {

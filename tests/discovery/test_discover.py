@@ -123,9 +123,10 @@ def test_a_law_under_noise():
     assert sympy.simplify(found.formula.expressions[0] - a * sympy.sin(b)) == 0
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_noise_alone_is_refused():
     rng = np.random.default_rng(0)
-    found = discover(rng.standard_normal((300, 2)), rng.standard_normal(300), max_seconds=2, clock=time.process_time)
+    found = discover(rng.standard_normal((300, 2)), rng.standard_normal(300), seconds=2, clock=time.process_time)
     assert found.law is None
     assert found.reason
     with pytest.raises(ValueError, match="no law was found"):
@@ -133,19 +134,21 @@ def test_noise_alone_is_refused():
 
 
 @pytest.mark.parametrize("high", [0.5, 8.0])
+@pytest.mark.usefixtures("as_a_user")
 def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
     """A narrow range makes imitations good: they may be laws up to their error, not exact ones."""
     from scipy import special
 
     x = samples(400, (0, high))
-    found = discover(x, special.j0(x[:, 0]), max_seconds=4, clock=time.process_time)
+    found = discover(x, special.j0(x[:, 0]), seconds=4, clock=time.process_time)
     assert not found.exact, found
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_an_auxiliary_variable_shortens_the_way():
     x = samples(400, (1, 3), (1, 2), (3, 5), (1, 2))
     y = x[:, 3] * np.log(3 * x[:, 0] / (x[:, 1] + x[:, 2] ** 2) + 1)
-    given = {"names": ["a", "b", "c", "d"], "max_seconds": 20, "clock": time.process_time}
+    given = {"names": ["a", "b", "c", "d"], "seconds": 20, "clock": time.process_time}
     found = discover(x, y, auxiliary=["a / (b + c**2)"], **given)
     assert found.exact, found
     np.testing.assert_allclose(found.formula(x)[:, 0], y, rtol=1e-9)

@@ -109,13 +109,14 @@ def test_a_law_with_units_is_found():
     assert str(found.formula).startswith("h = ")
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_the_exact_formula_is_rejected_where_its_dimensions_are_wrong():
     x, y = fall(120)  # without noise 120 rows give the exact law, a polynomial of ten terms, as surely as 600
-    found = ew.discover(x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m", "y": "m"}, max_seconds=1)
+    found = ew.discover(x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m", "y": "m"}, seconds=1)
     assert found.law is None
     assert "dimensions" in found.reason
     wrong_target = ew.discover(
-        x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m/s", "y": "kg"}, max_seconds=1
+        x, y, names=["g", "t", "v"], units={"g": "m/s^2", "t": "s", "v": "m/s", "y": "kg"}, seconds=1
     )
     assert wrong_target.law is None
     assert "y in kg" in wrong_target.reason

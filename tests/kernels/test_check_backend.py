@@ -7,6 +7,8 @@ from edgewise.kernels import Backend, reference
 from edgewise.kernels.cpu import adamw, grouped_rational, layer, load, network, taylor
 from edgewise.testing import check_backend
 
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
 native = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
 
 

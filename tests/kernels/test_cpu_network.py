@@ -58,8 +58,8 @@ def test_values_and_gradients(case, batch):
 
 
 @pytest.mark.parametrize("case", CASES[:4], ids=str)
-def test_jacobian_and_gauss_newton(case):
-    model, x, target = problem(*case, batch=40)
+def test_jacobian(case):
+    model, x, _ = problem(*case, batch=40)
     y, jacobian = network.jacobian(layers_of(model), x)
     torch.testing.assert_close(y, by_reference(model, x), rtol=1e-10, atol=1e-10)
 
@@ -71,15 +71,6 @@ def test_jacobian_and_gauss_newton(case):
     names = [f"layers.{n}.{p}" for n in range(len(model.layers)) for p in ("coef", "bias")]
     expected = torch.cat([by_name[name].flatten(2) for name in names], dim=2)
     torch.testing.assert_close(jacobian, expected, rtol=1e-9, atol=1e-8)
-    weight = torch.rand_like(target)
-    rows, w, r = expected.flatten(0, 1), weight.flatten(), (y - target).flatten()
-    hessian, gradient, loss = network.gauss_newton(layers_of(model), x, target, weight, rows=16)
-    for actual, wanted in (
-        (hessian, rows.T @ (rows * w[:, None])),
-        (gradient, rows.T @ (r * w)),
-        (loss, (w * r * r).sum()),
-    ):
-        torch.testing.assert_close(actual / wanted.abs().amax(), wanted / wanted.abs().amax(), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

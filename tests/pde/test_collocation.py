@@ -54,7 +54,7 @@ def test_scales_multiply_and_an_exact_solution_has_no_weights(model):
     assert causal_term(HEAT, model, {}, term, 2.0) is term
 
 
-@pytest.mark.usefixtures("fast")
+@pytest.mark.usefixtures("as_a_user")
 def test_a_causal_solve_reaches_the_same_solution(model):
     def exact(x):
         return torch.sin(math.pi * x[:, 0]) * torch.exp(-0.4 * math.pi**2 * (x[:, 1] - 2))

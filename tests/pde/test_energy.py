@@ -78,7 +78,7 @@ def test_the_least_energy_is_at_the_solution():
     assert error.abs().max() < 1e-6
 
 
-@pytest.mark.usefixtures("fast")
+@pytest.mark.usefixtures("as_a_user")
 def test_the_search_of_a_solve_minimises_the_energy():
     solution = solve(
         rod(),

@@ -82,7 +82,7 @@ def test_conditions_stay_on_their_faces_and_observations_where_they_were(graded)
     assert start.scale is None
 
 
-@pytest.mark.usefixtures("fast")
+@pytest.mark.usefixtures("as_a_user")
 def test_a_graded_solve_of_a_boundary_layer_beats_an_even_one():
     e = 0.01
     problem = Problem(Box(x=(0, 1)), lambda u: e * u.dxx + u.dx - 1, [dirichlet(0.0)])

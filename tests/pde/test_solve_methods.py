@@ -56,7 +56,7 @@ def outcomes():
     return {name: outcome(make(starts=1, steps=2, intervals=())) for name, make in VALUES.items()}
 
 
-@pytest.mark.usefixtures("fast")
+@pytest.mark.usefixtures("as_a_user")
 @pytest.mark.parametrize(
     ("name", "steps"), [("gauss-newton", 5), ("self-scaled-bfgs", 10), ("lbfgs", 10), ("adam", 40)]
 )

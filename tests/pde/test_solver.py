@@ -14,7 +14,7 @@ from edgewise.nn import KAN
 from edgewise.pde import Box, Collocation, GaussNewton, Problem, SolutionRecord, dirichlet, observe, solve
 from edgewise.progress import Event
 
-pytestmark = pytest.mark.usefixtures("fast")
+pytestmark = pytest.mark.usefixtures("as_a_user")
 PI = math.pi
 LINE = Box(x=(0, 2))
 FEW = Collocation(points=100)

@@ -10,7 +10,7 @@ from edgewise.nn import KAN
 from edgewise.pde import Box, Collocation, GaussNewton, Problem, ProblemError, Region, dirichlet, initial, solve
 from edgewise.pde.windows import cut, window_ends
 
-pytestmark = pytest.mark.usefixtures("fast")
+pytestmark = pytest.mark.usefixtures("as_a_user")
 PI = math.pi
 START = initial(lambda x: torch.sin(PI * x))
 HEAT = Problem(Box(x=(0, 1), t=(0, 1)), lambda u: u.dt - 0.2 * u.dxx, [START, dirichlet(0.0)])

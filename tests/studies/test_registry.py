@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from studies import runner
-from studies.__main__ import main
+from studies.__main__ import COMMON, changed, main, parser
 from studies.registry import MODULES, NAMES, load
 from studies.result import StudyResult
 from studies.study import case_id, no_figures, plain
@@ -55,6 +55,20 @@ def test_a_tiny_run_is_written_read_and_resumed(name, tmp_path):
     assert runner.run(unseen, study.tiny, study.seeds[:1], folder=tmp_path).rows == result.rows
     assert runner.redraw(unseen, tmp_path).summary == result.summary
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_an_option_counts_in_a_tiny_run_even_if_it_is_the_default():
+    study = load("noise")
+    given = vars(parser(study).parse_args(["--tiny", "--samples", *map(str, study.settings.samples)]))
+    options = {key: value for key, value in given.items() if key not in COMMON}
+    assert set(options) == {"samples"}
+    assert changed(study.tiny, options) == replace(study.tiny, samples=study.settings.samples) != study.tiny
+
+
+def test_a_time_limit_below_zero_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["noise", "--minutes", "-1"])
+    assert "--minutes: a number >= 0, got '-1'" in capsys.readouterr().err
 
 
 def test_names_are_in_order():

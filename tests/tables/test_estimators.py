@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 import edgewise as ew
 from edgewise.tables.estimators import KANAdditive, KANClassifier, KANRegressor
 
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
 ALL = [KANRegressor(hidden=(2,), random_state=0), KANClassifier(hidden=(2,), random_state=0), KANAdditive()]
 
 

@@ -47,6 +47,10 @@ def data(n=60):
     return x, x[:, :1] * x[:, 1:]
 
 
+def few():
+    return data(9)
+
+
 def kan(widths=(2, 1, 1)):
     return ew.KAN(widths, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -101,6 +105,16 @@ def test_names_stand_for_default_values():
         (lambda: get_method("adm"), ValueError, "unknown method 'adm'; choose one of auto, lm, lbfgs"),
         (lambda: get_method(torch.optim.Adam), TypeError, r"FirstOrder\(factory\)"),
         (lambda: get_method(None), TypeError, "method must be a name"),
+        (lambda: get_method(FirstOrder), TypeError, r"write FirstOrder\(\)"),
+        (lambda: ew.fit(kan(), *data()), TypeError, r"got a Tensor; .* one argument, fit\(model, \(x, y\)\)"),
+        (lambda: ew.fit(kan(), data()[0]), TypeError, "data must be .x, y., a DataLoader or a mapping, got Tensor"),
+        (lambda: ew.fit([2, 5, 1], data()), TypeError, r"must be a module such as edgewise.KAN\(\[2, 5, 1\]\)"),
+        (lambda: ew.fit(kan(), data(), seconds=5), TypeError, r"setting of Auto\(seconds=...\) or Levenberg"),
+        (lambda: ew.fit(kan(), data(), optimizer="adam"), TypeError, r"a setting of FirstOrder\(optimizer=...\)"),
+        (lambda: ew.fit(kan(), data(), epochs=5), TypeError, "no argument 'epochs'; it has model, data, method"),
+        (lambda: Auto(lr=1), TypeError, r"Auto has no argument 'lr'; it is a setting of FirstOrder\(lr=...\)"),
+        (lambda: Auto(30), TypeError, "write seconds=..., starts=..."),
+        (lambda: FirstOrder(steps="many"), TypeError, "steps must be an integer, got 'many'"),
         (lambda: FirstOrder("auto"), ValueError, "unknown optimizer 'auto'"),
         (lambda: FirstOrder(torch.optim.Adam(kan().parameters())), TypeError, r"partial\(torch.optim.Adam, lr=...\)"),
         (lambda: FirstOrder(3), TypeError, "a name or a factory"),
@@ -145,9 +159,9 @@ def absolute(f, y):
     [
         (kan, loader, "mse", "the data come in batches", "adam"),
         (kan, data, absolute, "the curvature of the loss 'absolute' is not known", "lbfgs"),
-        (lambda: kan((2, 400, 1)), lambda: data(9), "mse", "7200 parameters on the coarsest grid are more", "lbfgs"),
+        (lambda: kan((2, 400, 1)), few, "mse", "7200 parameters on the coarsest grid are more than 4000", "lbfgs"),
         (lambda: nn.Linear(2, 1).double(), data, "mse", "Linear is not a KAN", "lbfgs"),
-        (lambda: ew.add_lotra(kan((2, 3, 1)), 1), lambda: data(9), "mse", "a layer has an adapter", "lbfgs"),
+        (lambda: ew.add_lotra(kan((2, 3, 1)), 1), few, "mse", "a layer has an adapter", "lbfgs"),
     ],
     ids=["batches", "curvature", "size", "module", "adapter"],
 )

@@ -45,6 +45,7 @@ def rmse(model, x, y):
         return float((model(x)[:, 0] - y).square().mean().sqrt())
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_it_reaches_far_below_what_first_order_methods_reach():
     x, fresh = samples(600, 2), samples(2000, 2, 99)
     result = ew.fit(kan(), (x, target(x)), seed=0)
@@ -112,6 +113,7 @@ def test_without_extension_the_basis_stays(basis):
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.usefixtures("as_a_user")
 def test_noise_is_averaged_not_fitted(seed):
     x, fresh = samples(300, 2, 4 + seed), samples(2000, 2, 99)
     noise = 0.1 * float(target(fresh).std())
@@ -130,6 +132,7 @@ def test_noise_is_averaged_not_fitted(seed):
         ("huber", lambda x: x[:, 0] + 5 * (torch.arange(len(x)) % 20 == 0)),
     ],
 )
+@pytest.mark.usefixtures("as_a_user")
 def test_other_losses(loss, y):
     x, fresh = samples(200, 2), samples(2000, 2, 9)
     model = kan((2, 3, 3 if loss == "cross_entropy" else 1))
@@ -142,6 +145,7 @@ def test_other_losses(loss, y):
         assert float(criterion(result.model(fresh), truth)) < float(criterion(plain(fresh), truth))
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_several_outputs_of_different_units():
     x = samples(150, 2)
     y = torch.stack([1e-3 * x[:, 0] * x[:, 1], 1e3 * torch.sin(x[:, 0])], 1)
@@ -168,6 +172,7 @@ def test_odd_columns():
     torch.testing.assert_close(constant.model(x), torch.full((100, 1), 2.5, dtype=torch.float64))
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_a_pruned_model_keeps_its_structure_and_starts_from_its_parameters():
     x = samples(120, 2)
     y = torch.sin(2 * x[:, 0])
@@ -249,6 +254,7 @@ def test_a_smoothing_of_ones_own_is_kept():
     )
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_it_grows_no_further_than_allowed():
     x = samples(400, 2)
     result = quick(kan(), (x, target(x)), {"max_parameters": 60})
@@ -257,6 +263,7 @@ def test_it_grows_no_further_than_allowed():
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("as_a_user")
 def test_what_a_coarse_grid_cannot_see_is_not_taken_for_noise(seed):
     x, fresh = samples(100, 1, seed), 0.95 * samples(2000, 1, 99)
     y, truth = (torch.special.bessel_j0(20 * t[:, 0]) for t in (x, fresh))

@@ -175,7 +175,7 @@ def test_json_brings_back_an_equal_diagram():
     drawing = drawing.with_band(first, [v - 0.1 for v in first.y], [v + 0.1 for v in first.y])
     assert Diagram.from_json(json.loads(json.dumps(drawing.to_json(), allow_nan=False))) == drawing
     assert pickle.loads(pickle.dumps(drawing)) == drawing
-    assert drawing.edge(first.layer, first.source, first.target).band is not None
+    assert drawing.edge((first.layer, first.source, first.target)).band is not None
     with pytest.raises(ValueError, match="101 values"):
         drawing.with_band(first, [0.0], [1.0])
 

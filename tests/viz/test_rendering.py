@@ -146,7 +146,7 @@ def settings():  # reading "backend" would itself import pyplot
 before = settings()
 model, x = ew.KAN([2, 3, 1]), torch.rand(50, 2)
 state = torch.get_rng_state()
-figures = [plot(model, x), plot_edge(model, x, 0, 0, 0), plot_edges(model, x, 1), plot_importance(model, x),
+figures = [plot(model, x), plot_edge(model, x, (0, 0, 0)), plot_edges(model, x, 1), plot_importance(model, x),
            plot_history([{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}])]
 for figure in figures:
     figure.canvas.draw()
@@ -191,7 +191,7 @@ for draw in (lambda: plot(ew.KAN([2, 1])), lambda: plot_history([{"step": 0, "lo
 def test_plot_edge_draws_the_values_of_the_edge():
     model = make([2, 3, 1], input_names=["mass", "speed"])
     x = torch.rand(40, 2, dtype=torch.float64) * 2 - 1
-    ax = plot_edge(model, x, "layers.0", 1, 2).axes[0]
+    ax = plot_edge(model, x, ("layers.0", 1, 2)).axes[0]
     u, v = ax.get_lines()[0].get_data()
     expected = model.layers[0].edge_values(torch.tensor(u)[:, None].expand(-1, 2))[:, 1, 2]
     np.testing.assert_allclose(v, expected.detach(), atol=1e-6)
@@ -204,22 +204,28 @@ def test_plot_edge_finds_layers_inside_any_module():
     x = torch.rand(10, 3)
     seen = model[0](x).detach()
     for layer in (0, "1.0"):
-        u = plot_edge(model, x, layer, 0, 1).axes[0].get_lines()[0].get_xdata()
+        u = plot_edge(model, x, (layer, 0, 1)).axes[0].get_lines()[0].get_xdata()
         assert u[0] == pytest.approx(seen[:, 0].min().item())
     with pytest.raises(ValueError, match=r"no KAN layer 'none'; it has '1\.0'"):
-        plot_edge(model, x, "none", 0, 0)
+        plot_edge(model, x, ("none", 0, 0))
     with pytest.raises(ValueError, match="2 inputs and 2 outputs, no edge"):
-        plot_edge(model, x, 0, 0, 2)
+        plot_edge(model, x, (0, 0, 2))
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_plot_edge_says_how_an_edge_is_given():
+    with pytest.raises(TypeError, match=r"an edge is \(layer, source, target\)"):
+        plot_edge(make([2, 1]), None, 0)
 
 
 def test_plot_edge_refuses_an_absent_edge_and_names_a_symbol():
     model = with_symbol()
-    assert "sin" in plot_edge(model, None, 0, 1, 0).axes[0].get_title()
+    assert "sin" in plot_edge(model, None, (0, 1, 0)).axes[0].get_title()
     model = KANLinear.assemble(
         model.basis, model.residual, coef=model.coef, grid=model.grid, mask=model.mask, bias=None
     )
     with pytest.raises(ValueError, match="absent"):
-        plot_edge(model, None, 0, 1, 0)
+        plot_edge(model, None, (0, 1, 0))
 
 
 def test_plot_edges_has_one_chart_per_edge_of_the_same_height():

@@ -89,15 +89,15 @@ def race(
 
 
 def tuned(entries: Sequence[Entry], task: Task, rates: Sequence[float], *, steps: int, seed: int = 1000) -> list[Entry]:
-    """The entries with the best of the learning rates, the same tries for all; the default seed is not in the race.
+    """Every entry with the learning rate that scores best, of the same rates for all.
 
-    Give a task that scores on what the race does not score on.
+    The default seed is not one of the race; give a task that scores on other samples than the race does, too.
     """
     return [best([replace(entry, lr=rate) for rate in rates], task, steps=steps, seed=seed) for entry in entries]
 
 
 def best(tries: Sequence[Entry], task: Task, *, steps: int, seed: int = 0) -> Entry:
-    """The entry whose run scores best; one that diverged never does. Score on what the race does not score on."""
+    """The entry whose run scores best, on other samples than those of the race; a diverged run is never the best."""
     scores = [train(entry, task, seed, steps=steps)["score"] for entry in tries]
     signed = [score if task.higher_is_better else -score for score in scores]
     return tries[max(range(len(tries)), key=lambda n: -math.inf if math.isnan(signed[n]) else signed[n])]
@@ -122,7 +122,7 @@ def step_times(entries: Sequence[Entry], task: Task, *, rounds: int = 20) -> dic
 
 
 def remembering(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, nn.Module]]:
-    """The same entries, and the first model that each builds from now on, by name: in a race, that of seed 0."""
+    """The same entries, and a dictionary that receives the first model that each builds: in a race, that of seed 0."""
     models: dict[str, nn.Module] = {}
 
     def build(entry: Entry, seed: int) -> nn.Module:

@@ -34,7 +34,7 @@ def discover(
     units: Mapping[str, str] | None = None,
     auxiliary: Sequence[str] = (),
     library: Library = DEFAULT_LIBRARY,
-    max_seconds: float = 60.0,
+    seconds: float = 60.0,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
     progress: Listener | None = None,
@@ -50,7 +50,7 @@ def discover(
             fitting dimensions are returned. Constants are dimensionless; give a constant of nature as a variable.
         auxiliary: expressions of the variables that the law may be a short function of, such as "v**2 / c**2".
         library: functions that a law may be made of.
-        max_seconds: time limit in seconds: no new structure or law is begun after it.
+        seconds: time limit in seconds: no new structure or law is begun after it.
         seed: of the split and of the random starts of fits.
         clock: measures the time; `time.process_time` makes the answer independent of other processes.
         progress: called with an `Event` after every law that was judged.
@@ -58,7 +58,7 @@ def discover(
     Raises:
         ValueError: where the samples, names, units or functions cannot be used; the message names the first of them.
     """
-    budget = Budget(max_seconds, clock)
+    budget = Budget(seconds, clock)
     check_library(library)
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, budget)
     verdicts: list[Verdict] = []

@@ -193,7 +193,7 @@ def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tens
     if unknown:
         raise ValueError(
             f"layer {l}: the library has no function {', '.join(map(repr, unknown))}; pass "
-            "`library=edgewise.DEFAULT_LIBRARY | edgewise.SymbolicFn(name, torch_function, sympy_function)`"
+            "`library=edgewise.nn.DEFAULT_LIBRARY | edgewise.SymbolicFn(name, torch_function, sympy_function)`"
         )
     sources, targets = torch.tensor(edges).T
     affine = old.tensors[f"symbolic_fun.{l}.affine"][targets, sources].clone()

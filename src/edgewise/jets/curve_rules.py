@@ -42,7 +42,7 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
     spec = EdgeSpec(layer.basis, layer.residual)
     if tape is not None:
         if layer.adapter is not None:
-            raise ValueError("a layer has an adapter; merge it into the layer first: edgewise.merge(model)")
+            raise ValueError("a layer has an adapter; merge it into the layer first: edgewise.adapters.merge(model)")
         y = _taped(layer, u, spec, tape)
     elif find("layer", spec, u.value) is not None:
         y = _by_kernels(layer, u)

@@ -82,12 +82,17 @@ def find_layer(model: nn.Module, layer: str | int) -> tuple[str, KANLinear]:
     return name, layers[name]
 
 
+def edge_key(edge: EdgeLike) -> EdgeKey:
+    """The tuple as an `EdgeKey`. Raises `TypeError` for what is not (layer, source, target)."""
+    try:
+        return EdgeKey(*edge)
+    except TypeError:
+        raise TypeError(f"an edge is (layer, source, target), such as (0, 1, 0), got {edge!r}") from None
+
+
 def find_edge(model: nn.Module, edge: EdgeLike) -> tuple[str, KANLinear]:
     """The name and the module of the layer that has this edge. Raises `ValueError` where no layer has it."""
-    try:
-        layer, source, target = edge
-    except (TypeError, ValueError):
-        raise TypeError(f"an edge is (layer, source, target), such as (0, 1, 0), got {edge!r}") from None
+    layer, source, target = edge_key(edge)
     name, found = find_layer(model, layer)
     if not (0 <= source < found.in_features and 0 <= target < found.out_features):
         raise ValueError(

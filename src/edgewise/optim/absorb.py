@@ -31,15 +31,16 @@ def absorb_(
 ) -> Float[Tensor, "p p"]:
     r"""Explain the samples by the least change of the coefficients, and return the memory of them for the next call.
 
-    Residual weights, bias and symbols stay. Without memory, so do all coefficients of functions that vanish at all
-    samples; but those in part out of reach are as free as the others, and spoil what they had learnt there.
+    Residual weights, bias and symbols stay as they are, and so do the coefficients of functions that vanish at all
+    samples. Without memory, a function that only some of the samples reach is as free as the others, and its curve
+    may lose what it had learnt elsewhere.
 
     Args:
         layer: a layer whose edges are all curves.
         x: inputs.
-        y: what the layer shall return there.
-        memory: what the call before returned. `ridge**0.5 * torch.eye(p)` at the start draws the coefficients to where
-            they began; p is in_features times the size of the basis.
+        y: the outputs that the layer should have there.
+        memory: what the previous call returned. In the first call, `ridge**0.5 * torch.eye(p)` penalises the distance
+            from the initial coefficients; p is in_features times the size of the basis.
         tolerance: directions of the coefficients that move the samples by less than this share are left alone.
     """
     if not bool(layer.mask.all()) or layer.adapter is not None:

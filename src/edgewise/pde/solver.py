@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
@@ -29,7 +30,7 @@ from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redr
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
-from edgewise.pde.solve_methods import SolveMethod, as_method
+from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, as_method
 from edgewise.pde.windows import cut, joined, moved, window_ends
 from edgewise.progress import Budget, Event, Listener
 from edgewise.surgery import adapt_grid_, refine
@@ -43,6 +44,7 @@ CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation,
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 
 
+@settings_are_in(lambda: (GaussNewton, QuasiNewton, AdamDescent, Collocation))
 def solve(
     problem: Problem,
     model: nn.Module | Sequence[int] | None = None,

@@ -108,7 +108,7 @@ def symbolify(
     margin: float = 0.0,
     beam: int = 3,
     max_refits: int = 30,
-    max_seconds: float = math.inf,
+    seconds: float = math.inf,
     progress: Listener | None = None,
 ) -> tuple[Model, SymbolifyReport]:
     """Replace every curve that a function explains by that function, then refit all parameters jointly.
@@ -123,13 +123,13 @@ def symbolify(
         beam: where several functions fit an edge about equally well, the number of choices for the whole network that
             the search keeps; 1 is greedy, 0 takes the best function of every edge.
         max_refits: stop the search after this many joint refits.
-        max_seconds: time limit in seconds: no joint refit begins after it, and the best choice so far is returned.
+        seconds: time limit in seconds: no joint refit begins after it, and the best choice so far is returned.
         progress: called with an `Event` after the search of every layer and after every joint refit.
 
     Returns:
         The new model and a report of every decision.
     """
-    budget = Budget(max_seconds)
+    budget = Budget(seconds)
     with torch.no_grad():
         before = trace(model, x)
     if "" in before:

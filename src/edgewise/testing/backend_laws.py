@@ -179,17 +179,17 @@ def _check_jets(case: _Case, kernel: Any) -> int:
 
 
 def _jet(network: list[CurveLayer], x: Tensor, directions: Tensor, weights: Tensor) -> list[Tensor]:
-    """By nested forward mode through the reference."""
+    """By nested forward mode through the reference: one sweep for each direction has value, slope and curvature."""
 
-    def along(f: Callable[[Tensor], Tensor], v: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda t: torch.func.jvp(f, (t,), (v.expand_as(t),))[1]
+    def slopes(t: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        found = torch.func.jvp(lambda s: _by_layers(network, s), (t,), (v.expand_as(t),))
+        return found[0], found[1]
 
-    def value(t: Tensor) -> Tensor:
-        return _by_layers(network, t)
-
-    first = torch.stack([along(value, v)(x) for v in directions])
-    second = torch.stack([along(along(value, v), v)(x) for v in directions])
-    return [value(x), first, torch.einsum("mr,rbo->mbo", weights, second)]
+    sweeps = [torch.func.jvp(lambda t, v=v: slopes(t, v), (x,), (v.expand_as(x),)) for v in directions]
+    value = sweeps[0][0][0]
+    first = torch.stack([sweep[0][1] for sweep in sweeps])
+    second = torch.stack([sweep[1][1] for sweep in sweeps])
+    return [value, first, torch.einsum("mr,rbo->mbo", weights, second)]
 
 
 def _check_rational(case: _Case, kernel: Any) -> int:

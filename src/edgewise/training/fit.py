@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
+from edgewise._arguments import settings_are_in
 from edgewise.optim import Loss, get_loss
 from edgewise.progress import Listener
 from edgewise.training.callbacks import Callback
@@ -18,6 +19,7 @@ from edgewise.training.samples import Run
 from edgewise.training.second_order import train_auto, train_levenberg_marquardt
 
 
+@settings_are_in(lambda: get_args(Method))
 def fit(
     model: nn.Module,
     data: Any,

@@ -8,12 +8,13 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise._arguments import with_advice
 from edgewise.kernels import find
 from edgewise.optim import Adam
 from edgewise.tracing import Trace
@@ -30,6 +31,7 @@ Penalty: TypeAlias = Callable[[nn.Module, Trace], Tensor]
 """A model and its trace to a scalar that is added to the loss; `edgewise.Sparsity` is one."""
 
 
+@with_advice(lambda: get_args(Method))
 @dataclass(frozen=True, kw_only=True)
 class Auto:
     r"""The method that needs no settings: a search over random starts, then Levenberg-Marquardt on finer grids.
@@ -100,6 +102,7 @@ class Auto:
         }
 
 
+@with_advice(lambda: get_args(Method))
 @dataclass(frozen=True, kw_only=True)
 class LevenbergMarquardt:
     """Levenberg-Marquardt from the model's own parameters, on its own grids.
@@ -124,6 +127,7 @@ class LevenbergMarquardt:
         _check_least(self, 1, steps=self.steps)
 
 
+@with_advice(lambda: get_args(Method))
 @dataclass(frozen=True)
 class FirstOrder:
     """A torch optimiser over batches, for models and losses of any kind.
@@ -240,10 +244,22 @@ def get_method(method: str | Method) -> Method:
                 "LevenbergMarquardt(...) or FirstOrder(...)"
             )
         return METHODS[method]
-    advice = "; a factory of optimisers is given as FirstOrder(factory)" if callable(method) else ""
     raise TypeError(
-        f"method must be a name, Auto(...), LevenbergMarquardt(...) or FirstOrder(...), got {method!r}{advice}"
+        "method must be a name, Auto(...), LevenbergMarquardt(...) or FirstOrder(...), got "
+        f"{_shown(method)}{_advice(method)}"
     )
+
+
+def _shown(method: object) -> str:
+    return f"a {type(method).__name__}" if hasattr(method, "shape") else repr(method)
+
+
+def _advice(method: object) -> str:
+    if any(method is kind for kind in get_args(Method)):
+        return f"; write {method.__name__}()"  # type: ignore[attr-defined]
+    if callable(method):
+        return "; a factory of optimisers is given as FirstOrder(factory)"
+    return "; inputs and targets are one argument, fit(model, (x, y))" if hasattr(method, "shape") else ""
 
 
 class Named(NamedTuple):
@@ -285,6 +301,8 @@ def _check_smoothing(method: Method, smoothing: bool | float | None) -> None:
 
 def _check_least(method: Method, least: int, **settings: int | None) -> None:
     for name, value in settings.items():
+        if value is not None and not hasattr(value, "__index__"):
+            raise TypeError(f"{type(method).__name__}: {name} must be an integer, got {value!r}")
         if value is not None and value < least:
             raise ValueError(f"{type(method).__name__}: {name} must be at least {least}, got {value}")
 

@@ -34,6 +34,10 @@ class Run:
     seed: int
     tell: Listener
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model must be a module such as edgewise.KAN([2, 5, 1]), got {self.model!r}")
+
     @property
     def in_batches(self) -> bool:
         """True for a DataLoader or another iterable of batches, False for data in memory."""
@@ -147,7 +151,7 @@ def read(
         if isinstance(validation, float):
             raise ValueError("a DataLoader cannot be split; give the held-out data as validation=(x, y)")
         held = None if validation is None else _source(validation, None, model, loss, "validation", None)
-        return Source(None, data, None, model, loss), held
+        return _source(data, None, model, loss, "data", None), held
     if isinstance(validation, float):
         train, held = _split(checked(unpack(data, "data", weights), model, loss, "data"), validation, generator)
         return Source(train, None, batch_size, model, loss), Source(held, None, None, model, loss)
@@ -206,7 +210,7 @@ def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Sampl
 def _source(data: Any, weights: Any, model: nn.Module, loss: Loss, where: str, batch_size: int | None) -> Source:
     if isinstance(data, tuple | list):
         return Source(checked(unpack(data, where, weights), model, loss, where), None, batch_size, model, loss)
-    if not isinstance(data, Iterable):
+    if not isinstance(data, Iterable) or hasattr(data, "shape"):  # an array is iterable, too
         raise TypeError(f"{where} must be (x, y), a DataLoader or a mapping, got {type(data).__name__}")
     return Source(None, data, None, model, loss)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.io.whole import write_whole
+from edgewise.nn.layers import EdgeLike, edge_key
 from edgewise.viz._drawing import Palette, palette, short
 from edgewise.viz.diagram_data import Edge
 from edgewise.viz.from_model import LayerView, input_importance, layer_view
@@ -57,9 +58,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 110)
 def plot_edge(
     model: nn.Module,
     x: Any,
-    layer: int | str,
-    source: int,
-    target: int,
+    edge: EdgeLike,
     *,
     theme: str = "light",
     ax: Axes | None = None,
@@ -69,13 +68,12 @@ def plot_edge(
     Args:
         model: any module with KAN layers.
         x: inputs of the model; None spreads points over the grid of a `KAN`.
-        layer: index or module name of the layer.
-        source: index of the input of the layer.
-        target: index of its output.
+        edge: an `EdgeKey` or a tuple (layer, source, target), the layer by its index or its module name.
         theme: "light" or "dark".
         ax: where to draw; by default a new figure.
     """
     colours = palette(theme)
+    layer, source, target = edge_key(edge)
     view = layer_view(model, x, layer, (source, target))
     ax = ax if ax is not None else new_axes(5.0, 3.4, theme=theme)
     _draw_edge(ax, view, view.edges[0], colours)

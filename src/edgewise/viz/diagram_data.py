@@ -114,11 +114,12 @@ class Diagram:
         assert factor.product is not None
         return self._lookup[factor.layer, factor.product, False]
 
-    def edge(self, layer: int, source: int, target: int) -> Edge:
-        """One edge; `KeyError` where it is absent or omitted."""
+    def edge(self, key: tuple[int | str, int, int]) -> Edge:
+        """One edge, by the index of its layer; `KeyError` where it is absent or omitted."""
         for edge in self.edges:
-            if (edge.layer, edge.source, edge.target) == (layer, source, target):
+            if (edge.layer, edge.source, edge.target) == key:
                 return edge
+        layer, source, target = key
         raise KeyError(f"the diagram has no edge (layer={layer}, source={source}, target={target})")
 
     def with_band(self, edge: Edge, lower: Sequence[float], upper: Sequence[float]) -> Diagram:

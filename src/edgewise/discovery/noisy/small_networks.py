@@ -112,7 +112,7 @@ def _formula(
     x, y = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS]
     with torch.no_grad():
         target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels cannot be refitted to
-    symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, max_seconds=seconds)
+    symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, seconds=seconds)
     if not report.complete:
         log.info("the network %s keeps curves: %s", model.widths, "; ".join(report.warnings))
         return None

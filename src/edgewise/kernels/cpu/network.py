@@ -1,4 +1,4 @@
-r"""A whole small network in one native call: forward, backward, training steps and Gauss-Newton systems.
+r"""A whole small network in one native call: forward, backward, training steps and the Jacobian.
 
 For a network such as [2, 5, 1] the time of a training step is Python and dispatch, not arithmetic. Here all layers of a
 chunk of samples are computed in one call, one sample per vector lane (csrc/network.h). A network is a sequence of
@@ -85,38 +85,6 @@ def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
     y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
     call("network_jacobian", packed(network), x, y=y, jacobian=rows)
     return y, rows
-
-
-def gauss_newton(
-    network: Network, x: Tensor, target: Tensor, weight: Tensor | None = None, *, rows: int = 4096
-) -> tuple[Tensor, Tensor, Tensor]:
-    r"""The normal equations of least squares: $J^\top W J$, $J^\top W r$ and $\sum w r^2$ with $r = y(x) - $ target.
-
-    Rows of J are samples times outputs. At most `rows` of them exist at a time, so the memory is that of the result.
-
-    Args:
-        network: the layers.
-        x: inputs, (batch, in).
-        target: what the outputs should be, (batch, out).
-        weight: of each squared residual, (batch, out) or broadcastable to it; ones by default.
-        rows: the largest number of rows of J to hold.
-    """
-    count = sum(t.numel() for t in parameters(network))
-    hessian, gradient, loss = x.new_zeros((count, count)), x.new_zeros(count), x.new_zeros(())
-    step = max(1, rows // target.shape[-1])
-    for start in range(0, len(x), step):
-        part = slice(start, start + step)
-        y, j = jacobian(network, x[part])
-        residual, j = (y - target[part]).flatten(), j.flatten(0, 1)
-        if weight is None:
-            weighted, scaled = j, residual
-        else:
-            w = weight.expand_as(target)[part].flatten()
-            weighted, scaled = j * w[:, None], residual * w
-        hessian.addmm_(j.T, weighted)
-        gradient.addmv_(j.T, scaled)
-        loss += residual @ scaled
-    return hessian, gradient, loss
 
 
 def parameters(network: Network) -> list[Tensor]:

@@ -85,7 +85,7 @@ def discover_table(
             names=columns,
             output=target,
             units=units,
-            max_seconds=seconds,
+            seconds=seconds,
             seed=seed,
         )
     except ValueError as error:
