@@ -133,9 +133,10 @@ class _InPlace(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, a, b = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradients may be differentiated again
-            inputs = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
+            wanted = ctx.needs_input_grad[:3]
+            inputs = [t for t, needed in zip((x, a, b), wanted, strict=True) if needed]
             found = iter(torch.autograd.grad(_rational(x, a, b), inputs, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+            return *(next(found) if needed else None for needed in wanted), None
         if ctx.kernel is not None and foreign(g, x, a, b) is None:
             return *ctx.kernel.gradients(g, x, a, b), None
         # With u = g / (1 + |Q|) and v = -u R sign(Q):  dx = u P' + v Q',  da_n = sum u x^n,  db_m = sum v x^m
