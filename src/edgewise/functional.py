@@ -58,7 +58,20 @@ def fit_curves(
     """
     phi = basis.evaluate(x.double(), grid.double()).movedim(1, 0)
     target = values.double().movedim(1, 0)
-    return torch.linalg.lstsq(phi.cpu(), target.cpu(), driver="gelsd").solution.to(values)
+    return least_squares(phi, target).to(values)
+
+
+def least_squares(
+    A: Float[Tensor, "*b rows columns"], b: Float[Tensor, "*b rows right"], rcond: float | None = None
+) -> Float[Tensor, "*b columns right"]:
+    r"""The minimiser of $\lVert A x - b \rVert^2$ with the least norm: also where columns of A depend on one another.
+
+    Computed on the CPU by singular values (LAPACK gelsd); those below `rcond` times the largest count as zero, by
+    default the precision of the dtype times the larger side of A.
+    """
+    # The default driver, gelsy, reads stale pivots in torch 2.13 (pytorch issue 187411): of 50 systems with one column
+    # twice another, most come out wrong. On a GPU torch has no driver for dependent columns at all.
+    return torch.linalg.lstsq(A.cpu(), b.cpu(), rcond=rcond, driver="gelsd").solution.to(A.device)
 
 
 def refine_coefficients(

@@ -22,6 +22,7 @@ from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
 from edgewise.discovery.structure import Structure, Variables
 from edgewise.discovery.terms import laws_of_structure
+from edgewise.functional import least_squares
 from edgewise.nn import Library
 from edgewise.symbolic.edges import search_edge
 
@@ -133,7 +134,7 @@ def rational_laws(
         columns = torch.stack([(x ** torch.tensor(p)).prod(-1) for p in powers], -1)
         size = columns.square().mean(0).sqrt().clamp_min(1e-300)
         monomials = [sympy.Mul(*(v**n for v, n in zip(symbols, p, strict=True))) for p in powers]
-        c = torch.linalg.lstsq(columns / size, y[:, None]).solution[:, 0] / size
+        c = least_squares(columns / size, y[:, None])[:, 0] / size
         if (columns @ c - y).square().mean().sqrt() < 0.2 * spread:
             c = _significant(c, size, 1e-9)
             yield _polynomial(c, monomials), columns @ c

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.functional import least_squares
+
 
 @dataclass(frozen=True)
 class SeparableFit:
@@ -131,7 +133,7 @@ def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variabl
     parts = design(x)
     A = reduce(torch.mul, parts)
     w = (y - y.mean()) / y.std(correction=0)
-    c = torch.linalg.lstsq(A[:cut], w[:cut, None]).solution[:, 0]
+    c = least_squares(A[:cut], w[:cut, None])[:, 0]
     error = (A[cut:] @ c - w[cut:]).square().mean().sqrt().item()
     slope_basis = torch.func.jvp(lambda u: chebyshev(u, low, high, degree + 1), (x,), (torch.ones_like(x),))[1]
     slopes = []
@@ -204,7 +206,7 @@ def _minimise(basis: Tensor, linear: Tensor, w: Tensor, weight: Tensor, g: Tenso
                 continue
             trial = g + torch.cholesky_solve(slope[:, None], factor).view(g.shape)
     rest = w - _products(basis, g).sum(-1) * weight if g.numel() else w
-    l = torch.linalg.lstsq(linear, rest[:, None]).solution[:, 0] if linear.shape[1] else linear.new_zeros(0)
+    l = least_squares(linear, rest[:, None])[:, 0] if linear.shape[1] else linear.new_zeros(0)
     return g, l
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from edgewise.discovery.separable import SeparableFit, fit_separable
 from edgewise.discovery.structure import Structure
 from edgewise.discovery.univariate import Composition, Member, search_curve, search_space
+from edgewise.functional import least_squares
 from edgewise.nn import Library
 
 
@@ -148,14 +149,14 @@ def _tensor_fit(found: CurvesOfStructure, picked: list[tuple[Member, ...]]) -> A
     size = columns.square().mean(0).sqrt().clamp_min(1e-300)
     A = columns / size
     keep = _useful(A, z)
-    c = torch.linalg.lstsq(A[:, keep], z[:, None]).solution[:, 0] / size[keep]
+    c = least_squares(A[:, keep], z[:, None])[:, 0] / size[keep]
     return sympy.Add(*(sympy.Float(v, 17) * terms[k] for v, k in zip(c.tolist(), keep, strict=True)))
 
 
 def _useful(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"]) -> list[int]:
     """The columns that are left after those are dropped, one by one, whose loss chance explains."""
     keep = list(range(A.shape[1]))
-    c = torch.linalg.lstsq(A, z[:, None]).solution[:, 0]
+    c = least_squares(A, z[:, None])[:, 0]
     full = (A @ c - z).square().mean().item()
     floor = 1e-24 * z.square().mean().item()
     while len(keep) > 1:

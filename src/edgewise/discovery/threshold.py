@@ -31,6 +31,7 @@ from edgewise.expressions.constants import named_near
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import pareto
+from edgewise.functional import least_squares
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.symbolic.edges import check_library
 
@@ -288,7 +289,7 @@ def _fit_boundary(
     A = torch.cat([T, -s.t[:, None]], 1)
     size = A.square().mean(0).sqrt().clamp_min(1e-300)
     A = A / size
-    w = torch.linalg.lstsq(A, 4 * s.below - 2).solution if start is None else start * size
+    w = least_squares(A, 4 * s.below[:, None] - 2)[:, 0] if start is None else start * size
     nll, slope, curvature = _weights(A @ w, s.below)
     for _ in range(60):
         H = (A * curvature[:, None]).T @ A

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from edgewise.discovery.invertible import Invertible, chosen
 from edgewise.expressions.constants import minimize_residual
+from edgewise.functional import least_squares
 from edgewise.nn import Library, SymbolicFn
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, edge_expression, judge, search_edge, tidy
 from edgewise.symbolic.inner import coarse_grids, defined
@@ -163,7 +164,7 @@ def search_space(
 def _outside_span(x: Tensor, target: Tensor, values: list[Tensor]) -> Tensor:
     columns = torch.stack([v - v.mean() for v in values], -1)
     columns = columns / columns.norm(dim=0).clamp_min(1e-300)
-    return target - columns @ torch.linalg.lstsq(columns, target).solution
+    return target - columns @ least_squares(columns, target)
 
 
 def _members(x: Tensor, q: Float[Tensor, "samples rank"], library: Library, level: float) -> list[Member]:

@@ -99,7 +99,7 @@ def _native_jet(model: nn.Module, x: Tensor, algebra: Algebra) -> Jet | None:
     weights = x.new_zeros(algebra.size - first, x.shape[1])
     for a, c in squares:
         weights[c - first, algebra.seeds.index(a)] = 0.5
-    directions = torch.eye(x.shape[1], dtype=x.dtype)
+    directions = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     if model.input_affine is not None:
         x, directions = model.input_affine(x), directions * model.input_affine.scale
     value, slopes, sums = kernel.jet(network, x, directions, weights if len(weights) else x.new_zeros(1, x.shape[1]))

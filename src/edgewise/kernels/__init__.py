@@ -17,6 +17,7 @@ from edgewise.kernels.dispatch import (
     network_sum as network_sum,
     whole_networks_up_to as whole_networks_up_to,
 )
+from edgewise.kernels.plain import foreign as foreign
 from edgewise.kernels.reference import (
     CurveLayer as CurveLayer,
     EdgeSpec as EdgeSpec,
@@ -46,6 +47,7 @@ __all__ = [
     "edge_sum",
     "edge_sums",
     "find",
+    "foreign",
     "network_sum",
     "refusals",
     "register_backend",

@@ -11,7 +11,7 @@ three again; a derivative in x raises $\nu$ by one and multiplies by h. The rule
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,7 +19,10 @@ from torch.autograd import Function, forward_ad
 from torch.autograd.forward_ad import _set_fwd_grad_enabled, unpack_dual
 
 from edgewise.kernels import reference
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import EdgeSpec
+
+_transforms = torch._C._are_functorch_transforms_active
 
 
 @runtime_checkable
@@ -79,7 +82,7 @@ def _forward_mode_inside(rule):
     def nested(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
         with _set_fwd_grad_enabled(True):
             primals = [t if t is None else unpack_dual(t).primal for t in ctx.saved_tensors]
-            return rule(primals, ctx.spec, ctx.kernel, *tangents)
+            return rule(primals, ctx.spec, _served(ctx.kernel, *tangents), *tangents)
 
     return nested
 
@@ -112,7 +115,7 @@ class EdgeSum(_Contraction):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, coef, h, bias, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, g)
         needs_x, needs_coef, needs_h, needs_bias = ctx.needs_input_grad[:4]
         fused = getattr(kernel, "edge_gradients", None)
         if fused is not None and not torch.is_grad_enabled():  # nothing differentiates these: one walk computes them
@@ -154,7 +157,7 @@ class EdgePull(_Contraction):
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
         g, x, coef, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, h)
         needs_g, needs_x, needs_coef = ctx.needs_input_grad[:3]
         dg = edge_sum(kernel, x, coef, grid, spec, h) if needs_g else None
         dx = h * edge_pull(kernel, g, x, coef, grid, spec.differentiated()) if needs_x else None
@@ -190,7 +193,7 @@ class EdgeOuter(_Contraction):
     @staticmethod
     def backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
         g, x, h, grid = ctx.saved_tensors
-        spec, kernel = ctx.spec, ctx.kernel
+        spec, kernel = ctx.spec, _served(ctx.kernel, c)
         needs_g, needs_x, needs_h = ctx.needs_input_grad[:3]
         dg = edge_sum(kernel, x, c, grid, spec, h) if needs_g else None
         dx = _times(edge_pull(kernel, g, x, c, grid, spec.differentiated()), h) if needs_x else None
@@ -214,9 +217,14 @@ class EdgeOuter(_Contraction):
         return mapped(g, x, h, grid), 0
 
 
+def _served(kernel: Kernel, *tensors: Tensor | None) -> Kernel:
+    """The kernel of the forward pass, or the reference where it must not touch these gradients or tangents."""
+    return kernel if torch.compiler.is_compiling() or foreign(*tensors) is None else cast(Kernel, reference)
+
+
 def transformed() -> bool:
     """Inside a `torch.func` transform or forward-mode differentiation."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return _transforms() or forward_ad._current_level >= 0
 
 
 def _recorded() -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, overload
 
+import torch
 from torch import Tensor
 
 from edgewise.kernels import polynomials
@@ -20,6 +21,7 @@ from edgewise.kernels.capabilities import (
     RationalKernel,
     Refusal,
 )
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 REFERENCE = "reference"
@@ -97,12 +99,15 @@ def find(capability: Literal["adam"], p: Tensor, state: Sequence[Tensor] = (), /
 def find(capability: Capability, *inputs: Any) -> Any:
     """The kernel with this capability that serves these inputs; None where plain torch must do the work.
 
-    The inputs are those of the kernel's `refuses`. A layer of polynomials may be served by a kernel for splines, see
-    `polynomials`; `edge_sum` then converts the coefficients.
+    The inputs are those of the kernel's `refuses`. This is the kernels' only door: what `plain.foreign` names is served
+    by plain torch, or refused in words where a backend was asked for. A layer of polynomials may be served by a kernel
+    for splines, see `polynomials`; `edge_sum` then converts the coefficients.
     """
     if capability == "layer":
-        backend = layer_backend(*inputs)
+        backend = layer_backend(inputs[0], inputs[1], _foreign(capability, *inputs))
         return None if backend is None else backend.layer
+    if _foreign(capability, *inputs) is not None:
+        return None
     for kernel in _kernels[capability] if _forced is None else candidates(capability):
         if kernel.refuses(*inputs) is None:
             return kernel
@@ -112,6 +117,7 @@ def find(capability: Capability, *inputs: Any) -> Any:
 def refusals(capability: Capability, *inputs: Any) -> dict[str, Refusal]:
     """For every backend with this capability, newest first, why `find` would not take it; None where it could."""
     reasons: dict[str, Refusal] = {}
+    outside = _foreign(capability, *inputs)
     for backend in _newest:
         kernel = getattr(backend, capability)
         if kernel is None:
@@ -119,7 +125,7 @@ def refusals(capability: Capability, *inputs: Any) -> dict[str, Refusal]:
         if _forced not in (None, backend.name):
             reasons[backend.name] = f"backend {_forced!r} was asked for"
         else:
-            reasons[backend.name] = (
+            reasons[backend.name] = outside or (
                 _layer_refusal(backend, *inputs) if capability == "layer" else kernel.refuses(*inputs)
             )
     return reasons
@@ -133,21 +139,28 @@ def candidates(capability: Capability) -> tuple[Any, ...]:
     return tuple(kernel for kernel in kernels if kernel is not None)
 
 
-def layer_backend(spec: EdgeSpec, x: Tensor) -> Backend | None:
-    """The backend of a layer with these functions at inputs like x; None is the reference."""
+def layer_backend(spec: EdgeSpec, x: Tensor, reason: Refusal = None) -> Backend | None:
+    """The backend of a layer with these functions at inputs like x; None is the reference.
+
+    `reason` is what `foreign` says of the tensors of the call.
+    """
     if _forced is not None:
-        return _forced_layer_backend(_forced, spec, x)
-    for backend in _layered:
-        if _layer_refusal(backend, spec, x) is None:
+        return _forced_layer_backend(_forced, spec, x, reason)
+    if reason is not None:
+        return None
+    twin = polynomials.as_splines(spec)
+    for backend in _layered:  # `_layer_refusal` of each, without a call: half a microsecond of every layer's call
+        kernel: Any = backend.layer
+        if kernel.refuses(spec, x) is None or (twin is not None and kernel.refuses(twin, x) is None):
             return backend
     return None
 
 
-def _forced_layer_backend(name: str, spec: EdgeSpec, x: Tensor) -> Backend | None:
+def _forced_layer_backend(name: str, spec: EdgeSpec, x: Tensor, reason: Refusal) -> Backend | None:
     if name == REFERENCE:
         return None
     backend = registered_backends()[name]
-    reason = _layer_refusal(backend, spec, x)
+    reason = reason or _layer_refusal(backend, spec, x)
     if reason is not None:
         raise ValueError(f"backend {name!r} was asked for and cannot be used: {reason}")
     return backend
@@ -161,3 +174,18 @@ def _layer_refusal(backend: Backend, spec: EdgeSpec, x: Tensor) -> Refusal:
     reason = kernel.refuses(spec, x)
     twin = None if reason is None else polynomials.as_splines(spec)
     return reason if twin is None else kernel.refuses(twin, x)
+
+
+def _foreign(capability: Capability, *inputs: Any) -> Refusal:
+    """`foreign` of all tensors among the inputs of a capability."""
+    if torch.compiler.is_compiling():
+        return None
+    match capability:
+        case "layer":
+            return foreign(*inputs[1:])
+        case "network" | "jets":
+            return foreign(inputs[1], layers=inputs[0])
+        case "adam":
+            return foreign(inputs[0], *(inputs[1] if len(inputs) > 1 else ()))
+        case _:
+            return foreign(*inputs)

@@ -142,8 +142,11 @@ class KANLinear(nn.Module):
         r"""Set every edge to a random line plus small noise.
 
         The line, of slope $\mathcal N(0, 1/n_{in})$, is carried by the residual function where there is one, else by
-        the curve itself; the noise on the coefficients has a tenth of that standard deviation.
+        the curve itself; the noise on the coefficients has a tenth of that standard deviation. On the meta device there
+        is nothing to set.
         """
+        if self.coef.is_meta:
+            return
         scale = self.in_features**-0.5
         draw = torch.randn(self.coef.shape, generator=generator, dtype=torch.float64) * scale
         size = self.basis.size
@@ -214,7 +217,8 @@ class KANLinear(nn.Module):
 
 def _refresh(layer: KANLinear, _: Any) -> None:
     """After `load_state_dict` the mask may differ from the one that the layer was built with."""
-    layer._dense = bool(layer.mask.all())
+    if not layer.mask.is_meta:
+        layer._dense = bool(layer.mask.all())
 
 
 def _positive(name: str, value: int) -> int:

@@ -111,7 +111,8 @@ class SymbolicEdges(nn.Module):
         super().__init__()
         self.functions = tuple(functions)
         n = len(self.functions)
-        edges = list(zip(sources.tolist(), targets.tolist(), strict=True))
+        none = len(sources) == len(targets) == 0  # on the meta device as well, where nothing can be read
+        edges = [] if none else list(zip(sources.tolist(), targets.tolist(), strict=True))
         if len(edges) != n or (affine is None) != (n == 0) or (affine is not None and affine.shape != (n, 4)):
             raise ValueError(f"{n} symbols need {n} sources, {n} targets and an affine of shape ({n}, 4)")
         if len(set(edges)) != n:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.functional import least_squares
 from edgewise.nn import KANLinear
 
 
@@ -53,7 +54,7 @@ def absorb_(
     wanted = torch.cat([missing.new_zeros(len(rows) - len(phi), layer.out_features), missing])
     touched = (rows != 0).any(0)
     change = torch.zeros(p, layer.out_features, dtype=torch.float64)
-    change[touched] = torch.linalg.lstsq(rows[:, touched], wanted, rcond=tolerance, driver="gelsd").solution
+    change[touched] = least_squares(rows[:, touched], wanted, tolerance)
     layer.coef[:, : layer.basis.size] += change.view(layer.in_features, layer.basis.size, -1).to(layer.coef)
     triangle = torch.linalg.qr(rows, mode="r").R
     return torch.cat([triangle, triangle.new_zeros(p - len(triangle), p)])

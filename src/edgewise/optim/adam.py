@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from edgewise.kernels import find
+from edgewise.kernels import find, foreign
 
 
 class Adam(Optimizer):
@@ -81,7 +81,7 @@ class Adam(Optimizer):
 
     def _advance(self, group: dict[str, Any]) -> None:
         """One step of the tensors of a group: those of each dtype in one native call, the others one by one."""
-        seen, states = self._seen, self.state
+        seen, states, native = self._seen, self.state, foreign() is None
         calls: dict[tuple[Any, torch.dtype, int], tuple[list[int], list[int]]] = {}
         changed = []
         for p in group["params"]:
@@ -92,7 +92,7 @@ class Adam(Optimizer):
             kept = seen.get(id(p))
             if kept is None or not kept.holds(p, state):
                 kept = seen[id(p)] = _Seen.of(p, state)
-            if kept.kind is None or g.layout is not torch.strided or g.dtype is not p.dtype or not g.is_contiguous():
+            if kept.kind is None or not native or not _is_plain(g, p):
                 _step_in_torch_(p, g, state, group)
                 continue
             tensors, counts = calls.setdefault(kept.kind, ([], []))
@@ -125,8 +125,7 @@ class _Seen(NamedTuple):
             and state.get("exp_avg") is self.first
             and state.get("exp_avg_sq") is self.second
             and state.get("step") is self.steps
-            and p.data_ptr() == self.p
-            and p.numel() == self.numel
+            and (self.kind is None or (p.data_ptr() == self.p and p.numel() == self.numel))
         )
 
     @classmethod
@@ -136,8 +135,16 @@ class _Seen(NamedTuple):
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
         m, v, count = state["exp_avg"], state["exp_avg_sq"], state["step"]
         kernel = find("adam", p, (m, v, count))
-        kind = None if kernel is None else (kernel, p.dtype, count.element_size())
+        if kernel is None:  # some of these have no address
+            return cls(None, state, m, v, count, 0, 0, 0, 0, 0)
+        kind = kernel, p.dtype, count.element_size()
         return cls(kind, state, m, v, count, p.data_ptr(), m.data_ptr(), v.data_ptr(), count.data_ptr(), p.numel())
+
+
+def _is_plain(g: Tensor, p: Tensor) -> bool:
+    """Whether a gradient is dense memory in order; `foreign`, which takes three times as long, is for new tensors."""
+    strided = type(g) is Tensor and g.layout is torch.strided and g.is_contiguous()
+    return strided and g.dtype is p.dtype and g.device == p.device and not g.is_neg()
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
+from edgewise.functional import least_squares
 from edgewise.nn import KAN, KANLinear
 from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, find_layer, owned, replaced, with_layers
 
@@ -117,7 +118,7 @@ def _check_inputs(model: KAN, inputs: Sequence[int]) -> None:
 def _coefficients(B: Tensor, values: Tensor, knots: Tensor, shape: str) -> Tensor:
     if shape in ("even", "odd"):
         values = (values + values.flip(0)) / 2 if shape == "even" else (values - values.flip(0)) / 2
-        return torch.linalg.lstsq(B, values[:, None]).solution[:, 0]
+        return least_squares(B, values[:, None])[:, 0]
     sign = -1.0 if shape in ("decreasing", "concave") else 1.0
     steps, free = _steps(knots, shape)
     low = np.r_[np.full(free, -np.inf), np.zeros(len(knots) - free)]

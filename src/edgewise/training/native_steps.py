@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise.kernels import AdamSettings, CurveLayer, find, under_autocast
+from edgewise.kernels import AdamSettings, CurveLayer, find, foreign, under_autocast
 from edgewise.nn import KAN
 from edgewise.optim import Adam, Loss, get_loss
 
@@ -32,6 +32,7 @@ class NativeSteps:
         first = self.network[0].coef
         plain = x.dtype == y.dtype == first.dtype and x.device == y.device == first.device
         shape = (*x.shape[:-1], self.network[-1].coef.shape[-1])
+        plain = plain and foreign(x, y) is None
         return weights is None and plain and x.numel() > 0 and y.shape == shape and x.shape[-1] == len(first)
 
     def run(self, x: Tensor, y: Tensor, steps: int) -> list[float]:
@@ -65,7 +66,12 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
         return None
     if len({int(state["step"]) for p in parameters if (state := optimizer.state.get(p))}) > 1:
         return None
-    kernel = None if under_autocast(parameters[0]) else find("network", network, parameters[0])
+    state = [t for p in parameters for t in optimizer.state.get(p, {}).values() if isinstance(t, Tensor)]
+    kernel = (
+        None
+        if under_autocast(parameters[0]) or foreign(*state) is not None
+        else find("network", network, parameters[0])
+    )
     return None if kernel is None else NativeSteps(model, optimizer, kernel, network)
 
 

@@ -69,7 +69,8 @@ def edge_sum(
     if not (coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     x, coef = x.contiguous(), coef.contiguous()
-    y = x.new_empty((*x.shape[:-1], coef.shape[-1]))
+    *batch, _ = x.shape  # a slice of a torch.Size takes twice as long
+    y = x.new_empty((*batch, coef.shape[-1]))
     _call("sum", x, coef, grid, spec, h, bias=bias if bias is None else bias.contiguous(), y=y)
     return y
 
@@ -195,7 +196,7 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     size = getattr(library, f"ew_plan_bytes_{suffix}")
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()
-    plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8)
+    plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8, device="cpu")
     getattr(library, f"ew_plan_{suffix}")(
         ctypes.c_void_p(dense.data_ptr()),
         ctypes.c_int64(features),

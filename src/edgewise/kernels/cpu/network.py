@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
 
-from edgewise.kernels import autograd
+from edgewise.kernels import autograd, reference
 from edgewise.kernels.capabilities import AdamSettings
 from edgewise.kernels.cpu import layer as single, load
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 # Above these a layer is faster by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
@@ -48,6 +49,8 @@ def refuses(network: Network, x: Tensor) -> str | None:
 def _reason(network: Network, x: Tensor) -> str | None:
     if x.device.type != "cpu":
         return f"inputs are on {x.device}"
+    if (reason := foreign(layers=network)) is not None:
+        return reason
     for n, (coef, bias, grid, spec) in enumerate(network):
         if not x.dtype == coef.dtype == grid.dtype or (bias is not None and bias.dtype != x.dtype):
             return f"layer {n} is not {x.dtype} as the inputs are"
@@ -64,7 +67,7 @@ def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str
         return f"it has more than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
     if spec.order != 0:
         return f"it is differentiated {spec.order} times"
-    return single.refuses(spec, torch.empty(0, dtype=dtype))
+    return single.refuses(spec, torch.empty(0, dtype=dtype, device="cpu"))
 
 
 def forward(network: Network, x: Tensor) -> Tensor:
@@ -149,8 +152,10 @@ class NetworkFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, *tensors = ctx.saved_tensors  # torch sees whether they have changed since
-        if torch.is_grad_enabled():  # the gradients may be differentiated again
-            return _differentiable_gradients(ctx, x, g)
+        again = torch.is_grad_enabled()  # the gradients may be differentiated
+        if again or foreign(g) is not None:
+            with torch.enable_grad():
+                return _differentiable_gradients(ctx, x, g, again)
         packed = ctx.packed if ctx.packed.holds(ctx.network) else Packed(ctx.network)
         dx, slopes = _gradients(packed, tensors, x, g, ctx.needs_input_grad[0])
         return dx, None, None, *slopes
@@ -185,15 +190,16 @@ def _gradients(
     return dx, views(gradient, tensors)
 
 
-def _differentiable_gradients(ctx: Any, x: Tensor, g: Tensor) -> tuple[Any, ...]:
-    """The gradients by way of the layers one by one, whose rules are differentiable again."""
+def _differentiable_gradients(ctx: Any, x: Tensor, g: Tensor, again: bool) -> tuple[Any, ...]:
+    """The gradients by way of the layers one by one, whose rules are differentiable again, or of the reference."""
+    kernel: Any = single if foreign(g) is None else reference
     y = x
     for part in ctx.network:
-        y = autograd.edge_sum(single, y, part.coef, part.grid, part.spec)
+        y = autograd.edge_sum(kernel, y, part.coef, part.grid, part.spec)
         y = y if part.bias is None else y + part.bias
     inputs = [x, None, None, *parameters(ctx.network)]
     wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
-    found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
+    found = iter(torch.autograd.grad(y, wanted, g, create_graph=again))
     return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
 
 

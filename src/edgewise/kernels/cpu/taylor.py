@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from edgewise.kernels import autograd
 from edgewise.kernels.cpu import network as whole
 from edgewise.kernels.cpu.network import Network
+from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import EdgeSpec
 
 MAX_SUMS = 8
@@ -50,8 +51,8 @@ def jet(
         directions: (R, in), the axes by default.
         weights: (M, R), by default one row of ones: with the axes, the Laplacian.
     """
-    directions = torch.eye(x.shape[-1], dtype=x.dtype) if directions is None else directions
-    weights = torch.ones(1, len(directions), dtype=x.dtype) if weights is None else weights
+    directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) if directions is None else directions
+    weights = torch.ones(1, len(directions), dtype=x.dtype, device=x.device) if weights is None else weights
     specs = tuple(part.spec for part in network)
     return _Jet.apply(x, directions, weights, specs, *(t for part in network for t in part[:3]))
 
@@ -77,7 +78,9 @@ class _Jet(torch.autograd.Function):
         network = whole.from_tensors(ctx.specs, tensors)
         trained = whole.parameters(network)
         gradient = x.new_empty(sum(t.numel() for t in trained))
-        dense = [g.contiguous() for g in slopes]
+        dense = [g.resolve_neg().contiguous() for g in slopes]
+        if (reason := foreign(*dense)) is not None:
+            raise TypeError(f"the gradient of Taylor jets is taken natively, as they were: {reason}")
         _call(network, gradient, x, directions, weights, None, None, None, *dense)
         found = iter(whole.views(gradient, trained))
         by_layer = ((next(found), None if part.bias is None else next(found), None) for part in network)

@@ -55,8 +55,11 @@ def projection(
     given = {
         name: value for name, value in placement.items() if value is not None
     }  # None would leave it without memory
+    given.setdefault("device", torch.get_default_device())  # skip_init alone would choose the CPU
     linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=bias, **given)
     assert isinstance(linear, nn.Linear)
+    if linear.weight.is_meta:
+        return linear
     linear.weight.normal_(0, gain * in_features**-0.5, generator=generator)
     if bias:
         linear.bias.zero_()

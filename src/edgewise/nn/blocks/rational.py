@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from edgewise.kernels import find
+from edgewise.kernels import find, foreign
 from edgewise.kernels.autograd import transformed
+from edgewise.kernels.capabilities import RationalKernel
 
 Start = Literal["identity", "silu", "gelu"]
 
@@ -99,15 +100,18 @@ def rational(
     """
     if torch.compiler.is_compiling() or transformed() or not x.dtype == a.dtype == b.dtype:
         return _rational(x, a, b)
-    return _InPlace.apply(x, a, b)  # pyright: ignore[reportReturnType]
+    kernel = find("rational", x, a, b)
+    if kernel is None and foreign(x, a, b) is not None:
+        return _rational(x, a, b)
+    return _InPlace.apply(x, a, b, kernel)  # pyright: ignore[reportReturnType]
 
 
 def _rational(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The specification: differentiable to any order by torch."""
     p, q = a[-1], b[-1]
-    for coefficient in a[:-1].flip(0):
+    for coefficient in a[:-1].flip(0).unbind():
         p = torch.addcmul(coefficient, p, x)
-    for coefficient in b[:-1].flip(0):
+    for coefficient in b[:-1].flip(0).unbind():
         q = torch.addcmul(coefficient, q, x)
     q = q * x
     return p / (1 + torch.where(q < 0, -q, q))
@@ -117,9 +121,9 @@ class _InPlace(Function):
     """The same in native code, or else with a third of the memory traffic; only x is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, kernel: RationalKernel | None) -> Tensor:
         ctx.save_for_backward(x, a, b)
-        kernel = ctx.kernel = find("rational", x, a, b)
+        ctx.kernel = kernel
         if kernel is not None:
             return kernel.values(x, a, b)
         p, q = _horner(x, a), _horner(x, b).mul_(x)
@@ -129,11 +133,12 @@ class _InPlace(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, a, b = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradients may be differentiated again
-            inputs = [t for t, needed in zip((x, a, b), ctx.needs_input_grad, strict=True) if needed]
+            wanted = ctx.needs_input_grad[:3]
+            inputs = [t for t, needed in zip((x, a, b), wanted, strict=True) if needed]
             found = iter(torch.autograd.grad(_rational(x, a, b), inputs, g, create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        if ctx.kernel is not None:
-            return ctx.kernel.gradients(g, x, a, b)
+            return *(next(found) if needed else None for needed in wanted), None
+        if ctx.kernel is not None and foreign(g, x, a, b) is None:
+            return *ctx.kernel.gradients(g, x, a, b), None
         # With u = g / (1 + |Q|) and v = -u R sign(Q):  dx = u P' + v Q',  da_n = sum u x^n,  db_m = sum v x^m
         n = torch.arange(1, len(a), dtype=x.dtype, device=x.device)[:, None]
         q = _horner(x, b).mul_(x).add_(0.0)  # -0 becomes +0, whose sign is that of the specification
@@ -142,7 +147,7 @@ class _InPlace(Function):
         v = _horner(x, a).mul_(u).div_(d.copysign_(q).neg_())  # torch.where takes forty times as long here
         dx = _horner(x, n * a[1:]).mul_(u).addcmul_(_horner(x, n[: len(b)] * b), v)
         da, db = _moments(u, x, len(a)), _moments(v.mul_(x), x, len(b))
-        return dx, da.sum_to_size(a.shape), db.sum_to_size(b.shape)
+        return dx, da.sum_to_size(a.shape), db.sum_to_size(b.shape), None
 
 
 def _horner(x: Tensor, c: Tensor) -> Tensor:
