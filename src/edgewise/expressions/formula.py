@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgewise.expressions import printers
 from edgewise.expressions.evaluate import evaluate
-from edgewise.expressions.names import quoted
+from edgewise.expressions.names import heading, quoted
 from edgewise.expressions.parse import parse_expression
 
 
@@ -161,7 +161,7 @@ class Formula:
 
     def __str__(self) -> str:
         pairs = zip(self.names, self.rounded(), strict=True)
-        return "\n".join(f"{quoted(name)} = {printers.text(e)}" for name, e in pairs)
+        return "\n".join(f"{heading(name)} = {printers.text(e)}" for name, e in pairs)
 
 
 def _rounded(expression: sympy.Expr, digits: int) -> Any:

@@ -18,8 +18,18 @@ def quoted(name: str) -> str:
     >>> print(quoted("mass"), quoted("x-1"), quoted("a\nb"), quoted("pi"))
     mass `x-1` `a\nb` `pi`
     """
-    plain = name.isidentifier() and _NAME.fullmatch(name) and name not in OPERATIONS and name not in CONSTANTS
-    return name if plain else f"`{visible(name, _DELIMITERS)}`"
+    taken = name in OPERATIONS or name in CONSTANTS
+    return f"`{name}`" if taken else heading(name)
+
+
+def heading(name: str) -> str:
+    r"""The same where a name stands alone, as on the left of an equation: E and beta are no constants there.
+
+    >>> print(heading("E"), heading("a b"))
+    E `a b`
+    """
+    word = name.isidentifier() and _NAME.fullmatch(name)
+    return name if word else f"`{visible(name, _DELIMITERS)}`"
 
 
 def visible(name: str, also: str = "") -> str:
