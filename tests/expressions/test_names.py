@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, strategies as st
 
 from edgewise.expressions import Formula, parse_formula, quoted
-from edgewise.expressions.names import unquoted, visible
+from edgewise.expressions.names import heading, unquoted, visible
 from edgewise.expressions.printers import latex, latex_name, mathml, text
 
 ODD = [
