@@ -14,7 +14,8 @@ from torch import Tensor
 from edgewise.discovery.noisy import prune_network, train_network
 from edgewise.nn import KAN, KANLinear
 from edgewise.progress import Budget
-from edgewise.tables.encode import Encoding, Prepared
+from edgewise.tables.encode import Encoding
+from edgewise.tables.prepare import Prepared
 
 Array = np.ndarray
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15

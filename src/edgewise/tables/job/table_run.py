@@ -20,8 +20,9 @@ from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
-from edgewise.tables.cells import TableError
-from edgewise.tables.encode import Encoding, Prepared, prepare
+from edgewise.tables.cells import require_columns
+from edgewise.tables.encode import Encoding
+from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.job.record import (
     FORMAT,
     Disagreement,
@@ -98,7 +99,10 @@ def fit_table(
     report = _Reporter(progress)
     report.begin("read the table")
     path, shipped = find_table(table)
-    frame = read_table(path, _headerless(settings.names)).rename(columns=_renamed(settings.names))
+    renamed = settings.renamed
+    frame = read_table(path, settings.column_names, na_values=settings.na_values, decimal=settings.decimal)
+    require_columns(frame, renamed)
+    frame = frame.rename(columns=renamed)
     prepared = prepare(
         frame,
         settings.target,
@@ -106,6 +110,7 @@ def fit_table(
         inputs=settings.inputs,
         exclude=settings.exclude,
         missing=settings.missing,
+        decimal=settings.decimal,
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     fingerprint = {"version": __version__, "table": digest, "settings": asdict(settings)}
@@ -358,15 +363,3 @@ def _cautions(model: KAN, test: Rows) -> list[str]:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
 
-
-def _headerless(names: Sequence[str]) -> list[str]:
-    """Names without `=` name the columns of a file without a header."""
-    return [] if any("=" in name for name in names) else list(names)
-
-
-def _renamed(names: Sequence[str]) -> dict[str, str]:
-    """Names of the form COLUMN=NAME rename columns."""
-    pairs = [name.partition("=") for name in names if "=" in name]
-    if pairs and len(pairs) < len(names):
-        raise TableError("--names takes either the names of all columns, or pairs COLUMN=NAME, not both")
-    return {old: new for old, _, new in pairs}
