@@ -72,7 +72,7 @@ def print_summary(record: RunRecord) -> None:
     shown = [f"{name} {value:.2f}" for name, value in ranked[:5] if value > 0]
     console.print(f"\n[dim]error when shuffled:[/] {escape(', '.join(shown))}", highlight=False, soft_wrap=True)
     if record.formula is None:
-        console.print("\nno formula: no function explains some of the curves; see the report")
+        console.print("\nno formula was found; the report has the reason and the curves")
     else:
         needed = record.formula.inputs
         console.print(

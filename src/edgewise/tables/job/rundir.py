@@ -49,6 +49,10 @@ class RunDirectory:
             (self.partial / STAGES).mkdir(parents=True)
             write_whole(marker, text)
 
+    def has(self, stage: str) -> bool:
+        """True for a stage that is complete."""
+        return any((self.partial / STAGES).glob(f"{stage}.*"))
+
     def json(self, stage: str, compute: Callable[[], T]) -> T:
         """The JSON value of a stage: read where the stage is complete, else computed and stored."""
         path = self.partial / STAGES / f"{stage}.json"
