@@ -1,9 +1,14 @@
 """The folder of a run: whole or not there, never lost, never overwritten by accident."""
 
+import contextlib
+import os
+import shutil
+
 import pytest
 import torch
 
 import edgewise as ew
+from edgewise.io import FileFormatError
 from edgewise.tables.job import RunDirectory, RunDirectoryError
 
 
@@ -17,7 +22,7 @@ def test_a_folder_appears_at_the_end_and_holds_no_stages(tmp_path):
     run.write("metrics.json", "{}")
     assert not (tmp_path / "out").exists()
     run.commit()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["SHA256SUMS", "metrics.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -30,6 +35,59 @@ def test_an_interrupted_run_resumes(tmp_path):
     x = torch.rand(5, 2)
     assert torch.equal(again.model("network", forbidden)(x), model(x))
     assert again.json("numbers", forbidden) == {"x": 0.5}
+
+
+@pytest.mark.parametrize("name", ["numbers.json", "network.safetensors"])
+def test_a_changed_stage_is_never_resumed(tmp_path, name):
+    run = RunDirectory(tmp_path / "out", {})
+    run.json("numbers", lambda: [1.5])
+    run.model("network", lambda: ew.KAN([2, 1]))
+    path = run.partial / "stages" / name
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    again = RunDirectory(tmp_path / "out", {})
+    with pytest.raises(FileFormatError, match=rf"{name} .*damaged.*; delete .*out\.partial to start afresh"):
+        again.model("network", forbidden), again.json("numbers", forbidden)
+
+
+@pytest.mark.parametrize("marker", [b"", b"\xff\xff"])
+def test_a_damaged_marker_starts_afresh(tmp_path, marker):
+    first = RunDirectory(tmp_path / "out", {})
+    first.json("numbers", lambda: 1)
+    (first.partial / "run.json").write_bytes(marker)
+    assert RunDirectory(tmp_path / "out", {}).json("numbers", lambda: 2) == 2
+
+
+@pytest.mark.parametrize("calls", range(6))
+def test_a_run_that_is_killed_while_it_commits_resumes(tmp_path, monkeypatch, calls):
+    left = [calls]
+
+    def killed(function):
+        def counting(*args, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return function(*args, **options)
+
+        return counting
+
+    def finish(seed, force=False):
+        run = RunDirectory(tmp_path / "out", {"seed": seed}, force=force)
+        value = run.json("numbers", lambda: seed)
+        run.write("metrics.json", str(value))
+        run.commit()
+
+    finish(1)
+    with monkeypatch.context() as patch:
+        for module, name in ((os, "replace"), (shutil, "rmtree")):
+            patch.setattr(module, name, killed(getattr(module, name)))
+        with contextlib.suppress(KeyboardInterrupt):
+            finish(2, force=True)
+    assert (tmp_path / "out" / "metrics.json").read_text() in "12" if (tmp_path / "out").exists() else True
+    finish(2, force=True)
+    assert (tmp_path / "out" / "metrics.json").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_stage_that_fails_leaves_nothing(tmp_path):

@@ -10,7 +10,8 @@ import numpy as np
 
 from edgewise.discovery import Discovery, discover
 from edgewise.expressions import Formula
-from edgewise.io import FileFormatError, load, read_header
+from edgewise.io import load, read_header
+from edgewise.io.reading import reading, require
 from edgewise.nn import KAN
 from edgewise.tables.cells import DataFrame, TableError, listed
 from edgewise.tables.column_kinds import Decimal
@@ -46,10 +47,10 @@ def predict_table(
         decimal: the decimal sign where the cells allow both; by default as in training.
     """
     record = read_record(run)
-    header = read_header(run / MODEL)
-    if header["extra"].get("format") != FORMAT:
-        raise FileFormatError(f"{run / MODEL} was not written by this version of `edgewise fit`")
-    encoding = Encoding.from_json(header["extra"]["encoding"])
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        encoding = Encoding.from_json(extra["encoding"])
     path, _ = find_table(table)
     words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
     texts = {*encoding.levels, *(old for old, new in renamed.items() if new in encoding.levels)}
@@ -132,10 +133,8 @@ def _function(run: Path, record: RunRecord, formula: bool):
         return model
     if record.formula is None:
         raise TableError(f"the run in {run} found no formula; predict with the network")
-    try:
+    with reading(run / RECORD, "; run `edgewise fit` again"):
         return Formula.from_json(record.formula.exact).torch()
-    except ValueError as error:
-        raise TableError(f"the formula in {run / RECORD} is damaged: {error}") from error
 
 
 def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from edgewise.compare import fit_baselines
 from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
 from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
+from edgewise.io.reading import reading
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
 from edgewise.tables.cells import require_columns
@@ -35,7 +36,7 @@ from edgewise.tables.job.record import (
     Score,
 )
 from edgewise.tables.job.report import Evidence, report_page
-from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory, RunDirectoryError
+from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
 from edgewise.tables.job.table_network import (
     Array,
     Rows,
@@ -190,11 +191,8 @@ class _Job:
             self.late.append("the search for a formula")
             return None
         stored = self.folder.json("formulas", lambda: self._search(weights, part.left))
-        try:
+        with reading(self.folder.partial, "; delete it to start afresh"):
             return None if stored is None else Front.from_json(stored)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            where = self.folder.partial
-            raise RunDirectoryError(f"a stage of {where} is damaged, delete the folder: {error}") from error
 
     def baselines(self, size: int) -> tuple[Score, ...]:
         """The scores of the baselines; the MLP has about `size` parameters."""
@@ -299,7 +297,7 @@ def _compute(
 
 def _write(folder: RunDirectory, result: RunResult, shipped: ShippedTable | None) -> None:
     """The files of the result; then the folder appears."""
-    save(result.model, folder.partial / MODEL, extra={"format": FORMAT, "encoding": result.encoding.to_json()})
+    save(result.model, folder.result / MODEL, extra={"format": FORMAT, "encoding": result.encoding.to_json()})
     folder.write(RECORD, json.dumps(result.record.to_json(), indent=2) + "\n")
     folder.write("formula.txt", formula_text(result))
     evidence = Evidence(
