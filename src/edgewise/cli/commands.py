@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.markup import escape
 from tyro.conf import Positional
 
-from edgewise.cli.output import Display, errors, output, print_law, print_notes, print_solution, print_summary
+from edgewise.cli.output import Display, errors, output, print_law, print_notes, print_solution, print_summary, plain
 
 
 class UsageError(ValueError):
@@ -59,14 +59,17 @@ def fit(
         seconds: Time limit of the whole job in seconds; what does not fit is left out, and the report says so.
         seed: Seed of all randomness.
     """
-    from edgewise.tables.job import JobSettings, fit_table
+    from edgewise.tables.job import JobSettings, fit_table, kept_of
 
     settings = JobSettings(
         target, task, names, inputs, exclude, missing, na_values, decimal, hidden, rows, seconds, seed
     )
     folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
-    with Display() as display:
-        result = fit_table(table, settings, folder, force=force, progress=display)
+    try:
+        with Display() as display:
+            result = fit_table(table, settings, folder, force=force, progress=display)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept_of(folder)) from None
     print_summary(result.record)
     output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
@@ -106,7 +109,8 @@ def discover(
     from edgewise.io import write_whole
     from edgewise.tables.job import discover_table
 
-    with errors().status(f"searching for a law of {escape(target)} ..."):
+    _require_place(out)
+    with errors().status(f"searching for a law of {plain(target)} ..."):
         found, notes = discover_table(
             table,
             target,
@@ -163,6 +167,7 @@ def predict(
     from edgewise.io import write_whole
     from edgewise.tables.job import predict_table
 
+    _require_place(out)
     frame, notes = predict_table(
         run, table, formula=formula, names=names, missing=missing, na_values=na_values, decimal=decimal
     )
@@ -201,6 +206,7 @@ def solve(
     folder = Path(f"{problem.stem}-solution") if out is None else out
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder} exists; choose another --out, or write into it with --force")
+    _require_place(folder, is_folder=True)
     given = {"seconds": seconds, "seed": seed, "method": method}
     with Display() as display:
         solution = run_problem_file(
@@ -229,3 +235,18 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
     return dict(text.rsplit("=", 1) for text in given)
+
+
+def _require_place(out: Path | None, *, is_folder: bool = False) -> None:
+    """Raise `UsageError` before the work where its result could not be written."""
+    if out is None:
+        return
+    if out.exists() and out.is_dir() != is_folder:
+        raise UsageError(f"{out} is a {'file' if is_folder else 'folder'}; choose another --out")
+    place = out if out.is_dir() else out.parent
+    while is_folder and not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"there is no folder {place} for --out; make it, or choose another one")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder {place} of --out is not writable; choose another one")

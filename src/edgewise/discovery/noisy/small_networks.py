@@ -102,9 +102,11 @@ def _fitted(
     work = 30 * max(600, 3 * parameters) * parameters**2 + 15 * rows * parameters**2
     if seconds is not None and work > WORK * seconds:
         method = FirstOrder("adam", steps=10**6, batch_size=256, early_stopping=20, seconds=seconds)
-    result = fit(model, data, method, validation=held, loss=loss, seed=seed, progress=progress).model
-    assert isinstance(result, KAN)
-    return result
+    result = fit(model, data, method, validation=held, loss=loss, seed=seed, progress=progress)
+    if result.report.stopped == "interrupted":  # the best network so far is no complete stage
+        raise KeyboardInterrupt
+    assert isinstance(result.model, KAN)
+    return result.model
 
 
 def prune_network(
