@@ -119,10 +119,10 @@ def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variabl
     """A polynomial of total degree: its relative error on the last fifth of the samples, and its gradient at all."""
     n, d = x.shape
     degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
-    powers = _total_degree(d, degree)
+    powers = total_degree(d, degree)
     while len(powers) > n // 3 and degree > 1:
         degree -= 1
-        powers = _total_degree(d, degree)
+        powers = total_degree(d, degree)
     low, high = x.amin(0), x.amax(0)
     cut = n - max(n // 5, 1)
 
@@ -216,7 +216,7 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
 
 
-def _total_degree(d: int, degree: int) -> Tensor:
+def total_degree(d: int, degree: int) -> Tensor:
     exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
     if exponents is None:
         exponents = [(0,) * d]

@@ -120,7 +120,7 @@ def join_variables(
     Only expressions that are `possible` are made. The transform of y that a polynomial fits best replaces y: which
     variables act together does not depend on it.
     """
-    y = min(_transforms(y), key=lambda z: surface(variables.x, z)[0])
+    y = easiest_transform(variables.x, y)
     chain = [variables]
     while chain[-1].x.shape[1] > 1:
         here = chain[-1]
@@ -133,6 +133,11 @@ def join_variables(
         else:
             break
     return chain
+
+
+def easiest_transform(x: Float[Tensor, "samples variables"], y: Float[Tensor, " samples"]) -> Float[Tensor, " samples"]:
+    """The inverse of an outer function, applied to y, that a polynomial fits best."""
+    return min(_transforms(y), key=lambda z: surface(x, z)[0])
 
 
 def _transforms(y: Tensor) -> list[Tensor]:
