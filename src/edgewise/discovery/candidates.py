@@ -111,10 +111,11 @@ def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
         yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
+QUICK_GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (exact_simple_laws, exact_ratios, exact_conics)
+"""What is tried where the different rows are too few for curves."""
+
 GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
-    exact_simple_laws,
-    exact_ratios,
-    exact_conics,
+    *QUICK_GENERATORS,
     exact_log_ratios,
     close_simple_laws,
     close_ratios,

@@ -16,10 +16,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from edgewise.discovery.candidates import GENERATORS
+from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
 from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
-from edgewise.discovery.separable import surface
+from edgewise.discovery.rows import MIN_ROWS
+from edgewise.discovery.separable import surface_error
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import check_library
@@ -75,15 +76,16 @@ def _may_need(goal: Goal, answer: Discovery) -> bool:
         return True
     table = goal.samples.head(1000)
     rest = table.y - table.values(answer.law.formula.expressions[0])[:, 0]
-    everything = surface(table.x[:, sorted((*goal.varying, *goal.needless))], rest)[0]
-    return everything < 0.97 * surface(table.x[:, goal.varying], rest)[0]
+    everything = surface_error(table.x[:, sorted((*goal.varying, *goal.needless))], rest)
+    return everything < 0.97 * surface_error(table.x[:, goal.varying], rest)
 
 
 def _searched(goal: Goal, progress: Listener | None) -> Discovery:
     """The answer for one goal: every rough law judged, until one is exact or settled or the time is over."""
     verdicts: list[Verdict] = []
     curves_error = math.inf
-    for rough in chain.from_iterable(generate(goal) for generate in GENERATORS):
+    generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
+    for rough in chain.from_iterable(generate(goal) for generate in generators):
         curves_error = min(curves_error, rough.curves_error)
         verdict = judged(rough, goal)
         if verdict is not None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import sympy
 import torch
-from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.rows import FEW_VALUES, MIN_ROWS, Table
@@ -44,14 +43,14 @@ def doubt(expression: Any, goal: Goal) -> Doubt | None:
 def _doubts(expression: Any, goal: Goal) -> Iterator[Doubt]:
     table = goal.samples
     named = [j for j, symbol in enumerate(goal.inputs) if symbol in expression.free_symbols]
+    rows = goal.different_rows(named)
+    if named and rows < MIN_ROWS:
+        yield Doubt(f"there are {rows} different rows, and other laws agree on them", True)
     for j in named:
         values = torch.unique(table.x[:, j])
         if len(values) < FEW_VALUES:
             shown = ", ".join(f"{v:.4g}" for v in values.tolist())
             yield Doubt(f"{goal.inputs[j]} has {len(values)} values ({shown}), and between them any law may hold", True)
-    rows = different_rows(table.x[:, named])
-    if named and rows < MIN_ROWS:
-        yield Doubt(f"there are {rows} different rows, and other laws agree on them", True)
     if len(goal.outside.y) == 0:
         yield Doubt("the rows cannot be split into a region to fit and rows outside it", True)
     for jump in expression.atoms(*JUMPS):
@@ -61,11 +60,6 @@ def _doubts(expression: Any, goal: Goal) -> Iterator[Doubt]:
         yield Doubt(f"where y is small it is off by {middle:.1g} of its size", False)
     for number in _idle_numbers(expression, table):
         yield Doubt(f"its number {float(number):.6g} can be changed without any change of the values", False)
-
-
-def different_rows(x: Tensor) -> int:
-    """The number of rows that differ."""
-    return len(torch.unique(x, dim=0))
 
 
 def _error_of_small(expression: Any, table: Table) -> float:

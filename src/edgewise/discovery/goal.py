@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from edgewise.discovery.rows import MIN_ROWS, Table, explained_by, over_decades, wrong_rows
-from edgewise.discovery.separable import surface
+from edgewise.discovery.separable import surface_error
 from edgewise.discovery.structure import (
     PAIRINGS,
+    STRUCTURE_ROWS,
     Structure,
     Variables,
     easiest_transform,
@@ -70,6 +71,16 @@ class Goal:
         return self.fitted.inputs
 
     @cached_property
+    def rows(self) -> int:
+        """The number of different rows of the inputs."""
+        return self.different_rows(slice(None))
+
+    def different_rows(self, columns: Any) -> int:
+        """The number of different rows of some inputs."""
+        tables = (self.fitted, self.held_out, self.outside)
+        return len(torch.unique(torch.cat([t.x[:USED, columns] for t in tables]), dim=0))
+
+    @cached_property
     def samples(self) -> Table:
         """The fitted rows that structure and constants are found with."""
         return self.fitted.head(USED)
@@ -90,10 +101,10 @@ class Goal:
         if len(kept) < 2:
             return ()
         z = easiest_transform(x[:, kept], self.samples.y)
-        error = first = surface(x[:, kept], z)[0]
+        error = first = surface_error(x[:, kept], z)
         dropped: list[int] = []
         while len(kept) > 1 and first < 0.5 and not self.budget.over:
-            errors = {j: surface(x[:, [k for k in kept if k != j]], z)[0] for j in kept}
+            errors = {j: surface_error(x[:, [k for k in kept if k != j]], z) for j in kept}
             best = min(kept, key=lambda j: errors[j])
             if errors[best] > 1.03 * min(error, first) + 1e-12 or explained_by(kept.index(best), x[:, kept], z):
                 break
@@ -163,6 +174,13 @@ class Goal:
             elif len(last.expressions) == 1 < len(self.inputs):
                 single = [last]
         return [v for v in single if not self.budget.over and v.finite and self.possible(v.expressions[0])]
+
+    @property
+    def judging_curves(self) -> Table:
+        """The rows that structures of curves are judged on: laws are compared with them on the same noise."""
+        some = self.samples.head(STRUCTURE_ROWS)
+        cut = len(some.y) - max(len(some.y) // 5, 1)
+        return Table(some.inputs, some.x[cut:], some.y[cut:])
 
     @property
     def curves_error(self) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 import sympy
 
 from edgewise.discovery.candidates import RoughLaw
-from edgewise.discovery.evidence import ROUNDING, different_rows, doubt
+from edgewise.discovery.evidence import ROUNDING, doubt
 from edgewise.discovery.goal import Goal
-from edgewise.discovery.rows import Table
+from edgewise.discovery.rows import MIN_ROWS, Table
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import canonical, pareto, simplify
@@ -178,20 +178,23 @@ def _rank(law: Law) -> float:
 
 def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     """Why the best law is not announced; empty where it is."""
+    if best is None and goal.rows < MIN_ROWS:
+        return f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
     if best is None:
         return "no structure of curves and products fits the samples, so that there were no functions to search for"
     if is_exact(best):
         return ""
-    if best.error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
+    spread = goal.fitted.y.std(correction=0).item()
+    error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
+    if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
             "the functions are not in the library or the structure is another"
         )
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
-    rows = different_rows(goal.samples.x)
-    if numbers > min(MAX_UNNAMED, rows // ROWS_PER_NUMBER):
+    if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
         return (
-            f"the best formula needs {numbers} constants without a name for {rows} different rows: a table of the data "
+            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the data "
             "rather than a law"
         )
     larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
