@@ -20,7 +20,7 @@ from edgewise.training.search_starts import random_lines, track
 
 SAMPLES = 4000  # that a sum is fitted to, at most
 WORK = 4e9  # multiplications of one fit, at most
-SPARE = 1 / 3  # parameters per sample
+SPARE = 0.6  # parameters per sample; the held-out error decides
 COARSE = 10  # intervals that random starts reach
 GAIN = 0.5  # a finer grid must leave this share of the error
 ENOUGH = 0.02  # a share of the error that later grids reduce further
