@@ -298,7 +298,7 @@ def test_an_oscillation_inside_a_function_and_a_square_wave():
 @pytest.mark.usefixtures("as_a_user")
 @pytest.mark.parametrize("method", [LevenbergMarquardt(steps=5), Auto(starts=2, steps=5, max_parameters=20)])
 def test_what_the_network_cannot_follow_is_noted(method):
-    x = samples(500, 1)
+    x = samples(1000, 1)
     (note,) = ew.fit(kan((1, 1)), (x, oscillating(x)), method).report.notes
     assert "the network misses what the data show" in note
-    assert ew.fit(kan((1, 1)), (x, torch.randn(500, generator=generator()).double()), method).report.notes == ()
+    assert ew.fit(kan((1, 1)), (x, torch.randn(1000, generator=generator()).double()), method).report.notes == ()

@@ -122,7 +122,7 @@ def _following_oscillations(search: Search, at: Starts) -> Starts:
 def _note_what_is_missed(search: Search) -> None:
     """Say so where a simple fit has much less error than the network."""
     spread, error = float(search.held.y.double().var(0, correction=0).mean()), search.best.value
-    if not search.loss.units or not error > UNLEARNT * spread:
+    if not search.loss.units or spread == 0 or not error > UNLEARNT * spread:
         return
     if search.least_sum == math.inf:
         basis = dataclasses.replace(SUM, extrapolation=_extrapolation(search.model))
