@@ -36,7 +36,11 @@ def oscillation(j: int, goal: Goal) -> Any:
     others = [k for k in goal.varying if k != j]
     if len(torch.unique(t)) < 20:
         return None
-    products = [(), *((k,) for k in others), *(itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ())]
+    products = [
+        (),
+        *((k,) for k in others),
+        *(itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ()),
+    ]
     V = torch.stack([x[:, list(p)].prod(-1) if p else torch.ones_like(y) for p in products], -1)
     V, middle = V / V.square().mean(0).sqrt().clamp_min(1e-300), (t.amax() + t.amin()) / 2
     fit = _Fit(t - middle, (y - y.mean()) / y.std(correction=0), V)

@@ -159,7 +159,9 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
         require(stored and sum(part.file_size for part in parts) <= size, "it is packed as torch packs no tensors")
         require(archive.testzip() is None, "it is damaged: a checksum differs")
     state = torch.load(path, map_location="cpu", weights_only=True)
-    require(isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors")
+    require(
+        isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors"
+    )
     return state
 
 

@@ -97,7 +97,9 @@ def _embedded(network: Network, fit: AdditiveFit, generator: torch.Generator) ->
     start = random_lines(network, 1, generator)
     coef, bias, _ = fit.network.split(fit.parameters.theta)[0]
     out = coef.shape[-1]
-    if any(layer.sums < out if isinstance(layer, ProductNodes) else layer.mask.shape[1] < out for layer in network.layers):
+    if any(
+        layer.sums < out if isinstance(layer, ProductNodes) else layer.mask.shape[1] < out for layer in network.layers
+    ):
         return None
     parts, grids = [], list(start.grids)
     for n, (own, own_bias, affine) in enumerate(network.split(start.theta)):

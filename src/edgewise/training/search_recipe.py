@@ -115,7 +115,9 @@ def _following_oscillations(search: Search, at: Starts) -> Starts:
     begun = additive_start(search, at, fits)
     if begun is None:
         return at
-    begun = search.stage(begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves")
+    begun = search.stage(
+        begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves"
+    )
     return begun if bool(search.held_loss(begun)[0] < search.held_loss(at)[0]) else at
 
 
