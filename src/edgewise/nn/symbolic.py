@@ -147,9 +147,10 @@ class SymbolicEdges(nn.Module):
         a, b, c, d = self.affine.unbind(-1)
         inner = a * x[..., self.sources] + b
         groups = self.groups()
-        order = torch.tensor([n for members in groups.values() for n in members], device=inner.device)
+        order = [n for members in groups.values() for n in members]
+        back = sorted(range(len(order)), key=order.__getitem__)  # in Python: a sort of constants has no place in a graph
         values = torch.cat([fn(inner[..., members]) for fn, members in groups.items()], dim=-1)
-        return c * values[..., order.argsort()] + d
+        return c * values[..., back] + d
 
     def add_to(self, y: Float[Tensor, "*b out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         """y plus the value of every symbol at its target."""
