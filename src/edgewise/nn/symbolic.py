@@ -154,7 +154,9 @@ class SymbolicEdges(nn.Module):
 
     def add_to(self, y: Float[Tensor, "*b out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         """y plus the value of every symbol at its target."""
-        return y.index_add(-1, self.targets, self.values(x).to(y.dtype))
+        # Not index_add: the optimiser of onnxscript 0.7.2 forgets to add where the targets are all of the outputs.
+        values = self.values(x).to(y.dtype)
+        return y.scatter_add(-1, self.targets.expand_as(values), values)
 
     def place_in(self, values: Float[Tensor, "*b in out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
         """The edge values with those of the symbols inserted."""
