@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgewise.io.whole import write_whole
+from edgewise.io.whole import alone, write_whole
 
 
 def test_content_replaces_what_was_there(tmp_path):
@@ -37,3 +37,13 @@ def test_the_permissions_are_those_of_a_plain_write(tmp_path):
     whole.chmod(0o600)
     write_whole(whole, "y")
     assert whole.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path):
+    left, busy, other = (tmp_path / f".{name}.{n * 32}.part" for name, n in (("a.txt", "0"), ("a.txt", "1"), ("b", "2")))
+    for path in (left, busy, other):
+        path.write_text("half")
+    with busy.open("rb") as file:
+        assert alone(file)
+        write_whole(tmp_path / "a.txt", "new")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", busy.name, other.name}

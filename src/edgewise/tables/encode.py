@@ -186,7 +186,7 @@ class Encoding:
             bad = self._unreadable(feature.column, cells)
             refuse_rows(bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop")
             new = listed(dict.fromkeys(map(repr, cells[bad])))
-            seen = " and ".join(map(repr, self.levels[feature.column]))
+            seen = " and ".join(map(repr, sorted(self.levels[feature.column])))
             remedy = "correct it, or leave such rows out with --missing drop"
             refuse_rows(bad, column, f"holds {new}, where training saw {seen} only,", remedy)
             return (cells == feature.level).astype(float)

@@ -186,7 +186,7 @@ class _Table:
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
             other, level = counts.index if len(counts) == 2 else (None, counts.index[0])
             return [Feature(f"{name}={level}", name, level, other)]
-        common = counts[counts >= max(2, len(column) / 1000)].index[:MAX_LEVELS]
+        common = counts[(counts >= max(2, len(column) / 1000)) | (counts.index == EMPTY)].index[:MAX_LEVELS]
         if len(common) < len(counts):
             self.warnings.append(f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only")
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]

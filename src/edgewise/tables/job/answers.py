@@ -109,6 +109,11 @@ def discover_table(
         raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]
     if units is not None:
+        notes += [
+            f"{name} is in {unit}, whose zero is a convention: laws have differences of it only; turn it into K for others"
+            for name, unit in units.items()
+            if unit.strip() in ("\u00b0C", "\u2103", "degC")
+        ]
         units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in frame}
     try:
         found = discover(
