@@ -303,7 +303,7 @@ def test_prediction_of_cells_that_training_did_not_see(table, finished, capsys):
     Path("new.csv").write_text("p,q\n1.5,2.5\n")
     assert run("predict", folder, "new.csv") == 2
     assert "there is no column 'kind'" in capsys.readouterr().err
-    Path("new.csv").write_text("p;q;kind\n1,5;2,5;u\n1,5;2,5;w\n1,5;;u\n")
+    Path("new.csv").write_text("p;q;kind\n1,5;2,5;u\n1,5;2,5;w\n")
     assert run("predict", folder, "new.csv") == 2
     assert "holds 'w', where training saw 'u' and 'v' only, in line 3" in " ".join(capsys.readouterr().err.split())
     Path("new.csv").write_text("p;q;kind\n1,5;2,5;u\n1,5;2,5;w\n1,5;;u\n")

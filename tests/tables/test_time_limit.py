@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from edgewise.compare import fit_baselines
+from edgewise.discovery.noisy import train_network
 from edgewise.discovery.noisy.thinned_ratio import forward_selection
 from edgewise.progress import Budget
 from edgewise.tables.job import JobSettings, fit_table
 from edgewise.tables.job.table_run import STAGES
+from edgewise.training import Auto, fit
 
 pytestmark = pytest.mark.usefixtures("as_a_user")
 
@@ -68,3 +71,11 @@ def test_selection_and_baselines_begin_nothing_after_the_limit():
     assert forward_selection(x, x[:, 0], range(3), seed=0, budget=over) == []
     found = fit_baselines((x, x[:, 0]), (x, x[:, 0]), "regression", parameters=20, budget=over)
     assert [baseline.name for baseline in found] == ["constant"]
+
+
+def test_an_exact_network_can_be_trained_further_in_no_time():
+    x = torch.linspace(-1, 1, 60, dtype=torch.float64)[:, None]
+    data = (x, 2 * x)
+    model = train_network([1, 1], data, data, seconds=10.0)
+    again = fit(model, data, Auto(extend=False, seconds=0.0), validation=data)
+    assert again.report.loss < 1e-20
