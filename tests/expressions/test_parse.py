@@ -183,7 +183,7 @@ COSTLY = {
     "all pairs": f"Max({','.join(f'x{n}' for n in range(300))})",
     "all pairs, nested": "Max(" * 60 + "x" + "".join(f", x{n})" for n in range(60)),
     "sines of fractions of pi": "+".join(f"sin(pi*{n}/{n + 1})" for n in range(1, 700)),
-    "roots of fractions": "*".join(f"({n}/{n + 1})**(x/{n})" for n in range(2, 700)),
+    "roots of fractions": "*".join(f"({n}/{n + 1})**(x/{n})" for n in range(2, 300)),
     "a number to be factorised": f"sqrt({'9' * 1200})",
     "digits": f"Add({', '.join(f'gamma(Float({chr(39)}101.{n}{chr(39)}, precision=4096))' for n in range(300))})",
     "roots": f"Add({', '.join(f'Pow(Integer({10**40 + n}), Rational(1, 2))' for n in range(9000))})",
@@ -214,6 +214,6 @@ def test_what_makes_sympy_wait_for_ever_is_refused():
 
 def test_long_formulas_of_networks_are_read():
     a = sympy.symbols("a0:5", real=True)
-    e = sympy.Add(*(sympy.Float(n + 0.1, 17) * sympy.sin(sympy.Float(1.5 + n, 17) * a[n % 5]) for n in range(200)))
+    e = sympy.Add(*(sympy.Float(n + 0.1, 17) * sympy.sin(sympy.Float(1.5 + n, 17) * a[n % 5]) for n in range(100)))
     assert parse_expression(sympy.srepr(e)) == e
-    assert parse_formula("2*(a + 1)*b").args == (2 * (sympy.Symbol("a", real=True) + 1) * sympy.Symbol("b", real=True)).args
+    assert parse_formula("2*(a0 + 1)*a1") == sympy.Mul(2, a[0] + 1, a[1])
