@@ -189,7 +189,9 @@ def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
 
 
 def test_names_rename_columns_or_name_them(table, capsys):
-    assert run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "--out", "a", *HASTE) == 0
+    assert (
+        run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "--out", "a", *HASTE) == 0
+    )
     assert "width" in capsys.readouterr().out
     pd.read_csv(table)[["p", "q", "z"]].to_csv("bare.csv", index=False, header=False)
     assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u", "v", "--out", "b", *FLOW) == 0
@@ -215,7 +217,9 @@ def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(table, capsys
         patch.setattr(edgewise.tables.job.table_run, stage, interrupt)
         assert run(*arguments, "--out", "run") == 130
     kept = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"stopped: run.partial keeps the complete stages \(.*network.*\), and the same command resumes", kept)
+    assert re.search(
+        r"stopped: run.partial keeps the complete stages \(.*network.*\), and the same command resumes", kept
+    )
     assert not Path("run").exists()
     assert run("explain", "run") == 2
     assert "interrupted" in capsys.readouterr().err
@@ -237,7 +241,9 @@ def test_a_changed_file_runs_nothing(table, finished, capsys, monkeypatch):
     assert "its metrics.json is not the file that was written" in " ".join(capsys.readouterr().err.split())
     write_sums(Path("run"))
     assert run("predict", "run", "table.csv", "--formula") == 2
-    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(capsys.readouterr().err.split())
+    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(
+        capsys.readouterr().err.split()
+    )
     arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "other"]
     with monkeypatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "formula_text", interrupt)

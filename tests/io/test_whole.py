@@ -40,7 +40,9 @@ def test_the_permissions_are_those_of_a_plain_write(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path):
-    left, busy, other = (tmp_path / f".{name}.{n * 32}.part" for name, n in (("a.txt", "0"), ("a.txt", "1"), ("b", "2")))
+    left, busy, other = (
+        tmp_path / f".{name}.{n * 32}.part" for name, n in (("a.txt", "0"), ("a.txt", "1"), ("b", "2"))
+    )
     for path in (left, busy, other):
         path.write_text("half")
     with busy.open("rb") as file:

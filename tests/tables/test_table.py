@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from edgewise.tables.cells import TableError
-from edgewise.tables.encode import Encoding, Feature
+from edgewise.tables.encode import Encoding
 from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import read_table
 
@@ -217,7 +217,9 @@ def level_table(levels) -> pd.DataFrame:
 def test_a_third_level_is_not_the_second():
     encoding = prepare(level_table(["p", "q"]), "y").encoding
     new = pd.DataFrame({"k": ["p", "r", "q"]})
-    with pytest.raises(TableError, match=r"column 'k' holds 'r', where training saw 'p' and 'q' only, in row 2; .*drop"):
+    with pytest.raises(
+        TableError, match=r"column 'k' holds 'r', where training saw 'p' and 'q' only, in row 2; .*drop"
+    ):
         encoding.inputs(new)
     assert encoding.usable(new).tolist() == [True, False, True]
     assert prepare(level_table(["p", "q", "s"]), "y").encoding.unknown_levels(new) == {"k": ["r"]}
@@ -297,7 +299,9 @@ def test_the_decimal_sign_of_training_reads_what_a_new_table_leaves_open():
 
 
 def test_a_copy_of_the_target_is_told():
-    assert any("'copy' equals the target" in warning for warning in prepare(frame().assign(copy=lambda t: t.y), "y").warnings)
+    assert any(
+        "'copy' equals the target" in warning for warning in prepare(frame().assign(copy=lambda t: t.y), "y").warnings
+    )
 
 
 def test_rounding_moves_to_the_nearest_value():

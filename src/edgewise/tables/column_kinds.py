@@ -1,4 +1,4 @@
-"""Decide what the cells of a column are: numbers in any country's writing, dates, or levels, and which cells fit not."""
+"""Decide what the cells of a column are, numbers in any country's writing, dates or levels, and which do not fit."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, row
 
 Decimal = Literal["auto", ".", ","]
 
-MISSING = frozenset(
-    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|1.#IND|1.#QNAN|-NaN|-nan|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
-)
+MISSING = frozenset(("#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "NaN", "nan", "None"))
 """Words for an empty cell among numbers; among texts they are texts like any other."""
 
 SAMPLE = 1000
@@ -179,7 +177,7 @@ def numbers_of(column: Any, decimal: Decimal = "auto", remedy: str = "") -> tupl
     if bad.any():
         texts = listed(dict.fromkeys(repr(str(text)) for text in column[bad]))
         raise TableError(
-            f"column {column.name!r} is a number but holds the text {texts} in {rows_of(bad, column)}; correct it, name "
-            f"a word for empty cells with --na-values, or {remedy or 'leave the column out with --exclude'}"
+            f"column {column.name!r} is a number but holds the text {texts} in {rows_of(bad, column)}; correct it, "
+            f"name a word for empty cells with --na-values, or {remedy or 'leave the column out with --exclude'}"
         )
     return reading.values, reading.mark

@@ -108,7 +108,7 @@ def _header(rows: Iterator[Row], comment: str, separator: str) -> tuple[list[str
 def _fitting(rows: Iterable[Row], width: int, separator: str) -> Iterator[Row]:
     """The rows with as many fields as the header; empty ones beyond are cut off, comments are left out."""
     for line, fields in rows:
-        if len(fields) == width or not any(map(str.strip, fields[width:])) and len(fields) > width:
+        if len(fields) == width or (not any(map(str.strip, fields[width:])) and len(fields) > width):
             yield line, fields[:width]
         elif not fields[0].startswith("#"):
             raise TableError(
@@ -120,17 +120,18 @@ def _fitting(rows: Iterable[Row], width: int, separator: str) -> Iterator[Row]:
 def _frame(names: Sequence[str], rows: Iterator[Row], decimal: Decimal, texts: Collection[str]) -> DataFrame:
     import pandas as pd
 
-    lines, parts = array("q"), [[] for _ in names]
+    lines = array("q")
+    parts: list[list[str]] = [[] for _ in names]
     while block := list(islice(rows, BLOCK)):
         lines.extend(line for line, _ in block)
-        for part, cells in zip(parts, zip(*(fields for _, fields in block), strict=True), strict=True):
-            part.append("\0".join(cells))  # as long as the file: a text object for every cell takes ten times as much
+        for part, column in zip(parts, zip(*(fields for _, fields in block), strict=True), strict=True):
+            part.append("\0".join(column))  # as long as the file: a text object for every cell takes ten times as much
             if part[-1].count("\0") >= len(block):
                 raise TableError(f"lines {block[0][0]} to {block[-1][0]} hold a NUL character: this is no text")
     commas = decimal == "," or any("," in text for part in parts for text in part)
     columns: dict[int, Any] = {}
     for j, name in enumerate(names):
-        cells = "\0".join(parts[j]).split("\0") if lines else []
+        cells: list[str] = [*"\0".join(parts[j]).split("\0")] if lines else []
         parts[j].clear()
         columns[j] = _texts(cells) if name.strip() in texts or not cells else _typed(cells, commas)
     frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"))
