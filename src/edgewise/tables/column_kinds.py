@@ -98,17 +98,22 @@ def decimal_of(frame: DataFrame, given: Decimal = "auto") -> Decimal:
     """
     if given != "auto":
         return given
-    found = set()
+    found: set[Decimal] = set()
     for _, column in frame.items():
         if is_numeric(column):
-            values = column.to_numpy(float, na_value=np.nan)
-            found |= {"."} if bool((values[np.isfinite(values)] % 1 != 0).any()) else set()
+            if "." not in found and _has_fractions(column):
+                found.add(".")
         elif column.dtype == object or str(column.dtype) in ("str", "string", "category"):
             texts = [str(text).strip() for text in column.dropna().drop_duplicates()[:SAMPLE]]
             counts = _counts(texts)
             if counts["."] != counts[","] and 2 * max(counts.values()) > len(texts):
                 found.add("." if counts["."] > counts[","] else ",")
     return found.pop() if len(found) == 1 else "auto"
+
+
+def _has_fractions(column: Any) -> bool:
+    values = column.to_numpy(float, na_value=np.nan)
+    return bool((values[np.isfinite(values)] % 1 != 0).any())
 
 
 def number(text: str, decimal: str) -> tuple[float, str] | None:
