@@ -49,3 +49,17 @@ def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_no
         assert alone(file)
         write_whole(tmp_path / "a.txt", "new")
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", busy.name, other.name}
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_whole(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    end = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", "through")
+    assert os.read(end, 100) == b"through"
+    os.close(end)
+    assert (tmp_path / "pipe").is_fifo()
