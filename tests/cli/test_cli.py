@@ -23,8 +23,8 @@ from edgewise.cli import main
 from edgewise.compare import fit_baselines
 from edgewise.io.sealed import read_sealed, write_sealed, write_sums
 
-QUICK = ["--seconds", "1", "--hidden", "2"]
-FLOW = ["--seconds", "1", "--hidden", "0"]
+QUICK = ["--seconds", "100", "--hidden", "2"]
+FLOW = ["--seconds", "100", "--hidden", "0"]
 """Where the flow of files and messages is the subject: one layer, fitted in a tenth of the time."""
 COLUMNS = ["--inputs", "p", "q"]
 ROWS = 120
@@ -278,7 +278,7 @@ def test_bad_cells_are_told_before_anything_is_written(table, capsys):
     frame.loc[4, "p"] = np.inf
     frame.to_csv("bad.csv", index=False)
     assert run("fit", "bad.csv", "--target", "z", "--out", "run") == 2
-    assert "row 5" in " ".join(capsys.readouterr().err.split())
+    assert "line 6" in " ".join(capsys.readouterr().err.split())
     assert not Path("run").exists()
     assert not Path("run.partial").exists()
 

@@ -110,7 +110,7 @@ def edge_gradients(
     if not _fits(spec, x, grid, coef, g, h) or not (bias is None or _is(bias, coef.shape[-1:], x)):
         dx = reference.edge_pull(g, x, coef, grid, spec.differentiated()) if needed[0] else None
         dc = reference.edge_outer(g, x, grid, spec, h) if needed[1] else None
-        db = None if bias is None else g.flatten(0, -2).sum(0).to(bias.dtype)
+        db = None if bias is None else g.sum_to_size(bias.shape).to(bias.dtype)
         return dx if dx is None or h is None else dx * h, dc, db
     x, coef = x.contiguous(), coef.contiguous()
     dx = torch.empty_like(x) if needed[0] else None
@@ -221,6 +221,8 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     library, suffix = load.library(), SUFFIX[grid.dtype]
     assert library is not None
     features, intervals, degree = grid.shape[0], basis.intervals, basis.degree
+    if grid.shape[1] != intervals + 1:  # native code would read beyond its end
+        raise ValueError(f"a grid of {intervals} intervals has {intervals + 1} points, got {grid.shape[1]}")
     size = getattr(library, f"ew_plan_bytes_{suffix}")
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()

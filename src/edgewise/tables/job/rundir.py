@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 from edgewise.io import load, save, write_whole
 from edgewise.io.reading import read_json, reading
 from edgewise.io.sealed import check_sums, read_sealed, write_sealed, write_sums
+from edgewise.io.whole import alone
 from edgewise.nn import KAN
 from edgewise.tables.job.record import RunRecord
 
 T = TypeVar("T")
-STAGES, MODEL, RECORD = "stages", "model.safetensors", "metrics.json"
+STAGES, LOCK, MODEL, RECORD = "stages", "lock", "model.safetensors", "metrics.json"
 
 
 class RunDirectoryError(ValueError):
@@ -35,25 +36,59 @@ class RunDirectory:
         out: the folder to make.
         fingerprint: everything that the results depend on.
         force: replace an existing folder.
+
+    One run at a time has the folder, until `close` or the end of `with`; `RunDirectoryError` says that another has it.
     """
 
     def __init__(self, out: Path, fingerprint: Mapping[str, Any], *, force: bool = False) -> None:
         self.out, self.force = out, force
         self.partial = _partial(out)
         self.result = self.partial / "result"
-        if out.exists() and not force:
+        self._require_free()
+        self.partial.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.partial / LOCK).open("ab")
+        try:
+            if alone(self._lock) is False:
+                raise RunDirectoryError(f"another run is writing to {self.partial}; wait for it, or choose another --out")
+            self._require_free()
+            self.resumed = self._begin(json.dumps(fingerprint, sort_keys=True))
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, fingerprint: str) -> bool:
+        """Keep the stages that the same command left, and nothing else; True where it did."""
+        marker = self.partial / "run.json"
+        resumed = marker.is_file() and marker.read_bytes() == fingerprint.encode()
+        for entry in self.partial.rglob(".*.part") if resumed else self.partial.iterdir():
+            if entry.name != LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for folder in (self.partial / STAGES, self.result):
+            folder.mkdir(exist_ok=True)
+        if not resumed:
+            write_whole(marker, fingerprint)
+        return resumed
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another run have the folder."""
+        self._lock.close()
+
+    def _require_free(self) -> None:
+        out = self.out
+        if out.exists() and not self.force:
             raise RunDirectoryError(f"{out} exists; choose another --out, or replace it with --force")
         if out.exists() and not (out / RECORD).is_file() and (out.is_file() or any(out.iterdir())):
             raise RunDirectoryError(f"{out} is not the folder of a run, so --force does not replace it")
-        text = json.dumps(fingerprint, sort_keys=True)
-        marker = self.partial / "run.json"
-        self.resumed = marker.is_file() and marker.read_bytes() == text.encode()
-        if not self.resumed:
-            shutil.rmtree(self.partial, ignore_errors=True)
-        for folder in (self.partial / STAGES, self.result):
-            folder.mkdir(parents=True, exist_ok=True)
-        if not self.resumed:
-            write_whole(marker, text)
+
+    def has(self, stage: str) -> bool:
+        """True for a stage that is complete."""
+        return any((self.partial / STAGES).glob(f"{stage}.*"))
 
     def json(self, stage: str, compute: Callable[[], T]) -> T:
         """The JSON value of a stage: read where the stage is complete, else computed and stored."""
@@ -79,18 +114,28 @@ class RunDirectory:
 
     def commit(self) -> None:
         """Make the folder; an earlier one is replaced in one step."""
+        self._require_free()
         write_sums(self.result)
         old = self.out.with_name(f"{self.out.name}.replaced")
         shutil.rmtree(old, ignore_errors=True)
         if self.out.exists():
             os.replace(self.out, old)
         os.replace(self.result, self.out)
+        self.close()
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     @property
     def _remedy(self) -> str:
         return f"; delete {self.partial} to start afresh"
+
+
+def kept_of(out: Path) -> str:
+    """What an interrupted run to this folder has kept, in words."""
+    stages = sorted(path.stem for path in (_partial(out) / STAGES).glob("[!.]*"))
+    if not stages:
+        return "no stage was complete, nothing is kept"
+    return f"{_partial(out)} keeps the complete stages ({', '.join(stages)}), and the same command resumes the run"
 
 
 def read_record(run: Path) -> RunRecord:
