@@ -28,9 +28,9 @@ from edgewise.io import container, from_pretrained, save_pretrained
 from edgewise.io.sealed import read_sealed, write_sealed, write_sums
 from edgewise.models.kan_nerf import KANNeRF
 from edgewise.surgery import fix
-from edgewise.tables.encode import prepare
 from edgewise.tables.job import RunDirectory, read_record
 from edgewise.tables.job.answers import predict_table
+from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import read_table
 from edgewise.training.keep import Checkpoint
 
