@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sympy
@@ -12,7 +13,7 @@ import sympy
 from edgewise.discovery.candidates import RoughLaw
 from edgewise.discovery.evidence import ROUNDING, doubt
 from edgewise.discovery.goal import Goal
-from edgewise.discovery.rows import MIN_ROWS, Table
+from edgewise.discovery.rows import MIN_ROWS
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import canonical, pareto, simplify
@@ -136,7 +137,7 @@ def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
     None where it has too many constants, fits badly, or imitates another function.
     """
     spread = goal.fitted.y.std(correction=0).item()
-    expression = _refined(rough, goal.samples, spread)
+    expression = _refined(rough, goal, spread)
     if expression is None:
         return None
     expression = simplify(goal.fitted.without_abs(expression), goal.inputs, {})
@@ -252,19 +253,20 @@ def is_settled(law: Law, curves_error: float) -> bool:
     return law.error < slack * curves_error and not law.extrapolation_error >= 1.2 * noise and numbers <= 2
 
 
-def _refined(rough: RoughLaw, samples: Table, spread: float) -> Any:
+def _refined(rough: RoughLaw, goal: Goal, spread: float) -> Any:
     """The law in the inputs with constants refitted in the scale of y and named; None where it is no law."""
-    symbols, u, y = rough.variables.symbols, rough.variables.x, samples.y[:, None]
+    symbols, u, y = rough.variables.symbols, rough.variables.x, goal.samples.y[:, None]
     expression = canonical(rough.expression)
     if len(expression.atoms(sympy.Float)) > MAX_CONSTANTS:
         return None
     (expression,), cost = refit_constants((expression,), symbols, u[:FEW], y[:FEW], steps=25)
     if not math.sqrt(cost) < 0.5 * spread:
         return None
-    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW])
+    tick = partial(goal.pulse, f"constants of {rough.origin}")
+    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW], tick=tick)
     if expression.atoms(sympy.Float):
         expanded = sympy.expand(expression)
         if len(expanded.atoms(sympy.Float)) <= len(expression.atoms(sympy.Float)):
             expression = expanded
-        (expression,) = snap((expression,), symbols, u, y)
+        (expression,) = snap((expression,), symbols, u, y, tick=tick)
     return expression.xreplace(dict(zip(symbols, rough.variables.expressions, strict=True)))

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.goal import Goal
+from edgewise.discovery.rows import MOST_BESIDE
 from edgewise.expressions.constants import minimize_residual
 from edgewise.functional import least_squares
 
@@ -33,10 +34,14 @@ def oscillation(j: int, goal: Goal) -> Any:
     """The best law of this kind along input j as an expression; None where no frequency stands out."""
     x, y = goal.samples.x, goal.samples.y
     t = x[:, j]
-    others = [k for k in goal.varying if k != j]
+    others = [k for k in goal.varying if k != j] if len(goal.varying) <= MOST_BESIDE else []
     if len(torch.unique(t)) < 20:
         return None
-    products = [(), *((k,) for k in others), *(itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ())]
+    products = [
+        (),
+        *((k,) for k in others),
+        *(itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ()),
+    ]
     V = torch.stack([x[:, list(p)].prod(-1) if p else torch.ones_like(y) for p in products], -1)
     V, middle = V / V.square().mean(0).sqrt().clamp_min(1e-300), (t.amax() + t.amin()) / 2
     fit = _Fit(t - middle, (y - y.mean()) / y.std(correction=0), V)
