@@ -45,7 +45,7 @@ def discover(
     """Search for a law y = f(x), and say so when there is none.
 
     Args:
-        x: samples of shape (samples, variables): array or tensor; of more than 20,000 so many chosen at random are used.
+        x: samples of shape (samples, variables): array or tensor; of more than 20,000 a random choice is used.
         y: targets of shape (samples,) or (samples, 1).
         names: names of the variables; x1, x2, ... by default.
         output: name of the target.

@@ -163,13 +163,12 @@ def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> D
     best = min(front, key=_rank, default=None)
     refusal = _refusal(best, curves_error, goal)
     objections = [v.objection for v in verdicts if v.objection is not None]
-    if refusal and objections:
-        refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
-    law = None if refusal else best
-    exact = law is not None and is_exact(law)
-    reason = refusal or _reason(best, curves_error)
-    answer = Discovery(law, exact, reason, tuple(front), curves_error, goal.budget.spent)
-    return answer if law is None or goal.wrong is None else _with_wrong_rows(answer, law, goal)
+    if best is None or refusal:
+        if objections:
+            refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
+        return Discovery(None, False, refusal, tuple(front), curves_error, goal.budget.spent)
+    answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
+    return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
 
 
 def _rank(law: Law) -> float:
@@ -179,26 +178,26 @@ def _rank(law: Law) -> float:
 
 def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     """Why the best law is not announced; empty where it is."""
-    if best is None and goal.rows < MIN_ROWS:
-        return f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
     if best is None:
-        return "no structure of curves and products fits the samples, so that there were no functions to search for"
+        few = f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
+        none = "no structure of curves and products fits the samples, so that there were no functions to search for"
+        return few if goal.rows < MIN_ROWS else none
     if is_exact(best):
         return ""
     spread = goal.fitted.y.std(correction=0).item()
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
+    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
+    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
     if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
             "the functions are not in the library or the structure is another"
         )
-    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
         return (
-            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the data "
-            "rather than a law"
+            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the "
+            "data rather than a law"
         )
-    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
     if best.extrapolation_error > 2 * best.error * larger + 1e-6:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y inside the region of the fitted rows, but "
@@ -215,8 +214,8 @@ def _reason(law: Law, curves_error: float) -> str:
         return f"rounding alone is left ({law.error:.1g}), but {law.doubt}: not proven exact"
     outside = "" if math.isnan(law.extrapolation_error) else f", and {law.extrapolation_error:.2g} outside"
     return (
-        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a law "
-        "up to that noise, not proven exact"
+        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a "
+        "law up to that noise, not proven exact"
     )
 
 

@@ -154,7 +154,7 @@ def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> li
 
 
 def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
-    """Whether the terms of input j in a polynomial of degree two explain more than four standard deviations of chance."""
+    """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
     basis = chebyshev(x, x.amin(0), x.amax(0), 3)
     powers = total_degree(x.shape[1], 2)
     A = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
@@ -165,7 +165,7 @@ def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " row
 
 
 def _polynomials(x: Tensor, most: int) -> Tensor:
-    """Products of Chebyshev polynomials up to the highest total degree, at most five, with no more columns than most."""
+    """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
     columns = torch.ones(len(x), 1, dtype=x.dtype)
     basis = chebyshev(x, x.amin(0), x.amax(0), 6)
     for degree in range(1, 6):

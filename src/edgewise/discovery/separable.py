@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.functional import least_squares
@@ -222,7 +222,8 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
 
 
-def total_degree(d: int, degree: int) -> Tensor:
+def total_degree(d: int, degree: int) -> Int[Tensor, "terms variables"]:
+    """The powers of every product of d variables up to a total degree."""
     exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
     if exponents is None:
         exponents = [(0,) * d]

@@ -142,7 +142,7 @@ def _coefficients(A: Tensor, y: Tensor) -> list[float]:
 
 
 def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, low: float, high: float) -> Any:
-    """Two polynomials that meet at t between low and high: the larger, the smaller or |t - s|; else with a step there."""
+    """Two polynomials that meet between low and high: the larger, the smaller or |t - s|; else with a step there."""
     p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
     scale = max(map(abs, (*left, *right)))
     difference = [b - a if abs(b - a) > NOTHING * scale else 0.0 for a, b in zip(left, right, strict=True)]

@@ -79,9 +79,8 @@ def laws_of_structure(
 def _single(found: CurvesOfStructure) -> Iterator[Any]:
     """One curve of one variable; its resolution is that of a thousand samples, whatever their number."""
     t = found.grid(0)
-    for composition in search_curve(
-        t, found.curves(t[:, None]), found.library, max(1e-7, found.resolution(1000)), found.pulse
-    )[:3]:
+    resolution = max(1e-7, found.resolution(1000))
+    for composition in search_curve(t, found.curves(t[:, None]), found.library, resolution, found.pulse)[:3]:
         yield composition.expression(found.symbols[0])
 
 
