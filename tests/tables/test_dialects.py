@@ -58,7 +58,10 @@ def tables(draw, *, evident: bool) -> Written:
     if evident:
         written.append(draw(columns_of_numbers(rows, decimal, plain=True)))
     names = [f"c{j}" for j in range(len(written))] + ["kind"]
-    texts = [*(cells for cells, _ in written), [draw(st.sampled_from(["a", "b, c", "d;e", 'f"g'])) for _ in range(rows)]]
+    texts = [
+        *(cells for cells, _ in written),
+        [draw(st.sampled_from(["a", "b, c", "d;e", 'f"g'])) for _ in range(rows)],
+    ]
     separator, end = draw(st.sampled_from([",", ";", "\t", "|"])), draw(st.sampled_from(["\n", "\r\n"]))
     file, lines = _Lines(separator, end, draw(st.sampled_from(["", separator]))), []
     for note in draw(st.lists(st.sampled_from(["# made on Monday", "#", ""]), max_size=3)):

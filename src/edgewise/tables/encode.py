@@ -184,7 +184,9 @@ class Encoding:
         column = frame[feature.column]
         if feature.level is not None:
             bad = self._unreadable(feature.column, cells)
-            refuse_rows(bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop")
+            refuse_rows(
+                bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop"
+            )
             new = listed(dict.fromkeys(map(repr, cells[bad])))
             seen = " and ".join(map(repr, self.levels[feature.column]))
             remedy = "correct it, or leave such rows out with --missing drop"

@@ -188,11 +188,16 @@ class _Table:
             return [Feature(f"{name}={level}", name, level, other)]
         common = counts[counts >= max(2, len(column) / 1000)].index[:MAX_LEVELS]
         if len(common) < len(counts):
-            self.warnings.append(f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only")
+            self.warnings.append(
+                f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only"
+            )
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]
 
 
-_KINDS = {"empty": "empty in every row", "date": "a date, which must be turned into numbers (year, hour, ...) to be used"}
+_KINDS = {
+    "empty": "empty in every row",
+    "date": "a date, which must be turned into numbers (year, hour, ...) to be used",
+}
 
 
 def _require_rows(frame: DataFrame, why: str = "") -> None:

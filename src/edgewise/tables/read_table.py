@@ -72,9 +72,7 @@ def read_table(
 def _blanked(frame: DataFrame, words: Collection[str]) -> DataFrame:
     """The table with the words, and the numbers that they write, as empty cells."""
     numbers = [float(word) for word in words if is_float(word)]
-    return frame.apply(
-        lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None)
-    )
+    return frame.apply(lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None))
 
 
 def _flat(frame: DataFrame) -> DataFrame:

@@ -96,9 +96,7 @@ def discover_table(
     """
     path, _ = find_table(table)
     frame = read_table(path, names, na_values=na_values, decimal=decimal)
-    prepared = prepare(
-        frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal
-    )
+    prepared = prepare(frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal)
     features = prepared.encoding.features
     numeric = [n for n, feature in enumerate(features) if feature.level is None]
     notes = list(prepared.warnings)

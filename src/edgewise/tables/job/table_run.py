@@ -383,4 +383,3 @@ def _cautions(model: KAN, test: Rows) -> list[str]:
     if first > 0.01:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
-
