@@ -289,7 +289,9 @@ class _Window:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
-        weighted = [dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)]
+        weighted = [
+            dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)
+        ]
         check = CollocationLoss(self.problem, loss.model, weighted)
         validation, squares = float(check.losses(theta)), check.mean_squares(theta)
         return validation, {term: math.sqrt(square) for term, square in squares.items()}
