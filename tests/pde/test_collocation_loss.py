@@ -51,7 +51,7 @@ PROBLEMS = {
             initial(lambda x: x**2, rate=0.5),
             robin(lambda x: 1 + x, 2.0, 0.3, "x-"),
             neumann(lambda t, nu: nu * t, "x+"),
-            observe(torch.rand(5, 2, dtype=torch.float64, generator=generator()) - 0.5, torch.arange(5.0)),
+            observe(torch.rand(5, 2, dtype=torch.float64, generator=generator()), torch.arange(5.0)),
         ],
         unknowns={"nu": 0.3},
     ),
