@@ -21,9 +21,10 @@ import edgewise.discovery.noisy.thinned_ratio
 import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
+from edgewise.io.sealed import read_sealed, write_sealed, write_sums
 
-QUICK = ["--seconds", "1", "--hidden", "2"]
-FLOW = ["--seconds", "1", "--hidden", "0"]
+QUICK = ["--seconds", "100", "--hidden", "2"]
+FLOW = ["--seconds", "100", "--hidden", "0"]
 """Where the flow of files and messages is the subject: one layer, fitted in a tenth of the time."""
 COLUMNS = ["--inputs", "p", "q"]
 ROWS = 120
@@ -228,18 +229,21 @@ def test_a_changed_file_runs_nothing(table, finished, capsys, monkeypatch):
     record["formula"]["exact"]["outputs"] = dict.fromkeys(record["formula"]["exact"]["outputs"], hostile)
     Path("run/metrics.json").write_text(json.dumps(record))
     assert run("predict", "run", "table.csv", "--formula") == 2
-    assert "metrics.json is damaged" in " ".join(capsys.readouterr().err.split())
+    assert "its metrics.json is not the file that was written" in " ".join(capsys.readouterr().err.split())
+    write_sums(Path("run"))
+    assert run("predict", "run", "table.csv", "--formula") == 2
+    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(capsys.readouterr().err.split())
     arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "other"]
     with monkeypatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "formula_text", interrupt)
         assert run(*arguments) == 130
     (stage,) = Path("other.partial").rglob("formulas.json")
-    stored = json.loads(stage.read_text())
+    stored = json.loads(read_sealed(stage))
     for finding in stored["front"]:
         finding["formula"]["outputs"] = {"z": hostile}
-    stage.write_text(json.dumps(stored))
+    write_sealed(stage, json.dumps(stored).encode())
     assert run(*arguments) == 2
-    assert "is damaged" in " ".join(capsys.readouterr().err.split())
+    assert "is no expression" in " ".join(capsys.readouterr().err.split())
     assert not Path("made").exists()
 
 
@@ -274,7 +278,7 @@ def test_bad_cells_are_told_before_anything_is_written(table, capsys):
     frame.loc[4, "p"] = np.inf
     frame.to_csv("bad.csv", index=False)
     assert run("fit", "bad.csv", "--target", "z", "--out", "run") == 2
-    assert "row 5" in " ".join(capsys.readouterr().err.split())
+    assert "line 6" in " ".join(capsys.readouterr().err.split())
     assert not Path("run").exists()
     assert not Path("run.partial").exists()
 
@@ -294,8 +298,13 @@ def test_damaged_runs_are_told(table, finished, capsys):
     for name, content in (("model.safetensors", b"nonsense"), ("metrics.json", b"{"), ("metrics.json", b"{}")):
         kept = Path("run", name).read_bytes()
         Path("run", name).write_bytes(content)
+        for command in (("predict", "run", "table.csv"), ("explain", "run")):
+            assert run(*command) == 2
+            assert f"its {name} is not the file that was written" in " ".join(capsys.readouterr().err.split())
+        write_sums(Path("run"))
         assert run("predict", "run", "table.csv") == 2
         Path("run", name).write_bytes(kept)
+        write_sums(Path("run"))
     capsys.readouterr()
     assert run("predict", "run", "table.csv") == 0
 

@@ -12,12 +12,15 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from edgewise.discovery.candidates import GENERATORS
-from edgewise.discovery.goal import goal_of
+from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
+from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
+from edgewise.discovery.rows import MIN_ROWS
+from edgewise.discovery.separable import surface_error
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.progress import Budget, Event, Listener
 from edgewise.symbolic.edges import check_library
@@ -61,16 +64,35 @@ def discover(
     budget = Budget(seconds, clock)
     check_library(library)
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, budget)
+    answer = _searched(goal, progress)
+    if not answer.exact and goal.needless and not budget.over and _may_need(goal, answer):
+        return _searched(replace(goal, reduced=False), progress)
+    return answer
+
+
+def _may_need(goal: Goal, answer: Discovery) -> bool:
+    """Whether the inputs that were left out explain anything of what the law leaves; perhaps where there is no law."""
+    if answer.law is None:
+        return True
+    table = goal.samples.head(1000)
+    rest = table.y - table.values(answer.law.formula.expressions[0])[:, 0]
+    everything = surface_error(table.x[:, sorted((*goal.varying, *goal.needless))], rest)
+    return everything < 0.97 * surface_error(table.x[:, goal.varying], rest)
+
+
+def _searched(goal: Goal, progress: Listener | None) -> Discovery:
+    """The answer for one goal: every rough law judged, until one is exact or settled or the time is over."""
     verdicts: list[Verdict] = []
     curves_error = math.inf
-    for rough in chain.from_iterable(generate(goal) for generate in GENERATORS):
+    generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
+    for rough in chain.from_iterable(generate(goal) for generate in generators):
         curves_error = min(curves_error, rough.curves_error)
         verdict = judged(rough, goal)
         if verdict is not None:
             verdicts.append(verdict)
             log.info("%s: %s", rough.origin, verdict)
             if progress is not None:
-                progress(Event(rough.origin, budget.fraction, str(verdict)))
-        if budget.over or (verdict is not None and verdict.settled):
+                progress(Event(rough.origin, goal.budget.fraction, str(verdict)))
+        if goal.budget.over or (verdict is not None and verdict.settled):
             break
-    return answer_of(verdicts, curves_error, budget.spent)
+    return answer_of(verdicts, curves_error, goal)

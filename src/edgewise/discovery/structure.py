@@ -21,11 +21,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.invertible import INVERTIBLE, Invertible, chosen
-from edgewise.discovery.separable import SeparableFit, fit_separable, surface
+from edgewise.discovery.separable import SeparableFit, fit_separable, surface, surface_error
 from edgewise.progress import Budget
 
 SHAPES = ((0, True), (1, False), (1, True), (2, True), (3, True))
 """Numbers of products, with or without sums, in the order in which they are tried."""
+
+STRUCTURE_ROWS = 800
+"""Samples that structures are fitted to and, the last fifth, judged on."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,24 @@ def join_variables(
     Only expressions that are `possible` are made. The transform of y that a polynomial fits best replaces y: which
     variables act together does not depend on it.
     """
-    y = min(_transforms(y), key=lambda z: surface(variables.x, z)[0])
+    y = easiest_transform(variables.x, y)
     chain = [variables]
     while chain[-1].x.shape[1] > 1:
         here = chain[-1]
         error, slopes = surface(here.x, y)
         for i, j, pairing in _proposals(here.x, slopes, tolerance):
             joined = here.joined(i, j, pairing)
-            if possible(joined.expressions[-1]) and joined.finite and surface(joined.x, y)[0] < 1.3 * error + 1e-9:
+            if possible(joined.expressions[-1]) and joined.finite and surface_error(joined.x, y) < 1.3 * error + 1e-9:
                 chain.append(joined)
                 break
         else:
             break
     return chain
+
+
+def easiest_transform(x: Float[Tensor, "samples variables"], y: Float[Tensor, " samples"]) -> Float[Tensor, " samples"]:
+    """The inverse of an outer function, applied to y, that a polynomial fits best."""
+    return min(_transforms(y), key=lambda z: surface_error(x, z))
 
 
 def _transforms(y: Tensor) -> list[Tensor]:
@@ -162,7 +170,7 @@ def find_structures(
     """Every outer function with sums and up to three products, by how well curves fit; those found within the budget.
 
     Args:
-        variables: of the law; the first 800 samples are used.
+        variables: of the law; the first samples are used.
         y: targets.
         seed: of the random starts of the fits.
         budget: no outer function is begun after its end.
@@ -170,7 +178,7 @@ def find_structures(
     """
     found = []
     spread = y.std(correction=0)
-    x, y = variables.x[:800], y[:800]
+    x, y = variables.x[:STRUCTURE_ROWS], y[:STRUCTURE_ROWS]
     d, cut = x.shape[1], len(x) - max(len(x) // 5, 1)
     if not torch.isfinite(x).all():
         return []

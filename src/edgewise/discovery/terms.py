@@ -148,12 +148,12 @@ def _tensor_fit(found: CurvesOfStructure, picked: list[tuple[Member, ...]]) -> A
     columns = columns * weight[:, None]
     size = columns.square().mean(0).sqrt().clamp_min(1e-300)
     A = columns / size
-    keep = _useful(A, z)
+    keep = useful(A, z)
     c = least_squares(A[:, keep], z[:, None])[:, 0] / size[keep]
     return sympy.Add(*(sympy.Float(v, 17) * terms[k] for v, k in zip(c.tolist(), keep, strict=True)))
 
 
-def _useful(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"]) -> list[int]:
+def useful(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"]) -> list[int]:
     """The columns that are left after those are dropped, one by one, whose loss chance explains."""
     keep = list(range(A.shape[1]))
     c = least_squares(A, z[:, None])[:, 0]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.io.reading import reading
 from edgewise.kernels import accelerators, autocast
 from edgewise.progress import Budget, Event
 from edgewise.surgery import refine
@@ -343,18 +344,19 @@ def _resumed(loop: Loop) -> Position | None:
     """The position that the checkpoint of an interrupted run stores."""
     saving = loop.method.saving
     stored = None if saving is None else saving.load(loop.settings())
-    if stored is None:
+    if saving is None or stored is None:
         return None
-    at = loop.start(loop.at_level(stored["counters"]["level"]))
-    at.model.load_state_dict(stored["model"])
-    at.optimizer.load_state_dict(stored["optimizer"])
-    if at.average is not None:
-        at.average.load_state_dict(stored["average"])
-    best = stored["best"]
-    at.best = Best(best["value"], None if best["state"] is None else Kept(**best["state"]))
-    for name, value in stored["counters"].items():
-        setattr(at, name, value)
-    torch.set_rng_state(stored["rng"])
+    with reading(saving.path):
+        at = loop.start(loop.at_level(stored["counters"]["level"]))
+        at.model.load_state_dict(stored["model"])
+        at.optimizer.load_state_dict(stored["optimizer"])
+        if at.average is not None:
+            at.average.load_state_dict(stored["average"])
+        best = stored["best"]
+        at.best = Best(best["value"], None if best["state"] is None else Kept(**best["state"]))
+        for name, value in stored["counters"].items():
+            setattr(at, name, value)
+        torch.set_rng_state(stored["rng"])
     _log.info("fit: resumed at step %d", at.step)
     return at
 

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from edgewise._version import __version__
+from edgewise.tables.cells import TableError
+from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
 
-FORMAT = "edgewise-run-2"
+FORMAT = "edgewise-run-3"
 """Changes with every change of the fields."""
 
 HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "log_loss": False}
@@ -27,11 +29,26 @@ class JobSettings:
     names: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    missing: Literal["error", "drop"] = "error"
+    missing: Literal["error", "drop", "keep"] = "error"
+    na_values: tuple[str, ...] = ()
+    decimal: Decimal = "auto"
     hidden: int = 5
     rows: int = 20_000
     seconds: float = 120.0
     seed: int = 0
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of a file without a header: those of `names` that are no pairs."""
+        return [] if any("=" in name for name in self.names) else list(self.names)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The new names of columns: the pairs COLUMN=NAME of `names`."""
+        pairs = [name.rpartition("=") for name in self.names if "=" in name]
+        if pairs and len(pairs) < len(self.names):
+            raise TableError("--names takes either the names of all columns, or pairs COLUMN=NAME, not both")
+        return {old: new for old, _, new in pairs}
 
 
 @dataclass(frozen=True)
