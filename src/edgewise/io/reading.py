@@ -45,11 +45,13 @@ def require(condition: bool, message: str) -> None:
 
 def read_text(path: str | os.PathLike[str], most: int = MAX_TEXT) -> str:
     """The UTF-8 text of a file of at most so many bytes."""
-    size = Path(path).stat().st_size
-    require(size <= most, f"it has {size:,} bytes; at most {most:,} are read")
-    return Path(path).read_text(encoding="utf-8")
+    with reading(path):
+        size = Path(path).stat().st_size
+        require(size <= most, f"it has {size:,} bytes; at most {most:,} are read")
+        return Path(path).read_text(encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike[str], most: int = MAX_TEXT) -> Any:
-    """The value of a JSON file; call it inside `reading`."""
-    return json.loads(read_text(path, most))
+    """The value of a JSON file."""
+    with reading(path):
+        return json.loads(read_text(path, most))

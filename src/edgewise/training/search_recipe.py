@@ -223,7 +223,7 @@ def _descend_from_given(search: Search) -> Starts:
     search.clean = bool(search.held_loss(at)[0] < search.noiseless)
     if not (determined and search.clean):
         at = search.stage(at, search.train, None, search.count, every=10, name="given parameters")
-    if not (determined and search.clean) or search.budget.over:
+    if not (determined and search.clean) or (search.budget.over and search.best.state is not None):
         return at
     plain = dataclasses.replace(at, prior=None)
     plain = search.stage(plain, search.train, None, search.count, every=10, name="given parameters, not smoothed")
