@@ -190,9 +190,7 @@ def to_unit(x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     return (x - low) * slope - 1, slope
 
 
-def linear_outside(
-    derivative: Callable[[Tensor, int], Tensor], x: Tensor, inside: Tensor, order: int
-) -> Tensor:
+def linear_outside(derivative: Callable[[Tensor, int], Tensor], x: Tensor, inside: Tensor, order: int) -> Tensor:
     """`derivative(x, order)` where x is `inside`, the straight line that continues value and slope elsewhere.
 
     `inside` is `x.clamp(low, high)`, with the whole slope at the ends: minimum and maximum have half of it. It is taken
