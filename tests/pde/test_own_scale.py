@@ -80,6 +80,23 @@ def test_time_may_have_any_unit(scales):
     assert solution.solved
 
 
+def test_small_changes_of_a_large_constant_are_resolved():
+    """A rod in SI units, at 293 K with a bump of 5 K."""
+    length, time, capacity, conductivity = 0.1, 3600.0, 4e6, 4.0
+
+    def bump(p):
+        return 5 * torch.sin(PI * p[:, 0] / length) * torch.exp(-conductivity / capacity * (PI / length) ** 2 * p[:, 1])
+
+    problem = Problem(
+        Box(x=(0, length), t=(0, time)),
+        lambda u: capacity * u.dt - conductivity * u.dxx,
+        [initial(lambda x: 293 + 5 * torch.sin(PI * x / length)), dirichlet(293.0)],
+    )
+    solution = solve(problem, [3], GaussNewton(starts=1, steps=16, intervals=()), collocation=Collocation(points=80))
+    x = solution.sample(300)
+    assert (solution(x)[:, 0] - 293 - bump(x)).norm() < 0.02 * bump(x).norm()
+
+
 def test_a_change_of_units_by_powers_of_two_changes_no_digit():
     few = GaussNewton(starts=1, steps=3, intervals=())
     values = []
