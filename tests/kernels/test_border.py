@@ -181,7 +181,11 @@ def test_a_network_is_not_trained_with_the_state_of_another_model():
     for make in (Adam, torch.optim.Adam):
         optimizer = make(model.parameters())
         for p in model.parameters():
-            optimizer.state[p] = {"step": torch.tensor(1.0), "exp_avg": p.new_zeros(1), "exp_avg_sq": torch.zeros_like(p)}
+            optimizer.state[p] = {
+                "step": torch.tensor(1.0),
+                "exp_avg": p.new_zeros(1),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
         with pytest.raises(ValueError, match="state of a parameter"):
             native_steps(model, optimizer, get_loss("mse"))
 
@@ -190,7 +194,11 @@ def test_a_count_of_whole_numbers_is_left_to_torch():
     p = torch.nn.Parameter(drawn(3))
     p.grad = torch.ones_like(p)
     optimizer = Adam([p])
-    optimizer.state[p] = {"exp_avg": torch.zeros(3).double(), "exp_avg_sq": torch.zeros(3).double(), "step": torch.tensor(1)}
+    optimizer.state[p] = {
+        "exp_avg": torch.zeros(3).double(),
+        "exp_avg_sq": torch.zeros(3).double(),
+        "step": torch.tensor(1),
+    }
     assert "step count" in adamw.refuses(p, tuple(optimizer.state[p].values()))
     optimizer.step()
     assert optimizer.state[p]["step"].item() == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ def _score_table(record: RunRecord) -> Table:
     table.add_column("parameters", justify="right")
     for score in record.scores:
         style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(score.kind, "")
-        values = [f"{score.measures[m]:.1%}" if m == "accuracy" else f"{score.measures[m]:.4g}" for m in measures]
+        found = {m: score.measures.get(m, math.nan) for m in measures}
+        values = [f"{value:.1%}" if m == "accuracy" else f"{value:.4g}" for m, value in found.items()]
         parameters = "" if score.parameters is None else str(score.parameters)
         table.add_row(plain(score.name), *values, parameters, style=style)
     return table

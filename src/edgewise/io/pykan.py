@@ -160,7 +160,9 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
         require(archive.testzip() is None, "it is damaged: a checksum differs")
     state = torch.load(path, map_location="cpu", weights_only=True)
     require(isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors")
-    return state
+    dtypes = {t.dtype for t in state.values() if t.is_floating_point()} or {torch.get_default_dtype()}
+    wide = max(dtypes, key=lambda dtype: dtype.itemsize)
+    return {name: t.to(wide) if t.is_floating_point() else t for name, t in state.items()}
 
 
 def _source(config: Mapping[str, Any], names: Any, state: Mapping[str, Tensor], kept: list[int]) -> _Source:
@@ -191,6 +193,7 @@ def _layer(old: _Source, l: int, library: Library, scale: Tensor, shift: Tensor)
     part = {name: old.tensors[f"act_fun.{l}.{name}"] for name in ("grid", "coef", "mask", "scale_base", "scale_sp")}
     size = part["coef"].shape[-1]
     degree = part["grid"].shape[-1] - 1 - size
+    _check_shapes(old, l, part, scale)
     if not (part["grid"].diff(dim=-1) > 0).all():
         raise ValueError(
             f"layer {l}: two knots of a grid coincide; call `update_grid` on varying inputs in pykan first"
@@ -210,6 +213,20 @@ def _layer(old: _Source, l: int, library: Library, scale: Tensor, shift: Tensor)
         bias=scale * old.tensors[f"subnode_bias_{l}"] + shift,
         symbolic=_symbols(old, l, library, mask, total),
     )
+
+
+def _check_shapes(old: _Source, l: int, part: Mapping[str, Tensor], scale: Tensor) -> None:
+    """Raise `ValueError` unless the tensors of layer l are those of its widths."""
+    ins, outs = sum(old.widths[l]), len(scale)
+    basis = part["coef"].shape[2:] if part["coef"].ndim == 3 else (0,)
+    shapes = {f"act_fun.{l}.{name}": (ins, outs) for name in ("mask", "scale_base", "scale_sp")}
+    shapes |= {f"act_fun.{l}.coef": (ins, outs, *basis), f"act_fun.{l}.grid": (ins, part["grid"].shape[-1])}
+    shapes |= {f"symbolic_fun.{l}.mask": (outs, ins), f"symbolic_fun.{l}.affine": (outs, ins, 4)}
+    shapes |= {f"subnode_{name}_{l}": (outs,) for name in ("scale", "bias")}
+    for name, shape in shapes.items():
+        t = old.tensors[name]
+        if t.shape != shape or not t.is_floating_point() or not torch.isfinite(t).all():
+            raise ValueError(f"{name} is {t.dtype} of the shape {tuple(t.shape)}; finite numbers {shape} are expected")
 
 
 def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tensor) -> SymbolicEdges:

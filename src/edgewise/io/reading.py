@@ -32,7 +32,9 @@ def reading(path: str | os.PathLike[str], remedy: str = "") -> Iterator[None]:
     except Exception as error:
         known = isinstance(error, ValueError) and type(error).__module__ in ("builtins", "json.decoder")
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        raise FileFormatError(f"{os.fspath(path)} cannot be loaded: {reason or type(error).__name__}{remedy}") from error
+        raise FileFormatError(
+            f"{os.fspath(path)} cannot be loaded: {reason or type(error).__name__}{remedy}"
+        ) from error
 
 
 def require(condition: bool, message: str) -> None:
@@ -43,11 +45,13 @@ def require(condition: bool, message: str) -> None:
 
 def read_text(path: str | os.PathLike[str], most: int = MAX_TEXT) -> str:
     """The UTF-8 text of a file of at most so many bytes."""
-    size = Path(path).stat().st_size
-    require(size <= most, f"it has {size:,} bytes; at most {most:,} are read")
-    return Path(path).read_text(encoding="utf-8")
+    with reading(path):
+        size = Path(path).stat().st_size
+        require(size <= most, f"it has {size:,} bytes; at most {most:,} are read")
+        return Path(path).read_text(encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike[str], most: int = MAX_TEXT) -> Any:
-    """The value of a JSON file; call it inside `reading`."""
-    return json.loads(read_text(path, most))
+    """The value of a JSON file."""
+    with reading(path):
+        return json.loads(read_text(path, most))

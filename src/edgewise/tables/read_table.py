@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from edgewise.tables.cells import DataFrame, TableError, counted, is_float, is_numeric, near
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.delimited import read_delimited
@@ -50,13 +52,15 @@ def read_table(
     frame: DataFrame
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
+            frame = _flat(pd.read_parquet(path))
         else:
             frame = read_delimited(path, names, decimal=decimal, texts=texts)
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8, or as Parquet") from error
-    except (OSError, EOFError, ValueError) as error:
-        raise TableError(f"{path} cannot be read as a table: {error}") from error
+    except (ImportError, TableError):
+        raise
+    except Exception as error:  # of the readers of seven formats; a damaged file is all that they have in common
+        raise TableError(f"{path} cannot be read as a table: {error or type(error).__name__}") from error
     columns = [str(name).strip() for name in frame.columns]
     frame.columns = columns
     twice = [name for n, name in enumerate(columns) if name in columns[:n]]
@@ -68,9 +72,16 @@ def read_table(
 def _blanked(frame: DataFrame, words: Collection[str]) -> DataFrame:
     """The table with the words, and the numbers that they write, as empty cells."""
     numbers = [float(word) for word in words if is_float(word)]
-    return frame.apply(
-        lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None)
-    )
+    return frame.apply(lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None))
+
+
+def _flat(frame: DataFrame) -> DataFrame:
+    """The table; `TableError` for a column of lists, records or bytes, which Parquet can have."""
+    nested = (bytes, dict, list, np.ndarray, tuple)
+    for name in frame.columns:
+        if frame[name].dtype == object and frame[name].map(lambda cell: isinstance(cell, nested)).any():
+            raise TableError(f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it")
+    return frame
 
 
 def _siblings(path: Path) -> list[str]:

@@ -6,8 +6,9 @@ The file is one JSON object with the key "format" and the fields of `RunRecord`;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, is_dataclass
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from edgewise._version import __version__
 from edgewise.tables.cells import TableError
@@ -187,26 +188,33 @@ class RunRecord:
         """The record that `to_json` described; `ValueError` for anything else."""
         if not isinstance(given, Mapping) or given.get("format") != FORMAT:
             raise ValueError(f"it is not a run record of the format {FORMAT!r}")
-        parts = {key: _tuples(value) for key, value in given.items() if key != "format"}
-        unknown = parts.keys() ^ {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"a run record does not fit: {', '.join(sorted(unknown))}")
-        formula = parts["formula"]
-        if formula is not None:
-            formula = FormulaFacts(
-                **formula | {"error_against_network": Disagreement(**formula["error_against_network"])}
-            )
-        return cls(
-            **parts
-            | {
-                "settings": JobSettings(**parts["settings"]),
-                "rows": RowCounts(**parts["rows"]),
-                "scores": tuple(Score(**score) for score in parts["scores"]),
-                "network": NetworkFacts(**parts["network"]),
-                "formula": formula,
-                "front": tuple(FrontEntry(**entry) for entry in parts["front"]),
-            }
-        )
+        record = _built(cls, {key: value for key, value in given.items() if key != "format"}, "run record")
+        if not record.scores:
+            raise ValueError("a run record has at least one score")
+        return record
+
+
+def _built(hint: Any, value: Any, where: str) -> Any:
+    """The value that `asdict` and JSON made of one of this type; `ValueError` where it is of another type."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return _tuples(value)
+    if origin is UnionType:
+        options = [option for option in inner if isinstance(value, Mapping) == is_dataclass(option)]
+        return _built(type(value) if type(value) in options else [*options, str][0], value, where)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        types = get_type_hints(hint)
+        if value.keys() != types.keys():
+            raise ValueError(f"{where} does not fit: {', '.join(sorted(value.keys() ^ types.keys()))}")
+        return hint(**{name: _built(types[name], value[name], f"{name} of a {where}") for name in types})
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_built(inner[0], part, where) for part in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {name: _built(inner[1], part, where) for name, part in value.items()}
+    kinds = (int, float) if hint is float else (hint,)
+    if not (value in inner if origin is Literal else type(value) in kinds):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, not a {getattr(hint, '__name__', hint)}")
+    return value
 
 
 def _tuples(value: Any) -> Any:
