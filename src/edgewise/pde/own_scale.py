@@ -22,7 +22,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from edgewise.jets import Index, Sine
 from edgewise.nn import Affine
@@ -179,7 +178,8 @@ def _sines(problem: Problem, generator: torch.Generator) -> nn.Module:
     """A layer of sines of the inputs with fixed frequencies, and trainable amplitudes."""
     low, high = problem.input_bounds().T
     # A plain `nn.Linear` would draw from the global generator, and other networks would begin elsewhere.
-    hidden, last = (skip_init(nn.Linear, *n) for n in ((len(low), SINES), (SINES, len(problem.fields))))
+    hidden = nn.Linear(len(low), SINES, device="meta").to_empty(device="cpu")
+    last = nn.Linear(SINES, len(problem.fields), device="meta").to_empty(device="cpu")
     with torch.no_grad():
         for part, spread in ((hidden.weight, FREQUENCY), (hidden.bias, math.pi), (last.weight, SINES**-0.5)):
             part.copy_(torch.randn(part.shape, generator=generator) * spread)
