@@ -60,7 +60,6 @@ def solved(make, points=60, method=QUICK, **scales):
 SCALES = [
     (linear, {"length": 1e6, "size": 1e-8}),
     (linear, {"length": 1e-6, "factor": 1e3}),
-    (linear, {"size": 30.0, "factor": 1e-6}),
     (cubic, {"length": 1e-6, "size": 1e8}),
 ]
 
@@ -122,10 +121,10 @@ def test_a_network_keeps_the_units_that_it_has():
     assert torch.equal(again.model.output_affine.scale, first.model.output_affine.scale)
     assert again.error(exact, again.sample(100)) < 0.02
     plain = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-    begun = solve(problem, plain, GaussNewton(starts=1, steps=4), collocation=Collocation(points=50))
-    same = solve(problem, begun.model, GaussNewton(starts=1, steps=0), collocation=Collocation(points=50))
-    x = begun.sample(20)
-    torch.testing.assert_close(same(x), begun(x), rtol=1e-12, atol=0)
+    none = GaussNewton(starts=1, steps=0)
+    begun = solve(problem, plain, none, collocation=Collocation(points=20))
+    again = solve(problem, begun.model, none, collocation=Collocation(points=20))
+    assert [type(m).__name__ for m in again.model] == ["Affine", "Sequential", "Affine"]
 
 
 def test_an_unknown_far_from_1_is_found_in_its_own_unit():
