@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
-from typing import Any
+from typing import Any, get_type_hints
 from unittest.mock import patch
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-checked_by_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int may stand for a float
+checked_by_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
+"""An int may stand for a float."""
 
 
 def install(package: str) -> None:
@@ -37,6 +38,7 @@ def typechecked(function: Any) -> Any:
         if dataclasses.is_dataclass(function) and written is not None and not hasattr(written, "__wrapped__"):
             function.__init__ = typechecked(written)
         return function
+    function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
     checked = checked_by_beartype(function)
     if checked is function:
         return function
@@ -49,6 +51,18 @@ def typechecked(function: Any) -> Any:
             return checked(*args, **kwargs)
 
     return scoped
+
+
+def _resolved(hint: Any, function: Any) -> Any:
+    """What an annotation written as text stands for; anything where its names are not known here."""
+
+    def probe() -> None: ...
+
+    probe.__annotations__ = {"hint": hint}
+    try:
+        return get_type_hints(probe, function.__globals__, include_extras=True)["hint"]
+    except Exception:
+        return Any
 
 
 @contextmanager
