@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, uniform_points, zero_outside
+from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, zero_outside
 
 Extrapolation = Literal["linear", "constant", "polynomial", "zero"]
 
@@ -54,10 +54,9 @@ class BSpline(Basis):
     def size(self) -> int:
         return self.intervals + self.degree
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.intervals + 1, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.intervals + 1
 
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         index, local = self.local_derivative(x, grid, order)
@@ -71,7 +70,7 @@ class BSpline(Basis):
         These are the functions interval, ..., interval + degree; shapes (*b, features) and (..., degree + 1).
         """
         low, high = grid[:, 0], grid[:, -1]
-        inside = torch.minimum(torch.maximum(x, low), high)
+        inside = x.clamp(low, high)
         index = (inside.detach()[..., None] >= grid[:, 1:-1]).sum(-1)
         t = self._local_knots(grid, index)
         if self.extrapolation == "polynomial":
@@ -126,8 +125,8 @@ def _local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
     `t[..., degree - 1]` and `t[..., degree]` are the ends of the interval.
     """
     if order > degree:
-        return nan_of(x)[..., None].expand(*x.shape, degree + 1)
-    values = [1 + nan_of(x)]
+        return (x - x)[..., None].expand(*x.shape, degree + 1)
+    values = [1 + (x - x if order == degree else nan_of(x))]  # a constant must be a function of x for autograd
     for d in range(1, degree - order + 1):
         saved = torch.zeros_like(x)
         for r in range(d):

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit, uniform_points
+from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,6 @@ class Chebyshev(Basis):
     @property
     def size(self) -> int:
         return self.degree + 1
-
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, 2, low, high, dtype)
 
     def resized(self, n: int) -> Chebyshev:
         return dataclasses.replace(self, degree=n)
@@ -76,7 +71,7 @@ class Chebyshev(Basis):
 
 def _chebyshev(t: Tensor, degree: int, order: int) -> Tensor:
     r"""$T_0^{(\nu)}(t), \dots, T_{\text{degree}}^{(\nu)}(t)$ along a new last dimension."""
-    zero, one = nan_of(t), 1 + nan_of(t)
+    zero, one = t - t, 1 + nan_of(t)
     lower: list[Tensor] = []
     for nu in range(order + 1):
         values = [one if nu == 0 else zero, t if nu == 0 else one if nu == 1 else zero]

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, nan_of, uniform_points
+from edgewise.bases._basis import Basis, as_maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +41,9 @@ class Hinge(Basis):
     def size(self) -> int:
         return self.hinges
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.hinges + 2, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.hinges + 2
 
     def resized(self, n: int) -> Hinge:
         return dataclasses.replace(self, hinges=n)
@@ -62,5 +61,5 @@ class Hinge(Basis):
         ahead = x[..., None] - grid[:, 1:-1]
         if order == 0:
             return torch.relu(ahead) * slope
-        zero = nan_of(ahead)
+        zero = ahead - ahead
         return zero + slope * (ahead > 0) if order == 1 else zero

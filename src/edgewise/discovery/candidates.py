@@ -9,7 +9,7 @@ from a structure of curves.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
+from edgewise.discovery.simple_laws import simple_laws
 from edgewise.discovery.structure import Structure, Variables
 from edgewise.discovery.terms import laws_of_structure
 from edgewise.functional import least_squares
@@ -50,11 +51,28 @@ class RoughLaw:
     curves_error: float
 
 
+def exact_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
+    """Laws that are linear in logarithms, pieces and oscillations that leave rounding only."""
+    for error, law, origin in simple_laws(goal):
+        if error < EXACT:
+            yield _of_inputs(law, origin, goal, error)
+
+
+def close_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
+    """The same kinds where they are about as good as curves."""
+    for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
+        if EXACT <= error < 1.1 * goal.curves_error:
+            yield _of_inputs(law, origin, goal, goal.curves_error)
+
+
 def exact_ratios(goal: Goal) -> Iterator[RoughLaw]:
     """Polynomials and ratios of polynomials that leave rounding only."""
-    for error, variables, law in _ratios(goal):
-        if error < EXACT:
-            yield RoughLaw(law, variables, "ratio of polynomials", error)
+    yield from _exact_ratios(goal, goal.variables)
+
+
+def exact_log_ratios(goal: Goal) -> Iterator[RoughLaw]:
+    """The same with logarithms of the inputs over decades."""
+    yield from _exact_ratios(goal, goal.log_variables)
 
 
 def exact_conics(goal: Goal) -> Iterator[RoughLaw]:
@@ -66,7 +84,8 @@ def exact_conics(goal: Goal) -> Iterator[RoughLaw]:
 
 def close_ratios(goal: Goal) -> Iterator[RoughLaw]:
     """The two best short ratios of polynomials that are about as good as curves."""
-    short = [r for r in _ratios(goal) if EXACT <= r[0] < 0.3 and len(r[2].atoms(sympy.Float)) <= 12]
+    ratios = _ratios(goal, (*goal.log_variables, *goal.variables))
+    short = [r for r in ratios if EXACT <= r[0] < 0.3 and len(r[2].atoms(sympy.Float)) <= 12]
     for error, variables, law in sorted(short, key=lambda r: r[0])[:2]:
         if error < 1.1 * goal.curves_error:
             yield RoughLaw(law, variables, "ratio of polynomials", goal.curves_error)
@@ -92,9 +111,13 @@ def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
         yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
+QUICK_GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (exact_simple_laws, exact_ratios, exact_conics)
+"""What is tried where the different rows are too few for curves."""
+
 GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
-    exact_ratios,
-    exact_conics,
+    *QUICK_GENERATORS,
+    exact_log_ratios,
+    close_simple_laws,
     close_ratios,
     of_structures,
     of_exchanged_variables,
@@ -103,21 +126,35 @@ GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
 """What `discover` tries, in this order, until a law is exact or settled or the time is over."""
 
 
+def _exact_ratios(goal: Goal, chain: Sequence[Variables]) -> Iterator[RoughLaw]:
+    for error, variables, law in _ratios(goal, chain):
+        if error < EXACT:
+            yield RoughLaw(law, variables, "ratio of polynomials", error)
+
+
+def _of_inputs(law: Any, origin: str, goal: Goal, error: float) -> RoughLaw:
+    """A law of the inputs, for whose names symbols are put so that units and assumptions stay out of its refit."""
+    variables = Variables(goal.samples.x, goal.inputs)
+    return RoughLaw(law.xreplace(dict(zip(goal.inputs, variables.symbols, strict=True))), variables, origin, error)
+
+
 def _of_structure(structure: Structure, goal: Goal, error: float) -> Iterator[RoughLaw]:
-    for law in laws_of_structure(structure, goal.samples.y, goal.library, goal.seed):
+    for law in laws_of_structure(structure, goal.samples.y, goal.library, goal.seed, goal.pulse):
         yield RoughLaw(law, structure.variables, str(structure), error)
 
 
 def _planar(variables: Variables, goal: Goal, tolerance: float, curves_error: float) -> Iterator[RoughLaw]:
     u, y = variables.x[:, 0], goal.samples.y
+    goal.pulse(f"functions of {variables.expressions[0]}")
     for law in planar_laws(u, y, variables.symbols[0], goal.library, tolerance):
         yield RoughLaw(law, variables, "a conic or a function of a function", curves_error)
 
 
-def _ratios(goal: Goal) -> Iterator[tuple[float, Variables, Any]]:
+def _ratios(goal: Goal, chain: Sequence[Variables]) -> Iterator[tuple[float, Variables, Any]]:
     """Polynomials and their ratios with their relative errors, in the variables with the most joined first."""
     y = goal.samples.y
-    for variables in reversed(goal.variables):
+    for variables in reversed(chain):
+        goal.pulse("ratios of polynomials")
         for law, value in rational_laws(variables.x, y, variables.symbols):
             yield ((value - y).square().mean().sqrt() / y.std(correction=0)).item(), variables, law
 

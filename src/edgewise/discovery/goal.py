@@ -11,74 +11,29 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.structure import PAIRINGS, Structure, Variables, find_structures, join_variables
-from edgewise.expressions.evaluate import evaluate
+from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, wrong_rows
+from edgewise.discovery.separable import surface_error
+from edgewise.discovery.structure import (
+    PAIRINGS,
+    STRUCTURE_ROWS,
+    Structure,
+    Variables,
+    easiest_transform,
+    find_structures,
+    join_variables,
+)
 from edgewise.expressions.parse import parse_formula
 from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
 from edgewise.nn import DEFAULT_LIBRARY, Library
-from edgewise.progress import Budget
+from edgewise.progress import Budget, Pulse
 
 USED = 2000
 """Samples that structure and constants are found with."""
 
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of the inputs and of the target, on which expressions are evaluated and judged."""
-
-    inputs: tuple[sympy.Symbol, ...]
-    x: Float[Tensor, "rows inputs"]
-    y: Float[Tensor, " rows"]
-
-    def values(self, *expressions: Any) -> Float[Tensor, "rows expressions"]:
-        """The expressions of the inputs at every row."""
-        return evaluate(expressions, self.inputs, self.x)
-
-    def error(self, expression: Any) -> float:
-        """The root mean square error of an expression of the target; infinite where it is undefined."""
-        error = (self.values(expression)[:, 0] - self.y).square().mean().sqrt().item()
-        return error if math.isfinite(error) else math.inf
-
-    def without_abs(self, expression: Any) -> Any:
-        """The expression with u or -u for |u| where all rows show one sign: simpler, for other rows to judge."""
-        for part in expression.atoms(sympy.Abs):
-            value = self.values(part.args[0])
-            if (value > 0).all() or (value < 0).all():
-                expression = expression.xreplace({part: part.args[0] * (1 if value[0] > 0 else -1)})
-        return expression
-
-    def cancels(self, expression: Any) -> bool:
-        """True for the far end of one function that imitates another: sums far below their terms, wild powers."""
-        if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
-            return True
-        for total in expression.atoms(sympy.Add):
-            if total.atoms(sympy.Float):
-                terms = self.values(*total.args)
-                if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
-                    return True
-        return False
-
-    def head(self, rows: int) -> Table:
-        """The first rows."""
-        return Table(self.inputs, self.x[:rows], self.y[:rows])
-
-    def split(self, seed: int) -> tuple[Table, Table, Table]:
-        """A random split into rows to fit, held-out rows and rows outside the region of both.
-
-        Outside is the tenth of all rows that is nearest to the ends of any variable; a sixth of the rest is held out.
-        """
-        order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))
-        x, y = self.x[order], self.y[order]
-        rank = x.argsort(0).argsort(0).double() / (len(x) - 1)
-        centrality = torch.minimum(rank, 1 - rank).amin(-1)
-        outside = centrality <= torch.quantile(centrality, 0.1)
-        cut = int((~outside).sum()) // 6
-        parts = (x[~outside][cut:], y[~outside][cut:]), (x[~outside][:cut], y[~outside][:cut]), (x[outside], y[outside])
-        fitted, held_out, far = (Table(self.inputs, *part) for part in parts)
-        return fitted, held_out, far
+MOST_INPUTS = 12
+"""With more inputs that vary none is left out at first: too many polynomials would be fitted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +49,10 @@ class Goal:
         auxiliary: expressions of the inputs that the law may be a short function of.
         library: functions that a law may be made of.
         seed: of the random starts of fits.
-        budget: time limit of the search.
+        pulse: called at every step, with the time limit of the search.
+        wrong: rows that are far from all others, which are judged at the end.
+        wrong_rows: where they are in the table.
+        reduced: search without the inputs that the target does not seem to depend on.
     """
 
     fitted: Table
@@ -105,7 +63,15 @@ class Goal:
     auxiliary: tuple[Any, ...] = ()
     library: Library = field(default_factory=lambda: DEFAULT_LIBRARY)
     seed: int = 0
-    budget: Budget = field(default_factory=Budget)
+    pulse: Pulse = field(default_factory=Pulse)
+    wrong: Table | None = None
+    wrong_rows: tuple[int, ...] = ()
+    reduced: bool = True
+
+    @property
+    def budget(self) -> Budget:
+        """The time limit of the search."""
+        return self.pulse.budget
 
     @property
     def inputs(self) -> tuple[sympy.Symbol, ...]:
@@ -113,30 +79,85 @@ class Goal:
         return self.fitted.inputs
 
     @cached_property
+    def rows(self) -> int:
+        """The number of different rows of the inputs."""
+        return self.different_rows(slice(None))
+
+    def different_rows(self, columns: Any) -> int:
+        """The number of different rows of some inputs."""
+        tables = (self.fitted, self.held_out, self.outside)
+        return len(torch.unique(torch.cat([t.x[:USED, columns] for t in tables]), dim=0))
+
+    @cached_property
     def samples(self) -> Table:
         """The fitted rows that structure and constants are found with."""
         return self.fitted.head(USED)
 
     @cached_property
+    def varying(self) -> tuple[int, ...]:
+        """The inputs that vary, without those that are needless where the goal is reduced."""
+        x = self.samples.x
+        varying = tuple(j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin())
+        return tuple(j for j in varying if j not in self.needless) if self.reduced else varying
+
+    @cached_property
+    def needless(self) -> tuple[int, ...]:
+        """Inputs without which a polynomial fits the target as well, one after another; the others keep all that is."""
+        x = self.samples.x
+        kept = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
+        x = torch.stack([u.log() if self.over_decades(j) else u for j, u in enumerate(x.T)], -1)
+        if not 2 <= len(kept) <= MOST_INPUTS:
+            return ()
+        z = easiest_transform(x[:, kept], self.samples.y)
+        error = first = surface_error(x[:, kept], z)
+        dropped: list[int] = []
+        while len(kept) > 1 and first < 0.5 and not self.budget.over:
+            self.pulse("which inputs matter")
+            errors = {j: surface_error(x[:, [k for k in kept if k != j]], z) for j in kept}
+            best = min(kept, key=lambda j: errors[j])
+            if errors[best] > 1.03 * min(error, first) + 1e-12 or explained_by(kept.index(best), x[:, kept], z):
+                break
+            error = errors[best]
+            kept.remove(best)
+            dropped.append(best)
+        return tuple(dropped)
+
+    def over_decades(self, j: int) -> bool:
+        """Whether input j is positive and spans decades."""
+        return over_decades(self.samples.x[:, j])
+
+    @cached_property
     def variables(self) -> list[Variables]:
         """The inputs that vary, then with those joined that act only together; last with the auxiliary expressions."""
-        x, y = self.samples.x, self.samples.y
-        varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
-        if not varying:
+        if not self.varying:
             return []
-        start = Variables(x[:, varying], tuple(self.inputs[j] for j in varying))
-        chain = join_variables(start, y, possible=self.possible)
+        start = Variables(self.samples.x[:, self.varying], tuple(self.inputs[j] for j in self.varying))
+        chain = join_variables(start, self.samples.y, possible=self.possible, pulse=self.pulse)
         if self.auxiliary:
             extra = self.samples.values(*self.auxiliary)
             chain.append(Variables(torch.cat([start.x, extra], 1), (*start.expressions, *self.auxiliary)))
         return chain
 
     @cached_property
+    def log_variables(self) -> list[Variables]:
+        """The same with logarithms of the inputs over decades, where there are any."""
+        decades = [j for j in self.varying if self.over_decades(j)]
+        if not decades or self.units is not None:
+            return []
+        pairs = [(self.samples.x[:, j], self.inputs[j], j in decades) for j in self.varying]
+        x = torch.stack([u.log() if log else u for u, _, log in pairs], -1)
+        start = Variables(x, tuple(sympy.log(s) if log else s for _, s, log in pairs))
+        return join_variables(start, self.samples.y, possible=self.possible, pulse=self.pulse)
+
+    @cached_property
     def structures(self) -> list[Structure]:
         """The structures of curves that fit in some of the variables, the shortest description first."""
         y = self.samples.y
         found = [
-            s for v in self.variables if not self.budget.over for s in find_structures(v, y, self.seed, self.budget)
+            s
+            for v in (*self.log_variables, *self.variables)
+            if not self.budget.over
+            for s in find_structures(v, y, self.seed, self.pulse)
         ]
         return sorted(found, key=lambda s: s.bits)
 
@@ -149,7 +170,7 @@ class Goal:
                 if self.budget.over:
                     return []
                 if all(map(self.possible, exchanged.expressions)):
-                    found += find_structures(exchanged, self.samples.y, self.seed, self.budget, extra=6.0)
+                    found += find_structures(exchanged, self.samples.y, self.seed, self.pulse, extra=6.0)
         return sorted(found, key=lambda s: s.bits)
 
     @cached_property
@@ -162,6 +183,13 @@ class Goal:
             elif len(last.expressions) == 1 < len(self.inputs):
                 single = [last]
         return [v for v in single if not self.budget.over and v.finite and self.possible(v.expressions[0])]
+
+    @property
+    def judging_curves(self) -> Table:
+        """The rows that structures of curves are judged on: laws are compared with them on the same noise."""
+        some = self.samples.head(STRUCTURE_ROWS)
+        cut = len(some.y) - max(len(some.y) // 5, 1)
+        return Table(some.inputs, some.x[cut:], some.y[cut:])
 
     @property
     def curves_error(self) -> float:
@@ -196,7 +224,7 @@ def goal_of(
     auxiliary: Sequence[str],
     library: Library,
     seed: int,
-    budget: Budget,
+    pulse: Pulse,
 ) -> Goal:
     """The goal with checked samples; raises `ValueError` that names what is wrong with them."""
     x, y = _checked(x, y)
@@ -204,14 +232,22 @@ def goal_of(
     if len(names) != x.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
     inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
+    where = torch.arange(len(y))
+    if len(y) > MAX_ROWS:
+        where = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:MAX_ROWS]
+        x, y = x[where], y[where]
+    wrong = wrong_rows(x, y)
+    right = torch.ones(len(y), dtype=torch.bool).index_fill(0, torch.tensor(wrong, dtype=torch.long), False)
     return Goal(
-        *Table(inputs, x, y).split(seed),
+        *Table(inputs, x[right], y[right]).split(seed),
         output=str(output),
         units=None if units is None else parse_units(units, (*map(str, names), str(output))),
         auxiliary=_parsed(auxiliary, inputs),
         library=library,
         seed=seed,
-        budget=budget,
+        pulse=pulse,
+        wrong=Table(inputs, x[wrong], y[wrong]) if wrong else None,
+        wrong_rows=tuple(where[wrong].tolist()),
     )
 
 
@@ -225,8 +261,8 @@ def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     bad = (~(torch.isfinite(x).all(-1) & torch.isfinite(y))).nonzero()[:, 0].tolist()
     if bad:
         raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
-    if len(x) < 30:
-        raise ValueError(f"{len(x)} samples cannot determine a law; give at least 30")
+    if len(x) < MIN_ROWS:
+        raise ValueError(f"{len(x)} samples cannot determine a law; give at least {MIN_ROWS}")
     if y.amax() == y.amin():
         raise ValueError(f"y is constant ({y[0].item():.6g}); there is nothing to explain")
     return x, y

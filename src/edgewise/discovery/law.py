@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sympy
 
 from edgewise.discovery.candidates import RoughLaw
-from edgewise.discovery.goal import Goal, Table
+from edgewise.discovery.evidence import ROUNDING, doubt
+from edgewise.discovery.goal import Goal
+from edgewise.discovery.rows import MIN_ROWS
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import canonical, pareto, simplify
@@ -23,28 +26,42 @@ MAX_CONSTANTS = 40
 MAX_UNNAMED = 8
 """A law with more constants that have no name is not announced."""
 
+ROWS_PER_NUMBER = 4
+"""A law with more constants than one for so many different rows repeats them."""
+
 FEW = 600
 """Rows that constants are refitted to first."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """A formula with its evidence: errors relative to the standard deviation of y."""
+    """A formula with its evidence: errors relative to the standard deviation of y.
+
+    Attributes:
+        formula: the formula.
+        error: on held-out rows of the region that it was fitted in.
+        extrapolation_error: on rows outside that region; NaN where there are none.
+        complexity: operations and constants without a name.
+        structure: how it was found.
+        doubt: why the samples do not prove it although it leaves rounding only; empty where they do or more is left.
+    """
 
     formula: Formula
     error: float
     extrapolation_error: float
     complexity: int
     structure: str
+    doubt: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The law as a JSON object."""
         return {
             "formula": self.formula.to_json(),
             "error": self.error,
-            "extrapolation_error": self.extrapolation_error,
+            "extrapolation_error": None if math.isnan(self.extrapolation_error) else self.extrapolation_error,
             "complexity": self.complexity,
             "structure": self.structure,
+            "doubt": self.doubt,
         }
 
 
@@ -54,11 +71,13 @@ class Discovery:
 
     Attributes:
         law: the recommended law, or None where none is announced.
-        exact: True where the law leaves rounding only, inside and outside the region of the fitted rows.
+        exact: True where the law leaves rounding only, inside and outside the region of the fitted rows, and the rows
+            tell it from other laws.
         reason: a sentence that says why this law is announced, or why none is.
         alternatives: the front of error against complexity, simplest first.
         curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form.
         seconds: time of the search.
+        wrong_rows: rows of the table that do not follow the law, at most one in twenty.
     """
 
     law: Law | None
@@ -67,6 +86,7 @@ class Discovery:
     alternatives: tuple[Law, ...]
     curves_error: float
     seconds: float
+    wrong_rows: tuple[int, ...] = ()
 
     @property
     def formula(self) -> Formula:
@@ -90,6 +110,7 @@ class Discovery:
             "alternatives": [a.to_json() for a in self.alternatives],
             "curves_error": self.curves_error,
             "seconds": self.seconds,
+            "wrong_rows": list(self.wrong_rows),
         }
 
     def __str__(self) -> str:
@@ -116,7 +137,7 @@ def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
     None where it has too many constants, fits badly, or imitates another function.
     """
     spread = goal.fitted.y.std(correction=0).item()
-    expression = _refined(rough, goal.samples, spread)
+    expression = _refined(rough, goal, spread)
     if expression is None:
         return None
     expression = simplify(goal.fitted.without_abs(expression), goal.inputs, {})
@@ -130,59 +151,97 @@ def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
         rough.origin,
     )
     objection = goal.objection(expression)
-    return Verdict(law, objection, objection is None and (is_exact(law) or is_settled(law, rough.curves_error)))
+    doubted = doubt(expression, goal) if leaves_rounding(law) else None
+    done = doubted.settled if doubted else leaves_rounding(law) or is_settled(law, rough.curves_error)
+    return Verdict(replace(law, doubt=doubted.reason if doubted else ""), objection, objection is None and done)
 
 
-def answer_of(verdicts: Sequence[Verdict], curves_error: float, seconds: float) -> Discovery:
+def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> Discovery:
     """The law to announce, if there is one, and why."""
-    answer = _announced([v.law for v in verdicts if v.objection is None], curves_error, seconds)
+    laws = [v.law for v in verdicts if v.objection is None and math.isfinite(v.law.error)]
+    front = pareto(laws, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
+    best = min(front, key=_rank, default=None)
+    refusal = _refusal(best, curves_error, goal)
     objections = [v.objection for v in verdicts if v.objection is not None]
-    if answer.law is None and objections:
-        note = f"{answer.reason}; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
-        return replace(answer, reason=note)
-    return answer
+    if best is None or refusal:
+        if objections:
+            refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
+        return Discovery(None, False, refusal, tuple(front), curves_error, goal.budget.spent)
+    answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
+    return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
 
 
-def _announced(laws: Sequence[Law], curves_error: float, seconds: float) -> Discovery:
-    finite = [law for law in laws if math.isfinite(law.error)]
-    front = pareto(finite, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
-    alternatives = tuple(front)
-    if not front:
-        reason = "no structure of curves and products fits the samples, so that there were no functions to search for"
-        return Discovery(None, False, reason, alternatives, curves_error, seconds)
-    best = min(front, key=lambda law: 100 * math.log2(max(law.error, 1e-12)) + 4 * law.complexity)
+def _rank(law: Law) -> float:
+    """Bits of error and of length; where rounding is left, a law that the samples prove is better than one in doubt."""
+    return 100 * math.log2(max(law.error, 1e-12)) + 4 * law.complexity + 1000 * bool(law.doubt)
+
+
+def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
+    """Why the best law is not announced; empty where it is."""
+    if best is None:
+        few = f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
+        none = "no structure of curves and products fits the samples, so that there were no functions to search for"
+        return few if goal.rows < MIN_ROWS else none
     if is_exact(best):
-        reason = (
-            f"exact: rounding alone is left, inside ({best.error:.1g}) and outside ({best.extrapolation_error:.1g})"
-        )
-        return Discovery(best, True, reason, alternatives, curves_error, seconds)
-    if best.error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
-        reason = (
+        return ""
+    spread = goal.fitted.y.std(correction=0).item()
+    error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
+    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
+    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
+    if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
+        return (
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
             "the functions are not in the library or the structure is another"
         )
-        return Discovery(None, False, reason, alternatives, curves_error, seconds)
-    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
-    if numbers > MAX_UNNAMED:
-        reason = f"the best formula needs {numbers} constants without a name: a table of the data rather than a law"
-        return Discovery(None, False, reason, alternatives, curves_error, seconds)
-    if best.extrapolation_error > 2 * best.error + 1e-6:
-        reason = (
+    if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
+        return (
+            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the "
+            "data rather than a law"
+        )
+    if best.extrapolation_error > 2 * best.error * larger + 1e-6:
+        return (
             f"the best formula leaves {best.error:.2g} of the spread of y inside the region of the fitted rows, but "
             f"{best.extrapolation_error:.2g} outside"
         )
-        return Discovery(None, False, reason, alternatives, curves_error, seconds)
-    reason = (
-        f"explains all but {best.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}), and "
-        f"{best.extrapolation_error:.2g} outside: a law up to that noise, not proven exact"
+    return ""
+
+
+def _reason(law: Law, curves_error: float) -> str:
+    outside = "" if math.isnan(law.extrapolation_error) else f" and outside ({law.extrapolation_error:.1g})"
+    if is_exact(law):
+        return f"exact: rounding alone is left, inside ({law.error:.1g}){outside}"
+    if law.doubt:
+        return f"rounding alone is left ({law.error:.1g}), but {law.doubt}: not proven exact"
+    outside = "" if math.isnan(law.extrapolation_error) else f", and {law.extrapolation_error:.2g} outside"
+    return (
+        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a "
+        "law up to that noise, not proven exact"
     )
-    return Discovery(best, False, reason, alternatives, curves_error, seconds)
+
+
+def _with_wrong_rows(answer: Discovery, law: Law, goal: Goal) -> Discovery:
+    """The answer with the rows that were left out of the search and do not follow its law."""
+    assert goal.wrong is not None
+    off = (goal.wrong.values(law.formula.expressions[0])[:, 0] - goal.wrong.y).abs()
+    least = max(10 * law.error, 1e-8) * goal.fitted.y.std(correction=0).item()
+    rows = tuple(sorted(row for row, far in zip(goal.wrong_rows, off.tolist(), strict=True) if not far <= least))
+    if not rows:
+        return answer
+    total = len(goal.fitted.y) + len(goal.held_out.y) + len(goal.outside.y) + len(goal.wrong.y)
+    shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+    note = f"{len(rows)} of {total} rows {'does' if len(rows) == 1 else 'do'} not follow it (row {shown})"
+    return replace(answer, reason=f"{answer.reason}; {note}", wrong_rows=rows)
+
+
+def leaves_rounding(law: Law) -> bool:
+    """True where rounding alone is left, by a law with too few constants to imitate any curve."""
+    few = len(law.formula.expressions[0].atoms(sympy.Float)) <= MAX_UNNAMED
+    return few and law.error < ROUNDING and not law.extrapolation_error >= ROUNDING
 
 
 def is_exact(law: Law) -> bool:
-    """True where rounding alone is left, by a law with too few constants to imitate any curve."""
-    few = len(law.formula.expressions[0].atoms(sympy.Float)) <= MAX_UNNAMED
-    return few and law.error < 1e-9 and law.extrapolation_error < 1e-9
+    """True where rounding alone is left and the samples tell the law from others."""
+    return leaves_rounding(law) and not law.doubt
 
 
 def is_settled(law: Law, curves_error: float) -> bool:
@@ -190,22 +249,23 @@ def is_settled(law: Law, curves_error: float) -> bool:
     noise = max(law.error, 1e-4)
     numbers = len(law.formula.expressions[0].atoms(sympy.Float))
     slack = 1.1 if numbers == 0 else 1.03
-    return law.error < slack * curves_error and law.extrapolation_error < 1.2 * noise and numbers <= 2
+    return law.error < slack * curves_error and not law.extrapolation_error >= 1.2 * noise and numbers <= 2
 
 
-def _refined(rough: RoughLaw, samples: Table, spread: float) -> Any:
+def _refined(rough: RoughLaw, goal: Goal, spread: float) -> Any:
     """The law in the inputs with constants refitted in the scale of y and named; None where it is no law."""
-    symbols, u, y = rough.variables.symbols, rough.variables.x, samples.y[:, None]
+    symbols, u, y = rough.variables.symbols, rough.variables.x, goal.samples.y[:, None]
     expression = canonical(rough.expression)
     if len(expression.atoms(sympy.Float)) > MAX_CONSTANTS:
         return None
     (expression,), cost = refit_constants((expression,), symbols, u[:FEW], y[:FEW], steps=25)
     if not math.sqrt(cost) < 0.5 * spread:
         return None
-    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW])
+    tick = partial(goal.pulse, f"constants of {rough.origin}")
+    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW], tick=tick)
     if expression.atoms(sympy.Float):
         expanded = sympy.expand(expression)
         if len(expanded.atoms(sympy.Float)) <= len(expression.atoms(sympy.Float)):
             expression = expanded
-        (expression,) = snap((expression,), symbols, u, y)
+        (expression,) = snap((expression,), symbols, u, y, tick=tick)
     return expression.xreplace(dict(zip(symbols, rough.variables.expressions, strict=True)))

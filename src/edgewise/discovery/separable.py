@@ -10,11 +10,12 @@ nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.functional import least_squares
@@ -115,32 +116,37 @@ def fit_separable(
     return SeparableFit(low, high, constant, h, g, error)
 
 
+def surface_error(x: Tensor, y: Tensor) -> float:
+    """The relative error of a polynomial of total degree on the last fifth of the samples."""
+    return _surface(x, y)[0]
+
+
 def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variables"]]:
-    """A polynomial of total degree: its relative error on the last fifth of the samples, and its gradient at all."""
+    """The relative error of a polynomial of total degree on the last fifth of the samples, and its gradient at all."""
+    error, c, powers, parts = _surface(x, y)
+    low, high, degree = x.amin(0), x.amax(0), int(powers.amax())
+    slope_basis = torch.func.jvp(lambda u: chebyshev(u, low, high, degree + 1), (x,), (torch.ones_like(x),))[1]
+    slopes = []
+    for j in range(x.shape[1]):
+        others = [parts[k] for k in range(x.shape[1]) if k != j]
+        slopes.append(reduce(torch.mul, others, slope_basis[:, j, powers[:, j]]) @ c)
+    return error, torch.stack(slopes, -1)
+
+
+def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor, list[Tensor]]:
+    """The error, the coefficients, the powers of every term, and the polynomials of every variable."""
     n, d = x.shape
     degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
-    powers = _total_degree(d, degree)
-    while len(powers) > n // 3 and degree > 1:
+    while degree > 1 and math.comb(d + degree, degree) > n // 3:
         degree -= 1
-        powers = _total_degree(d, degree)
-    low, high = x.amin(0), x.amax(0)
+    powers = total_degree(d, degree)
     cut = n - max(n // 5, 1)
-
-    def design(u: Tensor) -> list[Tensor]:
-        basis = chebyshev(u, low, high, degree + 1)
-        return [basis[:, j, powers[:, j]] for j in range(d)]
-
-    parts = design(x)
+    basis = chebyshev(x, x.amin(0), x.amax(0), degree + 1)
+    parts = [basis[:, j, powers[:, j]] for j in range(d)]
     A = reduce(torch.mul, parts)
     w = (y - y.mean()) / y.std(correction=0)
     c = least_squares(A[:cut], w[:cut, None])[:, 0]
-    error = (A[cut:] @ c - w[cut:]).square().mean().sqrt().item()
-    slope_basis = torch.func.jvp(lambda u: chebyshev(u, low, high, degree + 1), (x,), (torch.ones_like(x),))[1]
-    slopes = []
-    for j in range(d):
-        others = [parts[k] for k in range(d) if k != j]
-        slopes.append(reduce(torch.mul, others, slope_basis[:, j, powers[:, j]]) @ c)
-    return error, torch.stack(slopes, -1)
+    return (A[cut:] @ c - w[cut:]).square().mean().sqrt().item(), c, powers, parts
 
 
 def _start(products: int, variables: int, size: int, generator: torch.Generator) -> Tensor:
@@ -216,7 +222,8 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
 
 
-def _total_degree(d: int, degree: int) -> Tensor:
+def total_degree(d: int, degree: int) -> Int[Tensor, "terms variables"]:
+    """The powers of every product of d variables up to a total degree."""
     exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
     if exponents is None:
         exponents = [(0,) * d]

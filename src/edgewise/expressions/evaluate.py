@@ -15,6 +15,12 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     **{
         name: getattr(torch, name) for name in ("asinh", "acosh", "atanh", "exp", "log", "sign", "erf", "erfc", "floor")
     },
+    "cot": lambda u: 1 / torch.tan(u),
+    "sec": lambda u: 1 / torch.cos(u),
+    "csc": lambda u: 1 / torch.sin(u),
+    "coth": lambda u: 1 / torch.tanh(u),
+    "sech": lambda u: 1 / torch.cosh(u),
+    "csch": lambda u: 1 / torch.sinh(u),
     "atan2": torch.atan2,
     "ceiling": torch.ceil,
     "Abs": torch.abs,

@@ -20,6 +20,9 @@ from edgewise.expressions.evaluate import evaluate
 
 T = TypeVar("T")
 
+ROUNDING = 1e-13
+"""A term with a coefficient smaller than this share of the largest one in its sum is the rounding of zero."""
+
 MAX_OPERATIONS = 60
 """Expressions with more operations than this skip sympy's slower simplifications."""
 
@@ -49,6 +52,24 @@ def canonical(e: sympy.Expr) -> Any:
     return e
 
 
+def without_rounding(e: Any) -> Any:
+    """The expression without terms of 1e-13 of the largest one, and with whole numbers where floats are rounded ones.
+
+    >>> x = sympy.Symbol("x")
+    >>> without_rounding(1.0000000000000002 * x**2 + 2.5 * x - 4e-16)
+    x**2 + 2.5*x
+    """
+    if e.is_Float and abs(e - sympy.Integer(round(e))) < ROUNDING * abs(e):
+        return sympy.Integer(round(e))
+    if not e.args:
+        return e
+    args = [without_rounding(a) for a in e.args]
+    if e.is_Add:
+        sizes = [abs(a.as_coeff_Mul()[0]) for a in args]
+        args = [a for a, size in zip(args, sizes, strict=True) if size > ROUNDING * max(sizes)]
+    return e.func(*args)
+
+
 def length(expression: Any) -> int:
     """Operations, and two for every constant that must be written down."""
     return int(sympy.count_ops(expression)) + 2 * len(expression.atoms(sympy.Float))
@@ -68,7 +89,8 @@ def pareto(items: Iterable[T], size: Callable[[T], float], error: Callable[[T], 
 
 
 def _forms(e: sympy.Expr) -> list[Any]:
-    forms = [canonical(e)]
+    e = without_rounding(e)
+    forms = [e, canonical(e)]
     if sympy.count_ops(e) <= MAX_OPERATIONS:
         forms += [sympy.expand(e), sympy.powsimp(sympy.expand_log(e)), sympy.together(e), sympy.factor_terms(e)]
         forms += [sympy.factor_terms(sympy.powsimp(sympy.expand(e, power_exp=False)))]

@@ -42,7 +42,7 @@ def from_formula(
         ValueError: naming the term that the library cannot express.
     """
     given = [expressions] if isinstance(expressions, sympy.Expr | str) else list(expressions)
-    outputs = [parse_formula(e, variables) if isinstance(e, str) else sympy.Add(e) for e in given]
+    outputs = [_of_edges(parse_formula(e, variables) if isinstance(e, str) else sympy.Add(e)) for e in given]
     if not outputs or not variables:
         raise ValueError("from_formula needs at least one expression and one variable")
     unknown = set().union(*(e.free_symbols for e in outputs)) - set(variables)
@@ -54,6 +54,11 @@ def from_formula(
         input_names=[str(v) for v in variables],
         output_names=output_names,
     )
+
+
+def _of_edges(e: Any) -> Any:
+    """Larger, smaller and step by |u| and sign(u), functions of one variable."""
+    return e.rewrite([sympy.Max, sympy.Min], sympy.Abs).rewrite(sympy.Heaviside, sympy.sign)
 
 
 @dataclass(frozen=True)

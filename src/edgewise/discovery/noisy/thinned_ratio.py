@@ -15,6 +15,8 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from edgewise.progress import Budget
+
 Array = np.ndarray
 Inputs = tuple[int, ...]
 
@@ -95,18 +97,22 @@ def forward_selection(
     *,
     seed: int,
     most: int = 5,
+    budget: Budget | None = None,
 ) -> list[Inputs]:
     """Sets of inputs that a short formula may need, judged by the ratio of sums that they allow.
 
     The best single input, with it the best second one, and so on, each set after an attempt to exchange one member.
     The best sets of every size are returned, the very best first: equal information can have different formulas.
-    Permutation importance cannot replace this: of two inputs with the same information it shows neither.
+    Permutation importance cannot replace this: of two inputs with the same information it shows neither. No set is
+    judged after the time of `budget`.
     """
     known: dict[Inputs, float] = {}
 
     def error(inputs: Inputs) -> float:
         key = tuple(sorted(inputs))
         if key not in known:
+            if budget is not None and budget.over:
+                return float("inf")
             known[key] = fit_ratio(x[:, key], y, seed, starts=STARTS)[0][1] if key else float(np.var(y))
         return known[key]
 

@@ -1,0 +1,176 @@
+"""Rows of inputs and a target: expressions judged on them, the split into regions, rows that follow no others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.discovery.separable import chebyshev, total_degree
+from edgewise.expressions.evaluate import evaluate
+from edgewise.functional import least_squares
+
+MIN_ROWS = 30
+"""Fewer different rows cannot prove a law."""
+
+FEW_VALUES = 8
+"""An input with fewer different values is not known between them, and has no outside."""
+
+OUTSIDE = 0.1
+"""The share of the rows outside the region that laws are fitted in."""
+
+FAR = 25.0
+"""A row is wrong where its residual is this many times the median one."""
+
+DECADES = 100.0
+"""A positive variable with a larger ratio of its ends, and more even in its logarithm, is over decades."""
+
+MOST_BESIDE = 6
+"""With more inputs pieces and oscillations are searched in one input alone."""
+
+MAX_TERMS = 300
+"""The most terms of the polynomial that rows are compared with."""
+
+MAX_ROWS = 20_000
+"""Of a longer table so many rows, chosen at random, are searched and judged."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of the inputs and of the target, on which expressions are evaluated and judged."""
+
+    inputs: tuple[sympy.Symbol, ...]
+    x: Float[Tensor, "rows inputs"]
+    y: Float[Tensor, " rows"]
+
+    def values(self, *expressions: Any) -> Float[Tensor, "rows expressions"]:
+        """The expressions of the inputs at every row."""
+        return evaluate(expressions, self.inputs, self.x)
+
+    @property
+    def size(self) -> float:
+        """The root mean square of the target."""
+        return self.y.square().mean().sqrt().item() if len(self.y) else 0.0
+
+    def error(self, expression: Any) -> float:
+        """The root mean square error of an expression of the target; infinite where undefined, NaN without rows."""
+        if len(self.y) == 0:
+            return math.nan
+        error = (self.values(expression)[:, 0] - self.y).square().mean().sqrt().item()
+        return error if math.isfinite(error) else math.inf
+
+    def without_abs(self, expression: Any) -> Any:
+        """The expression with u or -u for |u| where all rows show one sign: simpler, for other rows to judge."""
+        for part in expression.atoms(sympy.Abs):
+            value = self.values(part.args[0])
+            if (value > 0).all() or (value < 0).all():
+                expression = expression.xreplace({part: part.args[0] * (1 if value[0] > 0 else -1)})
+        return expression
+
+    def cancels(self, expression: Any) -> bool:
+        """True for the far end of one function that imitates another: sums far below their terms, wild powers."""
+        if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
+            return True
+        for total in expression.atoms(sympy.Add):
+            if total.atoms(sympy.Float):
+                terms = self.values(*total.args)
+                if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
+                    return True
+        return False
+
+    def head(self, rows: int) -> Table:
+        """The first rows."""
+        return Table(self.inputs, self.x[:rows], self.y[:rows])
+
+    def split(self, seed: int) -> tuple[Table, Table, Table]:
+        """A random split into rows to fit, held-out rows and rows outside the region of both.
+
+        Outside is about the tenth of all rows that is nearest to the ends of any input with enough different values;
+        equal values are on one side, so that no row outside has a value of a fitted one. A sixth of the rest is held
+        out. No row is outside where that is impossible.
+        """
+        order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))
+        x, y = self.x[order], self.y[order]
+        outside = _outside(x)
+        cut = int((~outside).sum()) // 6
+        parts = (x[~outside][cut:], y[~outside][cut:]), (x[~outside][:cut], y[~outside][:cut]), (x[outside], y[outside])
+        fitted, held_out, far = (Table(self.inputs, *part) for part in parts)
+        return fitted, held_out, far
+
+
+def _outside(x: Tensor) -> Tensor:
+    """The rows at the ends of columns, of both where values are many and at the upper one of a single column else."""
+    columns = [u.contiguous() for u in x.T if len(torch.unique(u)) >= FEW_VALUES]
+    if not columns:
+        return torch.zeros(len(x), dtype=torch.bool)
+    pairs = [(u, u.sort().values) for u in columns]
+    below = torch.stack([torch.searchsorted(s, u, right=True) for u, s in pairs], -1) / len(x)
+    above = 1 - torch.stack([torch.searchsorted(s, u) for u, s in pairs], -1) / len(x)
+    centrality = torch.minimum(below, above).amin(-1)
+    outside = centrality <= centrality.kthvalue(math.ceil(OUTSIDE * len(x))).values
+    if outside.double().mean() <= 2 * OUTSIDE:
+        return outside
+    ends = [side <= max(OUTSIDE, side.amin().item()) for u in (above, below) for side in u.T]
+    smallest = min(ends, key=lambda end: int(end.sum()))
+    return smallest if smallest.double().mean() <= 3 * OUTSIDE else torch.zeros_like(smallest)
+
+
+def over_decades(u: Float[Tensor, " rows"]) -> bool:
+    """Whether values are positive and spread over decades, as evenly in their logarithms as they can be."""
+    if not (u > 0).all() or u.amax() < DECADES * u.amin():
+        return False
+    plain, log = ((v.median() - v.amin()) / (v.amax() - v.amin()) for v in (u, u.log()))
+    return bool((log - 0.5).abs() < (plain - 0.5).abs())
+
+
+def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> list[int]:
+    """At most a twentieth of the rows that lie far from a polynomial through all others.
+
+    A row is far where its residual, computed without it, is many times the usual one and a good share of the spread.
+    """
+    varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
+    if not varying:
+        return []
+    y = y.abs().log() if over_decades(y.abs()) else y
+    columns = [x[:, j].log() if over_decades(x[:, j]) else x[:, j] for j in varying]
+    A = _polynomials(torch.stack(columns, -1), min(len(y) // 4, MAX_TERMS if len(y) < 2000 else MAX_TERMS // 3))
+    kept, most = torch.ones(len(y), dtype=torch.bool), max(1, len(y) // 20)
+    for _ in range(10):
+        q = torch.linalg.qr(A[kept]).Q
+        left = y[kept] - q @ (q.T @ y[kept])
+        alone = (left / (1 - q.square().sum(1)).clamp_min(1e-9)).abs()
+        usual, middle = alone.median(), (y[kept] - y[kept].median()).abs().median()
+        far = ((alone > FAR * usual) & (alone > middle)).nonzero()[:, 0]
+        far = far[alone[far].argsort(descending=True)][: min(len(far) // 2 + 1, most - int((~kept).sum()))]
+        if len(far) == 0:
+            break
+        kept[kept.nonzero()[far, 0]] = False
+    return (~kept).nonzero()[:, 0].tolist()
+
+
+def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
+    """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
+    basis = chebyshev(x, x.amin(0), x.amax(0), 3)
+    powers = total_degree(x.shape[1], 2)
+    A = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
+    left = [y - B @ least_squares(B, y[:, None])[:, 0] for B in (A[:, powers[:, j] == 0], A)]
+    less, more = (r.square().sum().clamp_min(1e-26 * y.square().sum()) for r in left)
+    terms = int((powers[:, j] > 0).sum())
+    return (len(y) - len(powers)) * (less / more).log().item() > terms + 4 * math.sqrt(2 * terms)
+
+
+def _polynomials(x: Tensor, most: int) -> Tensor:
+    """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
+    columns = torch.ones(len(x), 1, dtype=x.dtype)
+    basis = chebyshev(x, x.amin(0), x.amax(0), 6)
+    for degree in range(1, 6):
+        if math.comb(x.shape[1] + degree, degree) > most:
+            break
+        powers = total_degree(x.shape[1], degree)
+        columns = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
+    return columns

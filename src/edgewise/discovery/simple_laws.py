@@ -1,0 +1,177 @@
+r"""Proposes the laws that need no search: linear in logarithms, two pieces, oscillations.
+
+In logarithms a power law $y = c \prod_j x_j^{p_j}$ and an exponential are linear. Pieces are polynomials of degree two
+at most on both sides of a value of one variable. See `edgewise.discovery.oscillations` for the third.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.discovery.goal import Goal
+from edgewise.discovery.oscillations import oscillation
+from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
+from edgewise.discovery.terms import useful
+from edgewise.functional import least_squares
+
+NOTHING = 1e-9
+"""A coefficient whose term is smaller than this share of the largest one is zero."""
+
+PIECE_ROWS = 4
+"""Every piece has at least this many rows more than coefficients."""
+
+
+@lru_cache(maxsize=1)
+def simple_laws(goal: Goal) -> tuple[tuple[float, Any, str], ...]:
+    """The relative error, the expression of the inputs and the origin of every law of these kinds that fits at all."""
+    found = [(law, "linear in logarithms") for law in _linear_laws(goal)]
+    for j in goal.varying:
+        goal.pulse(f"pieces along {goal.inputs[j]}")
+        found += [(law, f"two pieces along {goal.inputs[j]}") for law in _pieces(j, goal)]
+    errors = [_relative_error(law, goal) for law, _ in found]
+    if min(errors, default=math.inf) > 1e-7:
+        for j in goal.varying:
+            goal.pulse(f"oscillations along {goal.inputs[j]}")
+            law = oscillation(j, goal)
+            if law is not None:
+                found.append((law, f"oscillation along {goal.inputs[j]}"))
+                errors.append(_relative_error(law, goal))
+    return tuple((error, *law) for error, law in zip(errors, found, strict=True) if error < 0.5)
+
+
+def _relative_error(law: Any, goal: Goal) -> float:
+    return goal.samples.error(law) / goal.samples.y.std(correction=0).item()
+
+
+def _linear_laws(goal: Goal) -> Iterator[Any]:
+    """y or log |y| as a sum of the variables, of their logarithms, or of the logarithms of those over decades."""
+    x, y = goal.samples.x[:, goal.varying], goal.samples.y
+    inputs = [goal.inputs[j] for j in goal.varying]
+    positive = [bool((u > 0).all()) for u in x.T]
+    decades = [goal.over_decades(j) for j in goal.varying]
+    sign = y[0].sign()
+    one_sign = bool((y * sign > 0).all())
+    for logs in dict.fromkeys([tuple(positive), tuple(decades), (False,) * len(inputs)]):
+        columns = [u.log() if log else u for u, log in zip(x.T, logs, strict=True)]
+        terms = [sympy.log(s) if log else s for s, log in zip(inputs, logs, strict=True)]
+        if one_sign:
+            exponent = _sum(columns, terms, (y * sign).log())
+            if exponent is not None:
+                yield int(sign) * sympy.exp(exponent)
+        if any(logs):
+            law = _sum(columns, terms, y)
+            if law is not None:
+                yield law
+
+
+def _sum(columns: list[Tensor], terms: list[Any], z: Tensor) -> Any:
+    """The least-squares sum without useless terms, where it explains most of z."""
+    A = torch.stack([torch.ones_like(z), *columns], -1)
+    size = A.square().mean(0).sqrt().clamp_min(1e-300)
+    keep = useful(A / size, z)
+    c = least_squares(A[:, keep] / size[keep], z[:, None])[:, 0] / size[keep]
+    if not (A[:, keep] @ c - z).var() < 0.1 * z.var():
+        return None
+    names = [sympy.Integer(1), *terms]
+    return sympy.Add(*(sympy.Float(v, 17) * names[k] for v, k in zip(c.tolist(), keep, strict=True)))
+
+
+def _pieces(j: int, goal: Goal) -> Iterator[Any]:
+    """Polynomials of degree one and of two on both sides of the best value of input j, joined by a kink or a step."""
+    x, y = goal.samples.x, goal.samples.y
+    if len(torch.unique(x[:, j])) < FEW_VALUES:
+        return
+    order = x[:, j].argsort()
+    inputs = goal.varying if len(goal.varying) <= MOST_BESIDE else (j,)
+    x, y = x[order], y[order]
+    for degrees in ((1,), (1, 2)):
+        powers = [(k, p) for p in degrees for k in inputs]
+        A = torch.stack([torch.ones_like(y), *(x[:, k] ** p for k, p in powers)], -1)
+        terms = [sympy.Integer(1), *(goal.inputs[k] ** p for k, p in powers)]
+        split = _best_split(A, y, x[:, j])
+        if split is not None:
+            left, right = (_coefficients(A[part], y[part]) for part in (slice(0, split), slice(split, None)))
+            yield _joined(left, right, terms, goal.inputs[j], x[split - 1, j].item(), x[split, j].item())
+
+
+def _best_split(A: Float[Tensor, "rows terms"], y: Float[Tensor, " rows"], t: Float[Tensor, " rows"]) -> int | None:
+    """The first row of the right piece where two pieces leave the least, if that is far less than one leaves."""
+    n, p = A.shape
+    least = p + PIECE_ROWS
+    if n < 2 * least + 1:
+        return None
+    A = A / A.square().mean(0).sqrt().clamp_min(1e-300)
+    z = (y - y.mean()) / y.std(correction=0)
+    gram = (A[:, :, None] * A[:, None]).cumsum(0)
+    moment = (A * z[:, None]).cumsum(0)
+    energy = z.square().cumsum(0)
+
+    def left_over(gram: Tensor, moment: Tensor, energy: Tensor) -> Tensor:
+        ridge = 1e-10 * gram.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None] * torch.eye(p, dtype=gram.dtype)
+        return energy - (moment * torch.linalg.solve(gram + ridge, moment[..., None])[..., 0]).sum(-1)
+
+    k = torch.arange(least, n - least)
+    k = k[t[k - 1] < t[k]]
+    if len(k) == 0:
+        return None
+    total = left_over(gram[k - 1], moment[k - 1], energy[k - 1])
+    total = total + left_over(gram[-1] - gram[k - 1], moment[-1] - moment[k - 1], energy[-1] - energy[k - 1])
+    near = k[total.topk(min(5, len(k)), largest=False).indices].tolist()
+    errors = [max(_rest(A[:s], z[:s]), _rest(A[s:], z[s:])) for s in near]
+    best = min(range(len(near)), key=lambda m: errors[m])
+    return near[best] if errors[best] < 0.3 * _rest(A, z) else None
+
+
+def _rest(A: Tensor, z: Tensor) -> float:
+    return (A @ least_squares(A, z[:, None])[:, 0] - z).square().mean().sqrt().item() + 1e-12
+
+
+def _coefficients(A: Tensor, y: Tensor) -> list[float]:
+    """Least squares without the coefficients whose terms are nothing."""
+    size = A.square().mean(0).sqrt().clamp_min(1e-300)
+    c = least_squares(A / size, y[:, None])[:, 0]
+    return torch.where(c.abs() > NOTHING * c.abs().amax(), c / size, 0.0).tolist()
+
+
+def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, low: float, high: float) -> Any:
+    """Two polynomials that meet between low and high: the larger, the smaller or |t - s|; else with a step there."""
+    p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
+    scale = max(map(abs, (*left, *right)))
+    difference = [b - a if abs(b - a) > NOTHING * scale else 0.0 for a, b in zip(left, right, strict=True)]
+    slope = difference[terms.index(t)]
+    if not any(c for c, term in zip(difference, terms, strict=True) if term not in (1, t)) and slope:
+        meet, gap = -difference[0] / slope, high - low
+        if low - 0.01 * gap <= meet <= high + 0.01 * gap:
+            rest = sympy.Add(*(_number(c) * term for c, term in zip(left, terms, strict=True) if term not in (1, t)))
+            before, after = left[terms.index(t)], right[terms.index(t)]
+            if abs(before + after) < 1e-6 * abs(slope):
+                return after * sympy.Abs(t - _number(meet)) + _number(left[0] + before * meet) + rest
+            return (sympy.Max if slope > 0 else sympy.Min)(p - rest, q - rest) + rest
+    step = sympy.Add(*(_number(c) * term for c, term in zip(difference, terms, strict=True)))
+    return p + step * sympy.Heaviside(t - _number(shortest_between(low, high)))
+
+
+def shortest_between(low: float, high: float) -> float:
+    """The number between two others with the fewest digits.
+
+    >>> shortest_between(1.983, 2.017), shortest_between(1.31, 1.39)
+    (2.0, 1.35)
+    """
+    for digits in range(-12, 18):
+        middle = round((low + high) / 2, digits)
+        if low < middle < high:
+            return middle
+    return (low + high) / 2
+
+
+def _number(value: float) -> Any:
+    """Whole numbers exactly."""
+    return sympy.Integer(round(value)) if abs(value - round(value)) < 1e-12 else sympy.Float(value, 17)
