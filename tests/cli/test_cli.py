@@ -232,7 +232,9 @@ def test_a_changed_file_runs_nothing(table, finished, capsys, monkeypatch):
     assert "its metrics.json is not the file that was written" in " ".join(capsys.readouterr().err.split())
     write_sums(Path("run"))
     assert run("predict", "run", "table.csv", "--formula") == 2
-    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(capsys.readouterr().err.split())
+    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(
+        capsys.readouterr().err.split()
+    )
     arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "other"]
     with monkeypatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "formula_text", interrupt)

@@ -94,11 +94,14 @@ def test_what_cannot_be_saved_says_why(tmp_path) -> None:
 
 @pytest.mark.usefixtures("as_a_user")
 @pytest.mark.parametrize("change", [
-    {"width": 10**9}, {"width": 10**30}, {"width": 6}, {"width": -1}, {"width": "5"}, {"width": [5]}, {"width": None}, {},
+    {"width": 10**9}, {"width": 10**30}, {"width": 6}, {"width": -1}, {"width": "5"}, {"width": [5]}, {"width": None},
+    {},
     {"width": 5, "more": 1}, {"width": 5, "basis": {"basis": {"name": "bspline", "degree": 3, "intervals": 10**8}}},
     {"width": 5, "basis": {"basis": {"name": "evil"}}}, {"width": 5, "basis": {}}, [5], 7,
 ])  # fmt: skip
-def test_settings_that_the_weights_do_not_fit_are_refused_before_anything_is_built(change, tmp_path, monkeypatch) -> None:
+def test_settings_that_the_weights_do_not_fit_are_refused_before_anything_is_built(
+    change, tmp_path, monkeypatch
+) -> None:
     Small(5).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text()) | {"settings": change}
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -13,7 +13,9 @@ again = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sc
 
 
 @again
-@given(content=st.binary(max_size=60), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+@given(
+    content=st.binary(max_size=60), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans()
+)
 def test_a_sealed_file_comes_back_or_is_refused(tmp_path, content, place, bit, cut):
     path = tmp_path / "sealed"
     write_sealed(path, content)
@@ -64,7 +66,13 @@ def test_other_lists_are_refused(folder, text):
         check_sums(folder, ["a.json"])
 
 
-ERRORS = [KeyError("x"), IndexError(), RecursionError("deep"), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+ERRORS = [
+    KeyError("x"),
+    IndexError(),
+    RecursionError("deep"),
+    MemoryError(),
+    UnicodeDecodeError("utf-8", b"", 0, 1, "x"),
+]
 ERRORS += [RuntimeError("torch"), ZeroDivisionError(), AssertionError(), ValueError("plain"), EOFError()]
 
 
@@ -80,7 +88,9 @@ def test_what_is_no_damage_passes(error):
         raise error
 
 
-@pytest.mark.parametrize("text", [b"{", b"\xff", b"", b"[" * 100_000, b"1" * 5000, b'{"a":' * 3000, b" " * (MAX_TEXT + 1)])
+@pytest.mark.parametrize(
+    "text", [b"{", b"\xff", b"", b"[" * 100_000, b"1" * 5000, b'{"a":' * 3000, b" " * (MAX_TEXT + 1)]
+)
 def test_json_that_is_none(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(FileFormatError, match=r"a\.json cannot be loaded"), reading(tmp_path / "a.json"):

@@ -110,7 +110,7 @@ def from_pretrained(
     """The model in a folder, or in a repository of the hub where `name` is no folder; in evaluation mode, on the CPU.
 
     A repository names the class of its model. Only classes of edgewise and `kind` are accepted: loading a model imports
-    no code that you did not name. The weights are read first, and settings that ask for more than they hold are refused.
+    no code that you did not name. The weights are read first; settings that ask for more than they hold are refused.
 
     Args:
         name: a folder, or "owner/name".

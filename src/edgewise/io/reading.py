@@ -32,7 +32,9 @@ def reading(path: str | os.PathLike[str], remedy: str = "") -> Iterator[None]:
     except Exception as error:
         known = isinstance(error, ValueError) and type(error).__module__ in ("builtins", "json.decoder")
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        raise FileFormatError(f"{os.fspath(path)} cannot be loaded: {reason or type(error).__name__}{remedy}") from error
+        raise FileFormatError(
+            f"{os.fspath(path)} cannot be loaded: {reason or type(error).__name__}{remedy}"
+        ) from error
 
 
 def require(condition: bool, message: str) -> None:

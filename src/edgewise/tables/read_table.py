@@ -72,9 +72,7 @@ def read_table(
 def _blanked(frame: DataFrame, words: Collection[str]) -> DataFrame:
     """The table with the words, and the numbers that they write, as empty cells."""
     numbers = [float(word) for word in words if is_float(word)]
-    return frame.apply(
-        lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None)
-    )
+    return frame.apply(lambda column: column.where(~column.isin(numbers if is_numeric(column) else list(words)), None))
 
 
 def _flat(frame: DataFrame) -> DataFrame:
@@ -82,7 +80,9 @@ def _flat(frame: DataFrame) -> DataFrame:
     nested = (bytes, dict, list, np.ndarray, tuple)
     for name in frame.columns:
         if frame[name].dtype == object and frame[name].map(lambda cell: isinstance(cell, nested)).any():
-            raise TableError(f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it")
+            raise TableError(
+                f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it"
+            )
     return frame
 
 

@@ -227,7 +227,9 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()
     if not (torch.isfinite(dense).all() and (dense.diff(dim=-1) >= 0).all()):
-        raise ValueError("a grid has points that are not finite or do not increase; set it with `adapt_grid_` on finite data")
+        raise ValueError(
+            "a grid has points that are not finite or do not increase; set it with `adapt_grid_` on finite data"
+        )
     plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8, device="cpu")
     getattr(library, f"ew_plan_{suffix}")(
         ctypes.c_void_p(dense.data_ptr()),

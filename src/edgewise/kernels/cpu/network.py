@@ -140,7 +140,9 @@ class TrainingSteps:
         self._check(x)
         shape = (*x.shape[:-1], self._packed.out)
         if target.shape != shape or target.dtype != x.dtype or not target.is_cpu or foreign(target) is not None:
-            raise ValueError(f"the targets must be {x.dtype} of the shape {shape}, got {target.dtype}, {tuple(target.shape)}")
+            raise ValueError(
+                f"the targets must be {x.dtype} of the shape {shape}, got {target.dtype}, {tuple(target.shape)}"
+            )
         x, target = x.contiguous(), target.contiguous()
         if not self._packed.holds(self.network):
             self._packed = Packed(self.network)

@@ -49,7 +49,9 @@ class RunDirectory:
         self._lock = (self.partial / LOCK).open("ab")
         try:
             if alone(self._lock) is False:
-                raise RunDirectoryError(f"another run is writing to {self.partial}; wait for it, or choose another --out")
+                raise RunDirectoryError(
+                    f"another run is writing to {self.partial}; wait for it, or choose another --out"
+                )
             self._require_free()
             self.resumed = self._begin(json.dumps(fingerprint, sort_keys=True))
         except BaseException:
