@@ -70,3 +70,29 @@ class Budget:
     def share(self, part: float) -> Budget:
         """A new budget of this share of the seconds that are left, on the same clock."""
         return Budget(part * self.left, self.clock)
+
+
+class TimeIsOver(Exception):
+    """Raised by a `Pulse` well after the end of its budget, and caught by the call that owns the budget."""
+
+
+@dataclass
+class Pulse:
+    """Called at every step of a long call: reports at most once a second, and ends the call soon after its budget.
+
+    Args:
+        budget: of the call; `TimeIsOver` is raised a tenth of it and two seconds after its end.
+        listener: is told the step; what it raises stops the call.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    listener: Listener | None = None
+    _told: float = field(default=-math.inf, init=False, repr=False)
+
+    def __call__(self, stage: str) -> None:
+        if self.budget.spent > 1.1 * self.budget.seconds + 2:
+            raise TimeIsOver
+        now = time.monotonic()
+        if self.listener is not None and now - self._told >= 1:
+            self._told = now
+            self.listener(Event(stage, self.budget.fraction))

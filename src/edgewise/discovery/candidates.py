@@ -139,12 +139,13 @@ def _of_inputs(law: Any, origin: str, goal: Goal, error: float) -> RoughLaw:
 
 
 def _of_structure(structure: Structure, goal: Goal, error: float) -> Iterator[RoughLaw]:
-    for law in laws_of_structure(structure, goal.samples.y, goal.library, goal.seed):
+    for law in laws_of_structure(structure, goal.samples.y, goal.library, goal.seed, goal.pulse):
         yield RoughLaw(law, structure.variables, str(structure), error)
 
 
 def _planar(variables: Variables, goal: Goal, tolerance: float, curves_error: float) -> Iterator[RoughLaw]:
     u, y = variables.x[:, 0], goal.samples.y
+    goal.pulse(f"functions of {variables.expressions[0]}")
     for law in planar_laws(u, y, variables.symbols[0], goal.library, tolerance):
         yield RoughLaw(law, variables, "a conic or a function of a function", curves_error)
 
@@ -153,6 +154,7 @@ def _ratios(goal: Goal, chain: Sequence[Variables]) -> Iterator[tuple[float, Var
     """Polynomials and their ratios with their relative errors, in the variables with the most joined first."""
     y = goal.samples.y
     for variables in reversed(chain):
+        goal.pulse("ratios of polynomials")
         for law, value in rational_laws(variables.x, y, variables.symbols):
             yield ((value - y).square().mean().sqrt() / y.std(correction=0)).item(), variables, law
 

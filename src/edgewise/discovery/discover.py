@@ -22,7 +22,7 @@ from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
 from edgewise.discovery.rows import MIN_ROWS
 from edgewise.discovery.separable import surface_error
 from edgewise.nn import DEFAULT_LIBRARY, Library
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Budget, Event, Listener, Pulse, TimeIsOver
 from edgewise.symbolic.edges import check_library
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def discover(
     """Search for a law y = f(x), and say so when there is none.
 
     Args:
-        x: samples of shape (samples, variables): array or tensor.
+        x: samples of shape (samples, variables): array or tensor; of more than 20,000 a random choice is used.
         y: targets of shape (samples,) or (samples, 1).
         names: names of the variables; x1, x2, ... by default.
         output: name of the target.
@@ -53,20 +53,21 @@ def discover(
             fitting dimensions are returned. Constants are dimensionless; give a constant of nature as a variable.
         auxiliary: expressions of the variables that the law may be a short function of, such as "v**2 / c**2".
         library: functions that a law may be made of.
-        seconds: time limit in seconds: no new structure or law is begun after it.
+        seconds: time limit in seconds: no structure or law is begun after it, and what has begun ends soon.
         seed: of the split and of the random starts of fits.
         clock: measures the time; `time.process_time` makes the answer independent of other processes.
-        progress: called with an `Event` after every law that was judged.
+        progress: called with an `Event` after every law that was judged and every second or so between; what it raises
+            stops the search.
 
     Raises:
         ValueError: where the samples, names, units or functions cannot be used; the message names the first of them.
     """
     budget = Budget(seconds, clock)
     check_library(library)
-    goal = goal_of(x, y, names, output, units, auxiliary, library, seed, budget)
-    answer = _searched(goal, progress)
-    if not answer.exact and goal.needless and not budget.over and _may_need(goal, answer):
-        return _searched(replace(goal, reduced=False), progress)
+    goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
+    answer = _searched(goal)
+    if not answer.exact and not budget.over and goal.needless and _may_need(goal, answer):
+        return _searched(replace(goal, reduced=False))
     return answer
 
 
@@ -80,19 +81,22 @@ def _may_need(goal: Goal, answer: Discovery) -> bool:
     return everything < 0.97 * surface_error(table.x[:, goal.varying], rest)
 
 
-def _searched(goal: Goal, progress: Listener | None) -> Discovery:
+def _searched(goal: Goal) -> Discovery:
     """The answer for one goal: every rough law judged, until one is exact or settled or the time is over."""
     verdicts: list[Verdict] = []
     curves_error = math.inf
-    generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
-    for rough in chain.from_iterable(generate(goal) for generate in generators):
-        curves_error = min(curves_error, rough.curves_error)
-        verdict = judged(rough, goal)
-        if verdict is not None:
-            verdicts.append(verdict)
-            log.info("%s: %s", rough.origin, verdict)
-            if progress is not None:
-                progress(Event(rough.origin, goal.budget.fraction, str(verdict)))
-        if goal.budget.over or (verdict is not None and verdict.settled):
-            break
+    try:
+        generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
+        for rough in chain.from_iterable(generate(goal) for generate in generators):
+            curves_error = min(curves_error, rough.curves_error)
+            verdict = judged(rough, goal)
+            if verdict is not None:
+                verdicts.append(verdict)
+                log.info("%s: %s", rough.origin, verdict)
+                if goal.pulse.listener is not None:
+                    goal.pulse.listener(Event(rough.origin, goal.budget.fraction, str(verdict)))
+            if goal.budget.over or (verdict is not None and verdict.settled):
+                break
+    except TimeIsOver:
+        log.info("the time is over")
     return answer_of(verdicts, curves_error, goal)

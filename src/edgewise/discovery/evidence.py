@@ -1,4 +1,4 @@
-"""Says why samples do not prove a law although it leaves rounding only: the one place that tells exact from not exact."""
+"""Says why samples do not prove a law although it leaves rounding only: here alone exact is told from not exact."""
 
 from __future__ import annotations
 

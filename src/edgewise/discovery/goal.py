@@ -13,7 +13,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from edgewise.discovery.rows import MIN_ROWS, Table, explained_by, over_decades, wrong_rows
+from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, wrong_rows
 from edgewise.discovery.separable import surface_error
 from edgewise.discovery.structure import (
     PAIRINGS,
@@ -27,10 +27,13 @@ from edgewise.discovery.structure import (
 from edgewise.expressions.parse import parse_formula
 from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
 from edgewise.nn import DEFAULT_LIBRARY, Library
-from edgewise.progress import Budget
+from edgewise.progress import Budget, Pulse
 
 USED = 2000
 """Samples that structure and constants are found with."""
+
+MOST_INPUTS = 12
+"""With more inputs that vary none is left out at first: too many polynomials would be fitted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class Goal:
         auxiliary: expressions of the inputs that the law may be a short function of.
         library: functions that a law may be made of.
         seed: of the random starts of fits.
-        budget: time limit of the search.
+        pulse: called at every step, with the time limit of the search.
         wrong: rows that are far from all others, which are judged at the end.
         wrong_rows: where they are in the table.
         reduced: search without the inputs that the target does not seem to depend on.
@@ -60,10 +63,15 @@ class Goal:
     auxiliary: tuple[Any, ...] = ()
     library: Library = field(default_factory=lambda: DEFAULT_LIBRARY)
     seed: int = 0
-    budget: Budget = field(default_factory=Budget)
+    pulse: Pulse = field(default_factory=Pulse)
     wrong: Table | None = None
     wrong_rows: tuple[int, ...] = ()
     reduced: bool = True
+
+    @property
+    def budget(self) -> Budget:
+        """The time limit of the search."""
+        return self.pulse.budget
 
     @property
     def inputs(self) -> tuple[sympy.Symbol, ...]:
@@ -98,12 +106,13 @@ class Goal:
         x = self.samples.x
         kept = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
         x = torch.stack([u.log() if self.over_decades(j) else u for j, u in enumerate(x.T)], -1)
-        if len(kept) < 2:
+        if not 2 <= len(kept) <= MOST_INPUTS:
             return ()
         z = easiest_transform(x[:, kept], self.samples.y)
         error = first = surface_error(x[:, kept], z)
         dropped: list[int] = []
         while len(kept) > 1 and first < 0.5 and not self.budget.over:
+            self.pulse("which inputs matter")
             errors = {j: surface_error(x[:, [k for k in kept if k != j]], z) for j in kept}
             best = min(kept, key=lambda j: errors[j])
             if errors[best] > 1.03 * min(error, first) + 1e-12 or explained_by(kept.index(best), x[:, kept], z):
@@ -123,7 +132,7 @@ class Goal:
         if not self.varying:
             return []
         start = Variables(self.samples.x[:, self.varying], tuple(self.inputs[j] for j in self.varying))
-        chain = join_variables(start, self.samples.y, possible=self.possible)
+        chain = join_variables(start, self.samples.y, possible=self.possible, pulse=self.pulse)
         if self.auxiliary:
             extra = self.samples.values(*self.auxiliary)
             chain.append(Variables(torch.cat([start.x, extra], 1), (*start.expressions, *self.auxiliary)))
@@ -138,7 +147,7 @@ class Goal:
         pairs = [(self.samples.x[:, j], self.inputs[j], j in decades) for j in self.varying]
         x = torch.stack([u.log() if log else u for u, _, log in pairs], -1)
         start = Variables(x, tuple(sympy.log(s) if log else s for _, s, log in pairs))
-        return join_variables(start, self.samples.y, possible=self.possible)
+        return join_variables(start, self.samples.y, possible=self.possible, pulse=self.pulse)
 
     @cached_property
     def structures(self) -> list[Structure]:
@@ -148,7 +157,7 @@ class Goal:
             s
             for v in (*self.log_variables, *self.variables)
             if not self.budget.over
-            for s in find_structures(v, y, self.seed, self.budget)
+            for s in find_structures(v, y, self.seed, self.pulse)
         ]
         return sorted(found, key=lambda s: s.bits)
 
@@ -161,7 +170,7 @@ class Goal:
                 if self.budget.over:
                     return []
                 if all(map(self.possible, exchanged.expressions)):
-                    found += find_structures(exchanged, self.samples.y, self.seed, self.budget, extra=6.0)
+                    found += find_structures(exchanged, self.samples.y, self.seed, self.pulse, extra=6.0)
         return sorted(found, key=lambda s: s.bits)
 
     @cached_property
@@ -215,7 +224,7 @@ def goal_of(
     auxiliary: Sequence[str],
     library: Library,
     seed: int,
-    budget: Budget,
+    pulse: Pulse,
 ) -> Goal:
     """The goal with checked samples; raises `ValueError` that names what is wrong with them."""
     x, y = _checked(x, y)
@@ -223,8 +232,12 @@ def goal_of(
     if len(names) != x.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
     inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
+    where = torch.arange(len(y))
+    if len(y) > MAX_ROWS:
+        where = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:MAX_ROWS]
+        x, y = x[where], y[where]
     wrong = wrong_rows(x, y)
-    right = [n for n in range(len(y)) if n not in set(wrong)]
+    right = torch.ones(len(y), dtype=torch.bool).index_fill(0, torch.tensor(wrong, dtype=torch.long), False)
     return Goal(
         *Table(inputs, x[right], y[right]).split(seed),
         output=str(output),
@@ -232,9 +245,9 @@ def goal_of(
         auxiliary=_parsed(auxiliary, inputs),
         library=library,
         seed=seed,
-        budget=budget,
+        pulse=pulse,
         wrong=Table(inputs, x[wrong], y[wrong]) if wrong else None,
-        wrong_rows=tuple(wrong),
+        wrong_rows=tuple(where[wrong].tolist()),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sympy
@@ -12,7 +13,7 @@ import sympy
 from edgewise.discovery.candidates import RoughLaw
 from edgewise.discovery.evidence import ROUNDING, doubt
 from edgewise.discovery.goal import Goal
-from edgewise.discovery.rows import MIN_ROWS, Table
+from edgewise.discovery.rows import MIN_ROWS
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import canonical, pareto, simplify
@@ -136,7 +137,7 @@ def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
     None where it has too many constants, fits badly, or imitates another function.
     """
     spread = goal.fitted.y.std(correction=0).item()
-    expression = _refined(rough, goal.samples, spread)
+    expression = _refined(rough, goal, spread)
     if expression is None:
         return None
     expression = simplify(goal.fitted.without_abs(expression), goal.inputs, {})
@@ -162,13 +163,12 @@ def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> D
     best = min(front, key=_rank, default=None)
     refusal = _refusal(best, curves_error, goal)
     objections = [v.objection for v in verdicts if v.objection is not None]
-    if refusal and objections:
-        refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
-    law = None if refusal else best
-    exact = law is not None and is_exact(law)
-    reason = refusal or _reason(best, curves_error)
-    answer = Discovery(law, exact, reason, tuple(front), curves_error, goal.budget.spent)
-    return answer if law is None or goal.wrong is None else _with_wrong_rows(answer, law, goal)
+    if best is None or refusal:
+        if objections:
+            refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
+        return Discovery(None, False, refusal, tuple(front), curves_error, goal.budget.spent)
+    answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
+    return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
 
 
 def _rank(law: Law) -> float:
@@ -178,26 +178,26 @@ def _rank(law: Law) -> float:
 
 def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     """Why the best law is not announced; empty where it is."""
-    if best is None and goal.rows < MIN_ROWS:
-        return f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
     if best is None:
-        return "no structure of curves and products fits the samples, so that there were no functions to search for"
+        few = f"there are {goal.rows} different rows, too few for curves, and no short polynomial, ratio or power fits"
+        none = "no structure of curves and products fits the samples, so that there were no functions to search for"
+        return few if goal.rows < MIN_ROWS else none
     if is_exact(best):
         return ""
     spread = goal.fitted.y.std(correction=0).item()
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
+    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
+    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
     if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
             "the functions are not in the library or the structure is another"
         )
-    numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
         return (
-            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the data "
-            "rather than a law"
+            f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the "
+            "data rather than a law"
         )
-    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
     if best.extrapolation_error > 2 * best.error * larger + 1e-6:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y inside the region of the fitted rows, but "
@@ -214,8 +214,8 @@ def _reason(law: Law, curves_error: float) -> str:
         return f"rounding alone is left ({law.error:.1g}), but {law.doubt}: not proven exact"
     outside = "" if math.isnan(law.extrapolation_error) else f", and {law.extrapolation_error:.2g} outside"
     return (
-        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a law "
-        "up to that noise, not proven exact"
+        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a "
+        "law up to that noise, not proven exact"
     )
 
 
@@ -252,19 +252,20 @@ def is_settled(law: Law, curves_error: float) -> bool:
     return law.error < slack * curves_error and not law.extrapolation_error >= 1.2 * noise and numbers <= 2
 
 
-def _refined(rough: RoughLaw, samples: Table, spread: float) -> Any:
+def _refined(rough: RoughLaw, goal: Goal, spread: float) -> Any:
     """The law in the inputs with constants refitted in the scale of y and named; None where it is no law."""
-    symbols, u, y = rough.variables.symbols, rough.variables.x, samples.y[:, None]
+    symbols, u, y = rough.variables.symbols, rough.variables.x, goal.samples.y[:, None]
     expression = canonical(rough.expression)
     if len(expression.atoms(sympy.Float)) > MAX_CONSTANTS:
         return None
     (expression,), cost = refit_constants((expression,), symbols, u[:FEW], y[:FEW], steps=25)
     if not math.sqrt(cost) < 0.5 * spread:
         return None
-    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW])
+    tick = partial(goal.pulse, f"constants of {rough.origin}")
+    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW], tick=tick)
     if expression.atoms(sympy.Float):
         expanded = sympy.expand(expression)
         if len(expanded.atoms(sympy.Float)) <= len(expression.atoms(sympy.Float)):
             expression = expanded
-        (expression,) = snap((expression,), symbols, u, y)
+        (expression,) = snap((expression,), symbols, u, y, tick=tick)
     return expression.xreplace(dict(zip(symbols, rough.variables.expressions, strict=True)))

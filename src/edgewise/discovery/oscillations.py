@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy
@@ -16,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.goal import Goal
+from edgewise.discovery.rows import MOST_BESIDE
 from edgewise.expressions.constants import minimize_residual
 from edgewise.functional import least_squares
 
@@ -28,59 +31,78 @@ MOST = 3
 PERIODS = 1.2
 """Fewer periods are a curve that other functions describe."""
 
+NOTHING = 1e-9
+"""A term smaller than this share of the largest one is zero."""
+
 
 def oscillation(j: int, goal: Goal) -> Any:
     """The best law of this kind along input j as an expression; None where no frequency stands out."""
     x, y = goal.samples.x, goal.samples.y
-    t = x[:, j]
-    others = [k for k in goal.varying if k != j]
-    if len(torch.unique(t)) < 20:
+    if len(torch.unique(x[:, j])) < 20:
         return None
-    products = [(), *((k,) for k in others), *(itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ())]
+    others = [k for k in goal.varying if k != j] if len(goal.varying) <= MOST_BESIDE else []
+    pairs = itertools.combinations_with_replacement(others, 2) if len(others) <= 3 else ()
+    products = [(), *((k,) for k in others), *pairs]
     V = torch.stack([x[:, list(p)].prod(-1) if p else torch.ones_like(y) for p in products], -1)
-    V, middle = V / V.square().mean(0).sqrt().clamp_min(1e-300), (t.amax() + t.amin()) / 2
-    fit = _Fit(t - middle, (y - y.mean()) / y.std(correction=0), V)
-    theta = torch.zeros(0, 2, dtype=torch.float64)
-    rest, error = fit.residual(theta), 1.0
-    while len(theta) < MOST and error > 1e-9 and not goal.budget.over:
-        omega = fit.scanned(rest)
-        if omega is None:
-            break
-        trial = fit.refined(torch.cat([theta, torch.tensor([[omega, 0.0]], dtype=torch.float64)]))
-        rest = fit.residual(trial)
-        if not rest.square().mean().sqrt().item() < 0.7 * error:
-            break
-        theta, error = trial, rest.square().mean().sqrt().item()
-    if len(theta) == 0:
-        return None
-    names = [sympy.Mul(*(goal.inputs[k] for k in p)) for p in products]
-    return _expression(theta, x[:, j], y, x, products, names, goal.inputs[j])
+    waves = Waves(x[:, j], y, V)
+    theta = waves.frequencies(goal)
+    names = tuple(sympy.Mul(*(goal.inputs[k] for k in p)) for p in products)
+    return waves.expression(theta, names, goal.inputs[j]) if len(theta) else None
 
 
-class _Fit:
-    """Variable projection: all that is linear follows from the frequencies and rates."""
+@dataclass(frozen=True)
+class Waves:
+    """Samples of t, of y and of the products of other variables that amplitudes are linear in."""
 
-    def __init__(self, t: Tensor, y: Tensor, V: Float[Tensor, "rows amplitudes"]) -> None:
-        self.t, self.y, self.V = t, y, V
-        self.span = (t.amax() - t.amin()).item()
-        trend = torch.cat([V, 2 * t[:, None] / self.span], 1)
-        self.trend = trend
+    t: Float[Tensor, " rows"]
+    y: Float[Tensor, " rows"]
+    V: Float[Tensor, "rows amplitudes"]
 
-    def columns(self, theta: Float[Tensor, "frequencies 2"]) -> Tensor:
-        """The trend, then cosine and sine of every frequency times every amplitude."""
-        return torch.cat([self.trend, *(waves(self.t, self.V, *pair) for pair in theta)], 1)
+    @cached_property
+    def span(self) -> float:
+        """The range of t."""
+        return (self.t.amax() - self.t.amin()).item()
 
-    def residual(self, theta: Float[Tensor, "frequencies 2"]) -> Tensor:
+    @cached_property
+    def scaled(self) -> Waves:
+        """The same with t about zero, y of unit spread and amplitudes of unit size."""
+        V = self.V / self.V.square().mean(0).sqrt().clamp_min(1e-300)
+        middle = (self.t.amax() + self.t.amin()) / 2
+        return Waves(self.t - middle, (self.y - self.y.mean()) / self.y.std(correction=0), V)
+
+    def columns(self, theta: Float[Tensor, "frequencies 2"]) -> Float[Tensor, "rows columns"]:
+        """The trend, then cosine and sine of every frequency, damped, times every amplitude."""
+        columns = [self.V, self.t[:, None]]
+        for omega, rate in theta:
+            damped = torch.exp(-rate * self.t)[:, None] * self.V
+            columns += [torch.cos(omega * self.t)[:, None] * damped, torch.sin(omega * self.t)[:, None] * damped]
+        return torch.cat(columns, 1)
+
+    def frequencies(self, goal: Goal) -> Float[Tensor, "frequencies 2"]:
+        """Frequencies and rates of decay, one more for as long as it explains much of what is left."""
+        fit, theta, error = self.scaled, torch.zeros(0, 2, dtype=torch.float64), 1.0
+        while len(theta) < MOST and error > NOTHING and not goal.budget.over:
+            omega = fit.scanned(fit.residual(theta))
+            if omega is None:
+                break
+            trial = fit.refined(torch.cat([theta, torch.tensor([[omega, 0.0]], dtype=torch.float64)]))
+            left = fit.residual(trial).square().mean().sqrt().item()
+            slow = trial[:, 0].abs().amin() * self.span < 2 * math.pi * PERIODS
+            if slow or trial[:, 1].abs().amax() * self.span > 20 or not left < 0.7 * error:
+                break
+            theta, error = trial, left
+        return theta
+
+    def residual(self, theta: Float[Tensor, "frequencies 2"]) -> Float[Tensor, " rows"]:
         """What least squares leaves."""
         A = self.columns(theta)
         return self.y - A @ least_squares(A, self.y[:, None])[:, 0]
 
     def scanned(self, rest: Float[Tensor, " rows"]) -> float | None:
         """The frequency that explains most of what is left."""
-        some = slice(0, ROWS)
-        t, V, rest = self.t[some], self.V[some], rest[some]
+        t, V, rest = self.t[:ROWS], self.V[:ROWS], rest[:ROWS]
         omega = math.pi / (2 * self.span) * torch.arange(int(4 * PERIODS), 2 * len(t), dtype=torch.float64)
-        q = torch.linalg.qr(self.trend[some]).Q
+        q = torch.linalg.qr(torch.cat([V, t[:, None]], 1)).Q
         gains = []
         for part in omega.split(64):
             wave = torch.stack([torch.cos(part[:, None] * t), torch.sin(part[:, None] * t)], -1)
@@ -93,50 +115,39 @@ class _Fit:
         k = int(gain.argmax())
         return omega[k].item() if gain[k] > 0.1 * rest.square().sum() else None
 
-    def refined(self, theta: Tensor) -> Tensor:
-        """Frequencies and rates by Levenberg-Marquardt, with the linear part eliminated."""
+    def refined(self, theta: Float[Tensor, "frequencies 2"]) -> Float[Tensor, "frequencies 2"]:
+        """Frequencies and rates by Levenberg-Marquardt, with the linear part eliminated (variable projection)."""
 
         def residual(flat: Tensor) -> Tensor:
-            A = self.columns(flat.view(-1, 2))
-            q = torch.linalg.qr(A).Q
+            q = torch.linalg.qr(self.columns(flat.view(-1, 2))).Q
             return self.y - q @ (q.T @ self.y)
 
         flat, _ = minimize_residual(residual, theta.flatten(), steps=40)
         return flat.view(-1, 2)
 
-
-def waves(t: Tensor, V: Tensor, omega: Tensor, rate: Tensor) -> Tensor:
-    """Cosine and sine of one frequency, damped, times every amplitude."""
-    decay = torch.exp(-rate * t)[:, None] * V
-    return torch.cat([torch.cos(omega * t)[:, None] * decay, torch.sin(omega * t)[:, None] * decay], 1)
-
-
-def _expression(theta: Tensor, t: Tensor, y: Tensor, x: Tensor, products: Any, names: list[Any], symbol: Any) -> Any:
-    """The law with its amplitudes and phases in the variable itself, without those that are nothing."""
-    V = torch.stack([x[:, list(p)].prod(-1) if p else torch.ones_like(y) for p in products], -1)
-    theta = torch.where(torch.tensor([False, True]) & (theta.abs() * (t.amax() - t.amin()) < 1e-7), 0.0, theta)
-    A = torch.cat([V, t[:, None], *(waves(t, V, *pair) for pair in theta)], 1)
-    size = A.square().mean(0).sqrt().clamp_min(1e-300)
-    c = least_squares(A / size, y[:, None])[:, 0]
-    error = (A / size @ c - y).square().mean().sqrt().item()
-    least = max(1e-9 * c.abs().amax().item(), 3 * error / math.sqrt(len(y)))
-    c = torch.where(c.abs() > least, c / size, 0.0).tolist()
-    m = len(names)
-    terms = [sympy.Float(v, 17) * name for v, name in zip(c[: m + 1], [*names, symbol], strict=True) if v]
-    for k, (omega, rate) in enumerate(theta.tolist()):
-        start = m + 1 + 2 * m * k
-        decay = sympy.exp(-sympy.Float(rate, 17) * symbol) if rate else sympy.Integer(1)
-        for n, name in enumerate(names):
-            p, q = c[start + n], c[start + m + n]
-            if p or q:
-                terms.append(_wave(p, q, omega, symbol) * name * decay)
-    return sympy.Add(*terms)
+    def expression(self, theta: Float[Tensor, "frequencies 2"], names: tuple[Any, ...], t: Any) -> Any:
+        """The law without what is nothing; names are those of the products."""
+        theta = theta.clone()
+        theta[theta[:, 1].abs() * self.span < 1e-7, 1] = 0.0
+        A = self.columns(theta)
+        size = A.square().mean(0).sqrt().clamp_min(1e-300)
+        c = least_squares(A / size, self.y[:, None])[:, 0]
+        noise = (A / size @ c - self.y).square().mean().sqrt().item() / math.sqrt(len(self.y))
+        c = torch.where(c.abs() > max(NOTHING * c.abs().amax().item(), 3 * noise), c / size, 0.0).tolist()
+        m = len(names)
+        terms = [sympy.Float(v, 17) * name for v, name in zip(c[: m + 1], [*names, t], strict=True) if v]
+        for k, (omega, rate) in enumerate(theta.tolist()):
+            amplitudes = c[m + 1 + 2 * m * k :]
+            for n, name in enumerate(names):
+                wave = _wave(amplitudes[n], amplitudes[m + n], omega, t)
+                terms.append(wave * name * sympy.exp(-sympy.Float(rate, 17) * t if rate else 0))
+        return sympy.Add(*terms)
 
 
 def _wave(p: float, q: float, omega: float, t: Any) -> Any:
     """p cos(omega t) + q sin(omega t) with one amplitude and one phase."""
     w = sympy.Float(omega, 17) * t
     if not p or not q:
-        return sympy.Float(p, 17) * sympy.cos(w) if p else sympy.Float(q, 17) * sympy.sin(w)
+        return sympy.Float(p, 17) * sympy.cos(w) if p else sympy.Float(q, 17) * sympy.sin(w) if q else sympy.Integer(0)
     size = sympy.Float(math.copysign(math.hypot(p, q), p), 17)
     return size * sympy.cos(w + sympy.Float(-math.atan(q / p), 17))

@@ -30,8 +30,14 @@ FAR = 25.0
 DECADES = 100.0
 """A positive variable with a larger ratio of its ends, and more even in its logarithm, is over decades."""
 
-MAX_CHECKED = 20_000
-"""In longer tables no single row hides a law."""
+MOST_BESIDE = 6
+"""With more inputs pieces and oscillations are searched in one input alone."""
+
+MAX_TERMS = 300
+"""The most terms of the polynomial that rows are compared with."""
+
+MAX_ROWS = 20_000
+"""Of a longer table so many rows, chosen at random, are searched and judged."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +105,19 @@ class Table:
 
 def _outside(x: Tensor) -> Tensor:
     """The rows at the ends of columns, of both where values are many and at the upper one of a single column else."""
-    columns = [u for u in x.T if len(torch.unique(u)) >= FEW_VALUES]
+    columns = [u.contiguous() for u in x.T if len(torch.unique(u)) >= FEW_VALUES]
     if not columns:
         return torch.zeros(len(x), dtype=torch.bool)
-    below, above = (torch.stack([_share(s * u) for u in columns], -1) for s in (1, -1))
+    pairs = [(u, u.sort().values) for u in columns]
+    below = torch.stack([torch.searchsorted(s, u, right=True) for u, s in pairs], -1) / len(x)
+    above = 1 - torch.stack([torch.searchsorted(s, u) for u, s in pairs], -1) / len(x)
     centrality = torch.minimum(below, above).amin(-1)
-    outside = centrality <= torch.quantile(centrality, OUTSIDE)
+    outside = centrality <= centrality.kthvalue(math.ceil(OUTSIDE * len(x))).values
     if outside.double().mean() <= 2 * OUTSIDE:
         return outside
     ends = [side <= max(OUTSIDE, side.amin().item()) for u in (above, below) for side in u.T]
     smallest = min(ends, key=lambda end: int(end.sum()))
     return smallest if smallest.double().mean() <= 3 * OUTSIDE else torch.zeros_like(smallest)
-
-
-def _share(u: Tensor) -> Tensor:
-    """The share of values that are no larger than each."""
-    return torch.searchsorted(u.sort().values, u.contiguous(), right=True).double() / len(u)
 
 
 def over_decades(u: Float[Tensor, " rows"]) -> bool:
@@ -126,32 +129,32 @@ def over_decades(u: Float[Tensor, " rows"]) -> bool:
 
 
 def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> list[int]:
-    """At most a twentieth of the rows that lie far from a polynomial through all others, the farthest first.
+    """At most a twentieth of the rows that lie far from a polynomial through all others.
 
     A row is far where its residual, computed without it, is many times the usual one and a good share of the spread.
     """
     varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
-    kept, wrong = torch.arange(len(y)), list[int]()
-    if not varying or len(y) > MAX_CHECKED:
-        return wrong
+    if not varying:
+        return []
     y = y.abs().log() if over_decades(y.abs()) else y
     columns = [x[:, j].log() if over_decades(x[:, j]) else x[:, j] for j in varying]
-    A = _polynomials(torch.stack(columns, -1), len(y) // 4)
-    while len(wrong) < max(1, len(y) // 20):
+    A = _polynomials(torch.stack(columns, -1), min(len(y) // 4, MAX_TERMS if len(y) < 2000 else MAX_TERMS // 3))
+    kept, most = torch.ones(len(y), dtype=torch.bool), max(1, len(y) // 20)
+    for _ in range(10):
         q = torch.linalg.qr(A[kept]).Q
         left = y[kept] - q @ (q.T @ y[kept])
         alone = (left / (1 - q.square().sum(1)).clamp_min(1e-9)).abs()
-        middle = (y[kept] - y[kept].median()).abs().median()
-        worst = int(alone.argmax())
-        if not alone[worst] > FAR * alone.median() or not alone[worst] > middle:
+        usual, middle = alone.median(), (y[kept] - y[kept].median()).abs().median()
+        far = ((alone > FAR * usual) & (alone > middle)).nonzero()[:, 0]
+        far = far[alone[far].argsort(descending=True)][: min(len(far) // 2 + 1, most - int((~kept).sum()))]
+        if len(far) == 0:
             break
-        wrong.append(int(kept[worst]))
-        kept = kept[kept != kept[worst]]
-    return wrong
+        kept[kept.nonzero()[far, 0]] = False
+    return (~kept).nonzero()[:, 0].tolist()
 
 
 def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
-    """Whether the terms of input j in a polynomial of degree two explain more than four standard deviations of chance."""
+    """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
     basis = chebyshev(x, x.amin(0), x.amax(0), 3)
     powers = total_degree(x.shape[1], 2)
     A = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
@@ -162,12 +165,12 @@ def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " row
 
 
 def _polynomials(x: Tensor, most: int) -> Tensor:
-    """Products of Chebyshev polynomials up to the highest total degree, at most five, with no more columns than most."""
+    """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
     columns = torch.ones(len(x), 1, dtype=x.dtype)
     basis = chebyshev(x, x.amin(0), x.amax(0), 6)
     for degree in range(1, 6):
-        powers = total_degree(x.shape[1], degree) if x.shape[1] * degree <= 60 else torch.zeros(most + 1, 0)
-        if len(powers) > most:
+        if math.comb(x.shape[1] + degree, degree) > most:
             break
+        powers = total_degree(x.shape[1], degree)
         columns = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
     return columns

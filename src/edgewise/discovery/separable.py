@@ -10,11 +10,12 @@ nodes. For M = 0 it is linear least squares; else Levenberg-Marquardt from a few
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.functional import least_squares
@@ -136,10 +137,9 @@ def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor, list[Tensor]]
     """The error, the coefficients, the powers of every term, and the polynomials of every variable."""
     n, d = x.shape
     degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
-    powers = total_degree(d, degree)
-    while len(powers) > n // 3 and degree > 1:
+    while degree > 1 and math.comb(d + degree, degree) > n // 3:
         degree -= 1
-        powers = total_degree(d, degree)
+    powers = total_degree(d, degree)
     cut = n - max(n // 5, 1)
     basis = chebyshev(x, x.amin(0), x.amax(0), degree + 1)
     parts = [basis[:, j, powers[:, j]] for j in range(d)]
@@ -222,7 +222,8 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
     return torch.stack([values[..., [k for k in range(count) if k != j]].prod(-1) for j in range(count)], -1)
 
 
-def total_degree(d: int, degree: int) -> Tensor:
+def total_degree(d: int, degree: int) -> Int[Tensor, "terms variables"]:
+    """The powers of every product of d variables up to a total degree."""
     exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
     if exponents is None:
         exponents = [(0,) * d]

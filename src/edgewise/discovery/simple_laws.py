@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from typing import Any
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.oscillations import oscillation
-from edgewise.discovery.rows import FEW_VALUES
+from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
 from edgewise.discovery.terms import useful
 from edgewise.functional import least_squares
 
@@ -33,10 +33,13 @@ PIECE_ROWS = 4
 def simple_laws(goal: Goal) -> tuple[tuple[float, Any, str], ...]:
     """The relative error, the expression of the inputs and the origin of every law of these kinds that fits at all."""
     found = [(law, "linear in logarithms") for law in _linear_laws(goal)]
-    found += [(law, f"two pieces along {goal.inputs[j]}") for j in goal.varying for law in _pieces(j, goal)]
+    for j in goal.varying:
+        goal.pulse(f"pieces along {goal.inputs[j]}")
+        found += [(law, f"two pieces along {goal.inputs[j]}") for law in _pieces(j, goal)]
     errors = [_relative_error(law, goal) for law, _ in found]
     if min(errors, default=math.inf) > 1e-7:
         for j in goal.varying:
+            goal.pulse(f"oscillations along {goal.inputs[j]}")
             law = oscillation(j, goal)
             if law is not None:
                 found.append((law, f"oscillation along {goal.inputs[j]}"))
@@ -87,9 +90,10 @@ def _pieces(j: int, goal: Goal) -> Iterator[Any]:
     if len(torch.unique(x[:, j])) < FEW_VALUES:
         return
     order = x[:, j].argsort()
+    inputs = goal.varying if len(goal.varying) <= MOST_BESIDE else (j,)
     x, y = x[order], y[order]
     for degrees in ((1,), (1, 2)):
-        powers = [(k, p) for p in degrees for k in goal.varying]
+        powers = [(k, p) for p in degrees for k in inputs]
         A = torch.stack([torch.ones_like(y), *(x[:, k] ** p for k, p in powers)], -1)
         terms = [sympy.Integer(1), *(goal.inputs[k] ** p for k, p in powers)]
         split = _best_split(A, y, x[:, j])
@@ -138,7 +142,7 @@ def _coefficients(A: Tensor, y: Tensor) -> list[float]:
 
 
 def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, low: float, high: float) -> Any:
-    """Two polynomials that meet at t between low and high: the larger, the smaller or |t - s|; else with a step there."""
+    """Two polynomials that meet between low and high: the larger, the smaller or |t - s|; else with a step there."""
     p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
     scale = max(map(abs, (*left, *right)))
     difference = [b - a if abs(b - a) > NOTHING * scale else 0.0 for a, b in zip(left, right, strict=True)]

@@ -22,13 +22,15 @@ from torch import Tensor
 
 from edgewise.discovery.invertible import INVERTIBLE, Invertible, chosen
 from edgewise.discovery.separable import SeparableFit, fit_separable, surface, surface_error
-from edgewise.progress import Budget
+from edgewise.progress import Pulse
 
 SHAPES = ((0, True), (1, False), (1, True), (2, True), (3, True))
 """Numbers of products, with or without sums, in the order in which they are tried."""
 
 STRUCTURE_ROWS = 800
 """Samples that structures are fitted to and, the last fifth, judged on."""
+
+NO_LIMIT = Pulse()
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def join_variables(
     y: Float[Tensor, " samples"],
     tolerance: float = 0.1,
     possible: Callable[[Any], bool] = lambda expression: True,
+    pulse: Pulse = NO_LIMIT,
 ) -> list[Variables]:
     """The given variables, then with pairs joined for as long as the joined fit is as good as the one before.
 
@@ -128,7 +131,8 @@ def join_variables(
     while chain[-1].x.shape[1] > 1:
         here = chain[-1]
         error, slopes = surface(here.x, y)
-        for i, j, pairing in _proposals(here.x, slopes, tolerance):
+        for i, j, pairing in _proposals(here.x, slopes, tolerance, pulse):
+            pulse("which inputs act together")
             joined = here.joined(i, j, pairing)
             if possible(joined.expressions[-1]) and joined.finite and surface_error(joined.x, y) < 1.3 * error + 1e-9:
                 chain.append(joined)
@@ -149,10 +153,11 @@ def _transforms(y: Tensor) -> list[Tensor]:
     return [z for z in values if torch.isfinite(z).all() and z.std() > 0]
 
 
-def _proposals(x: Tensor, slopes: Tensor, tolerance: float) -> list[tuple[int, int, Pairing]]:
+def _proposals(x: Tensor, slopes: Tensor, tolerance: float, pulse: Pulse) -> list[tuple[int, int, Pairing]]:
     """Pairs whose gradient satisfies the equation of a pairing within the tolerance, the best first."""
     proposals = []
     for i, j in itertools.combinations(range(x.shape[1]), 2):
+        pulse("which inputs act together")
         p, q, dp, dq = x[:, i], x[:, j], slopes[:, i], slopes[:, j]
         for pairing in PAIRINGS:
             defect = pairing.defect(p, q, dp, dq)
@@ -165,7 +170,7 @@ def _proposals(x: Tensor, slopes: Tensor, tolerance: float) -> list[tuple[int, i
 
 
 def find_structures(
-    variables: Variables, y: Float[Tensor, " samples"], seed: int, budget: Budget, extra: float = 0.0
+    variables: Variables, y: Float[Tensor, " samples"], seed: int, pulse: Pulse, extra: float = 0.0
 ) -> list[Structure]:
     """Every outer function with sums and up to three products, by how well curves fit; those found within the budget.
 
@@ -173,7 +178,7 @@ def find_structures(
         variables: of the law; the first samples are used.
         y: targets.
         seed: of the random starts of the fits.
-        budget: no outer function is begun after its end.
+        pulse: called before every fit; no outer function is begun after the end of its budget.
         extra: bits that the choice of these variables costs.
     """
     found = []
@@ -183,7 +188,7 @@ def find_structures(
     if not torch.isfinite(x).all():
         return []
     for outer in INVERTIBLE.values():
-        if budget.over:
+        if pulse.budget.over:
             break
         if not (outer.low <= y.amin() and y.amax() <= outer.high):
             continue
@@ -195,6 +200,7 @@ def find_structures(
         for products, sums in SHAPES:
             if (products and d == 1) or (products == 3 and d < 4):
                 continue
+            pulse(f"structures of {len(variables.expressions)} variables, {outer.name} outside")
             fit = partial(fit_separable, x, z, products, sums=sums, starts=2, steps=25, seed=seed, weight=weight)
             error = _least_error(fit, error_of, d, products)
             if error < 0.3:

@@ -19,6 +19,7 @@ from edgewise.discovery.structure import Structure
 from edgewise.discovery.univariate import Composition, Member, search_curve, search_space
 from edgewise.functional import least_squares
 from edgewise.nn import Library
+from edgewise.progress import Pulse
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class CurvesOfStructure:
     curves: SeparableFit
     z: Float[Tensor, " samples"]
     library: Library
+    pulse: Pulse
 
     @property
     def x(self) -> Float[Tensor, "samples variables"]:
@@ -51,15 +53,18 @@ class CurvesOfStructure:
 
     def searched(self, j: int, g: Float[Tensor, " points"]) -> list[Composition]:
         """The three best functions for a factor g of variable j, given on its grid."""
-        return search_curve(self.grid(j), g, self.library, max(1e-7, 2 * self.resolution(len(self.z))))[:3]
+        return search_curve(self.grid(j), g, self.library, max(1e-7, 2 * self.resolution(len(self.z))), self.pulse)[:3]
 
 
-def laws_of_structure(structure: Structure, y: Float[Tensor, " samples"], library: Library, seed: int) -> Iterator[Any]:
+def laws_of_structure(
+    structure: Structure, y: Float[Tensor, " samples"], library: Library, seed: int, pulse: Pulse
+) -> Iterator[Any]:
     """Expressions with rough constants for the curves of a structure, in the symbols of its variables."""
     x, z = structure.variables.x, structure.outer.inverse(y)
     fit = partial(fit_separable, x, z, structure.products, sums=structure.sums, weight=structure.outer.slope(z))
+    pulse(f"curves of {structure}")
     fits = [fit(size=size, steps=60, seed=seed) for size in ((9, 13, 18, 28) if len(x) > 300 else (6, 9))]
-    found = CurvesOfStructure(structure, min(fits, key=lambda f: f.error), z, library)
+    found = CurvesOfStructure(structure, min(fits, key=lambda f: f.error), z, library, pulse)
     if structure.products == 1 and not structure.sums:
         yield from map(structure.outer.sympy, _product(found))
     elif structure.products == 0 and structure.outer.name == "exp":
@@ -74,7 +79,8 @@ def laws_of_structure(structure: Structure, y: Float[Tensor, " samples"], librar
 def _single(found: CurvesOfStructure) -> Iterator[Any]:
     """One curve of one variable; its resolution is that of a thousand samples, whatever their number."""
     t = found.grid(0)
-    for composition in search_curve(t, found.curves(t[:, None]), found.library, max(1e-7, found.resolution(1000)))[:3]:
+    resolution = max(1e-7, found.resolution(1000))
+    for composition in search_curve(t, found.curves(t[:, None]), found.library, resolution, found.pulse)[:3]:
         yield composition.expression(found.symbols[0])
 
 
@@ -118,6 +124,7 @@ def _expanded(found: CurvesOfStructure) -> Iterator[Any]:
     for times in (10, 1):
         resolution = times * max(1e-7, found.resolution(len(found.z))) * spread
         grids = [found.grid(j) for j in range(len(found.symbols))]
+        found.pulse("functions for curves")
         bases = [search_space(t, found.curves.curves(j, t), resolution, found.library) for j, t in enumerate(grids)]
         if all(bases) and str(bases) not in seen:
             seen.add(str(bases))
@@ -135,6 +142,7 @@ def _choices(found: CurvesOfStructure, bases: list[list[tuple[Member, ...]]]) ->
 
 def _tensor_fit(found: CurvesOfStructure, picked: list[tuple[Member, ...]]) -> Any:
     """Least squares on products of functions of different variables, useless ones dropped; None if undefined."""
+    found.pulse("products of functions")
     x, z = found.x, found.z
     values = [[torch.ones(len(x), dtype=x.dtype), *(m.value(x[:, j]) for m in p)] for j, p in enumerate(picked)]
     functions = [[sympy.Integer(1), *(m.expression(v) for m in p)] for p, v in zip(picked, found.symbols, strict=True)]

@@ -19,6 +19,7 @@ from edgewise.discovery.invertible import Invertible, chosen
 from edgewise.expressions.constants import minimize_residual
 from edgewise.functional import least_squares
 from edgewise.nn import Library, SymbolicFn
+from edgewise.progress import Pulse
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate, edge_expression, judge, search_edge, tidy
 from edgewise.symbolic.inner import coarse_grids, defined
 
@@ -58,7 +59,7 @@ class Composition:
 
 
 def search_curve(
-    x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, resolution: float = 1e-7
+    x: Float[Tensor, " samples"], v: Float[Tensor, " samples"], library: Library, resolution: float, pulse: Pulse
 ) -> list[Composition]:
     """Functions for a curve whose scale and zero are known: of the library, or one outside around one of it.
 
@@ -71,6 +72,7 @@ def search_curve(
     for outside, power in itertools.product((None, *OUTSIDES), (0, *MONOMIALS)):
         if outside is None and power == 0:
             continue
+        pulse("functions of functions for a curve")
         moved = v * x**power
         moved = moved if outside is None else outside.inverse(moved)
         if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():

@@ -106,11 +106,12 @@ def snap(
     x: Float[Tensor, "samples features"],
     y: Float[Tensor, "samples out"],
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> tuple[Any, ...]:
     """The expressions with their constants refitted to y, and replaced by names that the data single out.
 
     Constants that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
-    explains (the cost of each freed degree, at `WINDOW` standard errors).
+    explains (the cost of each freed degree, at `WINDOW` standard errors). `tick` is called before every refit.
     """
     x, y = x.double(), y.double()
     form = parametric([canonical(e) for e in expressions])
@@ -138,6 +139,8 @@ def snap(
 
     theta, cost = fit(exact, theta)
     while free:
+        if tick is not None:
+            tick()
         errors = _standard_errors(full, theta, free, cost, floor)
         proposals = [
             (saved, n, name)

@@ -59,7 +59,7 @@ def without_rounding(e: Any) -> Any:
     >>> without_rounding(1.0000000000000002 * x**2 + 2.5 * x - 4e-16)
     x**2 + 2.5*x
     """
-    if e.is_Float and e != 0 and abs(e - round(e)) < ROUNDING * abs(e):
+    if e.is_Float and abs(e - sympy.Integer(round(e))) < ROUNDING * abs(e):
         return sympy.Integer(round(e))
     if not e.args:
         return e
