@@ -5,8 +5,9 @@ swapped layers in the config, where transformers has a place for layers of anoth
 "edgewise", which this module registers. Without it loading ends in a size mismatch of `weight`.
 """
 
-# transformers may be absent where types are checked.
-# pyright: reportMissingImports=false, reportIncompatibleMethodOverride=false
+# transformers may be absent where types are checked, and declares quantisations of its own alone.
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -38,7 +39,10 @@ class SwappedConfig(QuantizationConfigMixin):
 class SwappedLayers(HfQuantizer):
     """Puts KAN layers where they were before the weights are read; afterwards nothing is left of a quantisation."""
 
-    is_serializable = is_trainable = True
+    is_trainable = property(lambda _: True)
+
+    def is_serializable(self) -> bool:
+        return True
 
     def _process_model_before_weight_loading(self, model: nn.Module, **_: Any) -> None:
         known = dict(model.named_modules())
