@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hostile
 import numpy as np
 import pandas as pd
 import torch
@@ -37,12 +38,16 @@ from edgewise.training.keep import Checkpoint
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one."""
+    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one.
+
+    Reading takes at most `limit` seconds of the processor.
+    """
 
     make: Callable[[Path], Any]
     read: Callable[[Path, Any], Any]
     damage: Callable[[Path, Any, random.Random], str]
     sealed: bool = False
+    limit: float = 5.0
 
 
 def any_file(folder: Path, _: Any, rng: random.Random) -> str:
@@ -342,6 +347,7 @@ KINDS = {
     "stages of a run": Kind(make_stages, read_stages, any_file, sealed=True),
     "formula": Kind(make_formula, read_formula, damage_formula),
     "table": Kind(make_tables, read_tables, damage_table),
+    "fit, hostile table": Kind(hostile.make, hostile.read, hostile.damage, limit=20.0),
 }
 
 

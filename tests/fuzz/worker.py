@@ -76,7 +76,7 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             if kind.sealed and state == "read" and repr(value) != repr(right):
                 same = all(path.exists() and path.read_bytes() == data for path, data in before.items())
                 state = state if same else "unnoticed: it was read as something else"
-            if state in ("read", "refused") and spent > 5:
+            if state in ("read", "refused") and spent > kind.limit:
                 state = f"slow: {state}"
             if grown > 1 << 20:
                 state = f"memory: {grown >> 10} MiB, {state}"
