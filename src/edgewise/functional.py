@@ -28,17 +28,8 @@ def edge_sum(
 
     Differentiable in x, coef, h and bias to any order. With `h` the same contraction serves Taylor mode:
     $y' = \text{edge\_sum}(x, h{=}x', \nu{=}1)$.
-
-    Raises:
-        ValueError: the shapes do not fit together; native code would read beyond their ends.
     """
-    spec, ins, out = EdgeSpec(basis, residual, order), x.shape[-1], coef.shape[-1]
-    if coef.shape[:-1] != (ins, spec.size) or len(grid) != ins or (bias is not None and bias.shape != (out,)):
-        raise ValueError(
-            f"edge_sum: x has {ins} features, so coef must have shape ({ins}, {spec.size}, out), grid {ins} rows and bias "
-            f"shape (out,), got {tuple(coef.shape)}, {len(grid)} and {None if bias is None else tuple(bias.shape)}"
-        )
-    return _edge_sum(x, coef, grid, spec, h if h is None else h.expand_as(x), bias)
+    return _edge_sum(x, coef, grid, EdgeSpec(basis, residual, order), h, bias)
 
 
 def edge_values(

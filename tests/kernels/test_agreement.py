@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from zoo import rng
 
-from edgewise import BSpline, functional
+from edgewise import BSpline
 from edgewise.bases import Chebyshev
 from edgewise.kernels import CurveLayer, EdgeSpec, edge_sum, find, use_backend
 
@@ -113,19 +113,3 @@ def test_half_precision_has_values_far_outside_the_grid(basis):
     exact = edge_sum(x.double(), coef.double(), basis.init_grid(2).half().double(), spec)
     torch.testing.assert_close(y, exact.half(), rtol=5e-3, atol=1e-3)
 
-
-def test_shapes_that_do_not_fit_are_refused():
-    basis, x = BSpline(5, 3), torch.zeros(4, 2)
-    coef, grid = torch.zeros(2, basis.size, 3), basis.init_grid(2)
-    for wrong in ((coef[:1], grid), (coef[:, 1:], grid), (coef, grid[:1])):
-        with pytest.raises(ValueError, match=r"x has 2 features, so coef must have shape \(2, 8, out\)"):
-            functional.edge_sum(x, *wrong, basis)
-    with pytest.raises(ValueError, match=r"bias shape \(out,\)"):
-        functional.edge_sum(x, coef, grid, basis, bias=torch.zeros(2))
-    if find("layer", EdgeSpec(basis), x) is not None:
-        with pytest.raises(ValueError, match="5 intervals has 6 points, got 5"):
-            functional.edge_sum(x, coef, grid[:, 1:], basis)
-    h = torch.randn(1, 2, generator=rng())
-    coef = torch.randn(2, basis.size, 3, generator=rng())
-    repeated = functional.edge_sum(x, coef, grid, basis, h=h.repeat(4, 1))
-    torch.testing.assert_close(functional.edge_sum(x, coef, grid, basis, h=h), repeated)

@@ -250,3 +250,12 @@ def test_nothing_global_is_touched():
     before = torch.random.get_rng_state()
     KANRegressor(hidden=(2,), random_state=0).fit(x, y)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_regressor_fits_its_own_rows_the_outermost_too(seed):
+    x = np.random.default_rng(seed).normal(size=(600, 2))
+    y = np.sin(2 * x[:, 0]) + x[:, 1] ** 2
+    model = KANRegressor(hidden=(), steps=5, random_state=seed).fit(x, y)
+    assert np.abs(model.predict(x) - y).max() < 1e-3

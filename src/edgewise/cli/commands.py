@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from edgewise.cli.output import Display, errors, output, print_law, print_notes, print_solution, print_summary, plain
+from edgewise.cli.output import Display, errors, output, plain, print_law, print_notes, print_solution, print_summary
 
 
 class UsageError(ValueError):
@@ -50,8 +50,8 @@ def fit(
         force: Replace the folder of an earlier run.
         inputs: The columns to use; all but the target by default.
         exclude: Columns to leave out.
-        missing: Refuse rows with empty or infinite cells, drop them, or keep empty ones: the mean of the column stands for
-            them, and one more input tells where.
+        missing: Refuse rows with empty or infinite cells, drop them, or keep empty ones: the mean of the column
+            stands for them, and one more input tells where.
         na_values: Words and numbers that stand for an empty cell, such as -999 or unknown.
         decimal: The decimal sign, where the cells of a column allow both, such as 1,234.
         hidden: Nodes of the hidden layer; 0 is an additive model.

@@ -117,11 +117,15 @@ def print_solution(record: Mapping[str, Any]) -> None:
     console = output()
     if not record["converged"]:
         console.print(f"[bold red]not solved:[/] {plain(record['message'])}; this is the best state", highlight=False)
+    else:
+        style = "yellow" if record["doubts"] else "green"
+        console.print(f"[{style}]{plain(record['message'])}[/]", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("root mean square, fresh points")
-    table.add_column("", justify="right")
+    for title in ("root mean square, fresh points", "", "of its terms"):
+        table.add_column(title, justify="right" if title != "root mean square, fresh points" else "left")
+    relative = {name: f"{value:.1%}" for name, value in record["relative_residuals"].items() if value is not None}
     for name, value in record["residuals"].items():
-        table.add_row(plain(name), _number(value))
+        table.add_row(plain(name), _number(value), relative.get(name, ""))
     console.print(table)
     for name, value in record["unknowns"].items():
         shown = "not finite" if value is None else f"{value:.8g}"

@@ -14,15 +14,20 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Replace a file by new content in one step; an interruption leaves the old file as it was. Returns the path.
 
     Text is written as UTF-8 with the line ends that it has. The folder must exist. What a killed process left there of
-    the same file is removed.
+    the same file is removed. A link stays one; a device or a pipe is written to as it is.
     """
-    target = Path(path)
+    target, data = Path(path), content.encode() if isinstance(content, str) else content
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with target.open("wb") as file:
+            file.write(data)
+        return target
+    target = Path(os.path.realpath(target))
     _remove_leftovers(target)
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         with aside.open("xb") as file:
             alone(file)
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
@@ -31,7 +36,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    return target
+    return Path(path)
 
 
 def alone(file: IO[Any]) -> bool | None:

@@ -81,7 +81,7 @@ def _adapter_rows(
     r"""$\partial r_b / \partial p$ of the factors of an update, from the rows of the coefficients that it adds to."""
     assert layer.adapter is not None
     shape, adapter = layer.coef.shape, layer.adapter
-    _, pullback = torch.func.vjp(lambda p: torch.func.functional_call(adapter, p, ()).expand(shape), trained)
+    pullback = torch.func.vjp(lambda p: torch.func.functional_call(adapter, p, ()).expand(shape), trained)[1]
     (slopes,) = torch.func.vmap(pullback)(rows(G).unflatten(1, shape))
     return torch.cat([slopes[name].flatten(1) for name in trained], dim=1)
 

@@ -109,10 +109,8 @@ class CollocationLoss:
     def value_and_gradient(self, theta: Float[Tensor, " P"]) -> tuple[float, Float[Tensor, " P"]]:
         """The loss and its gradient, by reverse mode through the jets."""
         leaves = self.leaves(theta[None])
-        with torch.enable_grad():
-            loss = self.differentiable(leaves)
-            slopes = torch.autograd.grad(loss, leaves)
-        return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
+        loss = self.backward_(leaves)
+        return float(loss), torch.cat([leaf.grad.flatten().double() for leaf in leaves if leaf.grad is not None])
 
     def leaves(self, theta: Float[Tensor, "1 P"]) -> list[nn.Parameter]:
         r"""The parts of $\theta$ that torch can optimise: the parameters of the model, a scalar for every unknown."""
@@ -120,12 +118,29 @@ class CollocationLoss:
         values = theta[0, theta.shape[1] - len(self.units) :].detach().clone()
         return [*self.parameters, *map(nn.Parameter, values)]
 
-    def differentiable(self, leaves: Sequence[Tensor]) -> Tensor:
-        """The loss at these leaves, with its graph."""
+    def backward_(self, leaves: Sequence[Tensor]) -> Tensor:
+        """The loss at these leaves, whose `grad` becomes its gradient; one graph at a time, of a block of points."""
         self._count()
-        values = zip(self.units.items(), leaves[len(self.parameters) :], strict=True)
-        loss = self._loss({name: v * unit for (name, unit), v in values})
-        return self._noted(loss, leaves)
+        for leaf in leaves:
+            leaf.grad = torch.zeros_like(leaf)
+        total = leaves[0].new_zeros((), dtype=torch.float64)
+        for term in self.terms:
+            n = term.points.shape[1]
+            for rows in self._blocks(term):
+                self._check_time()
+                with torch.enable_grad():
+                    values = zip(self.units.items(), leaves[len(self.parameters) :], strict=True)
+                    unknowns = {name: v * unit for (name, unit), v in values}
+                    part = self.problem.residuals(self.model, term, unknowns, rows).square().sum() * (_weight(term) / n)
+                if part.requires_grad:
+                    part.backward()
+                total += part.detach()
+        return self._noted(total, leaves)
+
+    def _blocks(self, term: ResidualTerm) -> list[slice]:
+        """Blocks of points whose jets, in the widest layer, fit into memory."""
+        widths = [p.shape[0] * max(p.shape[1:]) for p in self.model.parameters() if p.ndim == 3]
+        return _blocks(term.points.shape[1], max(64, *widths, 0) * term.algebra.size)
 
     def gathered(self, leaves: Sequence[Tensor]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of these leaves."""
@@ -175,10 +190,7 @@ class CollocationLoss:
 
     def _mean_square(self, term: ResidualTerm, unknowns: Mapping[str, Tensor]) -> Tensor:
         n = term.points.shape[1]
-        parts = [
-            self.problem.residuals(self.model, term, unknowns, rows).square().sum()
-            for rows in _blocks(n, 64 * term.algebra.size)
-        ]
+        parts = [self.problem.residuals(self.model, term, unknowns, rows).square().sum() for rows in self._blocks(term)]
         return torch.stack(parts).sum() / n
 
     def _rows(self, term: ResidualTerm, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:

@@ -67,9 +67,7 @@ class Energy:
         """The parameters of the model as it is."""
         return self.fitting.theta({})
 
-    def minimize(
-        self, theta: Float[Tensor, "1 P"], steps: int, budget: Budget | None = None
-    ) -> Float[Tensor, "1 P"]:
+    def minimize(self, theta: Float[Tensor, "1 P"], steps: int, budget: Budget | None = None) -> Float[Tensor, "1 P"]:
         """Damped steps on the energy, all of them: its relative decrease does not tell how near the minimum is."""
         return levenberg_marquardt(self, theta, steps, patience=steps, budget=budget).theta
 

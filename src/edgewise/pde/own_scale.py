@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from edgewise.jets import Index, Sine
 from edgewise.nn import Affine
@@ -40,7 +41,7 @@ Slopes = Mapping[tuple[str, Index], Tensor]  # a value for every derivative of e
 
 
 @dataclass(frozen=True)
-class Units:
+class OwnUnits:
     """The sizes that count as 1.
 
     Attributes:
@@ -58,14 +59,14 @@ class Units:
         return [dataclasses.replace(t, unit=unit) for t, unit in zip(terms, self.terms, strict=True)]
 
 
-def own_units(problem: Problem) -> Units:
+def own_units(problem: Problem) -> OwnUnits:
     """The units of a problem from a coarse solution; all 1 where its sizes are near 1."""
     generator = torch.Generator().manual_seed(0)
     terms = problem.terms(POINTS, BOUNDARY_POINTS, generator)
     probe = _sines(problem, generator)
     outputs, unknowns = torch.ones(len(problem.fields), dtype=torch.float64), dict(problem.unknowns)
     sizes = term_sizes(problem, probe, terms, unknowns, source=False)
-    scaled = Units(outputs, tuple(_power_of_two(s) for s in sizes)).of(terms)
+    scaled = OwnUnits(outputs, tuple(_power_of_two(s) for s in sizes)).of(terms)
     loss = CollocationLoss(problem, probe, scaled)
     theta = loss.theta(unknowns)
     theta[:, : theta.shape[1] - len(unknowns)] = 0
@@ -75,8 +76,8 @@ def own_units(problem: Problem) -> Units:
     outputs, sizes = _rms(values.T), term_sizes(problem, probe, terms, unknowns)
     near = [_within(outputs, FIELDS), _within(sizes[0], EQUATIONS), *(_within(s, CONDITIONS) for s in sizes[1:])]
     if all(near):
-        return Units(torch.ones_like(outputs), None)
-    return Units(_power_of_two(outputs), (_power_of_two(sizes[0] / EQUATION), *map(_power_of_two, sizes[1:])))
+        return OwnUnits(torch.ones_like(outputs), None)
+    return OwnUnits(_power_of_two(outputs), (_power_of_two(sizes[0] / EQUATION), *map(_power_of_two, sizes[1:])))
 
 
 def term_sizes(
@@ -140,7 +141,8 @@ def _slopes(r: Tensor, leaves: Slopes) -> dict[tuple[str, Index], Tensor]:
 def _sines(problem: Problem, generator: torch.Generator) -> nn.Module:
     """A layer of sines of the inputs with fixed frequencies, and trainable amplitudes."""
     low, high = problem.input_bounds().T
-    hidden, last = nn.Linear(len(low), SINES), nn.Linear(SINES, len(problem.fields))
+    # A plain `nn.Linear` would draw from the global generator, and other networks would begin elsewhere.
+    hidden, last = (skip_init(nn.Linear, *n) for n in ((len(low), SINES), (SINES, len(problem.fields))))
     with torch.no_grad():
         for part, spread in ((hidden.weight, FREQUENCY), (hidden.bias, math.pi), (last.weight, SINES**-0.5)):
             part.copy_(torch.randn(part.shape, generator=generator) * spread)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from edgewise.jets import Index
 from edgewise.pde.conditions import Condition
@@ -57,14 +56,14 @@ def _missing(problem: Problem, orders: dict[str, Index]) -> Iterator[str]:
     for field, order in orders.items():
         for axis, m in zip(problem.domain.coordinates, order, strict=True):
             given = sum(_count(problem, c, field, axis) for c in problem.conditions)
-            if given >= m or (axis != TIME and m < 2) or f"{axis}-" not in problem.domain.parts and axis == TIME:
+            if given >= m or (axis != TIME and m < 2) or (f"{axis}-" not in problem.domain.parts and axis == TIME):
                 continue
             where, how = f"{axis}- and {axis}+", "`dirichlet`, `neumann` or `periodic`"
             if axis == TIME:
                 where, how = "the start", "`initial(value)`" if m == 1 else "`initial(value, rate)`"
             yield (
-                f"the equation has the derivative {field}.d{axis * m}, but there {'is' if given == 1 else 'are'} {given} "
-                f"of {m} conditions for {field} at {where}: add {how}"
+                f"the equation has the derivative {field}.d{axis * m}, of {m} conditions for {field} at {where} "
+                f"there {'is' if given == 1 else 'are'} {given}: add {how}"
             )
 
 

@@ -277,6 +277,14 @@ def _check_part(problem: Problem, part: Condition) -> None:
             f"the points of {part.name!r} have {part.points.shape[-1]} coordinates, the domain has "
             f"{len(problem.domain.coordinates)}: {', '.join(problem.domain.coordinates)}"
         )
+    if part.points is not None:
+        widest = max(high - low for low, high in problem.domain.bounds)
+        outside = (problem.domain.distance(part.points) > 1e-6 * widest).nonzero()[:, 0].tolist()
+        if outside:
+            raise ProblemError(
+                f"{len(outside)} points of {part.name!r} are outside {problem.domain!r}, the first is point "
+                f"{outside[0]} at {_place(problem, part.points[outside[0]])}; leave them out or enlarge the domain"
+            )
 
 
 def _check_contradictions(problem: Problem) -> None:
@@ -289,13 +297,17 @@ def _check_contradictions(problem: Problem) -> None:
         x, normals = problem.domain.boundary(shared, 64, torch.Generator().manual_seed(0))
         zero = torch.zeros_like(x[:, 0])
         scope = problem.scope(x, normals, lambda name, index, zero=zero: zero, problem.unknowns, {})
-        gap = (_first(first.residual(scope)) - _first(second.residual(scope))).abs()
-        if gap.max() > 1e-8:
-            place = zip(problem.domain.coordinates, x[gap.argmax()].tolist(), strict=True)
+        a, b = _first(first.residual(scope)), _first(second.residual(scope))
+        gap = (a - b).abs()
+        if gap.max() > 1e-8 * torch.maximum(a.abs(), b.abs()).max():
             raise ProblemError(
                 f"two conditions contradict each other: {first.name!r} and {second.name!r} differ by {gap.max():.3g} "
-                f"at {', '.join(f'{c}={v:.4g}' for c, v in place)}; keep one of them"
+                f"at {_place(problem, x[gap.argmax()])}; keep one of them"
             )
+
+
+def _place(problem: Problem, x: Tensor) -> str:
+    return ", ".join(f"{c}={v:.4g}" for c, v in zip(problem.domain.coordinates, x.tolist(), strict=True))
 
 
 def _shared_part(a: str | None, b: str | None) -> str | None:
@@ -337,7 +349,8 @@ def derivative_of(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str
     return jet.derivative(index)
 
 
-def stacked(residual: Any) -> Tensor:
+def stacked(residual: Any) -> Float[Tensor, "equations n"]:
+    """The residual, or several, that an equation returns, as rows."""
     parts = residual if isinstance(residual, tuple | list) else (residual,)
     parts = [p.value if isinstance(p, Field) else p for p in parts]
     if not all(isinstance(p, Tensor) and p.ndim == 1 for p in parts):

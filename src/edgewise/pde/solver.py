@@ -29,7 +29,7 @@ from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.grading import grade_
 from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.operators import ProblemError
-from edgewise.pde.own_scale import Units, own_units, relative_residuals
+from edgewise.pde.own_scale import OwnUnits, own_units, relative_residuals
 from edgewise.pde.posedness import doubts
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
@@ -44,6 +44,7 @@ SEARCH = "search"  # how the names of its rounds begin
 INTERVALS = (5, 10)  # resolutions after the search, by default
 SEARCH_STEPS = 5  # at least so many in its first rounds
 CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation, at most
+GRID_POINTS = 20_000  # to which grids are fitted, at most
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 UNSOLVED = 0.05  # the same for a residual relative to its terms
 SILENCE = 2.0  # seconds within a round after which it reports
@@ -82,18 +83,18 @@ def solve(
     if not seconds >= 0:
         raise ProblemError(f"seconds must be at least 0, got {seconds}")
     method, collocation = as_method(method), collocation or Collocation()
-    generator, budget, doubtful = torch.Generator().manual_seed(seed), Budget(seconds), doubts(problem)
+    generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
     units = own_units(problem)
     model = checked_model(problem, model, generator, units.outputs)
     _check_intervals(model, method.intervals)
     collocation.check(problem, model)
     check_energy(problem)
-    ends = window_ends(problem, windows)
+    ends, free = window_ends(problem, windows), doubts(problem)
     stages = max(1, len(_finer(model, method.intervals))) + len(ends)
     if not all(p.requires_grad for p in model.parameters()):
         method = dataclasses.replace(method, starts=1)  # new starts would replace what is frozen
     planned = _search_rounds(method.starts) + method.rounds * stages
-    run = _Run(method, collocation, generator, budget, planned, progress, doubtful)
+    run = _Run(method, collocation, generator, budget, planned, progress, free)
     solutions: list[Solution] = []
     for part in cut(problem, ends, solutions):
         start = model if not solutions else moved(solutions[-1].model, solutions[-1].problem, part)
@@ -153,16 +154,16 @@ class _State:
 class _Window:
     """The solve of one window of time: rounds at increasing resolution, the best of which is returned."""
 
-    def __init__(self, problem: Problem, run: _Run, units: Units, window: int) -> None:
+    def __init__(self, problem: Problem, run: _Run, units: OwnUnits, window: int) -> None:
         self.problem, self.run, self.units, self.window = problem, run, units, window
         self.history: list[Stage] = []
         self.best: _State | None = None
 
     def solve(self, model: nn.Module, *, first: bool) -> Solution:
         """Search (in the first window), then refine; the result of the best round, also after Ctrl-C."""
-        states: list[nn.Module | None] = [None, model]
+        states: tuple[nn.Module | None, nn.Module] = (None, model)
         try:
-            states = list(self._solve(_State(model, dict(self.problem.unknowns)), first))
+            states = self._solve(_State(model, dict(self.problem.unknowns)), first)
         except KeyboardInterrupt:
             self.run.stopped = True
             if self.best is None:
@@ -199,7 +200,7 @@ class _Window:
             return Solution(self.problem, (best.model,), (), best.unknowns, history, False, message, None)
         off = relative_residuals(self.problem, best.model, best.unknowns)
         large = [f"{name} is off by {size:.0%} of its terms" for name, size in off.items() if not size <= UNSOLVED]
-        told = [f"{'; '.join(large)}: more steps, a finer grid, or conditions that contradict"] if large else []
+        told = [f"{', '.join(large)}: more steps, a finer grid, or conditions that agree"] if large else []
         estimate = None if coarser is None else self._distance(coarser, last)
         if estimate is not None and estimate > UNRESOLVED:
             told.append(f"the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows")
@@ -213,7 +214,7 @@ class _Window:
             best.unknowns,
             tuple(self.history),
             True,
-            ", but ".join([ended, "; ".join(told)] if told else [ended]),
+            (": " if ended == "not solved" else ", but ").join([ended, "; ".join(told)] if told else [ended]),
             estimate,
             off,
             tuple(told),
@@ -225,8 +226,10 @@ class _Window:
         steps = max(SEARCH_STEPS, self.run.method.steps // 4)
         while True:
             name = f"{SEARCH}, {len(states)} start{'s' * (len(states) > 1)}"
-            begun = itertools.takewhile(lambda s: s is states[0] or not self.run.over, states)
-            states = [self._round(s, steps, name) for s in begun]
+            begun: list[_State] = []
+            while len(begun) < len(states) and not (begun and self.run.over):
+                begun.append(self._round(states[len(begun)], steps, name))
+            states = begun
             states.sort(key=lambda s: s.validation if math.isfinite(s.validation) else math.inf)
             if len(states) == 1 or self.run.over:
                 return states[0]
@@ -243,6 +246,8 @@ class _Window:
         model = copy.deepcopy(state.model)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         points, boundary_points = self.run.collocation.counts(parameters)
+        if self.run.over:
+            points, boundary_points = min(points, CHECK_POINTS), min(boundary_points, CHECK_BOUNDARY_POINTS)
         terms = self._terms(model, state.unknowns, points, boundary_points)
         loss = CollocationLoss(self.problem, model, terms)
         loss.balance(loss.theta(state.unknowns), most=self.run.collocation.largest_weight)
@@ -256,7 +261,9 @@ class _Window:
         except (TimeIsUp, KeyboardInterrupt) as ended:
             self.run.stopped |= isinstance(ended, KeyboardInterrupt)
             theta, done = theta if loss.best is None else loss.best[1], loss.steps
-        unknowns, end = loss.write(theta), float(loss.losses(theta))
+        known = loss.best is not None and self.run.over and torch.equal(loss.best[1], theta)
+        end = loss.best[0] if known and loss.best is not None else float(loss.losses(theta))
+        unknowns = loss.write(theta)
         validation, residuals = self._validation(loss, theta, points)
         seconds = self.run.budget.spent
         self.history.append(Stage(name, parameters, done, end, validation, residuals, seconds, self.window))
@@ -277,7 +284,10 @@ class _Window:
             share = collocation.adaptive
             terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, generator, graded=graded)
         x = torch.cat([term.points.flatten(0, 1) for term in terms])
-        if _refinable(model) and bool(torch.isfinite(self.problem.evaluate(model, x)).all()):
+        x = x[:: math.ceil(len(x) / GRID_POINTS)]
+        with torch.no_grad():
+            finite = _refinable(model) and bool(self.problem.evaluate(model, x[::10]).isfinite().all())
+        if finite:
             adapt_grid_(model, self.problem.inputs_of(x), margin=MARGIN)
             if graded and self.history:
                 grade_(model, self.problem, collocation.grading, generator)
@@ -289,7 +299,9 @@ class _Window:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
-        weighted = [dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)]
+        weighted = [
+            dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)
+        ]
         check = CollocationLoss(self.problem, loss.model, weighted)
         validation, squares = float(check.losses(theta)), check.mean_squares(theta)
         return validation, {term: math.sqrt(square) for term, square in squares.items()}

@@ -73,7 +73,7 @@ def joined(problem: Problem, ends: Sequence[float], parts: Sequence[Solution]) -
     if len(parts) == 1:
         return parts[0]
     bad = [n for n, p in enumerate(parts) if not p.solved]
-    message = parts[-1].message if not bad else f"window {bad[0]}: {parts[bad[0]].message}"
+    message = parts[-1].message if not bad else f"{parts[bad[0]].message} (window {bad[0]})"
     names = dict.fromkeys(name for p in parts for name in p.relative_residuals)
     estimates = [p.error_estimate for p in parts if p.error_estimate is not None]
     return Solution(

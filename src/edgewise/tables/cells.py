@@ -22,7 +22,7 @@ def require_columns(frame: DataFrame, names: Iterable[str]) -> None:
     for name in names:
         if name not in frame.columns:
             have = [str(column) for column in frame.columns]
-            hint = "; a file without a header line needs --names" * all(is_float(column) for column in have)
+            hint = "; a file without a header line needs --names" * any(is_float(column) for column in have)
             raise TableError(f"there is no column {name!r}{near(name, have)}; the table has {listed(have, 20)}{hint}")
 
 

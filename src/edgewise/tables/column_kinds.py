@@ -1,4 +1,4 @@
-"""Decide what the cells of a column are: numbers in any country's writing, dates, or levels, and which cells fit not."""
+"""Decide what the cells of a column are, numbers in any country's writing, dates or levels, and which do not fit."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, row
 
 Decimal = Literal["auto", ".", ","]
 
-MISSING = frozenset(
-    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|1.#IND|1.#QNAN|-NaN|-nan|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
-)
+MISSING = frozenset(("#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "NaN", "nan", "None"))
 """Words for an empty cell among numbers; among texts they are texts like any other."""
 
 SAMPLE = 1000
@@ -100,17 +98,22 @@ def decimal_of(frame: DataFrame, given: Decimal = "auto") -> Decimal:
     """
     if given != "auto":
         return given
-    found = set()
+    found: set[Decimal] = set()
     for _, column in frame.items():
         if is_numeric(column):
-            values = column.to_numpy(float, na_value=np.nan)
-            found |= {"."} if bool((values[np.isfinite(values)] % 1 != 0).any()) else set()
+            if "." not in found and _has_fractions(column):
+                found.add(".")
         elif column.dtype == object or str(column.dtype) in ("str", "string", "category"):
             texts = [str(text).strip() for text in column.dropna().drop_duplicates()[:SAMPLE]]
             counts = _counts(texts)
             if counts["."] != counts[","] and 2 * max(counts.values()) > len(texts):
                 found.add("." if counts["."] > counts[","] else ",")
     return found.pop() if len(found) == 1 else "auto"
+
+
+def _has_fractions(column: Any) -> bool:
+    values = column.to_numpy(float, na_value=np.nan)
+    return bool((values[np.isfinite(values)] % 1 != 0).any())
 
 
 def number(text: str, decimal: str) -> tuple[float, str] | None:
@@ -179,7 +182,7 @@ def numbers_of(column: Any, decimal: Decimal = "auto", remedy: str = "") -> tupl
     if bad.any():
         texts = listed(dict.fromkeys(repr(str(text)) for text in column[bad]))
         raise TableError(
-            f"column {column.name!r} is a number but holds the text {texts} in {rows_of(bad, column)}; correct it, name "
-            f"a word for empty cells with --na-values, or {remedy or 'leave the column out with --exclude'}"
+            f"column {column.name!r} is a number but holds the text {texts} in {rows_of(bad, column)}; correct it, "
+            f"name a word for empty cells with --na-values, or {remedy or 'leave the column out with --exclude'}"
         )
     return reading.values, reading.mark

@@ -21,8 +21,9 @@ FIRST_LINES, BLOCK = 60, 5000
 Row = tuple[int, list[str]]
 
 _GROUPED = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3})+\s*")
-_NO_AMOUNT = re.compile(r"_|(?:^|\0)\s*[+-]?0\d")
-"""What float() would take and change: 1_2, and codes such as 007."""
+_FRACTION = re.compile(r"[.a-zA-Z]")
+_CODE = re.compile(r"(?:^|\0)\s*[+-]?0\d")
+"""Whole numbers such as 007, whose digits would be lost."""
 
 
 def read_delimited(
@@ -108,7 +109,7 @@ def _header(rows: Iterator[Row], comment: str, separator: str) -> tuple[list[str
 def _fitting(rows: Iterable[Row], width: int, separator: str) -> Iterator[Row]:
     """The rows with as many fields as the header; empty ones beyond are cut off, comments are left out."""
     for line, fields in rows:
-        if len(fields) == width or not any(map(str.strip, fields[width:])) and len(fields) > width:
+        if len(fields) == width or (not any(map(str.strip, fields[width:])) and len(fields) > width):
             yield line, fields[:width]
         elif not fields[0].startswith("#"):
             raise TableError(
@@ -120,17 +121,18 @@ def _fitting(rows: Iterable[Row], width: int, separator: str) -> Iterator[Row]:
 def _frame(names: Sequence[str], rows: Iterator[Row], decimal: Decimal, texts: Collection[str]) -> DataFrame:
     import pandas as pd
 
-    lines, parts = array("q"), [[] for _ in names]
+    lines = array("q")
+    parts: list[list[str]] = [[] for _ in names]
     while block := list(islice(rows, BLOCK)):
         lines.extend(line for line, _ in block)
-        for part, cells in zip(parts, zip(*(fields for _, fields in block), strict=True), strict=True):
-            part.append("\0".join(cells))  # as long as the file: a text object for every cell takes ten times as much
+        for part, column in zip(parts, zip(*(fields for _, fields in block), strict=True), strict=True):
+            part.append("\0".join(column))  # as long as the file: a text object for every cell takes ten times as much
             if part[-1].count("\0") >= len(block):
                 raise TableError(f"lines {block[0][0]} to {block[-1][0]} hold a NUL character: this is no text")
     commas = decimal == "," or any("," in text for part in parts for text in part)
     columns: dict[int, Any] = {}
     for j, name in enumerate(names):
-        cells = "\0".join(parts[j]).split("\0") if lines else []
+        cells: list[str] = [*"\0".join(parts[j]).split("\0")] if lines else []
         parts[j].clear()
         columns[j] = _texts(cells) if name.strip() in texts or not cells else _typed(cells, commas)
     frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"))
@@ -140,18 +142,26 @@ def _frame(names: Sequence[str], rows: Iterator[Row], decimal: Decimal, texts: C
 def _typed(cells: list[str], commas: bool) -> np.ndarray:
     """Numbers or truth values where all cells are; else texts, also where a point may not be a decimal point."""
     text = "\0".join(cells)
-    try:
-        if _NO_AMOUNT.search(text) or (commas and all("." not in c or _GROUPED.fullmatch(c) for c in cells)):
-            return _texts(cells)
-        values = np.fromiter((float(cell) if cell and not cell.isspace() else np.nan for cell in cells), float)
-    except ValueError:
-        words = {cell.strip().casefold() for cell in cells[:BLOCK]}
-        if words <= {"true", "false"} and {cell.strip().casefold() for cell in cells} <= {"true", "false"}:
-            return np.array([cell.strip().casefold() == "true" for cell in cells])
-        return _texts(cells)
-    if re.search(r"[.a-zA-Z]", text) or np.isnan(values).any():
+    if "_" in text or (commas and all("." not in c or _GROUPED.fullmatch(c) for c in cells)):
+        return _texts(cells)  # float() reads 1_2 as 12
+    values = _floats(cells)
+    if values is None:
+        values = _floats([cell.strip() or "nan" for cell in cells])
+    if values is None:
+        words = [cell.strip().casefold() for cell in cells]
+        return np.array([word == "true" for word in words]) if set(words) <= {"true", "false"} else _texts(cells)
+    if _FRACTION.search(text) or np.isnan(values).any():
         return values
-    return values.astype(np.int64) if bool((np.abs(values) < 2**53).all()) else _texts(cells)
+    codes = _CODE.search(text) is not None or bool((np.abs(values) >= 2**53).any())
+    return _texts(cells) if codes else values.astype(np.int64)
+
+
+def _floats(cells: Sequence[str]) -> np.ndarray | None:
+    """The cells as numbers; None where one is none."""
+    try:
+        return np.fromiter(map(float, cells), float, len(cells))
+    except ValueError:
+        return None
 
 
 def _texts(cells: list[str]) -> np.ndarray:

@@ -165,10 +165,8 @@ class Encoding:
         mark = next(feature.mark for feature in self.features if feature.column == column.name)
         values, found = numbers_of(column, decimal, "leave such rows out with --missing drop")
         if found != mark and not np.isnan(values).all():
-            raise TableError(
-                f"column {column.name!r} has {f'numbers with {found}' if found else 'plain numbers'}, the training table "
-                f"had {f'numbers with {mark}' if mark else 'plain numbers'}; write them alike"
-            )
+            new, old = (f"numbers with {sign}" if sign else "plain numbers" for sign in (found, mark))
+            raise TableError(f"column {column.name!r} has {new}, the training table had {old}; write them alike")
         return values
 
     def _unreadable(self, name: str, cells: np.ndarray) -> np.ndarray:
@@ -184,9 +182,11 @@ class Encoding:
         column = frame[feature.column]
         if feature.level is not None:
             bad = self._unreadable(feature.column, cells)
-            refuse_rows(bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop")
+            refuse_rows(
+                bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop"
+            )
             new = listed(dict.fromkeys(map(repr, cells[bad])))
-            seen = " and ".join(map(repr, self.levels[feature.column]))
+            seen = " and ".join(map(repr, sorted(self.levels[feature.column])))
             remedy = "correct it, or leave such rows out with --missing drop"
             refuse_rows(bad, column, f"holds {new}, where training saw {seen} only,", remedy)
             return (cells == feature.level).astype(float)

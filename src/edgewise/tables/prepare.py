@@ -140,7 +140,7 @@ class _Table:
     def leave_out_rows(self, missing: str) -> None:
         """Leave out the rows that `missing` and the target cannot do with."""
         frame = self.frame
-        gaps = frame.isin([np.inf, -np.inf]) | frame.isna()
+        gaps: DataFrame = frame.isin([np.inf, -np.inf]) | frame.isna()
         if missing == "drop" or (missing == "keep" and gaps[self.target].any()):
             bad = gaps.any(axis=1) if missing == "drop" else gaps[self.target]
             worst = gaps.sum().idxmax()
@@ -186,13 +186,18 @@ class _Table:
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
             other, level = counts.index if len(counts) == 2 else (None, counts.index[0])
             return [Feature(f"{name}={level}", name, level, other)]
-        common = counts[counts >= max(2, len(column) / 1000)].index[:MAX_LEVELS]
+        common = counts[(counts >= max(2, len(column) / 1000)) | (counts.index == EMPTY)].index[:MAX_LEVELS]
         if len(common) < len(counts):
-            self.warnings.append(f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only")
+            self.warnings.append(
+                f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only"
+            )
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]
 
 
-_KINDS = {"empty": "empty in every row", "date": "a date, which must be turned into numbers (year, hour, ...) to be used"}
+_KINDS = {
+    "empty": "empty in every row",
+    "date": "a date, which must be turned into numbers (year, hour, ...) to be used",
+}
 
 
 def _require_rows(frame: DataFrame, why: str = "") -> None:

@@ -20,7 +20,7 @@ from edgewise.training.search_starts import random_lines, track
 
 SAMPLES = 4000  # that a sum is fitted to, at most
 WORK = 4e9  # multiplications of one fit, at most
-SPARE = 1 / 3  # parameters per sample
+SPARE = 0.6  # parameters per sample; the held-out error decides
 COARSE = 10  # intervals that random starts reach
 GAIN = 0.5  # a finer grid must leave this share of the error
 ENOUGH = 0.02  # a share of the error that later grids reduce further
@@ -97,7 +97,9 @@ def _embedded(network: Network, fit: AdditiveFit, generator: torch.Generator) ->
     start = random_lines(network, 1, generator)
     coef, bias, _ = fit.network.split(fit.parameters.theta)[0]
     out = coef.shape[-1]
-    if any(layer.sums < out if isinstance(layer, ProductNodes) else layer.mask.shape[1] < out for layer in network.layers):
+    if any(
+        layer.sums < out if isinstance(layer, ProductNodes) else layer.mask.shape[1] < out for layer in network.layers
+    ):
         return None
     parts, grids = [], list(start.grids)
     for n, (own, own_bias, affine) in enumerate(network.split(start.theta)):

@@ -115,14 +115,16 @@ def _following_oscillations(search: Search, at: Starts) -> Starts:
     begun = additive_start(search, at, fits)
     if begun is None:
         return at
-    begun = search.stage(begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves")
+    begun = search.stage(
+        begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves"
+    )
     return begun if bool(search.held_loss(begun)[0] < search.held_loss(at)[0]) else at
 
 
 def _note_what_is_missed(search: Search) -> None:
     """Say so where a simple fit has much less error than the network."""
     spread, error = float(search.held.y.double().var(0, correction=0).mean()), search.best.value
-    if not search.loss.units or not error > UNLEARNT * spread:
+    if not search.loss.units or spread == 0 or not error > UNLEARNT * spread:
         return
     if search.least_sum == math.inf:
         basis = dataclasses.replace(SUM, extrapolation=_extrapolation(search.model))
@@ -221,7 +223,7 @@ def _descend_from_given(search: Search) -> Starts:
     search.clean = bool(search.held_loss(at)[0] < search.noiseless)
     if not (determined and search.clean):
         at = search.stage(at, search.train, None, search.count, every=10, name="given parameters")
-    if not (determined and search.clean) or search.budget.over:
+    if not (determined and search.clean) or (search.budget.over and search.best.state is not None):
         return at
     plain = dataclasses.replace(at, prior=None)
     plain = search.stage(plain, search.train, None, search.count, every=10, name="given parameters, not smoothed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -83,7 +84,8 @@ def train_network(
         generator=torch.Generator().manual_seed(seed),
     )
     units = Units.of_data(*data, model.out_features, scale_outputs=loss == "mse")
-    model = KAN.assemble(list(model.layers), input_affine=units.input_affine(), output_affine=units.output_affine())
+    layers = cast(list[Any], list(model.layers))
+    model = KAN.assemble(layers, input_affine=units.input_affine(), output_affine=units.output_affine())
     return _fitted(model, data, held, loss, seconds, seed, progress)
 
 

@@ -7,7 +7,6 @@ device of a layer are left to the reference, which broadcasts them or says what 
 from __future__ import annotations
 
 import ctypes
-import functools
 import struct
 import weakref
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from edgewise.bases import BSpline
+from edgewise.bases import Basis, BSpline
 from edgewise.kernels import reference
 from edgewise.kernels.cpu import load
 from edgewise.kernels.cpu.load import SUFFIX
@@ -36,7 +35,13 @@ def refuses(spec: EdgeSpec, x: Tensor) -> str | None:
     """Why the native kernels do not serve these functions at inputs like x; None where they do."""
     if x.dtype not in SUFFIX or not x.is_cpu:
         return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
-    return _reason(spec) if torch.compiler.is_compiling() else _known_reason(spec)
+    if _compiling():
+        return _reason(spec)
+    key = id(spec.basis), spec.residual, spec.order
+    kept = _reasons.get(key)
+    if kept is None or kept[0]() is not spec.basis:  # the hash of a basis takes longer than all of this
+        kept = _reasons[key] = weakref.ref(spec.basis, lambda _: _reasons.pop(key, None)), _reason(spec)
+    return kept[1]
 
 
 def _reason(spec: EdgeSpec) -> str | None:
@@ -54,7 +59,8 @@ def _reason(spec: EdgeSpec) -> str | None:
     return _why_not()
 
 
-_known_reason = functools.lru_cache(maxsize=256)(_reason)
+_compiling = torch.compiler.is_compiling
+_reasons: dict[tuple[int, str | None, int], tuple[weakref.ref[Basis], str | None]] = {}
 
 
 def _why_not() -> str | None:
@@ -200,20 +206,20 @@ def grid_plan(grid: Tensor, basis: BSpline) -> Tensor:
 
     Raises `ValueError` for a grid whose points do not increase, by which samples cannot be sorted into intervals.
     """
-    if grid.is_inference():  # has no version counter
-        return _make_plan(grid, basis)
-    key, version, address = id(grid), grid._version, grid.data_ptr()
+    key = id(grid)
     kept = _plans.get(key)
     if (
         kept is not None
-        and kept.version == version
-        and kept.address == address
-        and (kept.basis is basis or kept.basis == basis)
         and kept.grid() is grid
+        and kept.version == grid._version
+        and kept.address == grid.data_ptr()
+        and (kept.basis is basis or kept.basis == basis)
     ):
         return kept.plan
     plan = _make_plan(grid, basis)
-    _plans[key] = _Plan(weakref.ref(grid, lambda _: _plans.pop(key, None)), version, address, basis, plan)
+    if not grid.is_inference():  # that has no version counter
+        forget = weakref.ref(grid, lambda _: _plans.pop(key, None))
+        _plans[key] = _Plan(forget, grid._version, grid.data_ptr(), basis, plan)
     return plan
 
 
@@ -221,8 +227,6 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     library, suffix = load.library(), SUFFIX[grid.dtype]
     assert library is not None
     features, intervals, degree = grid.shape[0], basis.intervals, basis.degree
-    if grid.shape[1] != intervals + 1:  # native code would read beyond its end
-        raise ValueError(f"a grid of {intervals} intervals has {intervals + 1} points, got {grid.shape[1]}")
     size = getattr(library, f"ew_plan_bytes_{suffix}")
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()

@@ -16,10 +16,10 @@ from edgewise.nn import KAN
 from edgewise.tables.cells import DataFrame, TableError, listed
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import Encoding
-from edgewise.tables.prepare import prepare
 from edgewise.tables.job.record import FORMAT, RunRecord
 from edgewise.tables.job.rundir import MODEL, RECORD, read_record
 from edgewise.tables.job.table_network import predict
+from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import find_table, read_table
 
 
@@ -96,9 +96,7 @@ def discover_table(
     """
     path, _ = find_table(table)
     frame = read_table(path, names, na_values=na_values, decimal=decimal)
-    prepared = prepare(
-        frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal
-    )
+    prepared = prepare(frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal)
     features = prepared.encoding.features
     numeric = [n for n, feature in enumerate(features) if feature.level is None]
     notes = list(prepared.warnings)
@@ -109,6 +107,11 @@ def discover_table(
         raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]
     if units is not None:
+        notes += [
+            f"{name} is in {unit}, whose zero is a convention: only differences of it are in laws; or turn it into K"
+            for name, unit in units.items()
+            if unit.strip() in ("\u00b0C", "\u2103", "degC")
+        ]
         units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in frame}
     try:
         found = discover(

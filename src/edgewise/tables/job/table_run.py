@@ -23,7 +23,6 @@ from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
 from edgewise.tables.cells import require_columns
 from edgewise.tables.encode import Encoding
-from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.job.record import (
     FORMAT,
     Disagreement,
@@ -52,6 +51,7 @@ from edgewise.tables.job.table_network import (
     train,
     unused_inputs,
 )
+from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import ShippedTable
 from edgewise.tracing import outside_grid, trace
@@ -383,4 +383,3 @@ def _cautions(model: KAN, test: Rows) -> list[str]:
     if first > 0.01:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
-
