@@ -67,7 +67,7 @@ def test_settings_are_readable_and_methods_are_there(tmp_path) -> None:
 
 def test_a_folder_never_names_code_to_import(tmp_path) -> None:
     Small(5).save_pretrained(tmp_path)
-    for path in ("os.system", "edgewise.io.load", "torch.nn.Linear"):
+    for path in ("os.system", "edgewise.io.load", "torch.nn.Linear", "edgewise.models.none.A", "edgewise.io.hub."):
         config = json.loads((tmp_path / "config.json").read_text()) | {"class": path, "settings": {}}
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(FileFormatError, match=r"import that class|not a model"):

@@ -185,7 +185,12 @@ def _class(path: str, kind: type[nn.Module] | None) -> type[nn.Module]:
         return kind
     if module.split(".")[0] != "edgewise":
         raise ValueError(f"it holds a {path}; import that class and call its own from_pretrained")
-    found = getattr(importlib.import_module(module), name)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("edgewise"):  # an optional package
+            raise
+        found = None
     if not (isinstance(found, type) and issubclass(found, Pretrained)):
         raise ValueError(f"{path} is not a model that a folder can store")
     return found
