@@ -72,7 +72,8 @@ def make_model(folder: Path) -> None:
 
 def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
     """Another header or other tensors, with a right digest."""
-    header, tensors = container.read_file(folder / "model")
+    (path,) = folder.iterdir()
+    header, tensors = container.read_file(path)
     if rng.random() < 0.5:
         header = changed(header, rng)
         if not isinstance(header, dict):
@@ -84,7 +85,7 @@ def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
         header["tensors"] = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
     text = json.dumps(header, sort_keys=True)
     digest = container._digest(text, tensors)
-    save_file(tensors, folder / "model", {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
+    save_file(tensors, path, {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
     return "forged"
 
 
@@ -338,6 +339,7 @@ KINDS = {
     "network": Kind(make_model, read_model, any_file, sealed=True),
     "network, forged": Kind(make_model, run_forged, forge_model),
     "adapter": Kind(make_adapter, read_adapter, any_file, sealed=True),
+    "adapter, forged": Kind(make_adapter, read_adapter, forge_model),
     "checkpoint": Kind(make_checkpoint, read_checkpoint, any_file, sealed=True),
     "checkpoint, forged": Kind(make_checkpoint, read_checkpoint, forge_checkpoint),
     "hub folder": Kind(make_hub, read_hub, damage_hub),
