@@ -15,7 +15,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel wheels sanitize clean distclean
+.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,11 @@ sanitize: venv  ## the tests of native code once under ASan and UBSan
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu_network.py tests/kernels/test_cpu_jets.py tests/optim/test_adam.py \
 	tests/kernels/test_cpu.py -k "not test_cpu.py or ragged or intervals or bad_input"
+
+SECONDS ?= 60
+SEED    ?= 0
+fuzz: $(TESTS)  ## damaged files of every kind, hostile tables, killed runs: make fuzz SECONDS=600 SEED=1
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz --seconds $(SECONDS) --seed $(SEED) --jobs $(JOBS)
 
 clean:  ## remove what builds and tests leave behind
 	rm -rf build dist demo-run htmlcov docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

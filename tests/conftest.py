@@ -1,6 +1,7 @@
 """What holds for every test: shapes and types are checked at run time, one thread, repeatable examples."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "compile" in item.keywords:
             item.add_marker(alone)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The run of the compile tests imports no file without one: half of its time was collecting the others."""
+    if checks_shapes(config) or collection_path.suffix != ".py":
+        return None
+    return True if "mark.compile" not in collection_path.read_text("utf-8") else None
 
 
 @pytest.fixture

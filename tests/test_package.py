@@ -1,6 +1,7 @@
 """Laws of the package as a whole: what an import brings, and that every public name is there."""
 
 import ast
+import json
 import pkgutil
 import subprocess
 import sys
@@ -10,39 +11,55 @@ import pytest
 
 import edgewise as ew
 
+HEAVY = ("torch", "numpy")
 LATE = ("sympy", "mpmath", "scipy", "pandas", "matplotlib", "sklearn", "rich", "tyro", "torch._dynamo")
 OPTIONAL = ("matplotlib", "sklearn", "pandas", "anywidget", "peft", "onnx", "huggingface_hub", "tyro", "rich")
 
 
-def printed(*lines: str) -> str:
-    """What a fresh interpreter prints."""
-    code = "\n".join(lines)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+PROGRAM = f"""
+import json, sys
+told = dict()
+def loaded(names):
+    return [name for name in names if name in sys.modules]
+
+import edgewise as ew
+told["import"] = loaded({(*HEAVY, *LATE, *OPTIONAL)})
+
+import torch
+ew.KAN([2, 5, 1])(torch.zeros(3, 2)).sum().backward()
+told["network"] = loaded({LATE})
+
+told["modules"] = [loaded(["edgewise.pde", "edgewise.compare"]), ew.pde.__name__, ew.compare.__name__]
+told["absent"] = hasattr(ew, "absent")
+told["missing"] = [name for name in ew.__all__ if getattr(ew, name, None) is None]
+told["function"] = ew.training.fit is ew.fit
+print(json.dumps(told))
+"""
 
 
-def test_import_brings_nothing_late_or_optional():
-    before = "import sys, torch; before = set(sys.modules); import edgewise"
-    assert printed(before, f"print([m for m in {LATE + OPTIONAL} if m in set(sys.modules) - before])") == "[]"
+@pytest.fixture(scope="module")
+def told() -> dict:
+    """What a fresh interpreter loads, step by step."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
-def test_the_package_alone_imports_nothing_heavy():
-    heavy = ("torch", "numpy", "sympy", "scipy")
-    assert printed("import sys, edgewise", f"print([m for m in {heavy} if m in sys.modules])") == "[]"
+def test_import_brings_nothing_heavy_late_or_optional(told):
+    assert told["import"] == []
 
 
-def test_a_network_runs_without_what_is_late():
-    run = "import sys, torch, edgewise as ew; ew.KAN([2, 5, 1])(torch.zeros(3, 2)).sum().backward()"
-    assert printed(run, f"print([m for m in {LATE} if m in sys.modules])") == "[]"
+def test_a_network_runs_without_what_is_late(told):
+    assert told["network"] == []
 
 
-def test_every_public_name_resolves():
-    missing = "print([name for name in ew.__all__ if getattr(ew, name, None) is None])"
-    assert printed("import edgewise as ew", missing, "print(ew.training.fit is ew.fit)").split() == ["[]", "True"]
+def test_modules_resolve_without_an_import_of_their_own(told):
+    assert told["modules"] == [[], "edgewise.pde", "edgewise.compare"]
+    assert not told["absent"]
 
 
-def test_modules_resolve_without_an_import_of_their_own():
-    names = printed("import edgewise as ew", "print(ew.pde.__name__, ew.functional.__name__, hasattr(ew, 'absent'))")
-    assert names == "edgewise.pde edgewise.functional False"
+def test_every_public_name_resolves(told):
+    assert told["missing"] == []
+    assert told["function"]
 
 
 def test_the_lazy_names_are_those_of_the_type_checker():

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise._columns import as_tensor
 from edgewise.nn import KAN, KANLinear, ProductNodes
 
 
@@ -45,8 +47,8 @@ class Trace(Mapping[str, LayerTrace]):
         return len(self._layers)
 
 
-def trace(model: nn.Module, x: Tensor) -> Trace:
-    """Run the model once and return the inputs of every `KANLinear` inside.
+def trace(model: nn.Module, x: Any) -> Trace:
+    """Run the model once, on a tensor, an array or a frame, and return the inputs of every `KANLinear` inside.
 
     Gradients flow through the result unless the call is inside `torch.no_grad()`. A layer that runs several times
     has its inputs concatenated. Raises `ValueError` where the model has no KAN layer.
@@ -54,6 +56,8 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
     names = {module: name for name, module in model.named_modules() if isinstance(module, KANLinear)}
     if not names:
         raise ValueError(f"{type(model).__name__} has no KANLinear layer to trace")
+    if not isinstance(x, Tensor):
+        x = as_tensor(x).to(next(iter(names)).grid)
     inputs_of: dict[KANLinear, list[Tensor]] = {}
 
     def note(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:

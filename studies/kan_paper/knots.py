@@ -51,7 +51,7 @@ def measure(case: Case, run: Run[KnotSettings]) -> Row:
     train, held, test = np.split(order, [int(share * len(y)) for share in SHARES])
     begun = time.process_time()
     limit = run.settings.seconds
-    found = search_formula((x[train], y[train]), (x[held], y[held]), names, target, seconds=limit, seed=seed)
+    found = search_formula((x[train], y[train]), (x[held], y[held]), names, target, seconds=3 * limit, seed=seed)
     seconds = time.process_time() - begun
     symbols = tuple(sympy.Symbol(name, real=True) for name in names)
     rule = sympy.parse_expr(KNOTS.references[0].expression, local_dict=dict(zip(names, symbols, strict=True)))

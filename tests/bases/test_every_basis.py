@@ -92,6 +92,26 @@ def test_resized_changes_the_resolution_alone(basis: Basis) -> None:
     assert finer.size > basis.size
 
 
+SMOOTH_TO = {"hinge": 0, "relu_power": 2}
+
+
+@pytest.mark.parametrize("basis", [*ONE_EACH, *LOW_DEGREE, *HIGH_DEGREE], ids=repr)
+def test_derivatives_at_the_ends_are_those_of_the_end_pieces(basis: Basis) -> None:
+    grid = basis.init_grid(1, -0.7, 1.3, dtype=torch.float64)
+    ends = torch.stack(basis.span(grid))
+    inside = ends + torch.tensor([[1e-9], [-1e-9]], dtype=torch.float64)
+    weights = torch.linspace(1, 2, basis.size, dtype=torch.float64).sin()
+    order = SMOOTH_TO.get(basis.name, 3)
+    for n in range(0 if isinstance(basis, BSpline) and basis.degree == 0 else order + 1):
+        expected = basis.derivative(inside, grid, n) @ weights
+        scale = expected.abs().max().clamp(min=1).item()
+        for lower in range(n + 1):  # in closed form, and by autograd of the closed forms of all lower orders
+            f = basis.derivative(ends.requires_grad_(), grid, lower) @ weights
+            for _ in range(n - lower):
+                (f,) = torch.autograd.grad(f.sum(), ends, create_graph=True) if f.requires_grad else (0 * f,)
+            torch.testing.assert_close(f.detach(), expected.detach(), rtol=0, atol=1e-5 * scale)
+
+
 @one_of_each
 def test_half_precision_computes_in_single(basis: Basis) -> None:
     x = torch.linspace(-1.2, 1.2, 50)[:, None]

@@ -21,10 +21,14 @@ import edgewise.discovery.noisy.thinned_ratio
 import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
+from edgewise.io.sealed import read_sealed, write_sealed, write_sums
 
-QUICK = ["--seconds", "1", "--hidden", "2"]
-FLOW = ["--seconds", "1", "--hidden", "0"]
+QUICK = ["--seconds", "20", "--hidden", "2"]
+FLOW = ["--seconds", "100", "--hidden", "0"]
 """Where the flow of files and messages is the subject: one layer, fitted in a tenth of the time."""
+SHORT = ["--seconds", "5", "--hidden", "2"]
+HASTE = ["--seconds", "0.2", "--hidden", "0"]
+"""No time for a formula."""
 COLUMNS = ["--inputs", "p", "q"]
 ROWS = 120
 """84 of them train at most 40 parameters, and the noise is a thousandth of z: as good as many more rows."""
@@ -111,6 +115,7 @@ def test_a_regression_from_table_to_prediction(table, finished, capsys):
         "report.html",
         "metrics.json",
         "formula.txt",
+        "SHA256SUMS",
     }
     for word in (
         "KAN",
@@ -163,7 +168,7 @@ def test_the_page_is_complete_in_itself(table, finished):
 
 
 def test_a_classification_has_probabilities(table, capsys):
-    assert run("fit", "table.csv", "--target", "class", "--exclude", "z", "steps", "--out", "run", *QUICK) == 0
+    assert run("fit", "table.csv", "--target", "class", "--exclude", "z", "steps", "--out", "run", *SHORT) == 0
     printed = capsys.readouterr().out
     assert "accuracy" in printed
     assert "classification" in printed
@@ -175,7 +180,7 @@ def test_a_classification_has_probabilities(table, capsys):
 
 
 def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
-    assert run("fit", "table.csv", "--target", "steps", *COLUMNS, "--out", "run", *FLOW) == 0
+    assert run("fit", "table.csv", "--target", "steps", *COLUMNS, "--out", "run", *HASTE) == 0
     assert "rounded to the nearest" in capsys.readouterr().out
     assert run("predict", "run", "table.csv") == 0
     answer = pd.read_csv(io.StringIO(capsys.readouterr().out))
@@ -184,7 +189,9 @@ def test_amounts_on_few_whole_numbers_are_rounded(table, capsys):
 
 
 def test_names_rename_columns_or_name_them(table, capsys):
-    assert run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "--out", "a", *FLOW) == 0
+    assert (
+        run("fit", "table.csv", "--target", "z", "--names", "p=width", "--inputs", "width", "--out", "a", *HASTE) == 0
+    )
     assert "width" in capsys.readouterr().out
     pd.read_csv(table)[["p", "q", "z"]].to_csv("bare.csv", index=False, header=False)
     assert run("fit", "bare.csv", "--target", "v", "--names", "t", "u", "v", "--out", "b", *FLOW) == 0
@@ -209,7 +216,10 @@ def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(table, capsys
     with monkeypatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, stage, interrupt)
         assert run(*arguments, "--out", "run") == 130
-    assert "resumes the run" in capsys.readouterr().err
+    kept = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"stopped: run.partial keeps the complete stages \(.*network.*\), and the same command resumes", kept
+    )
     assert not Path("run").exists()
     assert run("explain", "run") == 2
     assert "interrupted" in capsys.readouterr().err
@@ -228,18 +238,23 @@ def test_a_changed_file_runs_nothing(table, finished, capsys, monkeypatch):
     record["formula"]["exact"]["outputs"] = dict.fromkeys(record["formula"]["exact"]["outputs"], hostile)
     Path("run/metrics.json").write_text(json.dumps(record))
     assert run("predict", "run", "table.csv", "--formula") == 2
-    assert "metrics.json is damaged" in " ".join(capsys.readouterr().err.split())
+    assert "its metrics.json is not the file that was written" in " ".join(capsys.readouterr().err.split())
+    write_sums(Path("run"))
+    assert run("predict", "run", "table.csv", "--formula") == 2
+    assert "metrics.json cannot be loaded: \"open('made', 'w')\" is no expression" in " ".join(
+        capsys.readouterr().err.split()
+    )
     arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "other"]
     with monkeypatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "formula_text", interrupt)
         assert run(*arguments) == 130
     (stage,) = Path("other.partial").rglob("formulas.json")
-    stored = json.loads(stage.read_text())
+    stored = json.loads(read_sealed(stage))
     for finding in stored["front"]:
         finding["formula"]["outputs"] = {"z": hostile}
-    stage.write_text(json.dumps(stored))
+    write_sealed(stage, json.dumps(stored).encode())
     assert run(*arguments) == 2
-    assert "is damaged" in " ".join(capsys.readouterr().err.split())
+    assert "is no expression" in " ".join(capsys.readouterr().err.split())
     assert not Path("made").exists()
 
 
@@ -274,7 +289,7 @@ def test_bad_cells_are_told_before_anything_is_written(table, capsys):
     frame.loc[4, "p"] = np.inf
     frame.to_csv("bad.csv", index=False)
     assert run("fit", "bad.csv", "--target", "z", "--out", "run") == 2
-    assert "row 5" in " ".join(capsys.readouterr().err.split())
+    assert "line 6" in " ".join(capsys.readouterr().err.split())
     assert not Path("run").exists()
     assert not Path("run.partial").exists()
 
@@ -289,13 +304,76 @@ def test_prediction_needs_rows_and_the_columns(table, finished, capsys):
     assert "no rows" in capsys.readouterr().err
 
 
+def test_prediction_of_cells_that_training_did_not_see(table, finished, capsys):
+    folder = str(finished.folder)
+    Path("new.csv").write_text("p,q\n1.5,2.5\n")
+    assert run("predict", folder, "new.csv") == 2
+    assert "there is no column 'kind'" in capsys.readouterr().err
+    Path("new.csv").write_text("p;q;kind\n1,5;2,5;u\n1,5;2,5;w\n")
+    assert run("predict", folder, "new.csv") == 2
+    assert "holds 'w', where training saw 'u' and 'v' only, in line 3" in " ".join(capsys.readouterr().err.split())
+    Path("new.csv").write_text("p;q;kind\n1,5;2,5;u\n1,5;2,5;w\n1,5;;u\n")
+    assert run("predict", folder, "new.csv", "--missing", "drop") == 0
+    printed = capsys.readouterr()
+    assert "2 of 3 rows have an empty or unknown cell: left out" in printed.err
+    (answer,) = pd.read_csv(io.StringIO(printed.out))["z_predicted"]
+    assert abs(answer - 7.5) < 0.5
+    Path("bare.csv").write_text("1.5,-999,u\n1.5,2.5,u\n")
+    assert run("predict", folder, "bare.csv") == 2
+    assert "needs --names" in " ".join(capsys.readouterr().err.split())
+    given = ["--names", "p", "q", "kind", "--na-values=-999", "--missing", "drop"]
+    assert run("predict", folder, "bare.csv", *given) == 0
+    assert pd.read_csv(io.StringIO(capsys.readouterr().out))["z_predicted"].tolist() == [answer]
+
+
+def test_control_characters_of_columns_are_shown_not_sent(table, capsys):
+    pd.read_csv(table).rename(columns={"p": "\x1b[31mred"}).to_csv("hostile.csv", index=False)
+    assert run("fit", "hostile.csv", "--target", "class", "--inputs", "\x1b[31mred", "q", "--out", "r", *HASTE) == 0
+    assert run("predict", "r", "table.csv") == 2
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert "\\x1b[31mred" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["discover", "table.csv", "--target", "z", "--out", "no/law.json"], "there is no folder no for --out"),
+        (["discover", "table.csv", "--target", "z", "--out", "."], "is a folder; choose another --out"),
+        (["solve", "none.py", "--out", "table.csv/a"], r"there is no folder table\.csv"),
+        (["fit", "table.csv", "--target", "z", "--out", "table.csv/run"], "Not a directory: 'table.csv/run.partial'"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(table, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(edgewise.tables.job.table_run, "train", interrupt)
+    assert run(*arguments) == 2
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_stages(table, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "run.partial/stages/formulas.json")
+
+    arguments = ["fit", "table.csv", "--target", "z", *COLUMNS, *FLOW, "--out", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(edgewise.tables.job.table_run, "search_formula", full)
+        assert run(*arguments) == 2
+    assert "error: [Errno 28] No space left on device" in " ".join(capsys.readouterr().err.split())
+    assert {path.stem for path in Path("run.partial/stages").iterdir()} == {"network", "pruned", "importance"}
+
+
 def test_damaged_runs_are_told(table, finished, capsys):
     shutil.copytree(finished.folder, "run")
     for name, content in (("model.safetensors", b"nonsense"), ("metrics.json", b"{"), ("metrics.json", b"{}")):
         kept = Path("run", name).read_bytes()
         Path("run", name).write_bytes(content)
+        for command in (("predict", "run", "table.csv"), ("explain", "run")):
+            assert run(*command) == 2
+            assert f"its {name} is not the file that was written" in " ".join(capsys.readouterr().err.split())
+        write_sums(Path("run"))
         assert run("predict", "run", "table.csv") == 2
         Path("run", name).write_bytes(kept)
+        write_sums(Path("run"))
     capsys.readouterr()
     assert run("predict", "run", "table.csv") == 0
 
@@ -304,7 +382,7 @@ def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     pd.DataFrame({"a": rng.normal(size=20_000)}).assign(y=lambda t: 2 * t["a"]).to_parquet("large.parquet")
-    assert run("fit", "large.parquet", "--target", "y", "--rows", "400", "--out", "run", *FLOW) == 0
+    assert run("fit", "large.parquet", "--target", "y", "--rows", "400", "--out", "run", *HASTE) == 0
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["rows"] == {"train": 400, "validation": 100, "test": 2000}
     assert any("20000 rows: trained on 400" in warning for warning in metrics["warnings"])
@@ -312,12 +390,10 @@ def test_a_large_table_is_sampled_and_says_so(tmp_path, monkeypatch, capsys):
 
 def test_more_columns_than_rows_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    # Pairs of 14 inputs take most of the time.
-    monkeypatch.setattr(edgewise.discovery.noisy.short_formula, "MAX_SELECTED", 4)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(12, 14)), columns=[f"x{n}" for n in range(14)])
     frame.assign(y=frame["x3"]).to_csv("wide.csv", index=False)
-    assert run("fit", "wide.csv", "--target", "y", "--out", "run", *FLOW) == 0
+    assert run("fit", "wide.csv", "--target", "y", "--out", "run", *HASTE) == 0
     assert "more inputs (14) than rows (12)" in " ".join(capsys.readouterr().out.split())
 
 

@@ -79,7 +79,7 @@ def check_noisy_law(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.uniform(1, 3, (600, 4))
     y = 2.5 * x[:, 0] * x[:, 2] / (x[:, 1] ** 2 + x[:, 2] ** 2) + 0.02 * rng.normal(size=600)
-    found = search_formula((x[:450], y[:450]), (x[450:], y[450:]), ["p", "q", "r", "s"], "y", seconds=0.0, seed=seed)
+    found = search_formula((x[:450], y[:450]), (x[450:], y[450:]), ["p", "q", "r", "s"], "y", seconds=60.0, seed=seed)
     p, q, r = sympy.symbols("p q r", real=True)
     (expression,) = found.chosen.formula.expressions
     factor = sympy.simplify(expression * (q**2 + r**2) / (p * r))

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from edgewise.expressions import parse_expression, parse_formula, quoted
 from edgewise.expressions.operations import MAX_BITS, MAX_DEPTH, OPERATIONS
 from edgewise.expressions.parse import MAX_LETTERS
+from edgewise.progress import Budget
 
 NAMES = st.sampled_from(
     ["a", "x-1", "a b", "", "2", "pi", "it's \"\\\n`", "lambda", "µ", "temp_%", "</script>", "__class__"]
@@ -173,3 +174,46 @@ def test_a_given_name_wins_over_a_function():
     assert parse_formula("E + 1", [e]) == e + 1
     with pytest.raises(ValueError, match="'c' is not among the names a, `a b`"):
         parse_formula("c", sympy.symbols("a a\\ b"))
+
+
+COSTLY = {
+    "a long sum": "+".join(f"x{n}" for n in range(3300)),
+    "a long product": "*".join(f"x{n}**{n % 900}" for n in range(1500)),
+    "a product of sums": "*".join(f"(x{n} + y{n})" for n in range(1300)),
+    "all pairs": f"Max({','.join(f'x{n}' for n in range(300))})",
+    "all pairs, nested": "Max(" * 60 + "x" + "".join(f", x{n})" for n in range(60)),
+    "sines of fractions of pi": "+".join(f"sin(pi*{n}/{n + 1})" for n in range(1, 700)),
+    "roots of fractions": "*".join(f"({n}/{n + 1})**(x/{n})" for n in range(2, 300)),
+    "a number to be factorised": f"sqrt({'9' * 1200})",
+    "digits": f"Add({', '.join(f'gamma(Float({chr(39)}101.{n}{chr(39)}, precision=4096))' for n in range(300))})",
+    "roots": f"Add({', '.join(f'Pow(Integer({10**40 + n}), Rational(1, 2))' for n in range(9000))})",
+    "deep and wide": "Add(Mul(" * 45 + "Symbol('a'), " * 5000 + "Integer(2)), Integer(1))" * 45,
+}
+
+
+@pytest.mark.parametrize("what", COSTLY)
+def test_a_text_is_read_or_refused_at_once(what):
+    """Each took from two seconds to minutes."""
+    clock = Budget(6.0)
+    for read in (parse_expression, parse_formula):
+        with contextlib.suppress(ValueError):
+            read(COSTLY[what])
+    assert not clock.over
+
+
+def test_what_makes_sympy_wait_for_ever_is_refused():
+    for text in ("(2.67*3**(45/44))**(1/100)", "(x*2.67*sqrt(3))**(1/3)"):
+        with pytest.raises(ValueError, match="a root of a decimal number"):
+            parse_formula(text)
+    for text in ("sqrt(x, y)", "(x + 1)**(1/3)*2.5"):
+        with contextlib.suppress(ValueError):
+            parse_formula(text)
+    with pytest.raises(ValueError, match="takes 2 arguments"):
+        parse_expression("Pow(Symbol('a'), Integer(2), Integer(1))")
+
+
+def test_long_formulas_of_networks_are_read():
+    a = sympy.symbols("a0:5", real=True)
+    e = sympy.Add(*(sympy.Float(n + 0.1, 17) * sympy.sin(sympy.Float(1.5 + n, 17) * a[n % 5]) for n in range(100)))
+    assert parse_expression(sympy.srepr(e)) == e
+    assert parse_formula("2*(a0 + 1)*a1") == sympy.Mul(2, a[0] + 1, a[1])

@@ -90,3 +90,47 @@ def test_what_cannot_be_saved_says_why(tmp_path) -> None:
         Small(5, dropout=torch.zeros(2).sum()).save_pretrained(tmp_path)
     with pytest.raises((ImportError, ValueError, OSError)):
         from_pretrained(str(tmp_path / "missing" / "folder"))
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("change", [
+    {"width": 10**9}, {"width": 10**30}, {"width": 6}, {"width": -1}, {"width": "5"}, {"width": [5]}, {"width": None}, {},
+    {"width": 5, "more": 1}, {"width": 5, "basis": {"basis": {"name": "bspline", "degree": 3, "intervals": 10**8}}},
+    {"width": 5, "basis": {"basis": {"name": "evil"}}}, {"width": 5, "basis": {}}, [5], 7,
+])  # fmt: skip
+def test_settings_that_the_weights_do_not_fit_are_refused_before_anything_is_built(
+    change, tmp_path, monkeypatch
+) -> None:
+    Small(5).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"settings": change}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FileFormatError, match=r"config\.json cannot be loaded"):
+        Small.from_pretrained(tmp_path)
+
+
+class Deep(Pretrained):
+    """Built on no device but the CPU."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        assert torch.zeros(1).sum().item() == 0
+        self.layers = nn.Sequential(*(nn.Linear(2, 2) for _ in range(depth)))
+
+
+def test_a_class_that_needs_memory_is_bounded_while_it_is_built(tmp_path) -> None:
+    Deep(2).save_pretrained(tmp_path)
+    assert len(Deep.from_pretrained(tmp_path).layers) == 2
+    config = (tmp_path / "config.json").read_text().replace('"depth": 2', '"depth": 1000000000')
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(FileFormatError, match="more than the weights hold"):
+        Deep.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 99_999, b"\xff" * 8 + b"{}"])
+def test_a_damaged_folder_is_refused(name, content, tmp_path) -> None:
+    for model in (Small(2), ew.KANLinear(1, 1)):
+        save_pretrained(model, tmp_path)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(FileFormatError, match=r"config\.json|model\.safetensors"):
+            from_pretrained(tmp_path, kind=type(model))

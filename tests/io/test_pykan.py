@@ -84,7 +84,7 @@ class Model:
             h = s[f"node_scale_{l}"] * np.stack(columns, -1) + s[f"node_bias_{l}"]
         return h
 
-    def save(self, path):
+    def save(self, path, residual=None):
         import yaml
 
         config = {
@@ -94,7 +94,10 @@ class Model:
             "symbolic_enabled": True,
         }
         config |= {f"symbolic.funs_name.{l}": layer.funs_name for l, layer in enumerate(self.symbolic_fun)}
-        (path.parent / f"{path.name}_config.yml").write_text(yaml.safe_dump(config))
+        text = yaml.safe_dump(config)
+        if residual is not None:
+            text = text.replace(f"base_fun_name: {self.base_fun_name}", f"base_fun_name: !!python/{residual}")
+        (path.parent / f"{path.name}_config.yml").write_text(text)
         torch.save(self.state, path.parent / f"{path.name}_state")
 
 
@@ -172,8 +175,63 @@ def test_files_are_never_executed(tmp_path):
         ew.from_pykan(tmp_path / "old")
     Model([1, 1]).save(tmp_path / "old")
     (tmp_path / "old_config.yml").write_text(f"width: !!python/object/apply:os.mkdir ['{tmp_path / 'hacked'}']")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match=r"old_config\.yml cannot be loaded.*python/object/apply"):
         ew.from_pykan(tmp_path / "old")
     assert not (tmp_path / "hacked").exists()
     with pytest.raises(FileNotFoundError):
         ew.from_pykan(tmp_path / "missing")
+
+
+OBJECTS = {
+    "object:torch.nn.modules.activation.SiLU\n  _buffers: !!python/object/apply:collections.OrderedDict\n  - []": "silu",
+    "name:torch.nn.functional.silu ''": "silu",
+    "object:torch.nn.modules.linear.Identity\n  training: true": "identity",
+    "name:kan.MultKAN.%3Clambda%3E ''": "zero",
+}
+
+
+@pytest.mark.parametrize("text", OBJECTS)
+def test_the_class_of_an_object_names_the_residual_function(text, x, tmp_path):
+    """As pykan writes them after `prune_input`, which keeps the function itself, and where `base_fun` was a module."""
+    old = Model([2, 1], base=OBJECTS[text])
+    old.save(tmp_path / "old", residual=text)
+    new = ew.from_pykan(tmp_path / "old")
+    np.testing.assert_allclose(new(torch.tensor(x[:, :2])).detach().numpy(), old(x[:, :2]), rtol=1e-10, atol=1e-10)
+
+
+def test_live_functions_name_themselves(x):
+    for base in (torch.nn.SiLU(), torch.nn.functional.silu):
+        old = Model([2, 1])
+        expected = old(x[:, :2])
+        old.base_fun_name = base
+        np.testing.assert_allclose(ew.from_pykan(old)(torch.tensor(x[:, :2])).detach().numpy(), expected, rtol=1e-10)
+    old.base_fun_name = type("SiLU", (torch.nn.Module,), {})()
+    with pytest.raises(ValueError, match=r"SiLU' has no counterpart"):
+        ew.from_pykan(old)
+
+
+def test_a_file_of_an_older_pykan_is_told(tmp_path):
+    torch.save({"act_fun.0.grid": torch.zeros(2)}, tmp_path / "ckpt")
+    with pytest.raises(ValueError, match=r"ckpt cannot be loaded: it is one file, as pykan 0\.0 wrote it"):
+        ew.from_pykan(tmp_path / "ckpt")
+
+
+@pytest.mark.parametrize("ending", ["_state", "_config.yml"])
+@pytest.mark.parametrize("content", [
+    b"", b"width: [", b"\xff", b"width: &a [*a]", b"[" * 600, b"width: 1e99", b"- 1", b"!!python/tuple 1", b"PK\x05\x06" + bytes(18),
+])  # fmt: skip
+def test_damaged_checkpoints_are_refused(ending, content, tmp_path):
+    Model([2, 1]).save(tmp_path / "old")
+    (tmp_path / f"old{ending}").write_bytes(content)
+    with pytest.raises(ew.io.FileFormatError, match=f"old{ending} cannot be loaded"):
+        ew.from_pykan(tmp_path / "old")
+
+
+def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path):
+    Model([2, 1]).save(tmp_path / "old")
+    data = bytearray((tmp_path / "old_state").read_bytes())
+    coef = Model([2, 1]).state["act_fun.0.coef"].numpy().tobytes()
+    data[data.index(coef) + 5] ^= 1
+    (tmp_path / "old_state").write_bytes(data)
+    with pytest.raises(ew.io.FileFormatError, match="a checksum differs"):
+        ew.from_pykan(tmp_path / "old")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgewise.io.whole import write_whole
+from edgewise.io.whole import alone, write_whole
 
 
 def test_content_replaces_what_was_there(tmp_path):
@@ -37,3 +37,29 @@ def test_the_permissions_are_those_of_a_plain_write(tmp_path):
     whole.chmod(0o600)
     write_whole(whole, "y")
     assert whole.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path):
+    left, busy, other = (
+        tmp_path / f".{name}.{n * 32}.part" for name, n in (("a.txt", "0"), ("a.txt", "1"), ("b", "2"))
+    )
+    for path in (left, busy, other):
+        path.write_text("half")
+    with busy.open("rb") as file:
+        assert alone(file)
+        write_whole(tmp_path / "a.txt", "new")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", busy.name, other.name}
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_whole(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    end = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", "through")
+    assert os.read(end, 100) == b"through"
+    os.close(end)
+    assert (tmp_path / "pipe").is_fifo()

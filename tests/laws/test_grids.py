@@ -2,6 +2,8 @@
 
 import itertools
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -138,6 +140,23 @@ def test_adapting_keeps_a_smooth_function(seed, adaptive):
     ew.adapt_grid_(model, x, adaptive=adaptive)
     close(layer.grid, grid, rtol=1e-12, atol=1e-12)
     close(model(x), once, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("far", [30.0, 1e6])
+@pytest.mark.parametrize("adaptive", [0.0, 1.0])
+@pytest.mark.parametrize("intervals", [5, 20])
+def test_one_far_sample_does_not_cost_the_function_at_the_others(intervals, adaptive, far):
+    model = network([2, 1], basis=BSpline(intervals, 3))
+    layer = model.layers[0]
+    layer.coef.data += 0.5 * torch.randn(layer.coef.shape, generator=rng(3), dtype=torch.float64)
+    plain, x = copy.deepcopy(model), samples(500, 2, spread=1.0)
+    before = model(x)
+    without = ew.adapt_grid_(plain, x, adaptive=adaptive)["layers.0"]
+    x[0, 0] = far
+    change = ew.adapt_grid_(model, x, adaptive=adaptive)["layers.0"]
+    moved = (model(x) - before).detach()[1:].square().mean().sqrt() / before.detach()[1:].std(correction=0)
+    assert float(moved) == pytest.approx(change, rel=0.05)
+    assert change < 2.5 * without + 1e-3 < 0.3
 
 
 def test_a_constant_feature_keeps_its_grid():

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from lotra_zoo import SOME, shaken
 from torch import nn
 
+from edgewise.adapters import add_lotra
 from edgewise.bases import BSpline
 from edgewise.jets import Sine
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, SymbolicEdges
@@ -35,7 +37,15 @@ def symbols_and_products():
     return KAN.assemble([first, *list(model.layers)[1:]])
 
 
+def adapted():
+    """An update of low rank in every layer; only its factors, and one bias, are trained."""
+    model = add_lotra(kan([2, 4, 1]), SOME, also_train=["layers.1.bias"], generator=generator(1))
+    return shaken(model)
+
+
 MODELS = {
+    "adapted": adapted,
+    "adapted in full": lambda: shaken(add_lotra(kan([2, 3, 1]), "full")),
     "kan": lambda: kan([2, 3, 1]),
     "symbols and products": symbols_and_products,
     "tanh": lambda: nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1)).double(),
@@ -51,7 +61,7 @@ PROBLEMS = {
             initial(lambda x: x**2, rate=0.5),
             robin(lambda x: 1 + x, 2.0, 0.3, "x-"),
             neumann(lambda t, nu: nu * t, "x+"),
-            observe(torch.rand(5, 2, dtype=torch.float64, generator=generator()) - 0.5, torch.arange(5.0)),
+            observe(torch.rand(5, 2, dtype=torch.float64, generator=generator()), torch.arange(5.0)),
         ],
         unknowns={"nu": 0.3},
     ),
@@ -72,11 +82,12 @@ def test_the_jacobian_is_that_of_forward_mode(model, problem):
     terms = problem.terms(6, 4, generator())
     fitting = CollocationLoss(problem, model, terms)
     theta = fitting.theta(dict(problem.unknowns))
-    names = [name for name, _ in model.named_parameters()]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    names = list(trained)
 
     def residuals(theta, term):
-        parts = theta.split([p.numel() for p in model.parameters()] + [1] * len(problem.unknowns))
-        values = {n: v.view_as(p) for n, v, p in zip(names, parts, model.parameters(), strict=False)}
+        parts = theta.split([p.numel() for p in trained.values()] + [1] * len(problem.unknowns))
+        values = {n: v.view_as(p) for n, v, p in zip(names, parts, trained.values(), strict=False)}
         unknowns = {n: v[0] for n, v in zip(problem.unknowns, parts[len(names) :], strict=True)}
         wrapped = _Residuals(problem, model, term, unknowns)
         return torch.func.functional_call(wrapped, {f"model.{n}": v for n, v in values.items()}, ())

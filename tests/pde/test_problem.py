@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from edgewise.nn import KAN
 from edgewise.pde import (
     Box,
     Problem,
+    ProblemError,
     dirichlet,
     initial,
     neumann,
@@ -101,6 +103,40 @@ def test_bad_problems_are_refused_with_reasons():
         Problem(SQUARE, lambda u: u.dn)
 
 
+def branches(u, x):
+    return u.dxx if x > 0.5 else u
+
+
+@pytest.mark.parametrize(
+    ("equation", "message"),
+    [
+        (lambda u: u.dzz, r"u\.dzz is not a derivative: write d and coordinates out of x, such as u\.dxx"),
+        (lambda u, x: u.dxx - math.sin(x), "'<lambda>' cannot be computed.*functions of torch, such as torch.sin"),
+        (lambda u: u.dxx - math.exp(u), "functions of torch"),
+        (lambda u: u.dxx - np.sin(u), "functions of torch"),
+        (lambda u, x: x.dxx - u, "functions of torch"),
+        (branches, "the function 'branches'.*torch.where"),
+        (lambda u: u.dxx if u else u, "torch.where"),
+        (lambda u: u.dxx - max(u, 0.0), "torch.where"),
+    ],
+)
+def test_python_that_does_not_work_at_all_points_is_refused_with_the_way_out(equation, message):
+    with pytest.raises(ProblemError, match=message):
+        Problem(Box(x=(0, 1)), equation)
+    with pytest.raises(ProblemError, match="torch"):
+        Problem(Box(x=(0, 1)), lambda u: u.dxx, [dirichlet(lambda x: 2 * math.sin(x))])
+
+
+def test_choices_absolute_values_and_powers_are_arithmetic():
+    model, x = kan(1), torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+    u = model(x)[:, 0].detach()
+    equation = lambda u, x: torch.where(u > 0, abs(u), 2**u) + torch.where(u <= 0, x, 0.0) + (u < 1) + (u >= 2)
+    expected = torch.where(u > 0, u.abs(), 2**u) + torch.where(u <= 0, x[:, 0], 0.0) + (u < 1) + (u >= 2)
+    torch.testing.assert_close(residual(Problem(Box(x=(-1, 1)), equation), model, x)[0].detach(), expected)
+    halves = Problem(Box(x=(-1, 1)), lambda u: u.dx, ansatz=lambda u, x: abs(u))
+    torch.testing.assert_close(halves.evaluate(model, x)[:, 0].detach(), u.abs())
+
+
 def test_not_a_number_in_a_coefficient_is_found():
     def melting(u, x):
         return torch.log(x) * u.dxx
@@ -132,6 +168,21 @@ def test_observations_must_be_numbers_at_points_of_the_domain():
         observe(torch.zeros(2, 2), torch.tensor([1.0, math.nan]))
     with pytest.raises(ValueError, match="have 3 coordinates, the domain has 2"):
         Problem(SQUARE, lambda u: u.dx, [observe(torch.zeros(2, 3), torch.zeros(2))])
+    with pytest.raises(ProblemError, match=r"1 points of 'u observed' are outside Box.* point 1 at x=0, y=3; leave"):
+        Problem(SQUARE, lambda u: u.dx, [observe([[0, 0], [0, 3]], [0, 0])])
+    with pytest.raises(ProblemError, match=r"shapes \(2, 1\) and \(2, 2\); call it once for every field"):
+        observe([0.1, 0.2], [[1, 2], [3, 4]])
+    with pytest.raises(ProblemError, match="the observed points must be numbers"):
+        observe([[0.1], [0.2, 0.3]], [1, 2])
+
+
+@pytest.mark.parametrize("points", [[0.25, 0.5], [[0.25], [0.5]], (0.25, 0.5)])
+@pytest.mark.parametrize("values", [[1, 2], [[1], [2]]])
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda v: torch.tensor(v, dtype=torch.float32)])
+def test_observations_are_taken_in_every_form(points, values, kind):
+    part = observe(kind(points), kind(values))
+    assert torch.equal(part.points, torch.tensor([[0.25], [0.5]], dtype=torch.float64))
+    assert torch.equal(part.columns["_observed"], torch.tensor([1.0, 2.0], dtype=torch.float64))
 
 
 def test_models_that_do_not_fit_are_refused():

@@ -63,7 +63,7 @@ def test_the_command_prints_progress_and_errors(file, capsys):
     assert main(["solve", "string.py"]) == 2
     assert "--force" in capsys.readouterr().err
     assert main(["solve", "string.py", "--force", "--seconds", "0"]) == 0
-    assert json.loads(Path("string-solution/solution.json").read_text())["message"] == "time is up"
+    assert json.loads(Path("string-solution/solution.json").read_text())["message"].startswith("time is up")
 
 
 def test_a_solve_that_diverges_says_so_with_its_status(file, capsys):

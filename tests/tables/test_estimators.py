@@ -34,22 +34,26 @@ def target(model, y: pd.Series) -> pd.Series:
 
 
 @pytest.fixture(scope="module")
-def checks() -> dict[str, list]:
-    """All checks of scikit-learn of all estimators, in one process of its own: name, status and error by estimator.
+def apart() -> dict:
+    """All checks of scikit-learn of all estimators in a process of their own, and when that process loads scikit-learn.
 
-    The check of array inputs runs only where SCIPY_ARRAY_API is set before the imports. Two hidden nodes are enough:
-    the checks are about interfaces, and their tables have at most 200 rows of two or three clusters.
+    The check of array inputs runs only where SCIPY_ARRAY_API is set before the imports. Two hidden nodes and few steps
+    are enough: the checks are about interfaces, and their tables have at most 200 rows of two or three clusters.
     """
     code = (
-        "import json, warnings, torch\n"
+        "import json, sys, warnings\n"
+        "import edgewise as ew\n"
+        "loaded = ['sklearn' in sys.modules]\n"
+        "ew.KANRegressor\n"
+        "loaded.append('sklearn' in sys.modules)\n"
+        "import torch\n"
         "torch.set_num_threads(1)\n"
         "warnings.simplefilter('ignore')\n"
         "from sklearn.utils.estimator_checks import check_estimator\n"
-        "from edgewise.tables.estimators import KANAdditive, KANClassifier, KANRegressor\n"
-        "models = KANAdditive(), KANClassifier(hidden=(2,)), KANRegressor(hidden=(2,))\n"
+        "models = ew.KANAdditive(), ew.KANClassifier(hidden=(2,)), ew.KANRegressor(hidden=(2,), steps=5)\n"
         "done = {type(model).__name__: check_estimator(model, on_fail=None) for model in models}\n"
         "rows = {name: [[c['check_name'], c['status'], repr(c['exception'])] for c in d] for name, d in done.items()}\n"
-        "print(json.dumps(rows))"
+        "print(json.dumps({'loaded': loaded, 'checks': rows}))"
     )
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
@@ -57,16 +61,14 @@ def checks() -> dict[str, list]:
 
 
 @pytest.mark.parametrize("name", ["KANRegressor", "KANClassifier", "KANAdditive"])
-def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name, checks):
-    assert len(checks[name]) > 50
-    assert [check for check in checks[name] if check[1] != "passed"] == []
+def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name, apart):
+    checks = apart["checks"][name]
+    assert len(checks) > 50
+    assert [check for check in checks if check[1] != "passed"] == []
 
 
-def test_the_package_offers_them_lazily():
-    loaded = "print('sklearn' in sys.modules)"
-    code = f"import sys, edgewise as ew; {loaded}; ew.KANRegressor; {loaded}"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == ["False", "True"]
+def test_the_package_offers_them_lazily(apart):
+    assert apart["loaded"] == [False, True]
     assert "KANAdditive" in dir(ew)
     with pytest.raises(AttributeError, match="no attribute 'KANForest'"):
         ew.KANForest  # noqa: B018
@@ -248,3 +250,12 @@ def test_nothing_global_is_touched():
     before = torch.random.get_rng_state()
     KANRegressor(hidden=(2,), random_state=0).fit(x, y)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_regressor_fits_its_own_rows_the_outermost_too(seed):
+    x = np.random.default_rng(seed).normal(size=(600, 2))
+    y = np.sin(2 * x[:, 0]) + x[:, 1] ** 2
+    model = KANRegressor(hidden=(), steps=5, random_state=seed).fit(x, y)
+    assert np.abs(model.predict(x) - y).max() < 1e-3

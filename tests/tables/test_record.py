@@ -82,3 +82,36 @@ def test_another_object_is_refused():
     good.pop("rows")
     with pytest.raises(ValueError, match="rows"):
         RunRecord.from_json(good)
+
+
+OTHER = [None, 1, 1.5, "x", True, [], ["x"], {}, {"a": 1}]
+
+
+def test_a_part_of_another_type_is_refused():
+    """Every place of the object takes values of its own type alone, so that what shows a record can rely on them."""
+    accepted = 0
+    for path, right in list(places(json.loads(json.dumps(record().to_json())))):
+        for wrong in OTHER:
+            if {"exact", "widths", "widths_before"} & set(path) or type(wrong) is type(right) or path[-1] in ("parameters", "relative", "same_value", "same_class"):
+                continue
+            given = json.loads(json.dumps(record().to_json()))
+            holder = given
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = wrong
+            try:
+                RunRecord.from_json(given)
+            except ValueError as error:
+                assert "run record" in str(error), path
+            else:
+                accepted += 1
+                numbers = {type(right), type(wrong)} == {int, float}
+                assert numbers or wrong is None or isinstance(right, str), (path, wrong)
+    assert accepted < 30
+
+
+def places(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in items:
+        yield (*path, key), part
+        yield from places(part, (*path, key))

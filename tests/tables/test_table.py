@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from edgewise.tables.cells import TableError
-from edgewise.tables.encode import Encoding, prepare
+from edgewise.tables.encode import Encoding
+from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import read_table
 
 
@@ -32,12 +33,16 @@ def refuse(table: pd.DataFrame, *patterns: str, **options) -> None:
 def test_csv_is_read_with_any_usual_separator(tmp_path, suffix, options):
     path = tmp_path / f"table{suffix}"
     frame().to_csv(path, index=False, **options)
-    pd.testing.assert_frame_equal(read_table(path), frame(), check_dtype=False)
+    table = read_table(path)
+    assert list(table.index) == list(range(2, 32)), "the lines of the file"
+    pd.testing.assert_frame_equal(table.reset_index(drop=True), frame(), check_dtype=False)
 
 
 def test_parquet_is_read(tmp_path):
     frame().to_parquet(tmp_path / "table.parquet")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "table.parquet"), frame(), check_dtype=False)
+    table = read_table(tmp_path / "table.parquet")
+    assert list(table.index) == list(range(1, 31)), "the first row is row 1"
+    pd.testing.assert_frame_equal(table.reset_index(drop=True), frame(), check_dtype=False)
 
 
 def test_a_file_without_header_takes_names(tmp_path):
@@ -203,6 +208,100 @@ def test_an_encoding_survives_json_and_is_replayed_on_new_tables():
     assert again.unknown_levels(new) == {"kind": ["new"]}
     with pytest.raises(TableError, match="no column 'a'"):
         again.inputs(new.drop(columns="a"))
+
+
+def level_table(levels) -> pd.DataFrame:
+    return pd.DataFrame({"k": [levels[n % len(levels)] for n in range(30)], "y": np.arange(30) * 1.5})
+
+
+def test_a_third_level_is_not_the_second():
+    encoding = prepare(level_table(["p", "q"]), "y").encoding
+    new = pd.DataFrame({"k": ["p", "r", "q"]})
+    with pytest.raises(
+        TableError, match=r"column 'k' holds 'r', where training saw 'p' and 'q' only, in row 2; .*drop"
+    ):
+        encoding.inputs(new)
+    assert encoding.usable(new).tolist() == [True, False, True]
+    assert prepare(level_table(["p", "q", "s"]), "y").encoding.unknown_levels(new) == {"k": ["r"]}
+
+
+def test_a_column_may_be_called_like_a_level_of_another():
+    table = level_table(["p", "q", "r"]).assign(**{"k=q": np.arange(30) ** 2.0})
+    prepared = prepare(table, "y")
+    assert prepared.encoding.names == ["k=p", "k=q (level)", "k=r", "k=q"]
+    np.testing.assert_array_equal(prepared.inputs[:, 1], table["k"] == "q")
+    np.testing.assert_array_equal(prepared.inputs[:, 3], table["k=q"])
+
+
+def test_an_empty_column_is_left_out_and_costs_no_rows():
+    prepared = prepare(frame().assign(e=np.nan, f=None), "y", missing="drop")
+    assert len(prepared.outcome) == 30
+    assert sum("is empty in every row: left out" in warning for warning in prepared.warnings) == 2
+    refuse(frame().assign(y=np.nan), "the target 'y' is empty in every row")
+    refuse(frame().assign(e=[1.0] * 9 + [np.nan] * 21), r"has 9 rows; .*\(21 of 30 .*21 in 'e'\)", missing="drop")
+
+
+def test_empty_cells_can_be_kept():
+    table = frame().assign(kind=lambda t: t["kind"].where(t.index != 4, None))
+    table.loc[[1, 2], "a"] = np.nan
+    table.loc[7, "y"] = np.nan
+    prepared = prepare(table, "y", missing="keep")
+    names, kept = prepared.encoding.names, np.delete(np.arange(30), 7)
+    assert {"a", "a is empty", "kind=(empty)"} <= set(names)
+    a, empty, kind = (prepared.inputs[:, names.index(name)] for name in ("a", "a is empty", "kind=(empty)"))
+    filled = table["a"].fillna(table["a"][kept].mean())
+    np.testing.assert_allclose(a, filled[kept])
+    np.testing.assert_array_equal(empty, np.isin(kept, [1, 2]))
+    np.testing.assert_array_equal(kind, kept == 4)
+    again = Encoding.from_json(json.loads(json.dumps(prepared.encoding.to_json())))
+    np.testing.assert_array_equal(again.inputs(table.iloc[kept]), prepared.inputs)
+    refuse(table.assign(a=np.inf), "'a' is infinite", missing="keep")
+
+
+@pytest.mark.parametrize("task", ["auto", "regression"])
+def test_whole_numbers_are_rounded_only_where_the_task_was_not_told(task):
+    encoding = prepare(frame().assign(y=[2 * (n % 5) for n in range(30)]), "y", task).encoding
+    assert encoding.round(np.array([3.2])) == (4.0 if task == "auto" else 3.2)
+
+
+def test_words_that_are_empty_among_numbers_are_levels_among_texts():
+    prepared = prepare(level_table(["NA", "None", "yes"]), "y")
+    assert prepared.encoding.names == ["k=NA", "k=None", "k=yes"]
+    assert any("has the level 'NA'; --na-values NA" in warning for warning in prepared.warnings)
+    refuse(level_table(["NA", "1.5", "2.5"]), "'k' is empty .* rows 1, 4, 7, 10, 13 and 5 more")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_word_or_a_number_for_empty_cells_can_be_named(tmp_path, suffix):
+    table = frame().assign(code=np.arange(30.0))
+    table.loc[3, "code"], table.loc[5, "kind"] = -999, "unknown"
+    path = tmp_path / f"t{suffix}"
+    table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
+    read = read_table(path, na_values=["-999.0", "unknown"])
+    assert read["code"].isna().tolist() == [n == 3 for n in range(30)]
+    assert read["kind"].isna().tolist() == [n == 5 for n in range(30)]
+
+
+def test_percentages_and_amounts_keep_their_sign():
+    table = frame().assign(share=[f"{n}%" for n in range(30)], cost=[f"${n},500.00" for n in range(1, 31)])
+    prepared = prepare(table, "y")
+    columns = dict(zip(prepared.encoding.names, prepared.inputs.T, strict=True))
+    np.testing.assert_allclose(columns["share"], np.arange(30) / 100)
+    np.testing.assert_allclose(columns["cost"], np.arange(1, 31) * 1000 + 500)
+    assert sum("is read as" in warning for warning in prepared.warnings) == 2
+    with pytest.raises(TableError, match="column 'share' has plain numbers, the training table had numbers with %"):
+        prepared.encoding.inputs(table.assign(share=0.5))
+
+
+def test_the_decimal_sign_of_training_reads_what_a_new_table_leaves_open():
+    encoding = prepare(pd.DataFrame({"a": [f"{n},5" for n in range(30)], "y": range(30, 90, 2)}), "y").encoding
+    assert encoding.inputs(pd.DataFrame({"a": ["1,234", "2,000", "3,500"]})).tolist() == [[1.234], [2.0], [3.5]]
+
+
+def test_a_copy_of_the_target_is_told():
+    assert any(
+        "'copy' equals the target" in warning for warning in prepare(frame().assign(copy=lambda t: t.y), "y").warnings
+    )
 
 
 def test_rounding_moves_to_the_nearest_value():

@@ -1,11 +1,15 @@
 """Accumulation changes nothing, an average is the mean it says, and both survive an interruption."""
 
+import copy
+import io
 from dataclasses import replace
 
 import pytest
 import torch
 
 from edgewise import KAN, FirstOrder, fit
+from edgewise.io import FileFormatError
+from edgewise.io.sealed import read_sealed
 from edgewise.training.keep import Average
 
 X = torch.linspace(-1, 1, 90, dtype=torch.float64).reshape(45, 2)
@@ -62,3 +66,29 @@ def test_mixed_precision_learns_in_the_models_own_dtype() -> None:
     found = fit(start, (X.float(), Y.float()), method, seed=3)
     assert {p.dtype for p in found.model.parameters()} == {torch.float32}
     assert found.history[-1]["loss"] < 0.5 * found.history[0]["loss"]
+
+
+def test_one_changed_bit_of_a_checkpoint_is_noticed(tmp_path) -> None:
+    method = replace(ADAM, checkpoint=tmp_path / "state.pt")
+    fit(model(), (X, Y), method, seed=3)
+    data = (tmp_path / "state.pt").read_bytes()
+    for n in range(3, len(data), len(data) // 40):
+        (tmp_path / "state.pt").write_bytes(data[:n] + bytes([data[n] ^ 1 << n % 8]) + data[n + 1 :])
+        with pytest.raises(FileFormatError, match=r"state\.pt is damaged.*not a checkpoint.*remove it"):
+            method.saving.load({})
+
+
+def test_a_checkpoint_of_another_optimiser_state_is_refused(tmp_path) -> None:
+    """Forged: the digest is right, the tensors have other shapes."""
+    method = replace(ADAM, checkpoint=tmp_path / "state.pt")
+    fit(model(), (X, Y), method, seed=3)
+    stored = torch.load(io.BytesIO(read_sealed(tmp_path / "state.pt")), weights_only=True)
+    for change in ({"exp_avg": torch.zeros(2)}, {"exp_avg_sq": None}, {"step": torch.zeros(0)}, {"step": None}):
+        state = copy.deepcopy(stored)
+        state["optimizer"]["state"][0] |= change
+        if None in change.values():
+            del state["optimizer"]["state"][0][next(iter(change))]
+        settings = {k: v for k, v in state.pop("settings").items() if k != "format"}
+        method.saving.save(settings, state)
+        with pytest.raises(ValueError, match=r"state of a parameter|cannot be loaded"):
+            fit(model(), (X, Y), replace(method, steps=12), seed=3)

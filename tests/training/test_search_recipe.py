@@ -269,3 +269,36 @@ def test_what_a_coarse_grid_cannot_see_is_not_taken_for_noise(seed):
     y, truth = (torch.special.bessel_j0(20 * t[:, 0]) for t in (x, fresh))
     result = ew.fit(kan((1, 1)), (x, y), Auto(starts=4), seed=seed)
     assert rmse(result.model, fresh, truth) < 0.03 * float(truth.std())
+
+
+def oscillating(x):
+    return torch.sin(60 * math.pi * x[:, 0])
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("widths", [(1, 1), (1, 2, 1)])
+def test_thirty_periods_are_found(widths):
+    x, fresh = samples(1000, 1), 0.99 * samples(500, 1, 9)
+    result = quick(kan(widths), (x, oscillating(x)), {"steps": 10})
+    assert rmse(result.model, fresh, oscillating(fresh)) < 0.05
+    assert result.report.notes == ()
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_an_oscillation_inside_a_function_and_a_square_wave():
+    x, fresh = samples(1500, 2), 0.98 * samples(500, 2, 9)
+    inner = lambda x: torch.exp(torch.sin(30 * x[:, 0]) + x[:, 1] ** 2)
+    result = quick(kan(), (x, inner(x)), {"steps": 10})
+    assert rmse(result.model, fresh, inner(fresh)) < 0.05 * float(inner(fresh).std())
+    square = lambda x: torch.sin(12 * math.pi * x[:, 0]).sign()
+    result = quick(kan((2, 1)), (x, square(x)), {"steps": 10})
+    assert rmse(result.model, fresh, square(fresh)) < 0.5
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("method", [LevenbergMarquardt(steps=5), Auto(starts=2, steps=5, max_parameters=20)])
+def test_what_the_network_cannot_follow_is_noted(method):
+    x = samples(1000, 1)
+    (note,) = ew.fit(kan((1, 1)), (x, oscillating(x)), method).report.notes
+    assert "the network misses what the data show" in note
+    assert ew.fit(kan((1, 1)), (x, torch.randn(1000, generator=generator()).double()), method).report.notes == ()

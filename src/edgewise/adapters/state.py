@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from edgewise.adapters._slot import adapted_layers, require_adapter, slot
 from edgewise.adapters.lotra import attach, check_name
-from edgewise.io.container import FileFormatError, as_format_error, read_file, write_file
+from edgewise.io.container import read_file, write_file
+from edgewise.io.reading import reading, require
 from edgewise.nn import KANLinear
 from edgewise.nn.factors import Factors
 
@@ -74,9 +75,8 @@ def save_adapter(
 def read_adapter(path: str | os.PathLike[str]) -> AdapterState:
     """The adapter that `save_adapter` wrote. Raises `FileFormatError` (a `ValueError`) for any other file."""
     header, tensors = read_file(path)
-    with as_format_error(path):
-        if header["kind"] != "adapter":
-            raise FileFormatError(f"it holds a {header['kind']}, not an adapter; read it with `load(path)`")
+    with reading(path):
+        require(header["kind"] == "adapter", f"it holds a {header['kind']}, not an adapter; read it with `load(path)`")
         return AdapterState(header["name"], header["layers"], tensors)
 
 

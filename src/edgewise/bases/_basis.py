@@ -194,7 +194,7 @@ def linear_outside(
     derivative: Callable[[Tensor, int], Tensor], x: Tensor, low: Tensor, high: Tensor, order: int
 ) -> Tensor:
     """`derivative(x, order)` inside [low, high]; the straight line that continues value and slope outside."""
-    inside = torch.minimum(torch.maximum(x, low), high)
+    inside = x.clamp(low, high) + nan_of(x)  # clamp has the whole slope at the ends, minimum and maximum half of it
     value = derivative(inside, order)
     if order == 0:
         return value + (x - inside)[..., None] * derivative(inside, 1)

@@ -71,7 +71,7 @@ class BSpline(Basis):
         These are the functions interval, ..., interval + degree; shapes (*b, features) and (..., degree + 1).
         """
         low, high = grid[:, 0], grid[:, -1]
-        inside = torch.minimum(torch.maximum(x, low), high)
+        inside = x.clamp(low, high)
         index = (inside.detach()[..., None] >= grid[:, 1:-1]).sum(-1)
         t = self._local_knots(grid, index)
         if self.extrapolation == "polynomial":
@@ -126,8 +126,8 @@ def _local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
     `t[..., degree - 1]` and `t[..., degree]` are the ends of the interval.
     """
     if order > degree:
-        return nan_of(x)[..., None].expand(*x.shape, degree + 1)
-    values = [1 + nan_of(x)]
+        return (x - x)[..., None].expand(*x.shape, degree + 1)
+    values = [1 + (x - x if order == degree else nan_of(x))]  # a constant must be a function of x for autograd
     for d in range(1, degree - order + 1):
         saved = torch.zeros_like(x)
         for r in range(d):

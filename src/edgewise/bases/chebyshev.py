@@ -76,7 +76,7 @@ class Chebyshev(Basis):
 
 def _chebyshev(t: Tensor, degree: int, order: int) -> Tensor:
     r"""$T_0^{(\nu)}(t), \dots, T_{\text{degree}}^{(\nu)}(t)$ along a new last dimension."""
-    zero, one = nan_of(t), 1 + nan_of(t)
+    zero, one = t - t, 1 + nan_of(t)
     lower: list[Tensor] = []
     for nu in range(order + 1):
         values = [one if nu == 0 else zero, t if nu == 0 else one if nu == 1 else zero]

@@ -71,7 +71,7 @@ class ReLUPower(Basis):
 
 def _bump(v: Tensor, p: int, order: int) -> Tensor:
     r"""The derivative of $[4 v (1 - v)]^p$ for v in [0, 1]."""
-    value = nan_of(v)
+    value = v - v
     for j in range(max(0, order - p), min(p, order) + 1):
         factor = math.comb(order, j) * (-1) ** (order - j) * math.perm(p, j) * math.perm(p, order - j)
         value = value + factor * v ** (p - j) * (1 - v) ** (p - order + j)

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 try:
     import tyro
-    from rich.markup import escape
 except ImportError as error:
     raise ImportError("the command line needs its extra: pip install edgewise[cli]") from error
 
 from edgewise.cli.commands import COMMANDS, UsageError
-from edgewise.cli.output import errors
+from edgewise.cli.output import errors, plain
 
 STUDIES = "Studies of papers and of speed: `python -m studies NAME` in the source repository."
 
@@ -42,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, _user_errors()):
             raise
         return _refuse(error)
-    except KeyboardInterrupt:
-        errors().print("[yellow]stopped.[/] Complete stages are kept; the same command resumes the run.")
+    except OSError as error:
+        return _refuse(error)
+    except KeyboardInterrupt as stop:
+        errors().print(f"[yellow]stopped:[/] {plain(str(stop) or 'no result was written')}", highlight=False)
         return 130
     return status or 0
 
@@ -54,8 +55,8 @@ def _check_command(given: Sequence[str]) -> None:
         raise UsageError(f"there is no command {given[0]!r}; the commands are {', '.join(COMMANDS)}. {STUDIES}")
 
 
-def _refuse(error: ValueError) -> int:
-    errors().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+def _refuse(error: Exception) -> int:
+    errors().print(f"[bold red]error:[/] {plain(str(error))}", highlight=False)
     return 2
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.markup import escape
 from tyro.conf import Positional
 
-from edgewise.cli.output import Display, errors, output, print_law, print_notes, print_solution, print_summary
+from edgewise.cli.output import Display, errors, output, plain, print_law, print_notes, print_solution, print_summary
 
 
 class UsageError(ValueError):
@@ -28,7 +28,9 @@ def fit(
     force: bool = False,
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
-    missing: Literal["error", "drop"] = "error",
+    missing: Literal["error", "drop", "keep"] = "error",
+    na_values: tuple[str, ...] = (),
+    decimal: Literal["auto", ".", ","] = "auto",
     hidden: int = 5,
     rows: int = 20_000,
     seconds: float = 120.0,
@@ -48,18 +50,26 @@ def fit(
         force: Replace the folder of an earlier run.
         inputs: The columns to use; all but the target by default.
         exclude: Columns to leave out.
-        missing: Refuse rows with empty or infinite cells, or drop them.
+        missing: Refuse rows with empty or infinite cells, drop them, or keep empty ones: the mean of the column
+            stands for them, and one more input tells where.
+        na_values: Words and numbers that stand for an empty cell, such as -999 or unknown.
+        decimal: The decimal sign, where the cells of a column allow both, such as 1,234.
         hidden: Nodes of the hidden layer; 0 is an additive model.
         rows: Train on at most this many rows, drawn at random.
-        seconds: About how long the network and the formula may take together, in seconds.
+        seconds: Time limit of the whole job in seconds; what does not fit is left out, and the report says so.
         seed: Seed of all randomness.
     """
-    from edgewise.tables.job import JobSettings, fit_table
+    from edgewise.tables.job import JobSettings, fit_table, kept_of
 
-    settings = JobSettings(target, task, names, inputs, exclude, missing, hidden, rows, seconds, seed)
+    settings = JobSettings(
+        target, task, names, inputs, exclude, missing, na_values, decimal, hidden, rows, seconds, seed
+    )
     folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
-    with Display() as display:
-        result = fit_table(table, settings, folder, force=force, progress=display)
+    try:
+        with Display() as display:
+            result = fit_table(table, settings, folder, force=force, progress=display)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept_of(folder)) from None
     print_summary(result.record)
     output().print(f"\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
@@ -73,6 +83,8 @@ def discover(
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     missing: Literal["error", "drop"] = "error",
+    na_values: tuple[str, ...] = (),
+    decimal: Literal["auto", ".", ","] = "auto",
     seconds: float = 60.0,
     seed: int = 0,
     out: Path | None = None,
@@ -88,6 +100,8 @@ def discover(
         inputs: The columns to use; all but the target by default.
         exclude: Columns to leave out.
         missing: Refuse rows with empty or infinite cells, or drop them.
+        na_values: Words and numbers that stand for an empty cell, such as -999 or unknown.
+        decimal: The decimal sign, where the cells of a column allow both, such as 1,234.
         seconds: Begin nothing new after this time, in seconds.
         seed: Seed of all randomness.
         out: A JSON file to write the law and its alternatives to.
@@ -95,7 +109,8 @@ def discover(
     from edgewise.io import write_whole
     from edgewise.tables.job import discover_table
 
-    with errors().status(f"searching for a law of {escape(target)} ..."):
+    _require_place(out)
+    with errors().status(f"searching for a law of {plain(target)} ..."):
         found, notes = discover_table(
             table,
             target,
@@ -104,6 +119,8 @@ def discover(
             inputs=inputs,
             exclude=exclude,
             missing=missing,
+            na_values=na_values,
+            decimal=decimal,
             seconds=seconds,
             seed=seed,
         )
@@ -124,7 +141,17 @@ def explain(run: Positional[Path], /) -> None:
     print_summary(read_record(run))
 
 
-def predict(run: Positional[Path], table: Positional[str], /, out: Path | None = None, formula: bool = False) -> None:
+def predict(
+    run: Positional[Path],
+    table: Positional[str],
+    /,
+    out: Path | None = None,
+    formula: bool = False,
+    names: tuple[str, ...] = (),
+    missing: Literal["error", "drop"] = "error",
+    na_values: tuple[str, ...] = (),
+    decimal: Literal["auto", ".", ","] = "auto",
+) -> None:
     """Predict the target for a new table; writes CSV, the prediction in the last column.
 
     Args:
@@ -132,11 +159,18 @@ def predict(run: Positional[Path], table: Positional[str], /, out: Path | None =
         table: A CSV or Parquet file with the columns that the network was trained on.
         out: The file to write; standard output by default.
         formula: Predict with the formula instead of the network.
+        names: The names of the columns of a CSV without a header line.
+        missing: Refuse rows with cells that cannot be used, or drop them.
+        na_values: Words and numbers that stand for an empty cell, besides those of the run.
+        decimal: The decimal sign, where the cells of a column allow both; by default as in the training table.
     """
     from edgewise.io import write_whole
     from edgewise.tables.job import predict_table
 
-    frame, notes = predict_table(run, table, formula=formula)
+    _require_place(out)
+    frame, notes = predict_table(
+        run, table, formula=formula, names=names, missing=missing, na_values=na_values, decimal=decimal
+    )
     print_notes(notes)
     text = frame.to_csv(index=False)
     if out is None:
@@ -172,6 +206,7 @@ def solve(
     folder = Path(f"{problem.stem}-solution") if out is None else out
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder} exists; choose another --out, or write into it with --force")
+    _require_place(folder, is_folder=True)
     given = {"seconds": seconds, "seed": seed, "method": method}
     with Display() as display:
         solution = run_problem_file(
@@ -199,4 +234,19 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     wrong = [text for text in given if "=" not in text]
     if wrong:
         raise UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
-    return dict(text.split("=", 1) for text in given)
+    return dict(text.rsplit("=", 1) for text in given)
+
+
+def _require_place(out: Path | None, *, is_folder: bool = False) -> None:
+    """Raise `UsageError` before the work where its result could not be written."""
+    if out is None:
+        return
+    if out.exists() and out.is_dir() != is_folder:
+        raise UsageError(f"{out} is a {'file' if is_folder else 'folder'}; choose another --out")
+    place = out if out.is_dir() else out.parent
+    while is_folder and not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"there is no folder {place} for --out; make it, or choose another one")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder {place} of --out is not writable; choose another one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -50,12 +51,12 @@ class Display:
         """Show the event; a new stage begins a new line."""
         new, self.stage = event.stage != self.stage, event.stage
         if self.bar is not None:
-            text = f"[bold]{escape(event.stage)}[/] [dim]{escape(event.text)}[/]"
+            text = f"[bold]{plain(event.stage)}[/] [dim]{plain(event.text)}[/]"
             self.bar.update(self.row, completed=event.fraction, description=text)
             return
         line = f"{event.stage}: {event.text}" if event.text else event.stage
         line = f"{self.clock.spent:6.1f} s  {line}" if new else f"          {event.text}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(plain(line), highlight=False, soft_wrap=True)
 
 
 def print_summary(record: RunRecord) -> None:
@@ -63,32 +64,32 @@ def print_summary(record: RunRecord) -> None:
     console = output()
     rows = record.rows
     console.print(
-        f"\n[bold]{escape(record.target)}[/] from {escape(record.table)}: {record.task}, "
+        f"\n[bold]{plain(record.target)}[/] from {plain(record.table)}: {record.task}, "
         f"trained on {rows.train + rows.validation} rows, scores on {rows.test} others\n",
         highlight=False,
     )
     console.print(_score_table(record))
     ranked = sorted(record.importance.items(), key=lambda item: -item[1])
     shown = [f"{name} {value:.2f}" for name, value in ranked[:5] if value > 0]
-    console.print(f"\n[dim]error when shuffled:[/] {escape(', '.join(shown))}", highlight=False, soft_wrap=True)
+    console.print(f"\n[dim]error when shuffled:[/] {plain(', '.join(shown))}", highlight=False, soft_wrap=True)
     if record.formula is None:
-        console.print("\nno formula: no function explains some of the curves; see the report")
+        console.print("\nno formula was found; the report has the reason and the curves")
     else:
         needed = record.formula.inputs
         console.print(
-            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] {escape(', '.join(needed))}\n",
+            f"[dim]the formula needs {len(needed)} of {len(ranked)} inputs:[/] {plain(', '.join(needed))}\n",
             highlight=False,
             soft_wrap=True,
         )
-        console.print(escape(record.formula.text), highlight=False, soft_wrap=True, style="bold")
+        console.print(plain(record.formula.text), highlight=False, soft_wrap=True, style="bold")
     for warning in record.warnings:
-        console.print(f"\n[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+        console.print(f"\n[yellow]note:[/] {plain(warning)}", highlight=False, soft_wrap=True)
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """Notes about a table, on standard error."""
     for note in notes:
-        errors().print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+        errors().print(f"[yellow]note:[/] {plain(note)}", highlight=False)
 
 
 def _score_table(record: RunRecord) -> Table:
@@ -100,9 +101,10 @@ def _score_table(record: RunRecord) -> Table:
     table.add_column("parameters", justify="right")
     for score in record.scores:
         style = {"network": "bold", "formula": "bold", "reference": "cyan"}.get(score.kind, "")
-        values = [f"{score.measures[m]:.1%}" if m == "accuracy" else f"{score.measures[m]:.4g}" for m in measures]
+        found = {m: score.measures.get(m, math.nan) for m in measures}
+        values = [f"{value:.1%}" if m == "accuracy" else f"{value:.4g}" for m, value in found.items()]
         parameters = "" if score.parameters is None else str(score.parameters)
-        table.add_row(escape(score.name), *values, parameters, style=style)
+        table.add_row(plain(score.name), *values, parameters, style=style)
     return table
 
 
@@ -114,16 +116,20 @@ def print_solution(record: Mapping[str, Any]) -> None:
     """How a solve ended: residuals of the best round, unknowns, errors."""
     console = output()
     if not record["converged"]:
-        console.print(f"[bold red]not solved:[/] {escape(record['message'])}; this is the best state", highlight=False)
+        console.print(f"[bold red]not solved:[/] {plain(record['message'])}; this is the best state", highlight=False)
+    else:
+        style = "yellow" if record["doubts"] else "green"
+        console.print(f"[{style}]{plain(record['message'])}[/]", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("root mean square, fresh points")
-    table.add_column("", justify="right")
+    for title in ("root mean square, fresh points", "", "of its terms"):
+        table.add_column(title, justify="right" if title != "root mean square, fresh points" else "left")
+    relative = {name: f"{value:.1%}" for name, value in record["relative_residuals"].items() if value is not None}
     for name, value in record["residuals"].items():
-        table.add_row(escape(name), _number(value))
+        table.add_row(plain(name), _number(value), relative.get(name, ""))
     console.print(table)
     for name, value in record["unknowns"].items():
         shown = "not finite" if value is None else f"{value:.8g}"
-        console.print(f"{escape(name)} = {shown}", highlight=False, style="bold")
+        console.print(f"{plain(name)} = {shown}", highlight=False, style="bold")
     if record["error_estimate"] is not None:
         console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
     if "relative_error" in record:
@@ -136,16 +142,16 @@ def print_law(found: Discovery) -> None:
     if found.law is None:
         console.print("\n[bold]no law[/]")
     else:
-        console.print(f"\n[bold]{escape(str(found.formula))}[/]", highlight=False, soft_wrap=True)
+        console.print(f"\n[bold]{plain(str(found.formula))}[/]", highlight=False, soft_wrap=True)
     style = "green" if found.exact else "yellow"
-    console.print(f"[{style}]{escape(found.reason)}[/]\n", highlight=False, soft_wrap=True)
+    console.print(f"[{style}]{plain(found.reason)}[/]\n", highlight=False, soft_wrap=True)
     if found.alternatives:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("length", "error", "outside"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("formula")
         for law in found.alternatives:
-            row = [str(law.complexity), f"{law.error:.2g}", f"{law.extrapolation_error:.2g}", escape(str(law.formula))]
+            row = [str(law.complexity), f"{law.error:.2g}", f"{law.extrapolation_error:.2g}", plain(str(law.formula))]
             table.add_row(*row, style="bold" if law is found.law else "")
         console.print(table)
     console.print(
@@ -164,3 +170,8 @@ def output() -> Console:
 def errors() -> Console:
     """Where everything else goes."""
     return Console(file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """The text for a console: no markup of rich, and control characters, as of columns, as escapes that can be seen."""
+    return escape("".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text))

@@ -17,9 +17,12 @@ from torch import Tensor, nn
 
 from edgewise.compare.mlp import mlp_widths, new_mlp
 from edgewise.nn.layers import count_parameters
+from edgewise.progress import Budget
 
 Array = np.ndarray
 Kind = Literal["regression", "classification"]
+ROUNDS = 500
+"""The most trees of the boosting, for every class."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ def fit_baselines(
     parameters: int,
     steps: int = 2000,
     seed: int = 0,
+    budget: Budget | None = None,
 ) -> Iterator[Baseline]:
-    """Train one baseline after the other: boosting, the MLP of about `parameters` parameters, linear model, constant.
+    """Train one baseline after the other: constant, linear model, boosting, the MLP of about `parameters` parameters.
 
     Args:
         train: inputs (rows, features) and outcome (rows,), class indices 0..K-1 for a classification.
@@ -55,11 +59,20 @@ def fit_baselines(
         parameters: the size that the MLP must match.
         steps: of the MLP's training.
         seed: seed of all of them.
+        budget: time limit. None but the constant is begun after it; boosting and the MLP are not yielded where it ends
+            before they have converged: a baseline that had too little time says nothing.
     """
-    yield _fit_boosting(train, validation, task, seed)
-    yield _fit_mlp(train, validation, task, parameters, steps, seed)
-    yield _fit_linear(train, task)
+    budget = Budget() if budget is None else budget
     yield _fit_constant(train, task)
+    fits = (
+        lambda: _fit_linear(train, task),
+        lambda: _fit_boosting(train, validation, task, seed, budget.share(0.5)),
+        lambda: _fit_mlp(train, validation, task, parameters, steps, seed, budget),
+    )
+    for fit in fits:
+        baseline = None if budget.over else fit()
+        if baseline is not None:
+            yield baseline
 
 
 def _fit_mlp(
@@ -69,7 +82,8 @@ def _fit_mlp(
     parameters: int,
     steps: int,
     seed: int,
-) -> Baseline:
+    budget: Budget,
+) -> Baseline | None:
     """SiLU network; Adam with a cosine schedule, the better of two learning rates and the best step by validation."""
     outputs = 1 if task == "regression" else int(train[1].max()) + 1
     mean, std = train[0].mean(0), train[0].std(0)
@@ -85,7 +99,9 @@ def _fit_mlp(
     loss = nn.functional.mse_loss if task == "regression" else nn.functional.cross_entropy
     widths = mlp_widths(train[0].shape[1], outputs, parameters)
     data, held = tensors(*train), tensors(*validation)
-    tries = [_train(widths, data, held, loss, rate, steps, seed) for rate in (3e-3, 1e-2)]
+    tries = [_train(widths, data, held, loss, rate, steps, seed, budget) for rate in (3e-3, 1e-2)]
+    if budget.over:
+        return None
     _, net = min(tries, key=lambda pair: pair[0])
 
     def predict(x: Array) -> Array:
@@ -106,8 +122,9 @@ def _train(
     rate: float,
     steps: int,
     seed: int,
+    budget: Budget,
 ) -> tuple[float, nn.Module]:
-    """The network with the least loss on the rows held out, and that loss."""
+    """The network with the least loss on the rows held out, and that loss; it stops when the time is over."""
     generator = torch.Generator().manual_seed(seed)
     net = new_mlp(widths, generator)
     optimizer = torch.optim.Adam(net.parameters(), rate)
@@ -120,6 +137,8 @@ def _train(
         loss(net(data[0][pick]), data[1][pick]).backward()
         optimizer.step()
         schedule.step()
+        if budget.over:
+            break
         if step % 100 == 99 or step == steps - 1:
             with torch.no_grad():
                 value = float(loss(net(held[0]), held[1]))
@@ -129,15 +148,22 @@ def _train(
     return best, net
 
 
-def _fit_boosting(train: tuple[Array, Array], validation: tuple[Array, Array], task: Kind, seed: int) -> Baseline:
-    """Histogram gradient boosting, which stops by the validation rows."""
+def _fit_boosting(
+    train: tuple[Array, Array], validation: tuple[Array, Array], task: Kind, seed: int, budget: Budget
+) -> Baseline | None:
+    """Histogram gradient boosting, which stops by the validation rows; it grows in parts, to keep to the time."""
     ensemble = _sklearn("ensemble")
     kind = ensemble.HistGradientBoostingRegressor if task == "regression" else ensemble.HistGradientBoostingClassifier
     known = np.isin(validation[1], train[1]) | (task == "regression")  # the classifier refuses classes it has not seen
-    model = kind(random_state=seed, early_stopping=bool(known.any()), max_iter=500)
+    model = kind(random_state=seed, early_stopping=bool(known.any()), warm_start=True)
     held = {"X_val": validation[0][known], "y_val": validation[1][known]} if known.any() else {}
-    model.fit(*train, **held)
-    return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
+    for most in (20, 100, ROUNDS):
+        model.set_params(max_iter=most).fit(*train, **held)
+        if model.n_iter_ < most or most == ROUNDS:
+            return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
+        if budget.over:
+            return None
+    raise AssertionError("the last round returns")
 
 
 def _fit_linear(train: tuple[Array, Array], task: Kind) -> Baseline:

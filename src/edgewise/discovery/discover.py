@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from edgewise._columns import column_names
 from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
 from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
@@ -45,9 +46,9 @@ def discover(
     """Search for a law y = f(x), and say so when there is none.
 
     Args:
-        x: samples of shape (samples, variables): array or tensor; of more than 20,000 a random choice is used.
+        x: samples of shape (samples, variables): array, tensor or frame; of more than 20,000 a random choice is used.
         y: targets of shape (samples,) or (samples, 1).
-        names: names of the variables; x1, x2, ... by default.
+        names: names of the variables; those of the columns of a frame or x1, x2, ... by default.
         output: name of the target.
         units: of every variable and of the target by name, such as {"m": "kg", "a": "m/s^2", "y": "N"}: only laws with
             fitting dimensions are returned. Constants are dimensionless; give a constant of nature as a variable.
@@ -64,6 +65,7 @@ def discover(
     """
     budget = Budget(seconds, clock)
     check_library(library)
+    names = column_names(x) if names is None else names
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
     answer = _searched(goal)
     if not answer.exact and not budget.over and goal.needless and _may_need(goal, answer):

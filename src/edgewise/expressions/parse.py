@@ -2,7 +2,7 @@
 
 Sympy's own readers run what they read. Here a text is parsed with `ast`; a node that is not a number, a known name, an
 operator or a call of the table is refused, and so is everything that would make sympy compute for long: huge powers,
-towers of exponentials, deep nesting.
+towers of exponentials, deep nesting, more operations than about a second takes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any
 
 import sympy
 
+from edgewise.expressions.cost import check_cost
 from edgewise.expressions.names import quoted, unquoted
 from edgewise.expressions.operations import CONSTANTS, MAX_BITS, OPERATIONS, built, check_depth
 
-MAX_LETTERS = 1_000_000
+MAX_LETTERS = 400_000
 MAX_PLAIN_LETTERS = 20_000
+MAX_FLOAT_BITS = 512
 
 ASSUMPTIONS = {"commutative", "complex", "extended_real", "finite", "hermitian", "integer", "negative", "nonnegative"}
 ASSUMPTIONS |= {"nonpositive", "nonzero", "positive", "rational", "real"}
@@ -71,7 +73,9 @@ def _tree(text: str) -> ast.expr:
     """The syntax tree; what Python only warns of, such as `1and`, is refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
+    check_cost(tree)
+    return tree
 
 
 def _guarded(text: str, letters: int, read: Callable[[], sympy.Expr]) -> sympy.Expr:
@@ -147,8 +151,8 @@ def _rational(top: int, bottom: int) -> sympy.Expr:
 def _float(text: str, *, precision: int = 53) -> sympy.Expr:
     if not isinstance(text, str) or len(text) > MAX_BITS or not _FLOAT.fullmatch(text):
         raise ValueError("Float takes a decimal number as a text")
-    if type(precision) is not int or not 1 <= precision <= MAX_BITS:
-        raise ValueError(f"the precision of a Float is 1 to {MAX_BITS} bits")
+    if type(precision) is not int or not 1 <= precision <= MAX_FLOAT_BITS:
+        raise ValueError(f"the precision of a Float is 1 to {MAX_FLOAT_BITS} bits")
     return sympy.Float(text, precision=precision)
 
 
@@ -200,26 +204,32 @@ def _plain(node: ast.expr, places: Mapping[str, sympy.Symbol], depth: int) -> An
 
 
 def _chain(node: ast.expr, places: Mapping[str, sympy.Symbol], depth: int) -> Any:
-    """Operators that stand beside each other, from the left, however many there are."""
+    """Operators that stand beside each other, from the left; a sum or a product of any length is built once."""
     steps = []
     while isinstance(node, ast.BinOp):
         steps.append((type(node.op), node.right))
         node = node.left
-    value = _plain(node, places, depth + 1)
+    kind, parts = "", [_plain(node, places, depth + 1)]
     for operator, right in reversed(steps):
         if operator not in _BINARY:
             raise ValueError(f"the operator {operator.__name__} is not allowed; write ** for powers")
-        value = _BINARY[operator](value, _plain(right, places, depth + 1))
-    return value
+        name, turned = _BINARY[operator]
+        if kind not in ("", name) or kind == "Pow":
+            parts = [built(kind, parts)]
+        kind, value = name, _plain(right, places, depth + 1)
+        parts.append(value if turned is None else built(turned, [value, _MINUS] if turned == "Pow" else [_MINUS, value]))
+    return built(kind, parts)
 
 
-_BINARY: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: built("Add", [a, b]),
-    ast.Sub: lambda a, b: built("Add", [a, built("Mul", [sympy.Integer(-1), b])]),
-    ast.Mult: lambda a, b: built("Mul", [a, b]),
-    ast.Div: lambda a, b: built("Mul", [a, built("Pow", [b, sympy.Integer(-1)])]),
-    ast.Pow: lambda a, b: built("Pow", [a, b]),
+_MINUS = sympy.Integer(-1)
+_BINARY: Mapping[type, tuple[str, str | None]] = {
+    ast.Add: ("Add", None),
+    ast.Sub: ("Add", "Mul"),
+    ast.Mult: ("Mul", None),
+    ast.Div: ("Mul", "Pow"),
+    ast.Pow: ("Pow", None),
 }
+"""The operation, and what turns the right operand around first."""
 
 
 def _decimal(value: float) -> sympy.Expr:

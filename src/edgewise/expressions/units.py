@@ -18,8 +18,6 @@ import sympy
 BASE = ("m", "kg", "s", "A", "K", "mol", "cd")
 
 _DERIVED = {
-    "1": "",
-    "rad": "",
     "g": "kg",
     "Hz": "s^-1",
     "N": "kg m s^-2",
@@ -30,12 +28,36 @@ _DERIVED = {
     "V": "kg m^2 s^-3 A^-1",
     "F": "kg^-1 m^-2 s^4 A^2",
     "ohm": "kg m^2 s^-3 A^-2",
+    "S": "kg^-1 m^-2 s^3 A^2",
     "T": "kg s^-2 A^-1",
     "Wb": "kg m^2 s^-2 A^-1",
     "H": "kg m^2 s^-2 A^-2",
+    "Bq": "s^-1",
+    "Gy": "m^2 s^-2",
+    "Sv": "m^2 s^-2",
+    "eV": "kg m^2 s^-2",
+    "bar": "kg m^-1 s^-2",
+    "L": "m^3",
+    "l": "m^3",
+    "lm": "cd",
+    "rad": "1",
+    "sr": "1",
 }
+"""Units that prefixes may stand before, as before those of `BASE` but kg."""
 
-_FACTOR = re.compile(r"([A-Za-z]+|1)(?:(?:\^|\*\*)\(?([+-]?\d+(?:/\d+)?)\)?)?")
+_ALONE = {"1": "1", "%": "1", "deg": "1", "min": "s", "h": "s", "d": "s", "degC": "K"}
+"""Units without prefixes. A temperature in degC counts as K: only differences of it are in a law."""
+
+_PREFIXES = ("da", *"QRYZEPTGMkhdcmunpfazyrq")
+_SIGNS = str.maketrans(
+    {"\u00b5": "u", "\u03bc": "u", "\u03a9": "ohm", "\u2126": "ohm", "\u2103": "degC", "\u00b7": " ", "\u22c5": " "}
+    | {"\u2212": "-", "\u207b": "-"}
+    | {sign: str(n) for n, sign in enumerate("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")}
+)
+_BELOW = re.compile(r"/\s*\(([^()/]*)\)\s*(?=/|$)")
+"""Parentheses around all that a slash divides by, as in J/(kg K)."""
+
+_FACTOR = re.compile(r"([A-Za-z]+|%|1(?!\d))(?:(?:\^|\*\*)?\(?([+-]?\d+(?:/\d+)?)\)?)?")
 
 
 class DimensionError(ValueError):
@@ -48,36 +70,47 @@ _SLASH = re.compile(r"/(?![^(]*\))")
 
 @dataclass(frozen=True)
 class Unit:
-    """A product of powers of base units, exponents in the order of `BASE`; scales such as kilo are not supported.
+    """A product of powers of base units, exponents in the order of `BASE`.
 
-    >>> Unit.parse("N m^2/kg^2")
-    Unit('m^3 kg^-1 s^-2')
+    Sizes do not matter to dimensions: km, mm and m are one unit, and the constants of a law convert between them.
+
+    >>> Unit.parse("N m^2/kg^2"), Unit.parse("kJ mol-1"), Unit.parse("km/h")
+    (Unit('m^3 kg^-1 s^-2'), Unit('m^2 kg s^-2 mol^-1'), Unit('m s^-1'))
     """
 
     exponents: tuple[Fraction, ...] = (Fraction(0),) * len(BASE)
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """The unit of a text such as "kg", "m/s^2", "N m" or "1"; a slash divides by what follows it."""
+        """The unit of a text such as "kg", "m/s^2", "mm s-1", "N m" or "1"; a slash divides by what follows it."""
         unit = cls()
-        for n, part in enumerate(_SLASH.split(text.replace("·", " ")) if text.strip() else []):
+        plain = text.translate(_SIGNS).replace("\u00b0C", "degC").replace("\u00b0", "deg")
+        plain = _BELOW.sub(r"/\1", plain)
+        for n, part in enumerate(_SLASH.split(plain) if text.strip() else []):
             rest = part.replace("**", "^").replace("*", " ").split()
             for factor in rest or [""]:
                 match = _FACTOR.fullmatch(factor)
-                if match is None or match[1] not in {*BASE, *_DERIVED}:
+                named = None if match is None else cls._named(match[1])
+                if match is None or named is None:
                     raise ValueError(
                         f"the unit {text!r} has a part {factor!r} that is not known; write it with "
-                        f"{', '.join(BASE)} and {', '.join(_DERIVED)}, as in 'kg m/s^2'"
+                        f"{', '.join((*BASE, *_DERIVED, *_ALONE))} and SI prefixes, as in 'kg m/s^2' or 'mm s^-1'"
                     )
-                power = Fraction(match[2] or 1) * (1 if n == 0 else -1)
-                unit = unit * cls._named(match[1]) ** power
+                unit = unit * named ** (Fraction(match[2] or 1) * (1 if n == 0 else -1))
         return unit
 
     @classmethod
-    def _named(cls, name: str) -> Unit:
-        if name in _DERIVED:
-            return cls.parse(_DERIVED[name])
-        return cls(tuple(Fraction(name == base) for base in BASE))
+    def _named(cls, name: str) -> Unit | None:
+        """The unit of this name, with or without a prefix."""
+        if name == "1":
+            return cls()
+        if name in BASE:
+            return cls(tuple(Fraction(name == base) for base in BASE))
+        if name in _DERIVED or name in _ALONE:
+            return cls.parse((_DERIVED | _ALONE)[name])
+        rest = {name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)}
+        known = [unit for unit in rest if unit in _DERIVED or (unit in BASE and unit != "kg")]
+        return cls._named(known[0]) if known else None
 
     def __mul__(self, other: Unit) -> Unit:
         return Unit(tuple(a + b for a, b in zip(self.exponents, other.exponents, strict=True)))

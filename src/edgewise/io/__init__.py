@@ -1,6 +1,5 @@
 """Files: save and load networks, folders of the Hugging Face hub, networks of pykan; every file is written whole."""
 
-from edgewise.io.container import FileFormatError as FileFormatError
 from edgewise.io.files import load as load, read_header as read_header, save as save
 from edgewise.io.hub import (
     Pretrained as Pretrained,
@@ -9,6 +8,7 @@ from edgewise.io.hub import (
     save_pretrained as save_pretrained,
 )
 from edgewise.io.pykan import from_pykan as from_pykan
+from edgewise.io.reading import FileFormatError as FileFormatError
 from edgewise.io.whole import write_whole as write_whole
 
 __all__ = [

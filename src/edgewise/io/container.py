@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from edgewise._version import __version__
+from edgewise.io.reading import reading, require
 from edgewise.io.whole import write_whole
 
 FORMAT = 1
-
-
-class FileFormatError(ValueError):
-    """The file is not a saved network, or it is damaged."""
 
 
 def write_file(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -43,13 +39,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     """The header and the tensors that `write_file` wrote, checked against their digest."""
     with Path(path).open("rb"):  # a missing file is an OSError that says so
         pass
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except SafetensorError as error:
-        raise FileFormatError(f"{os.fspath(path)} is not a safetensors file, or it is damaged: {error}") from error
-    with as_format_error(path):
+    with reading(path):
+        metadata, tensors = _opened(path)
         require("edgewise" in metadata, "it was not written by edgewise.save")
         header = json.loads(metadata["edgewise"])
         require(metadata["edgewise"] == _canonical(header), "its header is damaged")
@@ -62,20 +53,12 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     return header, tensors
 
 
-@contextlib.contextmanager
-def as_format_error(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Every error that a malformed header causes becomes a `FileFormatError` with the name of the file."""
+def _opened(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
-        yield
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-        raise FileFormatError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `FileFormatError` unless the condition holds."""
-    if not condition:
-        raise FileFormatError(message)
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except SafetensorError as error:
+        raise ValueError(f"it is not a safetensors file, or it is damaged: {error}") from error
 
 
 def _canonical(header: dict[str, Any]) -> str:

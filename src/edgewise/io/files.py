@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from edgewise.bases import basis_from_json, check_residual
-from edgewise.io.container import as_format_error, read_file, require, write_file
+from edgewise.io.container import read_file, write_file
+from edgewise.io.reading import reading, require
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library, ProductNodes, SlimKANLinear, SymbolicEdges
 from edgewise.nn.factors import Factors, find_form
 
@@ -41,7 +42,7 @@ def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) ->
         library: where the functions of symbols are looked up by name.
     """
     header, tensors = read_file(path)
-    with as_format_error(path):
+    with reading(path):
         return _built(header, tensors, library)
 
 

@@ -20,14 +20,17 @@ from torch import nn
 
 from edgewise._version import __version__
 from edgewise.bases import Basis, basis_from_json
-from edgewise.io.container import FileFormatError, as_format_error, read_file, write_file
+from edgewise.io.container import read_file, write_file
 from edgewise.io.files import load, save
+from edgewise.io.outline import filled
+from edgewise.io.reading import FileFormatError, read_json, reading, require
 from edgewise.io.whole import write_whole
 from edgewise.nn import KAN, KANLinear
 from edgewise.nn.layers import count_parameters
 
 P = TypeVar("P", bound="Pretrained")
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+MAX_CONFIG = 1 << 20
 
 
 class Pretrained(nn.Module):
@@ -107,7 +110,7 @@ def from_pretrained(
     """The model in a folder, or in a repository of the hub where `name` is no folder; in evaluation mode, on the CPU.
 
     A repository names the class of its model. Only classes of edgewise and `kind` are accepted: loading a model imports
-    no code that you did not name.
+    no code that you did not name. The weights are read first, and settings that ask for more than they hold are refused.
 
     Args:
         name: a folder, or "owner/name".
@@ -116,21 +119,17 @@ def from_pretrained(
     """
     folder = Path(name) if Path(name).is_dir() else _download(str(name), revision)
     config_path, weights = folder / CONFIG, folder / WEIGHTS
-    with as_format_error(config_path):
-        config = json.loads(config_path.read_text(encoding="utf-8"))
+    with reading(config_path):
+        config = read_json(config_path, MAX_CONFIG)
         found, settings = config["class"], config.get("settings")
         if settings is None:
             model = load(weights)
         else:
             cls = _class(found, kind)
-            model = cls(**{key: _from_json(value) for key, value in settings.items()})
             header, tensors = read_file(weights)
-            if header["kind"] != cls.__name__:
-                raise ValueError(f"{WEIGHTS} holds a {header['kind']}, {CONFIG} names a {cls.__name__}")
-            dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-            if len(dtypes) == 1:
-                model = model.to(dtypes.pop())
-            model.load_state_dict(tensors)
+            named = header["kind"] == cls.__name__
+            require(named, f"{WEIGHTS} holds a {header['kind']}, {CONFIG} names a {cls.__name__}")
+            model = filled(cls, {key: _from_json(value) for key, value in settings.items()}, tensors)
     if kind is not None and not isinstance(model, kind):
         raise FileFormatError(f"{folder} holds a {type(model).__name__}, not a {kind.__name__}")
     return model.eval()

@@ -8,6 +8,7 @@ adds at its ends have the coefficient zero: the same curve, outside the range as
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import BSpline
-from edgewise.io.container import FileFormatError, as_format_error
+from edgewise.io.reading import read_text, reading, require
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
 
 _OUR_NAMES: dict[str, str] = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
 
 _RESIDUALS = {"silu": "silu", "identity": "identity", "zero": None}
+# As a model names them after `prune_input`, or where the user gave a module or a function.
+_RESIDUALS |= {
+    "torch.nn.modules.activation.SiLU": "silu",
+    "torch.nn.functional.silu": "silu",
+    "torch.nn.modules.linear.Identity": "identity",
+    "kan.MultKAN.<lambda>": None,
+}
+MAX_CONFIG = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,13 @@ def from_pykan(source: Any, *, inputs: int | None = None, library: Library = DEF
     Raises:
         ValueError: naming what has no counterpart, such as an edge that is a curve and a symbol at once.
     """
-    old = _from_files(source) if isinstance(source, str | os.PathLike) else _from_model(source)
+    if not isinstance(source, str | os.PathLike):
+        return _converted(_from_model(source), inputs, library)
+    with reading(source):
+        return _converted(_from_files(source), inputs, library)
+
+
+def _converted(old: _Source, inputs: int | None, library: Library) -> KAN:
     layers: list[KANLinear | ProductNodes] = []
     for l in range(len(old.widths) - 1):
         arities = old.products(l + 1)
@@ -101,38 +116,62 @@ def _from_model(model: Any) -> _Source:
 
 
 def _from_files(path: str | os.PathLike[str]) -> _Source:
-    """The configuration by YAML's safe loader and the tensors without unpickling objects."""
+    """The configuration as YAML without objects, and the tensors without unpickling objects."""
+    config_path, state_path = Path(f"{os.fspath(path)}_config.yml"), Path(f"{os.fspath(path)}_state")
+    if not config_path.exists() and Path(path).is_file():
+        raise ValueError(
+            "it is one file, as pykan 0.0 wrote it or a part of a checkpoint; pykan 0.2 writes NAME_config.yml and "
+            "NAME_state, which are read by `from_pykan(NAME)`. Build the network in pykan 0.2, load this file into it, "
+            "and give the model itself"
+        )
+    with reading(config_path):
+        config = _configuration(read_text(config_path, MAX_CONFIG))
+        names = [config[f"symbolic.funs_name.{l}"] for l in range(len(config["width"]) - 1)]
+        first = config["width"][0]
+        kept = list(range(first if isinstance(first, int) else sum(first)))
+        with reading(state_path):
+            return _source(config, names, _tensors(state_path), kept)
+
+
+def _configuration(text: str) -> Any:
+    """The mapping of a YAML text; a Python object in it becomes the name of its class, and is not made."""
     try:
         import yaml
     except ImportError as error:
         raise ImportError("checkpoints of pykan need PyYAML: pip install edgewise[pykan]") from error
-    config_path, state_path = Path(f"{os.fspath(path)}_config.yml"), Path(f"{os.fspath(path)}_state")
-    with config_path.open(encoding="utf-8") as file:
-        try:
-            config = yaml.safe_load(file)
-        except yaml.YAMLError as error:
-            raise FileFormatError(f"{config_path} cannot be read: {error}") from error
-    try:
-        state = torch.load(state_path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, _unpickling_error()) as error:
-        raise FileFormatError(f"{state_path} is not a file of tensors: {error}") from error
-    with as_format_error(config_path):
-        names = [config[f"symbolic.funs_name.{l}"] for l in range(len(config["width"]) - 1)]
-        first = config["width"][0]
-        return _source(config, names, state, list(range(first if isinstance(first, int) else sum(first))))
+
+    class Names(yaml.SafeLoader):
+        pass
+
+    for kind in ("object:", "name:"):
+        Names.add_multi_constructor(f"tag:yaml.org,2002:python/{kind}", lambda _, name, node: name)
+    Names.add_constructor("tag:yaml.org,2002:python/tuple", Names.construct_sequence)
+    return Names(text).get_single_data()
 
 
-def _unpickling_error() -> type[Exception]:
-    import pickle
-
-    return pickle.UnpicklingError
+def _tensors(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file of `torch.save`, whose checksums torch does not look at."""
+    size = path.stat().st_size
+    require(zipfile.is_zipfile(path), "it is not a file of tensors")
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+        require(stored and sum(part.file_size for part in parts) <= size, "it is packed as torch packs no tensors")
+        require(archive.testzip() is None, "it is damaged: a checksum differs")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    require(isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors")
+    dtypes = {t.dtype for t in state.values() if t.is_floating_point()} or {torch.get_default_dtype()}
+    wide = max(dtypes, key=lambda dtype: dtype.itemsize)
+    return {name: t.to(wide) if t.is_floating_point() else t for name, t in state.items()}
 
 
 def _source(config: Mapping[str, Any], names: Any, state: Mapping[str, Tensor], kept: list[int]) -> _Source:
     residual = config["base_fun_name"]
-    residual = residual if isinstance(residual, str) else type(residual).__name__.lower()
+    if not isinstance(residual, str):
+        named = residual if hasattr(residual, "__name__") else type(residual)
+        residual = f"{named.__module__}.{named.__name__}"
     if residual not in _RESIDUALS:
-        raise ValueError(f"the residual function {residual!r} has no counterpart; there are {', '.join(_RESIDUALS)}")
+        raise ValueError(f"the residual function {residual!r} has no counterpart; there are silu, identity and zero")
     arities = config["mult_arity"]
     return _Source(
         [(w, 0) if isinstance(w, int) else (int(w[0]), int(w[1])) for w in config["width"]],
@@ -154,6 +193,7 @@ def _layer(old: _Source, l: int, library: Library, scale: Tensor, shift: Tensor)
     part = {name: old.tensors[f"act_fun.{l}.{name}"] for name in ("grid", "coef", "mask", "scale_base", "scale_sp")}
     size = part["coef"].shape[-1]
     degree = part["grid"].shape[-1] - 1 - size
+    _check_shapes(old, l, part, scale)
     if not (part["grid"].diff(dim=-1) > 0).all():
         raise ValueError(
             f"layer {l}: two knots of a grid coincide; call `update_grid` on varying inputs in pykan first"
@@ -173,6 +213,20 @@ def _layer(old: _Source, l: int, library: Library, scale: Tensor, shift: Tensor)
         bias=scale * old.tensors[f"subnode_bias_{l}"] + shift,
         symbolic=_symbols(old, l, library, mask, total),
     )
+
+
+def _check_shapes(old: _Source, l: int, part: Mapping[str, Tensor], scale: Tensor) -> None:
+    """Raise `ValueError` unless the tensors of layer l are those of its widths."""
+    ins, outs = sum(old.widths[l]), len(scale)
+    basis = part["coef"].shape[2:] if part["coef"].ndim == 3 else (0,)
+    shapes = {f"act_fun.{l}.{name}": (ins, outs) for name in ("mask", "scale_base", "scale_sp")}
+    shapes |= {f"act_fun.{l}.coef": (ins, outs, *basis), f"act_fun.{l}.grid": (ins, part["grid"].shape[-1])}
+    shapes |= {f"symbolic_fun.{l}.mask": (outs, ins), f"symbolic_fun.{l}.affine": (outs, ins, 4)}
+    shapes |= {f"subnode_{name}_{l}": (outs,) for name in ("scale", "bias")}
+    for name, shape in shapes.items():
+        t = old.tensors[name]
+        if t.shape != shape or not t.is_floating_point() or not torch.isfinite(t).all():
+            raise ValueError(f"{name} is {t.dtype} of the shape {tuple(t.shape)}; finite numbers {shape} are expected")
 
 
 def _symbols(old: _Source, l: int, library: Library, curves: Tensor, total: Tensor) -> SymbolicEdges:

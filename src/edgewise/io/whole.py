@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import uuid
 from pathlib import Path
+from typing import IO, Any
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Replace a file by new content in one step; an interruption leaves the old file as it was. Returns the path.
 
-    Text is written as UTF-8 with the line ends that it has. The folder must exist.
+    Text is written as UTF-8 with the line ends that it has. The folder must exist. What a killed process left there of
+    the same file is removed. A link stays one; a device or a pipe is written to as it is.
     """
-    target = Path(path)
+    target, data = Path(path), content.encode() if isinstance(content, str) else content
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with target.open("wb") as file:
+            file.write(data)
+        return target
+    target = Path(os.path.realpath(target))
+    _remove_leftovers(target)
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         with aside.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            alone(file)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
@@ -25,4 +36,26 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    return target
+    return Path(path)
+
+
+def alone(file: IO[Any]) -> bool | None:
+    """Lock an open file until it is closed or the process ends; False where another holds it, None where none can."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_leftovers(target: Path) -> None:
+    for old in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.part"):
+        with contextlib.suppress(OSError), old.open("rb") as file:
+            if alone(file):
+                old.unlink()

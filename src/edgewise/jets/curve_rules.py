@@ -20,15 +20,15 @@ from edgewise.nn import KANLinear
 
 @dataclass(frozen=True)
 class Record:
-    r"""A parameter p and the coefficients y of the jets that it enters: what the Jacobian in p needs.
+    r"""Parameters p and the coefficients y of the jets that they enter: what the Jacobian in p needs.
 
     Attributes:
-        parameter: p.
+        parameters: p; only those that are trained.
         output: y, or a copy of p for every sample.
         rows: from $G_{ab\cdot} = \partial r_b / \partial y_{ab\cdot}$ to $\partial r_b / \partial p$, (b, size of p).
     """
 
-    parameter: Tensor
+    parameters: tuple[Tensor, ...]
     output: Tensor
     rows: Callable[[Tensor], Float[Tensor, "b p"]]
 
@@ -41,8 +41,6 @@ def curves(layer: KANLinear, u: Jet, tape: Tape | None) -> Tensor:
     layer._check(u.value)
     spec = EdgeSpec(layer.basis, layer.residual)
     if tape is not None:
-        if layer.adapter is not None:
-            raise ValueError("a layer has an adapter; merge it into the layer first: edgewise.adapters.merge(model)")
         y = _taped(layer, u, spec, tape)
     elif find("layer", spec, u.value) is not None:
         y = _by_kernels(layer, u)
@@ -61,13 +59,31 @@ def _taped(layer: KANLinear, u: Jet, spec: EdgeSpec, tape: Tape) -> Tensor:
     if u.coef.requires_grad:
         values = [_Value.apply(u.value, a, b) for a, b in itertools.pairwise(values)]
     y = _summed(u, values)
-    if not y.requires_grad:
-        y.requires_grad_()
-    h = [power.detach() for power in u.powers()]
-    tape.append(Record(layer.coef, y, partial(_rows, layer, B, h)))
-    if layer.bias is not None:
-        tape.append(Record(layer.bias, y, lambda G: G[0]))
+    rows = partial(_rows, layer, B, [power.detach() for power in u.powers()])
+    trained = [] if layer.adapter is None else [(n, p) for n, p in layer.adapter.named_parameters() if p.requires_grad]
+    if layer.coef.requires_grad:
+        record(tape, (layer.coef,), y, rows)
+    if trained:
+        record(tape, tuple(p for _, p in trained), y, partial(_adapter_rows, layer, dict(trained), rows))
+    if layer.bias is not None and layer.bias.requires_grad:
+        record(tape, (layer.bias,), y, lambda G: G[0])
     return y
+
+
+def record(tape: Tape, parameters: tuple[Tensor, ...], y: Tensor, rows: Callable[[Tensor], Tensor]) -> None:
+    """Record parameters of which y may be the first function that is differentiated."""
+    tape.append(Record(parameters, y if y.requires_grad else y.requires_grad_(), rows))
+
+
+def _adapter_rows(
+    layer: KANLinear, trained: dict[str, Tensor], rows: Callable[[Tensor], Tensor], G: Tensor
+) -> Float[Tensor, "b p"]:
+    r"""$\partial r_b / \partial p$ of the factors of an update, from the rows of the coefficients that it adds to."""
+    assert layer.adapter is not None
+    shape, adapter = layer.coef.shape, layer.adapter
+    pullback = torch.func.vjp(lambda p: torch.func.functional_call(adapter, p, ()).expand(shape), trained)[1]
+    (slopes,) = torch.func.vmap(pullback)(rows(G).unflatten(1, shape))
+    return torch.cat([slopes[name].flatten(1) for name in trained], dim=1)
 
 
 def _rows(layer: KANLinear, B: list[Tensor], h: list[Tensor], G: Float[Tensor, "size b out"]) -> Float[Tensor, "b p"]:

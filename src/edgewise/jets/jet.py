@@ -100,6 +100,9 @@ class Jet:
     def __neg__(self) -> Jet:
         return self.map(-self.coef)
 
+    def __abs__(self) -> Jet:
+        return self.compose(derivatives(torch.abs, self.value, self.algebra.order))
+
     def __sub__(self, other: Jet | Tensor | float) -> Jet:
         return self + (-other)
 

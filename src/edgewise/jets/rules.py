@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgewise.jets.curve_rules import Record, Tape, curves
+from edgewise.jets.curve_rules import Tape, curves, record
 from edgewise.jets.jet import Jet, derivatives
 from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicEdges
 
@@ -54,8 +54,8 @@ def _edges(layer: KANLinear, u: Jet, tape: Tape | None) -> Jet:
 def _add_symbols(symbols: SymbolicEdges, u: Jet, y: Tensor, tape: Tape | None) -> Jet:
     parameter = cast(nn.Parameter, symbols.affine)
     copies = parameter if tape is None else parameter.expand(*u.value.shape[:-1], *parameter.shape).clone()
-    if tape is not None:
-        tape.append(Record(parameter, copies, lambda slope: slope.flatten(1)))
+    if tape is not None and parameter.requires_grad:
+        record(tape, (parameter,), copies, lambda slope: slope.flatten(1))
     a, b, c, d = copies.unbind(-1)
     inner = u[..., symbols.sources] * a + b
     for fn, members in symbols.groups().items():
@@ -81,11 +81,11 @@ def _affine(module: Affine, u: Jet, tape: Tape | None) -> Jet:
 
 def _linear(layer: nn.Linear, u: Jet, tape: Tape | None) -> Jet:
     y = u.coef @ layer.weight.T
-    if tape is not None:
+    if tape is not None and layer.weight.requires_grad:
         W = u.coef.detach()
-        tape.append(Record(layer.weight, y, lambda G: torch.einsum("abp,abi->bip", W, G).flatten(1)))
-        if layer.bias is not None:
-            tape.append(Record(layer.bias, y, lambda G: G[0]))
+        record(tape, (layer.weight,), y, lambda G: torch.einsum("abp,abi->bip", W, G).flatten(1))
+    if tape is not None and layer.bias is not None and layer.bias.requires_grad:
+        record(tape, (layer.bias,), y, lambda G: G[0])
     return u.map(y) if layer.bias is None else u.map(y) + layer.bias
 
 

@@ -123,7 +123,7 @@ class EdgeSum(_Contraction):
         else:
             dx = _times(edge_pull(kernel, g, x, coef, grid, spec.differentiated()), h) if needs_x else None
             dc = edge_outer(kernel, g, x, grid, spec, h) if needs_coef else None
-            db = g.flatten(0, -2).sum(0).to(bias.dtype) if needs_bias else None
+            db = g.sum_to_size(bias.shape).to(bias.dtype) if needs_bias else None
         dh = edge_pull(kernel, g, x, coef, grid, spec) if needs_h else None
         return dx, dc, dh, db, None, None, None
 

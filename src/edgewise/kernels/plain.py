@@ -32,11 +32,13 @@ def foreign(*tensors: Tensor | None, layers: Sequence[Any] = ()) -> str | None:
     Of each of the `layers` the first three are coef, bias and grid, which live long: they are looked at once.
     Not for calls while torch compiles, whose tensors are fake by design.
     """
-    if _tracing() or _modes() or (_function_modes() and _pre_dispatch()):
+    if _modes() or _tracing() or (_function_modes() and _pre_dispatch()):
         return TRACED
     for t in tensors:
         if t is not None and (type(t) not in _TYPES or _keys(t).raw_repr() not in _PLAIN) and not _peels(t):
             return _kind(t)
+    if not layers:
+        return None
     for layer in layers:
         kept = _seen.get(id(layer[0]))
         if kept is None or kept[0]() is not layer[0] or kept[1]() is not layer[1] or kept[2]() is not layer[2]:

@@ -6,18 +6,24 @@ are partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
 $$ L_\nu(x; h, c, g) = \sum_{b,i,j,k} g_{bi}\, h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) $$
 
 Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` means ones. Every other kernel must agree with
-these in value and in three derivative orders.
+these in value and in three derivative orders. float16 is computed in float32, except under autocast: outside the grid
+the functions overflow it long before their sum does.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis, residual_derivative
+from edgewise.kernels.devices import under_autocast
+
+P = ParamSpec("P")
 
 
 class EdgeSpec(NamedTuple):
@@ -51,7 +57,10 @@ def design(x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: Ed
     values = spec.basis.derivative(x, grid, spec.order)
     if spec.residual is None:
         return values
-    return torch.cat([values, residual_derivative(spec.residual, x, spec.order)[..., None]], dim=-1)
+    residual = residual_derivative(
+        spec.residual, x + (x - x).detach(), spec.order
+    )  # as the curves, NaN where x is infinite
+    return torch.cat([values, residual[..., None]], dim=-1)
 
 
 def design_maps(x: Tensor, grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Tensor:
@@ -62,6 +71,19 @@ def design_maps(x: Tensor, grid: Float[Tensor, "in points"], spec: EdgeSpec) -> 
     return torch.stack(values, dim=2)
 
 
+def _in_single(contraction: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    @functools.wraps(contraction)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        first = cast(Tensor, args[0])
+        if first.dtype is not torch.float16 or under_autocast(first):
+            return contraction(*args, **kwargs)
+        wide: tuple[Any, ...] = tuple(t.float() if isinstance(t, Tensor) else t for t in args)
+        return contraction(*wide, **kwargs).half()
+
+    return computed
+
+
+@_in_single
 def edge_sum(
     x: Float[Tensor, "*b in"],
     coef: Float[Tensor, "in size out"],
@@ -76,6 +98,7 @@ def edge_sum(
     return y if bias is None else y + bias.to(y.dtype)  # autocast leaves y in its low precision
 
 
+@_in_single
 def edge_pull(
     g: Float[Tensor, "*b out"],
     x: Float[Tensor, "*b in"],
@@ -88,6 +111,7 @@ def edge_pull(
     return (pulled * design(x, grid, spec)).sum(-1)
 
 
+@_in_single
 def edge_outer(
     g: Float[Tensor, "*b out"],
     x: Float[Tensor, "*b in"],

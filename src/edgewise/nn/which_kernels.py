@@ -52,6 +52,7 @@ def _parts(model: nn.Module, x: Tensor) -> Iterator[list[str]]:
             yield _lines(label, "layer", spec, x.new_empty(0, module.in_features))
         elif isinstance(module, GroupRational):
             a, b = module.numerator.T, module.denominator[:, None]
+            a = a if module.groups == 1 else a.repeat_interleave(module.features // module.groups, 1)
             yield _lines(label, "rational", x.new_empty(1, module.features), a, b)
 
 

@@ -92,7 +92,7 @@ class Adam(Optimizer):
             kept = seen.get(id(p))
             if kept is None or not kept.holds(p, state):
                 kept = seen[id(p)] = _Seen.of(p, state)
-            if kept.kind is None or not native or not _is_plain(g, p):
+            if kept.kind is None or not native or not _is_plain(g, p) or g.numel() != kept.numel:
                 _step_in_torch_(p, g, state, group)
                 continue
             tensors, counts = calls.setdefault(kept.kind, ([], []))
@@ -125,20 +125,42 @@ class _Seen(NamedTuple):
             and state.get("exp_avg") is self.first
             and state.get("exp_avg_sq") is self.second
             and state.get("step") is self.steps
-            and (self.kind is None or (p.data_ptr() == self.p and p.numel() == self.numel))
+            and (self.kind is None or (p.data_ptr() == self.p and p.numel() == self.numel and self._stays()))
         )
+
+    def _stays(self) -> bool:
+        """Whether the state is where it was: `share_memory_`, `resize_` and `set_` move a tensor that stays the same."""
+        m, v = self.first, self.second
+        moved = m.data_ptr() != self.m or v.data_ptr() != self.v or self.steps.data_ptr() != self.count_address
+        return not moved and m.numel() == v.numel() == self.numel
 
     @classmethod
     def of(cls, p: Tensor, state: dict[str, Tensor]) -> _Seen:
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-        m, v, count = state["exp_avg"], state["exp_avg_sq"], state["step"]
+        m, v, count = state_of(p, state)
         kernel = find("adam", p, (m, v, count))
         if kernel is None:  # some of these have no address
             return cls(None, state, m, v, count, 0, 0, 0, 0, 0)
         kind = kernel, p.dtype, count.element_size()
         return cls(kind, state, m, v, count, p.data_ptr(), m.data_ptr(), v.data_ptr(), count.data_ptr(), p.numel())
+
+
+def state_of(p: Tensor, state: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """The two moments and the step count of a parameter, as torch begins them where there are none.
+
+    Raises `ValueError` for the state of another parameter, which `load_state_dict` takes without a word.
+    """
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+    m, v, count = (state.get(name) for name in ("exp_avg", "exp_avg_sq", "step"))
+    for name, t, shape in (("exp_avg", m, p.shape), ("exp_avg_sq", v, p.shape), ("step", count, ())):
+        if not isinstance(t, Tensor) or t.shape != shape:
+            shown = tuple(t.shape) if isinstance(t, Tensor) else t
+            raise ValueError(
+                f"the optimiser's state of a parameter of the shape {tuple(p.shape)} has {name} {shown}, not a tensor of "
+                f"the shape {tuple(shape)}; load the state of an optimiser of the same model, or start without one"
+            )
+    return m, v, count  # pyright: ignore[reportReturnType]
 
 
 def _is_plain(g: Tensor, p: Tensor) -> bool:

@@ -5,6 +5,7 @@ The loss of a set of samples is the weighted mean $\sum_b w_b\,\ell(f_b, y_b) / 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Loss:
         slope: $\partial\ell/\partial f$ of shape (*b, out); None where only autograd knows it.
         factor: $A$ with $A^T A$ a positive semi-definite $\partial^2\ell/\partial f^2$, of shape (*b, out, out).
         labels: the target is a class number of shape (*b).
+        targets: the least and the greatest target for which the loss has a minimum.
         units: the loss is unchanged in meaning where target and output are scaled together, so that `fit` may do so.
     """
 
@@ -32,6 +34,7 @@ class Loss:
     slope: Callable[[Tensor, Tensor], Tensor] | None = None
     factor: Callable[[Tensor, Tensor], Tensor] | None = None
     labels: bool = False
+    targets: tuple[float, float] = (-math.inf, math.inf)
     units: bool = False
 
     def __call__(
@@ -125,8 +128,8 @@ LOSSES = {
     for loss in (
         Loss("mse", _squared, _squared_slope, _squared_factor, units=True),
         Loss("huber", _huber, _huber_slope, _huber_factor),
-        Loss("bce", _bce, _bce_slope, _bce_factor),
-        Loss("poisson", _poisson, _poisson_slope, _poisson_factor),
+        Loss("bce", _bce, _bce_slope, _bce_factor, targets=(0.0, 1.0)),
+        Loss("poisson", _poisson, _poisson_slope, _poisson_factor, targets=(0.0, math.inf)),
         Loss("cross_entropy", _cross_entropy, _cross_entropy_slope, _cross_entropy_factor, labels=True),
     )
 }

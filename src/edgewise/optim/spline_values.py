@@ -18,7 +18,7 @@ def values_and_slopes(
 ) -> tuple[Float[Tensor, "*s features size samples"], Float[Tensor, "*s features size samples"]]:
     r"""$B_k(x)$ and $B_k'(x)$ for every k, extrapolated as the basis says."""
     low, high = grid[..., :1], grid[..., -1:]
-    inside = torch.minimum(torch.maximum(x, low), high)
+    inside = x.clamp(low, high)
     index = torch.searchsorted(grid[..., 1:-1].contiguous(), inside.contiguous(), right=True)
     at = x if basis.extrapolation == "polynomial" else inside
     values, slopes = _local(basis, at, grid, index)

@@ -10,7 +10,8 @@ $$ \frac{\partial r_b}{\partial c_{pi}} = \sum_a W_{abp}\, G_{abi}. $$
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -20,23 +21,42 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from edgewise.jets import Tape
 from edgewise.optim.least_squares import NormalEquations
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.progress import Budget
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
+NEAR = (1e-3, 1e3)  # first guesses of unknowns that need no unit
+
+Theta = Float[Tensor, "1 P"]
+
+
+class TimeIsUp(Exception):
+    """The budget of a loss is over; `CollocationLoss.best` has the best parameters so far."""
 
 
 class CollocationLoss:
     r"""The loss as a function of $\theta$: the trainable parameters of the model, then the unknowns of the problem.
 
-    An evaluation writes $\theta$ into the model, which keeps the parameters of the last one.
+    An evaluation writes $\theta$ into the model, which keeps the parameters of the last one. Unknowns whose first guess
+    is far from 1 are counted in units of it.
+
+    Attributes:
+        budget: a gradient raises `TimeIsUp` once it is over.
+        watch: called before every gradient.
+        best: the least loss that was evaluated, with its parameters.
     """
 
     def __init__(self, problem: Problem, model: nn.Module, terms: Sequence[ResidualTerm]) -> None:
         self.problem, self.model, self.terms = problem, model, list(terms)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.units = {name: _size(guess) for name, guess in problem.unknowns.items()}
+        self.budget = Budget()
+        self.watch: Callable[[], None] | None = None
+        self.steps = 0  # gradients so far
+        self.best: tuple[float, Theta] | None = None
 
     def theta(self, unknowns: Mapping[str, float]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of the model as it is."""
-        values = torch.tensor([unknowns[name] for name in self.problem.unknowns], dtype=torch.float64)
+        values = torch.tensor([unknowns[name] / unit for name, unit in self.units.items()], dtype=torch.float64)
         return torch.cat([parameters_to_vector(self.parameters).detach().double(), values])[None]
 
     def write(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
@@ -44,33 +64,38 @@ class CollocationLoss:
         values = theta[0].detach()
         count = len(values) - len(self.problem.unknowns)
         vector_to_parameters(values[:count], self.parameters)
-        return dict(zip(self.problem.unknowns, values[count:].tolist(), strict=True))
+        return {n: v * s for (n, s), v in zip(self.units.items(), values[count:].tolist(), strict=True)}
 
     def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The loss."""
         unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
         with torch.no_grad():
-            return self._loss(unknowns)[None]
+            return self._noted(self._loss(unknowns), theta)[None]
 
     def mean_squares(self, theta: Float[Tensor, "1 P"]) -> dict[str, float]:
         """The mean square of the residuals of every term, without its weight."""
         unknowns = {name: torch.tensor(v) for name, v in self.write(theta).items()}
+        plain = [dataclasses.replace(term, unit=None) for term in self.terms]
         with torch.no_grad():
-            return {term.name: float(self._mean_square(term, unknowns)) for term in self.terms}
+            return {term.name: float(self._mean_square(term, unknowns)) for term in plain}
 
     def normal_equations(self, theta: Float[Tensor, "1 P"]) -> NormalEquations:
         """Gauss-Newton matrix, gradient and loss, summed over blocks of points."""
         values = self.write(theta)
+        self._count()
         p = theta.shape[1]
+        width = max(p, sum(q.numel() for q in self.model.parameters()))  # an update has rows as wide as what it updates
         gram, gradient, loss = theta.new_zeros(p, p), theta.new_zeros(p), theta.new_zeros(1)
         for term in self.terms:
             n = term.points.shape[1]
-            for rows in _blocks(n, p * term.points.shape[0]):
+            for rows in _blocks(n, width * term.points.shape[0]):
+                self._check_time()
                 for r, J in self._rows(term, rows, values):
                     w = _weight(term) / n
                     _add_gram(gram, J, 2 * w)
                     gradient.addmv_(J.T, r, alpha=2 * w)
                     loss += w * r.square().sum()
+        self._noted(loss[0], theta)
         gram = gram.triu() + gram.triu(1).T
         return NormalEquations(gram[None], gradient[None], loss)
 
@@ -84,24 +109,42 @@ class CollocationLoss:
     def value_and_gradient(self, theta: Float[Tensor, " P"]) -> tuple[float, Float[Tensor, " P"]]:
         """The loss and its gradient, by reverse mode through the jets."""
         leaves = self.leaves(theta[None])
-        with torch.enable_grad():
-            loss = self.differentiable(leaves)
-            slopes = torch.autograd.grad(loss, leaves)
-        return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
+        loss = self.backward_(leaves)
+        return float(loss), torch.cat([leaf.grad.flatten().double() for leaf in leaves if leaf.grad is not None])
 
     def leaves(self, theta: Float[Tensor, "1 P"]) -> list[nn.Parameter]:
         r"""The parts of $\theta$ that torch can optimise: the parameters of the model, a scalar for every unknown."""
-        values = self.write(theta).values()
-        return [*self.parameters, *(nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in values)]
+        self.write(theta)
+        values = theta[0, theta.shape[1] - len(self.units) :].detach().clone()
+        return [*self.parameters, *map(nn.Parameter, values)]
 
-    def differentiable(self, leaves: Sequence[Tensor]) -> Tensor:
-        """The loss at these leaves, with its graph."""
-        return self._loss(dict(zip(self.problem.unknowns, leaves[len(self.parameters) :], strict=True)))
+    def backward_(self, leaves: Sequence[Tensor]) -> Tensor:
+        """The loss at these leaves, whose `grad` becomes its gradient; one graph at a time, of a block of points."""
+        self._count()
+        for leaf in leaves:
+            leaf.grad = torch.zeros_like(leaf)
+        total = leaves[0].new_zeros((), dtype=torch.float64)
+        for term in self.terms:
+            n = term.points.shape[1]
+            for rows in self._blocks(term):
+                self._check_time()
+                with torch.enable_grad():
+                    values = zip(self.units.items(), leaves[len(self.parameters) :], strict=True)
+                    unknowns = {name: v * unit for (name, unit), v in values}
+                    part = self.problem.residuals(self.model, term, unknowns, rows).square().sum() * (_weight(term) / n)
+                if part.requires_grad:
+                    part.backward()
+                total += part.detach()
+        return self._noted(total, leaves)
+
+    def _blocks(self, term: ResidualTerm) -> list[slice]:
+        """Blocks of points whose jets, in the widest layer, fit into memory."""
+        widths = [p.shape[0] * max(p.shape[1:]) for p in self.model.parameters() if p.ndim == 3]
+        return _blocks(term.points.shape[1], max(64, *widths, 0) * term.algebra.size)
 
     def gathered(self, leaves: Sequence[Tensor]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of these leaves."""
-        values = [float(v) for v in leaves[len(self.parameters) :]]
-        return self.theta(dict(zip(self.problem.unknowns, values, strict=True)))
+        return torch.cat([leaf.detach().flatten().double() for leaf in leaves])[None]
 
     def balance(self, theta: Float[Tensor, "1 P"], *, most: float) -> None:
         r"""Weight every term that has no weight such that its squared Jacobian is as large as that of the equation.
@@ -123,16 +166,31 @@ class CollocationLoss:
             for term, size in zip(self.terms, sizes, strict=True)
         ]
 
+    def _count(self) -> None:
+        """Before every gradient."""
+        if self.watch is not None:
+            self.watch()
+        self._check_time()
+        self.steps += 1
+
+    def _check_time(self) -> None:
+        if self.budget.over:
+            raise TimeIsUp
+
+    def _noted(self, loss: Tensor, at: Theta | Sequence[Tensor]) -> Tensor:
+        """The loss, with its parameters kept if it is the least so far."""
+        value = float(loss.detach())
+        if value < (math.inf if self.best is None else self.best[0]):
+            self.best = value, (at if isinstance(at, Tensor) else self.gathered(at)).detach().clone()
+        return loss
+
     def _loss(self, unknowns: Mapping[str, Tensor]) -> Tensor:
         means = [self._mean_square(term, unknowns) * _weight(term) for term in self.terms]
         return sum(means[1:], means[0])
 
     def _mean_square(self, term: ResidualTerm, unknowns: Mapping[str, Tensor]) -> Tensor:
         n = term.points.shape[1]
-        parts = [
-            self.problem.residuals(self.model, term, unknowns, rows).square().sum()
-            for rows in _blocks(n, 64 * term.algebra.size)
-        ]
+        parts = [self.problem.residuals(self.model, term, unknowns, rows).square().sum() for rows in self._blocks(term)]
         return torch.stack(parts).sum() / n
 
     def _rows(self, term: ResidualTerm, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:
@@ -151,18 +209,18 @@ class CollocationLoss:
             last = e == len(residuals) - 1
             with torch.enable_grad():
                 slopes = torch.autograd.grad(r.sum(), leaves, retain_graph=not last, allow_unused=True)
-            by_parameter = {
-                record.parameter: record.rows(slope)
-                for record, slope in zip(tape, slopes, strict=False)
-                if slope is not None
-            }
+            by_parameter: dict[Tensor, Tensor] = {}
+            for record, slope in zip(tape, slopes, strict=False):
+                if slope is not None:
+                    parts = record.rows(slope).split([p.numel() for p in record.parameters], dim=1)
+                    by_parameter |= zip(record.parameters, parts, strict=True)
             blocks = [
                 by_parameter[p] if p in by_parameter else p.new_zeros(copies * n, p.numel()) for p in self.parameters
             ]
             J = torch.cat(blocks, dim=1).unflatten(0, (copies, n)).sum(0) if copies > 1 else torch.cat(blocks, dim=1)
-            for slope in slopes[len(tape) :]:
+            for slope, unit in zip(slopes[len(tape) :], self.units.values(), strict=True):
                 column = r.new_zeros(n) if slope is None else slope.unflatten(0, (-1, n)).sum(0)
-                J = torch.cat([J, column[:, None]], dim=1)
+                J = torch.cat([J, column[:, None] * unit], dim=1)
             result.append((r.detach(), J.detach()))
         return result
 
@@ -174,6 +232,11 @@ def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
     for start in range(0, p, width):
         band = slice(start, min(start + width, p))
         gram[band, start:].addmm_(J[:, band].T, J[:, start:], alpha=weight)
+
+
+def _size(guess: float) -> float:
+    """What counts as 1 for an unknown: 1, or the power of 2 next to its first guess."""
+    return 1.0 if guess == 0 or NEAR[0] <= abs(guess) <= NEAR[1] else 2.0 ** round(math.log2(abs(guess)))
 
 
 def _weight(term: ResidualTerm) -> float:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field as _field
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from edgewise.pde.operators import TIME, Field, ProblemError, Scope
@@ -96,20 +97,44 @@ def periodic(axis: str, order: int = 1, *, field: str = "u", weight: float | Non
 
 
 def observe(
-    points: Float[Tensor, "n d"], values: Float[Tensor, " n"], *, field: str = "u", weight: float | None = None
+    points: ArrayLike | Tensor, values: ArrayLike | Tensor, *, field: str = "u", weight: float | None = None
 ) -> Condition:
     """Measured values of a field at points inside; with unknowns in the equation, an inverse problem.
 
+    Args:
+        points: (n, d), or (n) in one dimension: a tensor, an array, a table or lists.
+        values: (n) or (n, 1), likewise.
+        field: the field that was measured.
+        weight: of the mean square; None balances it automatically.
+
     Raises:
-        ProblemError: there are not as many values as points, or one is not finite.
+        ProblemError: there are not as many values as points, or one is not a finite number. `Problem` refuses points
+            outside its domain.
     """
-    if len(points) != len(values) or len(values) == 0:
-        raise ProblemError(f"observe needs as many values as points, got {len(values)} and {len(points)}")
-    if not (torch.isfinite(points).all() and torch.isfinite(values).all()):
+    x, y = _numbers(points, "points"), _numbers(values, "values")
+    x = x[:, None] if x.ndim == 1 else x
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or len(y) == 0:
+        raise ProblemError(
+            "observe needs points (n, coordinates) and as many values (n), "
+            f"got the shapes {tuple(x.shape)} and {tuple(y.shape)}; call it once for every field"
+        )
+    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
         raise ProblemError("the observed points and values must be finite; leave out the missing ones")
-    columns = {"_observed": values.double()}
     residual = _difference(field, lambda _observed: _observed)
-    return Condition(f"{field} observed", residual, points=points.double(), columns=columns, weight=weight)
+    return Condition(f"{field} observed", residual, points=x, columns={"_observed": y}, weight=weight)
+
+
+def _numbers(given: Any, what: str) -> Tensor:
+    """The same in float64, without a graph."""
+    try:
+        return (
+            torch.as_tensor(given if isinstance(given, Tensor) else np.asarray(given, dtype=np.float64))
+            .detach()
+            .double()
+        )
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"the observed {what} must be numbers, as many in every row: {error}") from error
 
 
 def _difference(field: str, value: Value) -> Callable[[Scope], Tensor]:

@@ -140,7 +140,7 @@ class Region(Domain):
                 value, slope = self._slope(x)
                 x = x - value[:, None] * slope / slope.square().sum(-1, keepdim=True).clamp(min=1e-300)
             value, slope = self._slope(x)
-            on = value.abs() <= 1e-9 * slope.norm(dim=-1)
+            on = value.abs() <= 1e-9 * (high - low).amax() * slope.norm(dim=-1)
             found.append(BoundaryPoints(x[on], torch.nn.functional.normalize(slope[on], dim=-1)))
             kept += int(on.sum())
             if kept >= n:

@@ -23,6 +23,7 @@ from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.domains import Box
 from edgewise.pde.operators import TIME, ProblemError, Scope
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.progress import Budget
 
 MOST_AXES = 3  # of the quadrature
 
@@ -66,9 +67,9 @@ class Energy:
         """The parameters of the model as it is."""
         return self.fitting.theta({})
 
-    def minimize(self, theta: Float[Tensor, "1 P"], steps: int) -> Float[Tensor, "1 P"]:
+    def minimize(self, theta: Float[Tensor, "1 P"], steps: int, budget: Budget | None = None) -> Float[Tensor, "1 P"]:
         """Damped steps on the energy, all of them: its relative decrease does not tell how near the minimum is."""
-        return levenberg_marquardt(self, theta, steps, patience=steps).theta
+        return levenberg_marquardt(self, theta, steps, patience=steps, budget=budget).theta
 
     def losses(self, theta: Float[Tensor, "1 P"]) -> Float[Tensor, " 1"]:
         """The energy."""

@@ -32,13 +32,21 @@ def default_model(
     return KAN(widths, basis, residual=None, generator=generator, dtype=torch.float64)
 
 
-def checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, generator: torch.Generator) -> nn.Module:
-    """A copy of the model in float64 that takes the coordinates in their units; widths make a `default_model`."""
+def checked_model(
+    problem: Problem, model: nn.Module | Sequence[int] | None, generator: torch.Generator, outputs: Tensor | None = None
+) -> nn.Module:
+    """A copy of the model in float64 between the units of the coordinates and those of the fields.
+
+    Widths make a `default_model`; a model that has units for the coordinates keeps its own; `outputs` are the sizes
+    that count as 1.
+    """
     if not isinstance(model, nn.Module):
         model = default_model(problem, (10,) if model is None else model, generator=generator)
     model = copy.deepcopy(model).double()
     low, high = problem.input_bounds().T
-    units = Affine(2 / (high - low), -(high + low) / (high - low))
+    units, after = Affine(2 / (high - low), -(high + low) / (high - low)), None
+    if outputs is not None and not bool((outputs == 1).all()):
+        after = Affine(outputs, torch.zeros_like(outputs))
     if isinstance(model, KAN):
         if model.in_features != problem.inputs or model.out_features != len(problem.fields):
             raise ProblemError(
@@ -46,9 +54,10 @@ def checked_model(problem: Problem, model: nn.Module | Sequence[int] | None, gen
                 f"and {len(problem.fields)} outputs ({', '.join(problem.fields)})"
             )
         if model.input_affine is None:
-            model.input_affine = units
+            model.input_affine, model.output_affine = units, model.output_affine or after
         return model
-    model = nn.Sequential(units, model)
+    if not isinstance(next(model.children(), None), Affine):
+        model = nn.Sequential(units, model, *([] if after is None else [after]))
     probe = torch.zeros(1, problem.inputs, dtype=torch.float64)
     try:
         outputs = model(probe).shape[-1]

@@ -25,6 +25,10 @@ class ProblemError(ValueError):
     """A problem, a problem file or a setting of the solver that cannot be used; the message says what to change."""
 
 
+class DerivativeError(ProblemError, AttributeError):
+    """An attribute of a field that is no derivative."""
+
+
 class Field:
     """One field at n points; every derivative is a tensor of shape (n,).
 
@@ -75,7 +79,7 @@ class Field:
         longest_first = sorted(self._coordinates, key=len, reverse=True)
         choices = "|".join(re.escape(c) for c in longest_first)
         if not re.fullmatch(f"d({choices})+", name):
-            raise AttributeError(
+            raise DerivativeError(
                 f"{self._name}.{name} is not a derivative: write d and coordinates out of "
                 f"{', '.join(self._coordinates)}, such as {self._name}.d{self._coordinates[0] * 2}"
             )
@@ -108,8 +112,32 @@ class Field:
     def __pow__(self, exponent: Any) -> Tensor:
         return self.value ** _plain(exponent)
 
+    def __rpow__(self, base: Any) -> Tensor:
+        return base**self.value
+
     def __neg__(self) -> Tensor:
         return -self.value
+
+    def __abs__(self) -> Tensor:
+        return self.value.abs()
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self.value < _plain(other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self.value > _plain(other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return self.value <= _plain(other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self.value >= _plain(other)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -138,7 +166,12 @@ class Scope(Mapping[str, Any]):
             raise ProblemError(
                 f"{_title(function)} has an argument {unknown[0]!r}; the problem knows {', '.join(self._names)}"
             )
-        return function(*(self._names[name] for name in wanted))
+        try:
+            return function(*(self._names[name] for name in wanted))
+        except (TypeError, RuntimeError, ValueError, AttributeError) as error:
+            if isinstance(error, ProblemError):
+                raise
+            raise ProblemError(f"{_title(function)} cannot be computed: {error}. {_way_out(str(error))}") from error
 
 
 def argument_names(function: Callable[..., Any]) -> list[str]:
@@ -164,6 +197,15 @@ def second_derivatives(coordinates: Sequence[str]) -> list[Index]:
     """The multi-indices whose sum is the Laplacian over space."""
     d = len(coordinates)
     return [tuple(2 if k == j else 0 for k in range(d)) for j, c in enumerate(coordinates) if c != TIME]
+
+
+def _way_out(error: str) -> str:
+    """What to write instead of what failed in an equation."""
+    if "oolean value" in error or "not supported between" in error:
+        return "A choice between points is torch.where(condition, value, other), not `if`, `and`, `min` or `max`"
+    return (
+        "Names stand for the values at all points: use arithmetic and functions of torch, such as torch.sin, not math"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -34,6 +34,7 @@ class ResidualTerm:
         columns: further values known at the points.
         weight: of the mean square; None until it is balanced.
         scale: the factor of the residual at every point, (n,); None for 1.
+        unit: the size that counts as 1, of every residual, (equations,); None for 1.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ResidualTerm:
     columns: Mapping[str, Tensor] = _field(default_factory=dict)
     weight: float | None = None
     scale: Float[Tensor, " n"] | None = None
+    unit: Float[Tensor, " equations"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +155,9 @@ class Problem:
         normals = None if term.normals is None else term.normals[:, rows].flatten(0, 1)
         jets = self.jets(model, x, term.algebra, tape)
         columns = {name: column[rows] for name, column in term.columns.items()}
-        scope = self.scope(x, normals, partial(_derivative, jets, self.domain.coordinates), unknowns, columns)
-        values = _stacked(term.residual(scope))
+        scope = self.scope(x, normals, partial(derivative_of, jets, self.domain.coordinates), unknowns, columns)
+        values = stacked(term.residual(scope))
+        values = values if term.unit is None else values / term.unit[:, None]
         return values if term.scale is None else values * term.scale[rows]
 
     def terms(
@@ -212,19 +215,25 @@ class Problem:
         fields = {name: Field(name, c, lambda a, name=name: derivative(name, a), normals) for name in self.fields}
         return Scope(fields | dict(zip(c, x.unbind(-1), strict=True)) | dict(unknowns) | dict(columns))
 
-    def rehearse(self, residual: Callable[[Scope], Any], *, boundary: bool) -> tuple[set[tuple[str, Index]], Tensor]:
-        """The fields and derivatives that a residual uses, and its values for random ones between 1/2 and 1."""
+    def rehearse(
+        self, residual: Callable[[Scope], Any], *, boundary: bool, shift: Mapping[str, float] | None = None
+    ) -> tuple[set[tuple[str, Index]], Tensor]:
+        """The fields and derivatives that a residual uses, and its values for random ones between 1/2 and 1.
+
+        `shift` are constants that are added to fields.
+        """
         generator = torch.Generator().manual_seed(0)
         x = self.domain.sample(16, generator)
         used: set[tuple[str, Index]] = set()
 
         def derivative(name: str, index: Index) -> Tensor:
             used.add((name, index))
-            return 0.5 + 0.5 * torch.rand(len(x), dtype=x.dtype, generator=generator)
+            drawn = 0.5 + 0.5 * torch.rand(len(x), dtype=x.dtype, generator=generator)
+            return drawn + (shift or {}).get(name, 0.0) if sum(index) == 0 and index != LAPLACIAN else drawn
 
         normals = torch.nn.functional.normalize(x + 2, dim=-1) if boundary else None
         observed = {"_observed": x[:, 0]}
-        values = _stacked(residual(self.scope(x, normals, derivative, self.unknowns, observed)))
+        values = stacked(residual(self.scope(x, normals, derivative, self.unknowns, observed)))
         return used, values
 
 
@@ -268,6 +277,14 @@ def _check_part(problem: Problem, part: Condition) -> None:
             f"the points of {part.name!r} have {part.points.shape[-1]} coordinates, the domain has "
             f"{len(problem.domain.coordinates)}: {', '.join(problem.domain.coordinates)}"
         )
+    if part.points is not None:
+        widest = max(high - low for low, high in problem.domain.bounds)
+        outside = (problem.domain.distance(part.points) > 1e-6 * widest).nonzero()[:, 0].tolist()
+        if outside:
+            raise ProblemError(
+                f"{len(outside)} points of {part.name!r} are outside {problem.domain!r}, the first is point "
+                f"{outside[0]} at {_place(problem, part.points[outside[0]])}; leave them out or enlarge the domain"
+            )
 
 
 def _check_contradictions(problem: Problem) -> None:
@@ -280,13 +297,17 @@ def _check_contradictions(problem: Problem) -> None:
         x, normals = problem.domain.boundary(shared, 64, torch.Generator().manual_seed(0))
         zero = torch.zeros_like(x[:, 0])
         scope = problem.scope(x, normals, lambda name, index, zero=zero: zero, problem.unknowns, {})
-        gap = (_first(first.residual(scope)) - _first(second.residual(scope))).abs()
-        if gap.max() > 1e-8:
-            place = zip(problem.domain.coordinates, x[gap.argmax()].tolist(), strict=True)
+        a, b = _first(first.residual(scope)), _first(second.residual(scope))
+        gap = (a - b).abs()
+        if gap.max() > 1e-8 * torch.maximum(a.abs(), b.abs()).max():
             raise ProblemError(
                 f"two conditions contradict each other: {first.name!r} and {second.name!r} differ by {gap.max():.3g} "
-                f"at {', '.join(f'{c}={v:.4g}' for c, v in place)}; keep one of them"
+                f"at {_place(problem, x[gap.argmax()])}; keep one of them"
             )
+
+
+def _place(problem: Problem, x: Tensor) -> str:
+    return ", ".join(f"{c}={v:.4g}" for c, v in zip(problem.domain.coordinates, x.tolist(), strict=True))
 
 
 def _shared_part(a: str | None, b: str | None) -> str | None:
@@ -319,7 +340,7 @@ def _condition_points(
     return torch.stack([x, opposite]), torch.stack([normals, -normals])
 
 
-def _derivative(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str, index: Index) -> Tensor:
+def derivative_of(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str, index: Index) -> Tensor:
     """The derivative of a field by its multi-index, from its jet."""
     jet = jets[name]
     if index == LAPLACIAN and LAPLACIAN not in jet.algebra.readout:
@@ -328,7 +349,8 @@ def _derivative(jets: Mapping[str, Jet], coordinates: Sequence[str], name: str, 
     return jet.derivative(index)
 
 
-def _stacked(residual: Any) -> Tensor:
+def stacked(residual: Any) -> Float[Tensor, "equations n"]:
+    """The residual, or several, that an equation returns, as rows."""
     parts = residual if isinstance(residual, tuple | list) else (residual,)
     parts = [p.value if isinstance(p, Field) else p for p in parts]
     if not all(isinstance(p, Tensor) and p.ndim == 1 for p in parts):

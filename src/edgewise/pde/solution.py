@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field as _field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class SolutionRecord:
     """How a solve ended, as it is written to `solution.json`.
 
     Attributes:
-        converged, message, error_estimate, residuals, unknowns, history: see `Solution`.
+        converged, message, error_estimate, residuals, unknowns, history, relative_residuals, doubts: see `Solution`.
         relative_error: the relative L2 distance to a reference; None without one.
     """
 
@@ -63,6 +63,8 @@ class SolutionRecord:
     unknowns: dict[str, float]
     history: tuple[Stage, ...]
     relative_error: float | None = None
+    relative_residuals: dict[str, float] = _field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with null for every number that is not finite; without `relative_error` if there is none."""
@@ -74,12 +76,13 @@ class SolutionRecord:
         """The record of these values, with NaN for null."""
         read = {name: _known(value) for name, value in values.items() if name != "error_estimate"}
         history = tuple(Stage(**_known(stage)) for stage in values["history"])
-        return cls(**read | {"history": history, "error_estimate": values["error_estimate"]})
+        doubts = tuple(values.get("doubts", ()))
+        return cls(**read | {"history": history, "error_estimate": values["error_estimate"], "doubts": doubts})
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The solution of a problem.
+    r"""The solution of a problem.
 
     Attributes:
         problem: what was solved.
@@ -91,6 +94,9 @@ class Solution:
         message: how it ended.
         error_estimate: the relative L2 distance between the last two resolutions, or rounds if there was one
             resolution: an estimate of the error of the former; None after a single round.
+        relative_residuals: the root mean square of every term at fresh points over the size of what it is a sum of,
+            $\|r\| / S$ of `edgewise.pde.own_scale`: 0 for an exact solution, 1 where nothing is solved, in any units.
+        doubts: why this may be no solution, or not the only one, as sentences; see `solved`.
     """
 
     problem: Problem
@@ -101,6 +107,13 @@ class Solution:
     converged: bool
     message: str
     error_estimate: float | None
+    relative_residuals: dict[str, float] = _field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def solved(self) -> bool:
+        """True if it converged and nothing is in doubt: small residuals, resolutions that agree, enough conditions."""
+        return self.converged and not self.doubts
 
     @property
     def residuals(self) -> dict[str, float]:
@@ -181,9 +194,10 @@ class Solution:
             colours = {"cmap": "viridis"} if limit is None else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
             image = ax.imshow(shown.T, origin="lower", aspect="auto", extent=[float(e) for e in ends], **colours)
             ax.figure.colorbar(image, ax=ax)
-            ax.set_ylabel(names[1])
-        ax.set_xlabel(names[0])
-        ax.set_title(f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}")
+            ax.set_ylabel(names[1], parse_math=False)
+        ax.set_xlabel(names[0], parse_math=False)
+        title = f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}"
+        ax.set_title(title, parse_math=False)
         return ax.figure
 
     def figures(self, reference: Callable[[Tensor], Tensor] | None = None) -> dict[str, Figure]:
@@ -209,15 +223,16 @@ class Solution:
         for term in self.history[0].residuals:
             ax.semilogy(rounds, [stage.residuals[term] for stage in self.history], "o-", ms=3, label=f"rms of {term}")
         ax.set_xlabel("round of the solver")
-        ax.legend(fontsize="small")
+        for text in ax.legend(fontsize="small").get_texts():
+            text.set_parse_math(False)
         return ax.figure
 
     def record(self, reference: Callable[[Tensor], Tensor] | None = None, points: int = 5000) -> SolutionRecord:
         """How it ended and every round, with the error against a reference at fresh points if there is one."""
         error = None if reference is None else self.error(reference, self.sample(points))
-        return SolutionRecord(
-            self.converged, self.message, self.error_estimate, self.residuals, self.unknowns, self.history, error
-        )
+        shared = ("converged", "message", "error_estimate", "residuals", "unknowns", "history")
+        told = {name: getattr(self, name) for name in (*shared, "relative_residuals", "doubts")}
+        return SolutionRecord(**told, relative_error=error)
 
     def _by_window(self, x: Tensor, function: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         x = x.double()
@@ -238,7 +253,8 @@ class Solution:
         columns = torch.meshgrid(*axes, indexing="ij")
         rest = [torch.full_like(columns[0], (low + high) / 2) for low, high in bounds[2:]]
         x = torch.stack([*columns, *rest], -1).flatten(0, -2)
-        return x, self.problem.domain.distance(x) <= 1e-9, axes
+        widest = max(high - low for low, high in bounds)
+        return x, self.problem.domain.distance(x) <= 1e-9 * widest, axes
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from edgewise.optim.bfgs import self_scaled_bfgs
 from edgewise.optim.least_squares import levenberg_marquardt
-from edgewise.pde.collocation_loss import CollocationLoss
+from edgewise.pde.collocation_loss import CollocationLoss, Theta
 from edgewise.pde.operators import ProblemError
 from edgewise.progress import Budget
 
@@ -32,8 +30,6 @@ GAUSS_NEWTON_MOST, LBFGS_MOST = 4000, 40_000  # parameters up to which each is t
 UPDATES = ("self-scaled-bfgs", "lbfgs")
 PATIENCE = 15  # Gauss-Newton steps without progress that end a round
 HISTORY = 50  # pairs of steps and gradients that L-BFGS keeps
-
-Theta = Float[Tensor, "1 P"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +105,7 @@ class QuasiNewton(SolveMethod):
             return self_scaled_bfgs(loss.value_and_gradient, theta[0], steps)[None], steps
         leaves = loss.leaves(theta)
         optimizer = torch.optim.LBFGS(leaves, max_iter=steps, history_size=HISTORY, line_search_fn="strong_wolfe")
-        optimizer.step(_closure(loss, leaves, optimizer))
+        optimizer.step(lambda: loss.backward_(leaves))
         return loss.gathered(leaves), steps
 
 
@@ -132,9 +128,8 @@ class AdamDescent(SolveMethod):
     def minimize(self, loss: CollocationLoss, theta: Theta, steps: int, budget: Budget) -> tuple[Theta, int]:
         leaves = loss.leaves(theta)
         optimizer = torch.optim.Adam(leaves, lr=self.lr)
-        closure = _closure(loss, leaves, optimizer)
         for _ in range(steps):
-            optimizer.step(closure)
+            optimizer.step(lambda: loss.backward_(leaves))
         return loss.gathered(leaves), steps
 
 
@@ -172,13 +167,3 @@ def as_method(method: str | SolveMethod) -> SolveMethod:
             "GaussNewton(steps=60), QuasiNewton('lbfgs'), AdamDescent(lr=1e-3)"
         )
     return METHODS[method]
-
-
-def _closure(loss: CollocationLoss, leaves: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> Callable[[], Tensor]:
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss.differentiable(leaves)
-        value.backward()
-        return value
-
-    return closure

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +24,13 @@ from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
-from edgewise.pde.collocation_loss import CollocationLoss
+from edgewise.pde.collocation_loss import CollocationLoss, TimeIsUp
 from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.grading import grade_
 from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.operators import ProblemError
+from edgewise.pde.own_scale import OwnUnits, own_units, relative_residuals
+from edgewise.pde.posedness import doubts
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
 from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, as_method
@@ -41,7 +44,10 @@ SEARCH = "search"  # how the names of its rounds begin
 INTERVALS = (5, 10)  # resolutions after the search, by default
 SEARCH_STEPS = 5  # at least so many in its first rounds
 CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation, at most
+GRID_POINTS = 20_000  # to which grids are fitted, at most
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
+UNSOLVED = 0.05  # the same for a residual relative to its terms
+SILENCE = 2.0  # seconds within a round after which it reports
 
 
 @settings_are_in(lambda: (GaussNewton, QuasiNewton, AdamDescent, Collocation))
@@ -77,19 +83,23 @@ def solve(
     if not seconds >= 0:
         raise ProblemError(f"seconds must be at least 0, got {seconds}")
     method, collocation = as_method(method), collocation or Collocation()
-    generator = torch.Generator().manual_seed(seed)
-    model = checked_model(problem, model, generator)
+    generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
+    units = own_units(problem)
+    model = checked_model(problem, model, generator, units.outputs)
     _check_intervals(model, method.intervals)
     collocation.check(problem, model)
     check_energy(problem)
-    ends = window_ends(problem, windows)
+    ends, free = window_ends(problem, windows), doubts(problem)
     stages = max(1, len(_finer(model, method.intervals))) + len(ends)
+    if not all(p.requires_grad for p in model.parameters()):
+        method = dataclasses.replace(method, starts=1)  # new starts would replace what is frozen
     planned = _search_rounds(method.starts) + method.rounds * stages
-    run = _Run(method, collocation, generator, Budget(seconds), planned, progress)
+    run = _Run(method, collocation, generator, budget, planned, progress, free)
     solutions: list[Solution] = []
     for part in cut(problem, ends, solutions):
         start = model if not solutions else moved(solutions[-1].model, solutions[-1].problem, part)
-        solutions.append(_Window(part, run, len(solutions)).solve(start, first=not solutions))
+        of_part = own_units(part) if ends else units
+        solutions.append(_Window(part, run, of_part, len(solutions)).solve(start, first=not solutions))
     return joined(problem, ends, solutions)
 
 
@@ -103,16 +113,33 @@ class _Run:
     budget: Budget
     planned: int  # rounds, if none is left out
     progress: Listener | None
+    doubts: tuple[str, ...] = ()
     done: int = 0
+    stopped: bool = False  # by Ctrl-C
+    told: float = 0.0  # when the last report was
+
+    @property
+    def over(self) -> bool:
+        """True once nothing new is to begin."""
+        return self.stopped or self.budget.over
 
     def report(self, stage: Stage) -> None:
         """Log a round and call the listener."""
         self.done += 1
         text = f"loss {stage.loss:.1e}, at fresh points {stage.validation:.1e}"
         logger.info("%s: %s", stage.name, text)
+        self._tell(stage.name, self.done, text)
+
+    def watch(self, name: str, loss: CollocationLoss, steps: int) -> None:
+        """Call the listener within a round, if it has heard nothing for a while."""
+        if self.budget.spent > self.told + SILENCE:
+            best = f"loss {loss.best[0]:.1e}" if loss.best is not None else ""
+            self._tell(name, self.done + min(1.0, loss.steps / max(1, steps)), best)
+
+    def _tell(self, name: str, done: float, text: str) -> None:
+        self.told = self.budget.spent
         if self.progress is not None:
-            fraction = max(min(1.0, self.done / self.planned), self.budget.fraction)
-            self.progress(Event(stage.name, fraction, text))
+            self.progress(Event(name, max(min(1.0, done / self.planned), self.budget.fraction), text))
 
 
 @dataclass
@@ -127,45 +154,70 @@ class _State:
 class _Window:
     """The solve of one window of time: rounds at increasing resolution, the best of which is returned."""
 
-    def __init__(self, problem: Problem, run: _Run, window: int) -> None:
-        self.problem, self.run, self.window = problem, run, window
+    def __init__(self, problem: Problem, run: _Run, units: OwnUnits, window: int) -> None:
+        self.problem, self.run, self.units, self.window = problem, run, units, window
         self.history: list[Stage] = []
         self.best: _State | None = None
 
     def solve(self, model: nn.Module, *, first: bool) -> Solution:
-        """Search (in the first window), then refine; the result of the best round."""
-        state = _State(model, dict(self.problem.unknowns))
+        """Search (in the first window), then refine; the result of the best round, also after Ctrl-C."""
+        states: tuple[nn.Module | None, nn.Module] = (None, model)
+        try:
+            states = self._solve(_State(model, dict(self.problem.unknowns)), first)
+        except KeyboardInterrupt:
+            self.run.stopped = True
+            if self.best is None:
+                raise
+        return self._solution(*states)
+
+    def _solve(self, state: _State, first: bool) -> tuple[nn.Module | None, nn.Module]:
+        """The rounds; the last but one network to compare with, if any, and the last."""
         if first:
             state = self._search(state)
         coarser: nn.Module | None = None
         for n in _finer(state.model, self.run.method.intervals) or [None]:
-            if self.run.budget.over and self.best is not None:
+            if self.run.over and self.best is not None:
                 break
             if n is not None:
                 coarser, state = state.model, dataclasses.replace(state, model=refine(state.model, n))
             for nth in range(self.run.method.rounds):
                 coarser = state.model if n is None and nth > 0 else coarser
                 state = self._round(state, self.run.method.steps, f"{_resolution(state.model)} intervals")
-                if self.run.budget.over:
+                if self.run.over:
                     break
             assert self.best is not None
             if not math.isfinite(state.validation) or state.validation > 10 * self.best.validation:
                 break
-        return self._solution(coarser, state.model)
+        return coarser, state.model
 
     def _solution(self, coarser: nn.Module | None, last: nn.Module) -> Solution:
         """The best state, with how the solve ended and how far the last two states are apart."""
         assert self.best is not None
-        diverged = not math.isfinite(self.best.validation)
-        message = "time is up" if self.run.budget.over else "all stages done"
+        best, diverged = self.best, not math.isfinite(self.best.validation)
         if diverged:
             message = "diverged: the loss is not finite from any start; check the model and the coefficients"
-        estimate = None if coarser is None or diverged else self._distance(coarser, last)
+            history = tuple(self.history)
+            return Solution(self.problem, (best.model,), (), best.unknowns, history, False, message, None)
+        off = relative_residuals(self.problem, best.model, best.unknowns)
+        large = [f"{name} is off by {size:.0%} of its terms" for name, size in off.items() if not size <= UNSOLVED]
+        told = [f"{', '.join(large)}: more steps, a finer grid, or conditions that agree"] if large else []
+        estimate = None if coarser is None else self._distance(coarser, last)
         if estimate is not None and estimate > UNRESOLVED:
-            message += f", but the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows"
-        history = tuple(self.history)
+            told.append(f"the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows")
+        told += self.run.doubts
+        ended = "all stages done" if not large else "not solved"
+        ended = "stopped by Ctrl-C" if self.run.stopped else "time is up" if self.run.budget.over else ended
         return Solution(
-            self.problem, (self.best.model,), (), self.best.unknowns, history, not diverged, message, estimate
+            self.problem,
+            (best.model,),
+            (),
+            best.unknowns,
+            tuple(self.history),
+            True,
+            (": " if ended == "not solved" else ", but ").join([ended, "; ".join(told)] if told else [ended]),
+            estimate,
+            off,
+            tuple(told),
         )
 
     def _search(self, state: _State) -> _State:
@@ -174,9 +226,12 @@ class _Window:
         steps = max(SEARCH_STEPS, self.run.method.steps // 4)
         while True:
             name = f"{SEARCH}, {len(states)} start{'s' * (len(states) > 1)}"
-            states = [self._round(s, steps, name) for s in states]
+            begun: list[_State] = []
+            while len(begun) < len(states) and not (begun and self.run.over):
+                begun.append(self._round(states[len(begun)], steps, name))
+            states = begun
             states.sort(key=lambda s: s.validation if math.isfinite(s.validation) else math.inf)
-            if len(states) == 1 or self.run.budget.over:
+            if len(states) == 1 or self.run.over:
                 return states[0]
             states, steps = states[: math.ceil(len(states) / 2)], 2 * steps
 
@@ -191,22 +246,31 @@ class _Window:
         model = copy.deepcopy(state.model)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         points, boundary_points = self.run.collocation.counts(parameters)
+        if self.run.over:
+            points, boundary_points = min(points, CHECK_POINTS), min(boundary_points, CHECK_BOUNDARY_POINTS)
         terms = self._terms(model, state.unknowns, points, boundary_points)
         loss = CollocationLoss(self.problem, model, terms)
         loss.balance(loss.theta(state.unknowns), most=self.run.collocation.largest_weight)
         theta, done = loss.theta(state.unknowns), 0
-        if self.problem.energy is not None and name.startswith(SEARCH):
-            theta = Energy(self.problem, model, points).minimize(theta, steps)
-        if bool(torch.isfinite(loss.losses(theta)).all()):
-            theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
-        unknowns, end = loss.write(theta), float(loss.losses(theta))
+        loss.budget, loss.watch = self.run.budget, partial(self.run.watch, name, loss, steps)
+        try:
+            if self.problem.energy is not None and name.startswith(SEARCH):
+                theta = Energy(self.problem, model, points).minimize(theta, steps, self.run.budget)
+            if bool(torch.isfinite(loss.losses(theta)).all()):
+                theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
+        except (TimeIsUp, KeyboardInterrupt) as ended:
+            self.run.stopped |= isinstance(ended, KeyboardInterrupt)
+            theta, done = theta if loss.best is None else loss.best[1], loss.steps
+        known = loss.best is not None and self.run.over and torch.equal(loss.best[1], theta)
+        end = loss.best[0] if known and loss.best is not None else float(loss.losses(theta))
+        unknowns = loss.write(theta)
         validation, residuals = self._validation(loss, theta, points)
         seconds = self.run.budget.spent
         self.history.append(Stage(name, parameters, done, end, validation, residuals, seconds, self.window))
-        self.run.report(self.history[-1])
         result = _State(model, unknowns, validation)
         if self.best is None or not validation >= self.best.validation:
             self.best = dataclasses.replace(result, validation=validation if math.isfinite(validation) else math.inf)
+        self.run.report(self.history[-1])
         return result
 
     def _terms(
@@ -215,12 +279,15 @@ class _Window:
         """The terms of a round, after which the grids of the model fit them."""
         collocation, generator = self.run.collocation, self.run.generator
         graded = collocation.grading > 0
-        terms = collocation.draw(self.problem, model, points, boundary_points, generator)
+        terms = self.units.of(collocation.draw(self.problem, model, points, boundary_points, generator))
         if collocation.adaptive > 0 and self.history:
             share = collocation.adaptive
             terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, generator, graded=graded)
         x = torch.cat([term.points.flatten(0, 1) for term in terms])
-        if _refinable(model) and bool(torch.isfinite(self.problem.evaluate(model, x)).all()):
+        x = x[:: math.ceil(len(x) / GRID_POINTS)]
+        with torch.no_grad():
+            finite = _refinable(model) and bool(self.problem.evaluate(model, x[::10]).isfinite().all())
+        if finite:
             adapt_grid_(model, self.problem.inputs_of(x), margin=MARGIN)
             if graded and self.history:
                 grade_(model, self.problem, collocation.grading, generator)
@@ -232,7 +299,9 @@ class _Window:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
-        weighted = [dataclasses.replace(f, weight=t.weight) for f, t in zip(fresh, loss.terms, strict=True)]
+        weighted = [
+            dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)
+        ]
         check = CollocationLoss(self.problem, loss.model, weighted)
         validation, squares = float(check.losses(theta)), check.mean_squares(theta)
         return validation, {term: math.sqrt(square) for term, square in squares.items()}

@@ -72,8 +72,9 @@ def joined(problem: Problem, ends: Sequence[float], parts: Sequence[Solution]) -
     """One solution of all windows."""
     if len(parts) == 1:
         return parts[0]
-    bad = [n for n, p in enumerate(parts) if not p.converged]
-    message = parts[-1].message if not bad else f"window {bad[0]}: {parts[bad[0]].message}"
+    bad = [n for n, p in enumerate(parts) if not p.solved]
+    message = parts[-1].message if not bad else f"{parts[bad[0]].message} (window {bad[0]})"
+    names = dict.fromkeys(name for p in parts for name in p.relative_residuals)
     estimates = [p.error_estimate for p in parts if p.error_estimate is not None]
     return Solution(
         problem,
@@ -81,9 +82,11 @@ def joined(problem: Problem, ends: Sequence[float], parts: Sequence[Solution]) -
         tuple(ends),
         parts[-1].unknowns,
         tuple(stage for p in parts for stage in p.history),
-        not bad,
+        all(p.converged for p in parts),
         message,
         max(estimates, default=None),
+        {name: max(p.relative_residuals.get(name, 0.0) for p in parts) for name in names},
+        tuple(dict.fromkeys(doubt for p in parts for doubt in p.doubts)),
     )
 
 

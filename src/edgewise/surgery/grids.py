@@ -15,6 +15,9 @@ from edgewise.nn.layers import kan_layers, replaced, require_plain, with_layers
 from edgewise.tracing import trace
 
 M = TypeVar("M", bound=nn.Module)
+KEPT = 1e-2  # a change of the outputs below which far inputs may stay in the grid
+FAR = 5.0  # ranges of the middle half of the values beyond which one is far from the others
+MEASURED = 4096  # samples at which the change is measured
 
 
 def refine(model: M, intervals: int) -> M:
@@ -48,16 +51,22 @@ def change_basis(model: M, basis: Basis) -> M:
 @torch.no_grad()
 def adapt_grid_(
     model: nn.Module, x: Float[Tensor, "*b features"], *, adaptive: float = 0.0, margin: float = 0.0
-) -> None:
+) -> dict[str, float]:
     """Fit the grid of every layer to its inputs for x, and the coefficients to the old curves.
 
-    Every Parameter stays the same object of the same shape. The grid of a constant feature does not change.
+    Every Parameter stays the same object of the same shape. The grid of a constant feature does not change. Few
+    intervals over a wider range may not hold the old curves. Where a few inputs far from the others are the reason,
+    the grid leaves these out: there curves extrapolate.
 
     Args:
         model: any module with KAN layers, or one layer.
         x: samples for the model's input.
         adaptive: 0 = evenly spaced over the range of the samples, 1 = at their quantiles.
         margin: widen the range by this share of it on both sides.
+
+    Returns:
+        For every layer the root mean square change of its outputs at inputs that are not far from the others, as a
+        share of the spread of these outputs: 0 where the function is kept.
     """
     seen = trace(model, x)
     for name, part in seen.items():
@@ -70,11 +79,42 @@ def adapt_grid_(
             )
         if not torch.isfinite(part.inputs).all():
             raise ValueError(f"layer {name!r}: its inputs are not all finite; no grid was changed")
-    for part in seen.values():
-        layer = part.layer
-        grid = _fitted(layer, part.inputs, adaptive, margin)
-        layer.coef.copy_(_refitted(layer, layer.basis, grid, layer.curves()))
+    changes = {}
+    for name, part in seen.items():
+        layer, inner = part.layer, _inner(part.inputs)
+        grid, coef, changes[name] = _adapted(layer, part.inputs, inner, adaptive, margin)
+        if changes[name] > KEPT and not bool(inner.all()):
+            near = torch.where(inner, part.inputs, part.inputs.median(0).values)
+            other = _adapted(layer, near, inner, adaptive, margin)
+            if other[2] < 0.7 * changes[name]:
+                grid, coef, changes[name] = other
+        layer.coef.copy_(coef)
         layer.grid.copy_(grid)
+    return changes
+
+
+def _adapted(
+    layer: KANLinear, inputs: Tensor, inner: Tensor, adaptive: float, margin: float
+) -> tuple[Tensor, Tensor, float]:
+    """The grid over these inputs, the coefficients there, and the relative change of the outputs at inner rows."""
+    grid = _fitted(layer, inputs, adaptive, margin)
+    coef = _refitted(layer, layer.basis, grid, layer.curves())
+    x = inputs[inner.all(-1)][:MEASURED]
+    old, new = (
+        functional.edge_sum(x, c.to(x.dtype), g.to(x.dtype), layer.basis, layer.residual).double()
+        for c, g in ((layer.curves(), layer.grid), (coef, grid))
+    )
+    spread = old.var(0, correction=0).sum()
+    change = (new - old).square().mean(0).sum()
+    return grid, coef, float((change / spread).sqrt()) if len(x) and spread > 0 else 0.0
+
+
+def _inner(x: Float[Tensor, "samples in"]) -> Tensor:
+    """Where values lie within some ranges of the middle half of their feature; everywhere where half of them are equal."""
+    ordered = x.sort(0).values
+    low, high = ordered[len(x) // 4], ordered[(3 * len(x)) // 4]
+    reach = torch.where(high > low, FAR * (high - low), torch.inf)
+    return (x >= low - reach) & (x <= high + reach)
 
 
 def _fitted(layer: KANLinear, inputs: Tensor, adaptive: float, margin: float) -> Float[Tensor, "in points"]:

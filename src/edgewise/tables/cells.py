@@ -22,7 +22,8 @@ def require_columns(frame: DataFrame, names: Iterable[str]) -> None:
     for name in names:
         if name not in frame.columns:
             have = [str(column) for column in frame.columns]
-            raise TableError(f"there is no column {name!r}{near(name, have)}; the table has {listed(have, 20)}")
+            hint = "; a file without a header line needs --names" * any(is_float(column) for column in have)
+            raise TableError(f"there is no column {name!r}{near(name, have)}; the table has {listed(have, 20)}{hint}")
 
 
 def is_numeric(column: Any) -> bool:
@@ -32,48 +33,41 @@ def is_numeric(column: Any) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
 
 
-def mostly_numeric(column: Any) -> bool:
-    """True where more than half of the different values are numbers: the others are typing errors, not levels."""
-    import pandas as pd
-
-    distinct = column.dropna().drop_duplicates()
-    parsed: Any = pd.to_numeric(distinct, errors="coerce")
-    return len(distinct) > 0 and bool(parsed.notna().mean() > 0.5)
-
-
-def numbers_of(column: Any) -> np.ndarray:
-    """The column as float64, NaN where it is empty; `TableError` names the rows with other texts."""
-    import pandas as pd
-
-    parsed: Any = pd.to_numeric(column, errors="coerce")
-    numbers = parsed.astype(float).to_numpy(float, na_value=np.nan)
-    bad = np.isnan(numbers) & column.notna().to_numpy()
-    if bad.any():
-        texts = listed(dict.fromkeys(repr(text) for text in column[bad]), SHOWN)
-        raise TableError(
-            f"column {column.name!r} is a number but holds the text {texts} in {_rows(bad)}; "
-            "correct it, or leave the column out with --exclude"
-        )
-    return numbers
-
-
-def require_finite(values: np.ndarray, name: str) -> np.ndarray:
-    """The values; `TableError` names the rows that are NaN or infinite."""
-    refuse_rows(np.isnan(values), name, "is empty or not a number (NaN)", "fill it, or use --missing drop")
-    refuse_rows(np.isinf(values), name, "is infinite", "correct it, or use --missing drop")
+def require_finite(values: np.ndarray, column: Any) -> np.ndarray:
+    """The values; `TableError` names the rows of the column that are NaN or infinite."""
+    refuse_rows(np.isnan(values), column, "is empty or not a number (NaN)", "fill it, or use --missing drop")
+    refuse_rows(np.isinf(values), column, "is infinite", "correct it, or use --missing drop")
     return values
 
 
-def refuse_rows(bad: np.ndarray, name: str, what: str, remedy: str = "correct it") -> None:
-    """Raise `TableError` for the rows where `bad` is True."""
+def refuse_rows(bad: np.ndarray, column: Any, what: str, remedy: str = "correct it") -> None:
+    """Raise `TableError` for the rows of the column where `bad` is True."""
     if bad.any():
-        raise TableError(f"column {name!r} {what} in {_rows(bad)}; {remedy}")
+        raise TableError(f"column {column.name!r} {what} in {rows_of(bad, column)}; {remedy}")
 
 
-def _rows(bad: np.ndarray) -> str:
-    """Rows as a reader counts them: 1 is the first row below the header."""
-    rows = np.flatnonzero(bad) + 1
-    return f"row{'s' * (len(rows) > 1)} {listed(map(str, rows), SHOWN)}"
+def rows_of(bad: np.ndarray, frame: Any) -> str:
+    """Rows of a table by its index: "line 3" of a file, whose first line is 1; else "row 2", the first row being 1."""
+    rows, kind = frame.index[bad], frame.index.name or "row"
+    return f"{kind}{'s' * (len(rows) > 1)} {listed(map(str, rows), SHOWN)}"
+
+
+def counted(frame: DataFrame) -> DataFrame:
+    """The table with an index that tells its rows to a reader: as `read_table` made it, else 1, 2, ..."""
+    import pandas as pd
+
+    if frame.index.name in ("line", "row"):
+        return frame
+    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"), axis="index")
+
+
+def is_float(text: str) -> bool:
+    """True for a text that Python reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def label_of(value: Any) -> str | int | float | bool:

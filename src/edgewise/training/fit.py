@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
+import torch
 from torch import Tensor, nn
 
 from edgewise._arguments import settings_are_in
+from edgewise._columns import as_tensor, column_names
+from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, get_loss
 from edgewise.progress import Listener
 from edgewise.training.callbacks import Callback
@@ -17,6 +21,10 @@ from edgewise.training.methods import Auto, FirstOrder, LevenbergMarquardt, Meth
 from edgewise.training.result import FitResult
 from edgewise.training.samples import Run
 from edgewise.training.second_order import train_auto, train_levenberg_marquardt
+
+FEW = 10  # rows below which none is far from the others
+OUTSIDE = 0.5  # shares of the range of a grid that a row may lie outside before it is noted
+APART = 10.0  # ranges of the inner 98 % that a row may lie away
 
 
 @settings_are_in(lambda: get_args(Method))
@@ -45,7 +53,7 @@ def fit(
 
     Args:
         model: any module; operations on grids concern the `KANLinear` layers inside.
-        data: (x, y), (x, y, weights), a mapping with "x" and "y", or a DataLoader of such tuples. y must have the shape
+        data: tensors, arrays or frames of pandas or polars as (x, y), (x, y, weights), a mapping with "x" and "y", or a DataLoader of such tuples. y must have the shape
             of the model's output, where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
         method: `Auto`, `LevenbergMarquardt` or `FirstOrder`, or a name for one with default settings: "auto", "lm",
             "lbfgs", "adam", "adamw", "sgd".
@@ -68,8 +76,47 @@ def fit(
         run = Run(model, data, criterion, validation, sample_weight, callbacks, seed, tell)
         match chosen:
             case Auto():
-                return train_auto(run, chosen)
+                return _completed(train_auto(run, chosen), run)
             case LevenbergMarquardt():
-                return train_levenberg_marquardt(run, chosen)
+                return _completed(train_levenberg_marquardt(run, chosen), run)
             case FirstOrder():
-                return train_first_order(run, chosen)
+                return _completed(train_first_order(run, chosen), run)
+
+
+def _completed(result: FitResult, run: Run) -> FitResult:
+    """A KAN without names takes those of the columns of a frame; rows far from its grid or from all others are noted."""
+    model = result.model
+    if not isinstance(model, KAN) or run.in_batches:
+        return result
+    model.input_names = model.input_names or column_names(run.inputs)
+    model.output_names = model.output_names or column_names(run.targets)
+    notes = far_rows(model, as_tensor(run.inputs))
+    return replace(result, report=replace(result.report, notes=(*result.report.notes, *notes)))
+
+
+@torch.no_grad()
+def far_rows(model: KAN, x: Tensor) -> list[str]:
+    """What to know about rows outside the grid of the first layer, and about those that stretch it over empty space."""
+    first = model.layers[0]
+    if not isinstance(first, KANLinear) or len(x) < FEW:
+        return []
+    names = model.input_names or [f"input {j}" for j in range(model.in_features)]
+    x = x.to(first.grid).reshape(-1, model.in_features)
+    seen = x if model.input_affine is None else model.input_affine(x)
+    low, high = first.basis.span(first.grid)
+    beyond = torch.maximum(low - seen, seen - high) / (high - low)
+    outer = x.sort(0).values[[len(x) // 100, -1 - len(x) // 100]]
+    apart = torch.maximum(outer[0] - x, x - outer[1]) / (outer[1] - outer[0])
+    notes = []
+    for far, limit, what in (
+        (beyond, OUTSIDE, "outside the grid of the first layer, where curves are not trained: adapt_grid_(model, x)"),
+        (apart, APART, "away from the inner 98 % of the values, so that the grid spans empty space: check the row"),
+    ):
+        rows = (far > limit).any(1)
+        if bool(rows.any()):
+            at, j = divmod(int(far.nan_to_num(0.0).argmax()), far.shape[1])
+            notes.append(
+                f"{int(rows.sum())} of {len(x)} rows lie far {what} (row {at}, {names[j]} = {float(x[at, j]):g}, "
+                f"{float(far[at, j]):.2g} times the range away)"
+            )
+    return notes

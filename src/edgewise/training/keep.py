@@ -12,11 +12,12 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from edgewise.io.whole import write_whole
+from edgewise.io.reading import reading
+from edgewise.io.sealed import read_sealed, write_sealed
 
 Kept = TypeVar("Kept")
 
-FORMAT = 2  # of the files
+FORMAT = 3  # of the files
 
 
 @dataclass
@@ -55,18 +56,16 @@ class Checkpoint:
         """Write the state of a run with these settings; the file is either the old or the new one, never a part."""
         buffer = io.BytesIO()
         torch.save({"settings": {"format": FORMAT, **settings}, **state}, buffer)
-        write_whole(self.path, buffer.getvalue())
+        write_sealed(self.path, buffer.getvalue())
 
     def load(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """The stored state, or None where there is no file; it must come from a run with the same settings."""
         path = Path(self.path)
         if not path.exists():
             return None
-        try:
-            state = torch.load(path, weights_only=True)
+        with reading(path, "; it is not a checkpoint that this version of `fit` wrote: remove it to start afresh"):
+            state = torch.load(io.BytesIO(read_sealed(path)), weights_only=True)
             stored = state["settings"]
-        except Exception as error:
-            raise ValueError(f"{path} is not a checkpoint that `fit` wrote; remove it to start afresh") from error
         changed = [
             f"{key} {stored.get(key)!r} -> {value!r}"
             for key, value in {"format": FORMAT, **settings}.items()

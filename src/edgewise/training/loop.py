@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.io.reading import reading, require
 from edgewise.kernels import accelerators, autocast
 from edgewise.progress import Budget, Event
 from edgewise.surgery import refine
@@ -343,20 +344,31 @@ def _resumed(loop: Loop) -> Position | None:
     """The position that the checkpoint of an interrupted run stores."""
     saving = loop.method.saving
     stored = None if saving is None else saving.load(loop.settings())
-    if stored is None:
+    if saving is None or stored is None:
         return None
-    at = loop.start(loop.at_level(stored["counters"]["level"]))
-    at.model.load_state_dict(stored["model"])
-    at.optimizer.load_state_dict(stored["optimizer"])
-    if at.average is not None:
-        at.average.load_state_dict(stored["average"])
-    best = stored["best"]
-    at.best = Best(best["value"], None if best["state"] is None else Kept(**best["state"]))
-    for name, value in stored["counters"].items():
-        setattr(at, name, value)
-    torch.set_rng_state(stored["rng"])
+    with reading(saving.path):
+        at = loop.start(loop.at_level(stored["counters"]["level"]))
+        at.model.load_state_dict(stored["model"])
+        settings = [_kinds(group) for group in at.optimizer.param_groups]
+        at.optimizer.load_state_dict(stored["optimizer"])
+        require(settings == [_kinds(group) for group in at.optimizer.param_groups], "its optimiser has other settings")
+        if at.average is not None:
+            at.average.load_state_dict(stored["average"])
+        best = stored["best"]
+        at.best = Best(best["value"], None if best["state"] is None else Kept(**best["state"]))
+        for name in _COUNTERS:
+            value, kind = stored["counters"][name], type(getattr(at, name))
+            require(type(value) is kind and (kind is not int or value >= 0), f"its {name} is {value!r}")
+            setattr(at, name, value)
+        require(isinstance(at.best.value, float) and all("loss" in record for record in at.history), "its losses are none")
+        torch.set_rng_state(stored["rng"])
     _log.info("fit: resumed at step %d", at.step)
     return at
+
+
+def _kinds(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The names and types of the settings of an optimiser; not their values, which schedules change."""
+    return {k: [type(part) for part in v] if isinstance(v, tuple) else type(v) for k, v in group.items() if k != "params"}
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from edgewise.kernels import AdamSettings, CurveLayer, find, foreign, under_autocast
 from edgewise.nn import KAN
 from edgewise.optim import Adam, Loss, get_loss
+from edgewise.optim.adam import state_of
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -23,8 +24,8 @@ class NativeSteps:
         self.network = network
         self.parameters = _parameters(network)
         (self._group,) = optimizer.param_groups
-        self._states = [_state(optimizer, p) for p in self.parameters]
-        moments = [(s["exp_avg"], s["exp_avg_sq"]) for s in self._states]
+        self._states = [optimizer.state[p] for p in self.parameters]
+        moments = [state_of(p, state)[:2] for p, state in zip(self.parameters, self._states, strict=True)]
         self._steps = kernel.TrainingSteps(network, moments, int(self._states[0]["step"]))
 
     def serves(self, x: Tensor, y: Tensor, weights: Tensor | None) -> bool:
@@ -64,14 +65,14 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
         return None
     if not all(p.requires_grad and p.is_contiguous() and not _has_hooks(p) for p in parameters):
         return None
-    if len({int(state["step"]) for p in parameters if (state := optimizer.state.get(p))}) > 1:
+    states = [state_of(p, state) for p in parameters if (state := optimizer.state.get(p))]
+    if len({int(count) for *_, count in states}) > 1:
         return None
-    state = [t for p in parameters for t in optimizer.state.get(p, {}).values() if isinstance(t, Tensor)]
-    kernel = (
-        None
-        if under_autocast(parameters[0]) or foreign(*state) is not None
-        else find("network", network, parameters[0])
-    )
+    first, moments = parameters[0], [t for tensors in states for t in tensors[:2]]
+    plain = all(t.is_contiguous() and t.dtype is first.dtype and t.device == first.device for t in moments)
+    if not plain or under_autocast(first) or foreign(*(t for tensors in states for t in tensors)) is not None:
+        return None
+    kernel = find("network", network, first.new_empty(len(first)))
     return None if kernel is None else NativeSteps(model, optimizer, kernel, network)
 
 
@@ -96,12 +97,3 @@ def _parameters(network: list[CurveLayer]) -> list[Tensor]:
 
 def _has_hooks(p: Tensor) -> bool:
     return bool(p._backward_hooks or p._post_accumulate_grad_hooks)
-
-
-def _state(optimizer: Optimizer, p: Tensor) -> dict[str, Any]:
-    """The optimiser's state of a parameter, as torch begins it."""
-    state = optimizer.state[p]
-    if not state:
-        state["step"] = torch.zeros((), dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-    return state

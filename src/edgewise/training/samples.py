@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from edgewise._columns import as_tensor
 from edgewise.optim import Loss
 from edgewise.progress import Listener
 from edgewise.training.callbacks import Callback
@@ -46,9 +48,17 @@ class Run:
     @property
     def inputs(self) -> Any:
         """The inputs of data in memory as they were given; None where a mapping has none."""
+        return self._part(0)
+
+    @property
+    def targets(self) -> Any:
+        """The targets likewise."""
+        return self._part(1)
+
+    def _part(self, n: int) -> Any:
         if isinstance(self.data, Mapping):
-            return next((self.data[x] for x, _ in PAIRS if x in self.data), None)
-        return self.data[0]
+            return next((self.data[pair[n]] for pair in PAIRS if pair[n] in self.data), None)
+        return self.data[n]
 
     def read(self, model: nn.Module, batch_size: int | None = None) -> tuple[Source, Source | None]:
         """The training and the held-out data for this model, checked."""
@@ -164,9 +174,9 @@ def unpack(item: Any, where: str, weights: Any = None) -> Samples:
     """(x, y) or (x, y, weights) as tensors."""
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         raise ValueError(f"{where}: expected (x, y) or (x, y, weights), got {type(item).__name__}")
-    x, y = torch.as_tensor(item[0]), torch.as_tensor(item[1])
+    x, y = as_tensor(item[0]), as_tensor(item[1])
     w = _given_once(item[2] if len(item) == 3 else None, weights)
-    return Samples(x, y, None if w is None else torch.as_tensor(w))
+    return Samples(x, y, None if w is None else as_tensor(w))
 
 
 def _given_once(own: Any, weights: Any) -> Any:
@@ -181,7 +191,7 @@ def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Sampl
     A target of shape (n,) of a model with one output becomes (n, 1); nothing is ever broadcast.
     """
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    x = samples.x.to(like) if samples.x.dtype != torch.long else samples.x.to(like.device)
+    x = samples.x.to(like.device) if samples.x.dtype == torch.long and _reads_tokens(model) else samples.x.to(like)
     y, w = samples.y.to(like.device), samples.weights
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{where}: there are no samples (x has shape {tuple(x.shape)})")
@@ -192,17 +202,15 @@ def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Sampl
         )
     if y.ndim == 0 or len(y) != len(x):
         raise ValueError(f"{where}: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the rows must match")
-    if loss.labels and not y.is_floating_point():
-        y = y.long()
-    else:
-        y = y.to(like.dtype)
     _check_finite(x, "x", where)
     _check_finite(y, "y", where)
+    y = _labels(y, where) if loss.labels else _in_range(y.to(like.dtype), loss, where)
     if w is not None:
         w = w.to(like)
-        if w.shape != (len(x),) or not bool((w >= 0).all()) or not float(w.sum()) > 0:
+        if w.shape != (len(x),) or not bool((w >= 0).all()) or not 0 < float(w.sum()) < math.inf:
+            least = f" and a least value of {float(w.min())}" if w.numel() else ""
             raise ValueError(
-                f"{where}: weights must be {len(x)} values >= 0 that are not all 0, got shape {tuple(w.shape)}"
+                f"{where}: weights must be {len(x)} finite values >= 0 that are not all 0, got shape {tuple(w.shape)}{least}"
             )
     return Samples(x, _matched(y, x, model, loss, where), w)
 
@@ -233,7 +241,7 @@ def _matched(y: Tensor, x: Tensor, model: nn.Module, loss: Loss, where: str) -> 
             shape = (len(x), *model(x[:2]).shape[1:])
         finally:
             model.train(training)
-    if loss.labels and not y.is_floating_point():
+    if loss.labels:
         if y.shape != shape[:-1]:
             raise ValueError(
                 f"{where}: the model's output has shape {shape}, so the labels need {shape[:-1]}, got {tuple(y.shape)}"
@@ -249,6 +257,29 @@ def _matched(y: Tensor, x: Tensor, model: nn.Module, loss: Loss, where: str) -> 
     if y.shape != shape:
         raise ValueError(
             f"{where}: y has shape {tuple(y.shape)} and the model's output has shape {shape}; they must be equal"
+        )
+    return y
+
+
+def _reads_tokens(model: nn.Module) -> bool:
+    """Whether whole numbers are positions in a table for this model, and not values."""
+    return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in model.modules())
+
+
+def _labels(y: Tensor, where: str) -> Tensor:
+    if not bool((y == y.round()).all() if y.is_floating_point() else True):
+        raise ValueError(f"{where}: y must hold the numbers of classes 0, 1, 2, ..., got {float(y[y != y.round()][0])}")
+    return y.long()
+
+
+def _in_range(y: Tensor, loss: Loss, where: str) -> Tensor:
+    low, high = loss.targets
+    outside = y[(y < low) | (y > high)]
+    if outside.numel():
+        allowed = f"between {low:g} and {high:g}" if high < math.inf else f"{low:g} or more"
+        raise ValueError(
+            f"{where}: the loss {loss.name!r} has no minimum for targets that are not {allowed}, and {outside.numel()} of "
+            f"{y.numel()} are not, the first is {float(outside[0]):g}; scale them, or use loss='mse'"
         )
     return y
 

@@ -26,6 +26,7 @@ from edgewise.training.keep import Best
 from edgewise.training.methods import Auto
 from edgewise.training.result import FitResult
 from edgewise.training.samples import Run, Samples
+from edgewise.training.search_additive import additive_fits, additive_start, neighbours_error
 from edgewise.training.search_stages import WORTH_IT, Search, Starts, first_layer
 from edgewise.training.search_starts import Units, random_lines
 
@@ -39,6 +40,7 @@ CLEAN_ORDER = 4  # the derivative that smoothing penalises where there is no noi
 UNLEARNT = 0.25  # relative held-out loss above which the next grid begins anew, and four may bring nothing
 FEW = 10
 EXACT = 1e-15  # relative error below which nothing is left to gain
+SUM = BSpline(10, 3)  # of the sums of curves that a network is compared with
 
 
 def search(
@@ -62,7 +64,7 @@ def search(
             if method.extend:
                 _extend(at, starts)
         else:
-            _extend(at, _from_random_starts(at))
+            _extend(at, _following_oscillations(at, _from_random_starts(at)))
         if held is None and at.stopped == "finished" and rungs is None:
             _polish(at)
     except KeyboardInterrupt:
@@ -73,6 +75,7 @@ def search(
         raise ValueError(f"no start has a finite {run.loss.name} loss; check the data, or give the model a wider grid")
     if budget.over and at.stopped == "finished":
         at.stopped = "time"
+    _note_what_is_missed(at)
     return at.result(train, held)
 
 
@@ -99,6 +102,44 @@ def _from_random_starts(search: Search) -> Starts:
         at = search.stage(at, search.train, finer, steps, every=15, name=f"search, {len(at.parameters)} starts")
         at = search.halve(at, max(1, len(at.parameters) // 2))
     return search.halve(at, 1)
+
+
+def _following_oscillations(search: Search, at: Starts) -> Starts:
+    """The network that begins at a sum of curves on a finer grid, where that explains what the starts cannot see."""
+    basis = at.network.edges[0].basis
+    if search.clean or search.final_basis is not None or search.budget.over or not isinstance(basis, BSpline):
+        return at
+    fits = additive_fits(search, basis)
+    search.least_sum = min((fit.error for fit in fits), default=math.inf)
+    fits = [fit for fit in fits if _affordable(search, at.network, fit.basis, search.count, SPARE_SMOOTH)]
+    begun = additive_start(search, at, fits)
+    if begun is None:
+        return at
+    begun = search.stage(
+        begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves"
+    )
+    return begun if bool(search.held_loss(begun)[0] < search.held_loss(at)[0]) else at
+
+
+def _note_what_is_missed(search: Search) -> None:
+    """Say so where a simple fit has much less error than the network."""
+    spread, error = float(search.held.y.double().var(0, correction=0).mean()), search.best.value
+    if not search.loss.units or spread == 0 or not error > UNLEARNT * spread:
+        return
+    if search.least_sum == math.inf:
+        basis = dataclasses.replace(SUM, extrapolation=_extrapolation(search.model))
+        search.least_sum = min((fit.error for fit in additive_fits(search, basis)), default=math.inf)
+    simple = {
+        "a sum of one curve per input": search.least_sum,
+        "the mean of the 5 nearest samples": neighbours_error(search.whole.x, search.whole.y),
+    }
+    name = min(simple, key=lambda name: simple[name])
+    if simple[name] < error / 2:
+        search.notes.append(
+            f"the error is {(error / spread) ** 0.5:.2g} of the spread of the targets, where {name} has "
+            f"{(simple[name] / spread) ** 0.5:.2g}: the network misses what the data show; give it a finer grid, such as "
+            "KAN(widths, BSpline(100)), or more nodes, or use method='auto' without limits"
+        )
 
 
 def _extend(search: Search, at: Starts) -> None:
@@ -182,7 +223,7 @@ def _descend_from_given(search: Search) -> Starts:
     search.clean = bool(search.held_loss(at)[0] < search.noiseless)
     if not (determined and search.clean):
         at = search.stage(at, search.train, None, search.count, every=10, name="given parameters")
-    if not (determined and search.clean) or search.budget.over:
+    if not (determined and search.clean) or (search.budget.over and search.best.state is not None):
         return at
     plain = dataclasses.replace(at, prior=None)
     plain = search.stage(plain, search.train, None, search.count, every=10, name="given parameters, not smoothed")

@@ -84,6 +84,8 @@ class Search:
     best: Best[Choice] = field(default_factory=Best[Choice])
     stopped: Stop = "finished"
     clean: bool = False  # a network came so near that there is no noise
+    least_sum: float = math.inf  # held-out loss of the best sum of curves, where one was tried
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.train, self.held, self.whole = (self._scaled(samples) for samples in self.data)
@@ -194,6 +196,7 @@ class Search:
             validation=choice.error if held is None else _loss(model, held, self.loss),
             basis=first_layer(model).basis,
             smoothed=choice.starts.prior is not None,
+            notes=tuple(self.notes),
         )
         return FitResult(model, self.history, report)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from edgewise._columns import as_tensor
 from edgewise.kernels import accelerators
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.nn.layers import count_parameters
@@ -78,7 +79,7 @@ def _searched(run: Run, method: Auto, name: str) -> FitResult:
     """The search and its extension in float64; the result has the wider dtype of the model and the inputs."""
     assert isinstance(run.model, KAN)
     budget = Budget(math.inf if method.seconds is None else method.seconds)
-    dtype = torch.promote_types(next(run.model.parameters()).dtype, torch.as_tensor(run.inputs).dtype)
+    dtype = torch.promote_types(next(run.model.parameters()).dtype, as_tensor(run.inputs).dtype)
     double = dataclasses.replace(run, model=copy.deepcopy(run.model).double())
     train, held = double.read_in_memory(double.model)
     if name == "lm" and held is None:

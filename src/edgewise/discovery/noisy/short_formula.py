@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.noisy.small_networks import MIN_SECONDS, SHAPES, formulas_of_networks
+from edgewise.discovery.noisy.small_networks import SHAPES, formulas_of_networks
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.expressions import Formula
 from edgewise.expressions.constants import refit_constants
@@ -63,8 +62,8 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time limit in seconds of processor time for the ratios, at least thirty, so that a busy machine finds
-            the same as an idle one. A set of inputs that was begun is finished; networks get the rest, at least ten.
+        seconds: time limit in seconds: a third for the selection of inputs, a third for ratios, the rest for networks;
+            nothing new is begun after it.
         seed: source of all randomness.
         progress: called with an `Event` at every stage.
     """
@@ -72,21 +71,21 @@ def search_formula(
     ranked = [int(j) for j in np.argsort(-weight, kind="stable")]
     table = NoisyTable(train, held, tuple(names), output)
     _tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", 0.0)
-    sets = forward_selection(*table.scaled, ranked[:MAX_SELECTED], seed=seed)
-    findings = [table.constant()]
-    budget = Budget(max(seconds, 3 * MIN_SECONDS), time.thread_time)
+    budget = Budget(seconds)
+    sets = forward_selection(*table.scaled, ranked[:MAX_SELECTED], seed=seed, budget=budget.share(1 / 3))
+    findings, part = [table.constant()], budget.share(1 / 2)
     for n, inputs in enumerate(sets):
-        if budget.over:
+        if part.over:
             _tell(progress, f"no time for the other {len(sets) - n} sets of inputs", budget.fraction)
             break
         _tell(progress, f"ratios of {', '.join(names[j] for j in inputs)}", budget.fraction)
-        findings += _ratios(table, list(inputs), seed)
+        findings += _while(part, _ratios(table, list(inputs), seed))
     largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
     inputs = list(largest[0]) if largest else _important(weight, ranked)
     _tell(progress, f"small networks on {', '.join(names[j] for j in inputs)}", budget.fraction)
-    findings += _networks(table, inputs, max(budget.left, MIN_SECONDS), seed)
+    findings += _networks(table, inputs, 0.8 * budget.left, seed)
     _tell(progress, "constants near integers", budget.fraction)
-    findings += _rounded(findings, table)
+    findings += _while(budget, _rounded(tuple(findings), table))
     front = Front.of(findings, names)
     _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
     return front
@@ -274,6 +273,14 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
             if trial.error <= 1.02 * error:
                 formula, error = trial.formula, trial.error
                 yield trial
+
+
+def _while(budget: Budget, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings that are made within the time."""
+    for finding in findings:
+        yield finding
+        if budget.over:
+            return
 
 
 def _from_whole(number: Any) -> float:

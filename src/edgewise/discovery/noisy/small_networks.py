@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,10 @@ from edgewise.progress import Budget
 from edgewise.surgery import compact, prune
 from edgewise.symbolic import formula, symbolify
 from edgewise.tracing import edge_scores, trace
-from edgewise.training import Auto, fit
+from edgewise.training import Auto, FirstOrder, fit
+from edgewise.training.methods import Method
+from edgewise.training.search_starts import Units
+from edgewise.training.second_order import least_parameters
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +36,8 @@ SYMBOL_ROWS = 1000
 MIN_R2 = 0.5
 """A curve is replaced by a function that explains this share of it; the joint refit judges the result."""
 
-MIN_SECONDS = 10.0
-"""Time limit in seconds of a step that begins within the limit of all."""
+WORK = 5e9
+"""Multiplications in a second of the time limit that the search may plan for; others do ten times as many."""
 
 
 def formulas_of_networks(
@@ -47,16 +51,16 @@ def formulas_of_networks(
     seed: int = 0,
 ) -> Iterator[tuple[KAN, Formula]]:
     """The symbolic network and its formula for every shape of hidden layers that has one, within the time limit."""
-    budget = Budget(max(seconds, 0.0))
+    budget = Budget(max(seconds, 0.0))  # every shape may take half of what is left
     outputs = data[1].shape[1] if data[1].ndim > 1 else int(data[1].max()) + 1
     for hidden in shapes:
         if budget.over:
             log.info("no time left for the shape %s", hidden)
             return
-        limit = max(budget.share(0.5).seconds, MIN_SECONDS)
-        model = train_network([len(names), *hidden, outputs], data, held, loss=loss, seconds=limit, seed=seed)
-        model = prune_network(model, data, held, loss=loss, seed=seed)
-        found = _formula(model, data, names, loss, max(budget.left, MIN_SECONDS))
+        widths, part = [len(names), *hidden, outputs], budget.share(0.5)
+        model = train_network(widths, data, held, loss=loss, seconds=part.share(0.5).seconds, seed=seed)
+        model = prune_network(model, data, held, loss=loss, seed=seed, seconds=part.share(0.5).seconds)
+        found = _formula(model, data, names, loss, max(part.left, 0.0))
         if found is not None:
             yield found
 
@@ -79,10 +83,32 @@ def train_network(
         dtype=torch.float64,
         generator=torch.Generator().manual_seed(seed),
     )
-    method = Auto(extend=False, seconds=seconds)
-    result = fit(model, data, method, validation=held, loss=loss, seed=seed, progress=progress).model
-    assert isinstance(result, KAN)
-    return result
+    units = Units.of_data(*data, model.out_features, scale_outputs=loss == "mse")
+    layers = cast(list[Any], list(model.layers))
+    model = KAN.assemble(layers, input_affine=units.input_affine(), output_affine=units.output_affine())
+    return _fitted(model, data, held, loss, seconds, seed, progress)
+
+
+def _fitted(
+    model: KAN,
+    data: tuple[Tensor, Tensor],
+    held: tuple[Tensor, Tensor],
+    loss: str,
+    seconds: float | None,
+    seed: int,
+    progress: bool = False,
+) -> KAN:
+    """The network trained by the search of `Auto`, or by Adam in batches where its steps take too long for the time."""
+    method: Method = Auto(extend=False, seconds=seconds)
+    rows, parameters = len(data[0]), least_parameters(model)
+    work = 30 * max(600, 3 * parameters) * parameters**2 + 15 * rows * parameters**2
+    if seconds is not None and work > WORK * seconds:
+        method = FirstOrder("adam", steps=10**6, batch_size=256, early_stopping=20, seconds=seconds)
+    result = fit(model, data, method, validation=held, loss=loss, seed=seed, progress=progress)
+    if result.report.stopped == "interrupted":  # the best network so far is no complete stage
+        raise KeyboardInterrupt
+    assert isinstance(result.model, KAN)
+    return result.model
 
 
 def prune_network(
@@ -100,10 +126,7 @@ def prune_network(
     smaller = compact(prune(model, edge_scores(trace(model, data[0][rows])), edge=edge, node=edge))
     if not all(bool(layer.mask.any()) for layer in smaller.layers if isinstance(layer, KANLinear)):
         return model  # every edge is weak
-    method = Auto(extend=False, seconds=seconds)
-    result = fit(smaller, data, method, validation=held, loss=loss, seed=seed).model
-    assert isinstance(result, KAN)
-    return result
+    return _fitted(smaller, data, held, loss, seconds, seed)
 
 
 def _formula(

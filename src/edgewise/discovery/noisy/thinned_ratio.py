@@ -15,6 +15,8 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from edgewise.progress import Budget
+
 Array = np.ndarray
 Inputs = tuple[int, ...]
 
@@ -49,23 +51,15 @@ class Ratio:
         """The power of an input that every coefficient multiplies."""
         return np.column_stack([x[:, j] ** k for j, k in zip(self.inputs, self.powers, strict=True)])
 
-    def sums(self, columns: Float[Array, "rows terms"]) -> list[Array]:
-        """The two factors, the denominator and the offset."""
-        kinds = np.array(self.factors)
-        return [columns[:, kinds == f] @ self.values[kinds == f] for f in range(4)]
-
+    @np.errstate(all="ignore")
     def predict(self, columns: Float[Array, "rows terms"]) -> Float[Array, " rows"]:
         """The value of the formula."""
-        a, b, c, offset = self.sums(columns)
-        with np.errstate(all="ignore"):
-            return offset + a * b / c
+        return _value(*_Sums(self.factors, columns)(self.values))
 
+    @np.errstate(all="ignore")
     def jacobian(self, columns: Float[Array, "rows terms"]) -> Float[Array, "rows terms"]:
         """The derivative by the coefficient of every term."""
-        a, b, c, _ = self.sums(columns)
-        with np.errstate(all="ignore"):
-            slopes = np.stack([b / c, a / c, -a * b / c**2, np.ones_like(a)])
-        return columns * slopes[list(self.factors)].T
+        return columns * _slopes(*_Sums(self.factors, columns)(self.values))[list(self.factors)].T
 
     def without(self, n: int) -> Ratio:
         """The formula without its n-th term."""
@@ -103,18 +97,22 @@ def forward_selection(
     *,
     seed: int,
     most: int = 5,
+    budget: Budget | None = None,
 ) -> list[Inputs]:
     """Sets of inputs that a short formula may need, judged by the ratio of sums that they allow.
 
     The best single input, with it the best second one, and so on, each set after an attempt to exchange one member.
     The best sets of every size are returned, the very best first: equal information can have different formulas.
-    Permutation importance cannot replace this: of two inputs with the same information it shows neither.
+    Permutation importance cannot replace this: of two inputs with the same information it shows neither. No set is
+    judged after the time of `budget`.
     """
     known: dict[Inputs, float] = {}
 
     def error(inputs: Inputs) -> float:
         key = tuple(sorted(inputs))
         if key not in known:
+            if budget is not None and budget.over:
+                return float("inf")
             known[key] = fit_ratio(x[:, key], y, seed, starts=STARTS)[0][1] if key else float(np.var(y))
         return known[key]
 
@@ -196,20 +194,24 @@ def _all_terms(x: Array) -> Ratio:
     return Ratio(factors, inputs, powers, np.zeros(len(every)))
 
 
+@np.errstate(all="ignore")
 def _fitted(ratio: Ratio, columns: Array, y: Array, steps: int) -> tuple[Ratio, float]:
     """Levenberg-Marquardt with multiplicative damping; the mean square error, infinite where it is undefined."""
+    factors, sums = list(ratio.factors), _Sums(ratio.factors, columns)
 
-    def loss(candidate: Ratio) -> float:
-        value = float(np.mean((candidate.predict(columns) - y) ** 2))
-        return value if np.isfinite(value) else np.inf
+    def tried(values: Array) -> tuple[Array, list[Array], Array, float]:
+        parts = sums(values)
+        residual = _value(*parts) - y
+        error = float((residual**2).mean())
+        return values, parts, residual, error if np.isfinite(error) else np.inf
 
-    error, damping = loss(ratio), 1e-2
-    if not np.isfinite(error):
-        return ratio, error
-    for _ in range(steps):
-        J = ratio.jacobian(columns)
-        gram, slope = J.T @ J, J.T @ (ratio.predict(columns) - y)
-        scale = np.diag(gram) + 1e-12 * np.diag(gram).max()
+    values, parts, residual, error = tried(ratio.values)
+    damping = 1e-2
+    for _ in range(steps if np.isfinite(error) else 0):
+        J = columns * _slopes(*parts)[factors].T
+        gram, slope = J.T @ J, J.T @ residual
+        diagonal = np.diag(gram)
+        scale = diagonal + 1e-12 * diagonal.max()
         before = error
         for _ in range(6):
             try:
@@ -217,15 +219,36 @@ def _fitted(ratio: Ratio, columns: Array, y: Array, steps: int) -> tuple[Ratio, 
             except np.linalg.LinAlgError:
                 damping *= 10
                 continue
-            trial = replace(ratio, values=ratio.values - step)
-            value = loss(trial)
-            if value < error:
-                ratio, error, damping = trial, value, max(damping / 10, 1e-12)
+            trial = tried(values - step)
+            if trial[-1] < error:
+                values, parts, residual, error = trial
+                damping = max(damping / 10, 1e-12)
                 break
             damping *= 10
         if not error < before * (1 - 1e-6):
             break
-    return ratio, error
+    return replace(ratio, values=values), error
+
+
+class _Sums:
+    """The two factors, the denominator and the offset; the columns are taken apart once for all steps of a fit."""
+
+    def __init__(self, factors: Sequence[int], columns: Array) -> None:
+        kinds = np.array(factors)
+        self.members = [np.flatnonzero(kinds == f) for f in range(4)]
+        self.columns = [columns[:, members] for members in self.members]
+
+    def __call__(self, values: Array) -> list[Array]:
+        return [columns @ values[members] for columns, members in zip(self.columns, self.members, strict=True)]
+
+
+def _value(a: Array, b: Array, c: Array, offset: Array) -> Array:
+    return offset + a * b / c
+
+
+def _slopes(a: Array, b: Array, c: Array, offset: Array) -> Array:
+    """The derivatives of the value by the four sums."""
+    return np.stack([b / c, a / c, -a * b / c**2, np.ones_like(offset)])
 
 
 def _number(value: float) -> sympy.Expr:

@@ -16,8 +16,10 @@ def refuses(p: Tensor, state: Sequence[Tensor] = ()) -> str | None:
     """Why the native step does not serve a parameter with these moments and this step count; None where it does."""
     if p.dtype not in load.SUFFIX or not all(t.is_cpu for t in (p, *state)):
         return f"the parameter is {p.dtype} on {p.device}, not float32 or float64 on the CPU"
-    if not all(t.is_contiguous() and t.dtype is p.dtype for t in (p, *state[:2])):
-        return "the parameter and its moments are not all contiguous and of one dtype"
+    if not all(t.is_contiguous() and t.dtype is p.dtype and t.shape == p.shape for t in (p, *state[:2])):
+        return "the parameter and its moments are not all contiguous and of one dtype and shape"
+    if not all(t.numel() == 1 and t.dtype in load.SUFFIX for t in state[2:]):
+        return "the step count is not one floating-point number"
     return load.why_not()
 
 

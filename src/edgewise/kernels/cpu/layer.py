@@ -1,9 +1,12 @@
-"""The three contractions of B-spline layers in native code, with the signatures of `reference`."""
+"""The three contractions of B-spline layers in native code, with the signatures of `reference`.
+
+Native code reads as much memory as the shapes promise. Tensors that are not exactly of the shapes, the dtype and the
+device of a layer are left to the reference, which broadcasts them or says what is wrong.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import struct
 import weakref
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from edgewise.bases import BSpline
+from edgewise.bases import Basis, BSpline
 from edgewise.kernels import reference
 from edgewise.kernels.cpu import load
 from edgewise.kernels.cpu.load import SUFFIX
@@ -32,7 +35,13 @@ def refuses(spec: EdgeSpec, x: Tensor) -> str | None:
     """Why the native kernels do not serve these functions at inputs like x; None where they do."""
     if x.dtype not in SUFFIX or not x.is_cpu:
         return f"inputs are {x.dtype} on {x.device}, not float32 or float64 on the CPU"
-    return _reason(spec) if torch.compiler.is_compiling() else _known_reason(spec)
+    if _compiling():
+        return _reason(spec)
+    key = id(spec.basis), spec.residual, spec.order
+    kept = _reasons.get(key)
+    if kept is None or kept[0]() is not spec.basis:  # the hash of a basis takes longer than all of this
+        kept = _reasons[key] = weakref.ref(spec.basis, lambda _: _reasons.pop(key, None)), _reason(spec)
+    return kept[1]
 
 
 def _reason(spec: EdgeSpec) -> str | None:
@@ -50,7 +59,8 @@ def _reason(spec: EdgeSpec) -> str | None:
     return _why_not()
 
 
-_known_reason = functools.lru_cache(maxsize=256)(_reason)
+_compiling = torch.compiler.is_compiling
+_reasons: dict[tuple[int, str | None, int], tuple[weakref.ref[Basis], str | None]] = {}
 
 
 def _why_not() -> str | None:
@@ -65,8 +75,7 @@ def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     """`reference.edge_sum`."""
-    dtype = x.dtype
-    if not (coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
+    if not _fits(spec, x, grid, coef, h=h) or not (bias is None or _is(bias, coef.shape[-1:], x)):
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     x, coef = x.contiguous(), coef.contiguous()
     *batch, _ = x.shape  # a slice of a torch.Size takes twice as long
@@ -77,7 +86,7 @@ def edge_sum(
 
 def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:
     """`reference.edge_pull`."""
-    if not g.dtype == x.dtype == coef.dtype == grid.dtype:
+    if not _fits(spec, x, grid, coef, g):
         return reference.edge_pull(g, x, coef, grid, spec)
     x, coef = x.contiguous(), coef.contiguous()
     pulled = torch.empty_like(x)
@@ -87,7 +96,7 @@ def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) 
 
 def edge_outer(g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     """`reference.edge_outer`."""
-    if not g.dtype == x.dtype == grid.dtype:
+    if not _fits(spec, x, grid, None, g, h):
         return reference.edge_outer(g, x, grid, spec, h)
     x = x.contiguous()
     outer = x.new_empty((x.shape[-1], spec.size, g.shape[-1]))
@@ -104,11 +113,10 @@ def edge_gradients(
     That is `h * edge_pull` of one order more, `edge_outer`, and the sum of g, each None where it is not `needed` (for
     the bias: where none is given).
     """
-    dtype = x.dtype
-    if not (g.dtype is coef.dtype is grid.dtype is dtype and (bias is None or bias.dtype is dtype)):
+    if not _fits(spec, x, grid, coef, g, h) or not (bias is None or _is(bias, coef.shape[-1:], x)):
         dx = reference.edge_pull(g, x, coef, grid, spec.differentiated()) if needed[0] else None
         dc = reference.edge_outer(g, x, grid, spec, h) if needed[1] else None
-        db = None if bias is None else g.flatten(0, -2).sum(0).to(bias.dtype)
+        db = None if bias is None else g.sum_to_size(bias.shape).to(bias.dtype)
         return dx if dx is None or h is None else dx * h, dc, db
     x, coef = x.contiguous(), coef.contiguous()
     dx = torch.empty_like(x) if needed[0] else None
@@ -116,6 +124,28 @@ def edge_gradients(
     db = None if bias is None else torch.empty_like(bias)
     _call("gradients", x, coef, grid, spec, h, spec.order + 1, g=g, pulled=dx, outer=dc, bias_sum=db)
     return dx, dc, db
+
+
+def _fits(
+    spec: EdgeSpec, x: Tensor, grid: Tensor, coef: Tensor | None, g: Tensor | None = None, h: Tensor | None = None
+) -> bool:
+    """Whether these are the tensors of one layer, of one dtype and in plain reach; not what their values are."""
+    basis: Any = spec.basis
+    *batch, features = x.shape or (0,)
+    size = basis.intervals + basis.degree + (spec.residual is not None)
+    return (
+        x.is_cpu
+        and features > 0
+        and _is(grid, (features, basis.intervals + 1), x)
+        and (coef is None or _is(coef, (features, size, coef.shape[-1]), x))
+        and (g is None or (g.ndim > 0 and _is(g, (*batch, (g if coef is None else coef).shape[-1]), x)))
+        and (h is None or _is(h, x.shape, x))
+    )
+
+
+def _is(t: Tensor, shape: tuple[int, ...], x: Tensor) -> bool:
+    """Whether a tensor has this shape, and the dtype of x on the CPU."""
+    return t.shape == shape and t.dtype is x.dtype and t.is_cpu
 
 
 def multiply_add(dtype: torch.dtype, rounds: int) -> float:
@@ -156,7 +186,8 @@ def _call(
         0,
     )
     status = load.call(name, x.dtype, args, *rest)
-    assert status == 0, f"native kernel {name} refused its arguments"
+    if status:
+        raise RuntimeError(f"native kernel {name} refused its arguments")
 
 
 class _Plan(NamedTuple):
@@ -171,21 +202,24 @@ _plans: dict[int, _Plan] = {}
 
 
 def grid_plan(grid: Tensor, basis: BSpline) -> Tensor:
-    """The polynomials and look-up tables of a grid (csrc/plan.h), kept while the grid lives and does not change."""
-    if grid.is_inference():  # has no version counter
-        return _make_plan(grid, basis)
-    key, version, address = id(grid), grid._version, grid.data_ptr()
+    """The polynomials and look-up tables of a grid (csrc/plan.h), kept while the grid lives and does not change.
+
+    Raises `ValueError` for a grid whose points do not increase, by which samples cannot be sorted into intervals.
+    """
+    key = id(grid)
     kept = _plans.get(key)
     if (
         kept is not None
-        and kept.version == version
-        and kept.address == address
-        and (kept.basis is basis or kept.basis == basis)
         and kept.grid() is grid
+        and kept.version == grid._version
+        and kept.address == grid.data_ptr()
+        and (kept.basis is basis or kept.basis == basis)
     ):
         return kept.plan
     plan = _make_plan(grid, basis)
-    _plans[key] = _Plan(weakref.ref(grid, lambda _: _plans.pop(key, None)), version, address, basis, plan)
+    if not grid.is_inference():  # that has no version counter
+        forget = weakref.ref(grid, lambda _: _plans.pop(key, None))
+        _plans[key] = _Plan(forget, grid._version, grid.data_ptr(), basis, plan)
     return plan
 
 
@@ -196,6 +230,10 @@ def _make_plan(grid: Tensor, basis: BSpline) -> Tensor:
     size = getattr(library, f"ew_plan_bytes_{suffix}")
     size.restype = ctypes.c_int64
     dense = grid.detach().contiguous()
+    if not (torch.isfinite(dense).all() and (dense.diff(dim=-1) >= 0).all()):
+        raise ValueError(
+            "a grid has points that are not finite or do not increase; set it with `adapt_grid_` on finite data"
+        )
     plan = torch.empty(size(ctypes.c_int64(features), intervals, degree), dtype=torch.uint8, device="cpu")
     getattr(library, f"ew_plan_{suffix}")(
         ctypes.c_void_p(dense.data_ptr()),

@@ -1,8 +1,8 @@
 """The native library: prebuilt in the wheel, else built once into the user's cache, else absent with a reason.
 
 One shared object per instruction set. Its name contains a hash of the sources, so that a library is used with the
-sources it was built from and no others. Nothing here runs on import; the first layer that
-a kernel could serve loads it.
+sources it was built from and no others. A name proves nothing: where others than this user may write, nothing is
+loaded. Nothing here runs on import; the first layer that a kernel could serve loads it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import ctypes
 import functools
 import logging
 import os
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ log = logging.getLogger("edgewise")
 
 PREBUILT = Path(__file__).parent / "lib"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}  # of the functions' names
+NAMES = ("sum", "gradients", "plan", "plan_bytes", "rational", "rational_gradients", "adam", "multiply_add")
+NAMES += tuple(f"network_{part}" for part in ("forward", "gradients", "jacobian", "jets", "steps"))
 
 
 def library() -> ctypes.CDLL | None:
@@ -53,7 +56,11 @@ def why_not() -> str | None:
 def _loaded() -> tuple[ctypes.CDLL | None, str | None]:
     try:
         path = find_or_build(variant())
-        return ctypes.CDLL(str(path)), None
+        found = ctypes.CDLL(str(path))
+        missing = [name for name in NAMES for end in SUFFIX.values() if not hasattr(found, f"ew_{name}_{end}")]
+        if missing:
+            raise RuntimeError(f"{path} lacks the function {missing[0]!r}; delete it to build it again")
+        return found, None
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
         reason = f"no native library: {error}"
         log.warning("edgewise computes with plain torch, which is slower: %s", reason)
@@ -73,29 +80,48 @@ def variant() -> str:
 def find_or_build(variant: str) -> Path:
     """The path of the library, built where it does not exist; raises `RuntimeError` where that is impossible."""
     name = here().library_name(variant)
-    for folder in (PREBUILT, cache_folder()):
-        if (folder / name).exists():
-            return folder / name
-    target = cache_folder() / name
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if (PREBUILT / name).exists():
+        return PREBUILT / name
+    folder = next(filter(_is_private, cache_folders()), None)
+    if folder is None:
+        raise RuntimeError(
+            f"others may write to {cache_folders()[0]}, so no library is loaded from there; "
+            "set EDGEWISE_CACHE to a folder that you alone can write to"
+        )
+    target = folder / name
+    if _is_private(target, stat.S_ISREG):
+        return target
     with _locked(target.with_suffix(".lock")):
-        if not target.exists():  # another process may have built it while this one waited
-            log.info("building the native kernels (%s) into %s, once", variant, target.parent)
+        if not _is_private(target, stat.S_ISREG):  # another process may have built it while this one waited
+            log.info("building the native kernels (%s) into %s, once", variant, folder)
             build(variant, target)
+            target.chmod(0o755)
     return target
 
 
-def cache_folder() -> Path:
-    """The folder of built libraries: EDGEWISE_CACHE, else the cache folder of the platform."""
-    if folder := os.environ.get("EDGEWISE_CACHE"):
-        return Path(folder)
+def cache_folders() -> list[Path]:
+    """The folders of built libraries: EDGEWISE_CACHE where it is set, and the cache folder of the platform."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "edgewise"
+    chosen = os.environ.get("EDGEWISE_CACHE")
+    return [*([Path(chosen)] if chosen else []), base / "edgewise"]
+
+
+def _is_private(path: Path, kind: Callable[[int], bool] = stat.S_ISDIR) -> bool:
+    """Whether a folder (made where it is missing) or a file belongs to this user or root, and no other may write to it."""
+    if kind is stat.S_ISDIR:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not path.exists():
+        return False
+    found = path.stat() if kind is stat.S_ISDIR else path.lstat()
+    if sys.platform == "win32":  # has neither owners nor modes here
+        return kind(found.st_mode)
+    mine = found.st_uid in (os.getuid(), 0)
+    return kind(found.st_mode) and mine and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @contextlib.contextmanager

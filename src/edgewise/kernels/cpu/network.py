@@ -23,7 +23,7 @@ from torch._utils import _unflatten_dense_tensors
 
 from edgewise.kernels import autograd, reference
 from edgewise.kernels.capabilities import AdamSettings
-from edgewise.kernels.cpu import layer as single, load
+from edgewise.kernels.cpu import adamw, layer as single, load
 from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
@@ -51,17 +51,33 @@ def _reason(network: Network, x: Tensor) -> str | None:
         return f"inputs are on {x.device}"
     if (reason := foreign(layers=network)) is not None:
         return reason
+    width = x.shape[-1] if x.ndim else 0
     for n, (coef, bias, grid, spec) in enumerate(network):
         if not x.dtype == coef.dtype == grid.dtype or (bias is not None and bias.dtype != x.dtype):
             return f"layer {n} is not {x.dtype} as the inputs are"
-        reason = _layer_refuses(spec, coef.shape, x.dtype)
+        reason = _layer_refuses(spec, coef.shape, x.dtype) or _mismatch(spec, width, coef, bias, grid)
         if reason is not None:
             return f"layer {n}: {reason}"
+        width = coef.shape[-1]
     return None
+
+
+def _mismatch(spec: EdgeSpec, width: int, coef: Tensor, bias: Tensor | None, grid: Tensor) -> str | None:
+    """Why these are not the tensors of a layer that reads so many features."""
+    basis: Any = spec.basis
+    shapes = {"coef": (width, spec.size, coef.shape[-1]), "grid": (width, basis.intervals + 1), "bias": coef.shape[-1:]}
+    for name, t in (("coef", coef), ("grid", grid), ("bias", bias)):
+        if t is not None and (t.shape != shapes[name] or not t.is_cpu):
+            return f"its {name} has the shape {tuple(t.shape)} on {t.device}, not {tuple(shapes[name])} on the CPU"
+        if t is not None and name == "bias" and not t.is_contiguous():
+            return "its bias is not contiguous"
+    return "it has no features" if width == 0 else None
 
 
 @functools.lru_cache(maxsize=256)
 def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str | None:
+    if len(shape) != 3:
+        return f"its coef has the shape {tuple(shape)}, not (in, size, out)"
     features, size, out = shape
     if max(features, out) > MAX_FEATURES or size > MAX_SIZE:
         return f"it has more than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
@@ -72,7 +88,7 @@ def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str
 
 def forward(network: Network, x: Tensor) -> Tensor:
     """The outputs of the network, (*batch, out); no gradients."""
-    return _forward(packed(network), x)
+    return _forward(_checked(network, x), x)
 
 
 def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,10 +96,12 @@ def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Parameters come in the order of `parameters`: per layer the coefficients as stored, then the bias.
     """
-    x = x.contiguous()
+    if x.ndim != 2:
+        raise ValueError(f"the Jacobian is taken at points (batch, in), got the shape {tuple(x.shape)}")
+    structs, x = _checked(network, x), x.contiguous()
     out = network[-1].coef.shape[-1]
     y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
-    call("network_jacobian", packed(network), x, y=y, jacobian=rows)
+    call("network_jacobian", structs, x, y=y, jacobian=rows)
     return y, rows
 
 
@@ -105,19 +123,10 @@ class TrainingSteps:
 
     def __init__(self, network: Network, moments: Sequence[tuple[Tensor, Tensor]] | None = None, done: int = 0) -> None:
         tensors = parameters(network)
-        reason = refuses(network, network[0].coef)
-        if reason is None and not all(t.is_contiguous() for t in tensors):
-            reason = "a parameter is not contiguous"
-        if reason is not None:
-            raise ValueError(f"this network cannot be trained in native code: {reason}")
         self.network, self.steps = network, done
         self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
+        self._check(network[0].coef.new_empty(network[0].coef.shape[:1]))
         self._packed = Packed(network)
-        self._tensors = [
-            value
-            for p, (m, v) in zip(tensors, self.moments, strict=True)
-            for value in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
-        ]
         self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
         self.least = tensors[0].new_full((), torch.inf)
         self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
@@ -128,16 +137,36 @@ class TrainingSteps:
         Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes
         the least loss so far and `best` the parameters that had it.
         """
+        self._check(x)
+        shape = (*x.shape[:-1], self._packed.out)
+        if target.shape != shape or target.dtype != x.dtype or not target.is_cpu or foreign(target) is not None:
+            raise ValueError(
+                f"the targets must be {x.dtype} of the shape {shape}, got {target.dtype}, {tuple(target.shape)}"
+            )
         x, target = x.contiguous(), target.contiguous()
+        if not self._packed.holds(self.network):
+            self._packed = Packed(self.network)
         losses = x.new_empty(steps)
         args = self._packed.args(x, target=target)
-        settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *self._tensors)
+        tensors = [
+            value
+            for p, (m, v) in zip(parameters(self.network), self.moments, strict=True)
+            for value in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
+        ]
+        settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *tensors)
         pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
         counts = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
         load.function("network_steps", x.dtype).restype = ctypes.c_int64
         done = load.call("network_steps", x.dtype, args, settings, *counts, *pointers)
         self.steps += done
         return losses[: done + 1]
+
+    def _check(self, x: Tensor) -> None:
+        """Raise `ValueError` where native code must not touch the network, the moments or the inputs."""
+        _checked(self.network, x)
+        for p, state in zip(parameters(self.network), self.moments, strict=True):
+            if (reason := adamw.refuses(p, state)) is not None:
+                raise ValueError(f"this network cannot be trained in native code: {reason}")
 
 
 class NetworkFunction(torch.autograd.Function):
@@ -214,7 +243,7 @@ class Packed:
 
     def __init__(self, network: Network) -> None:
         self.dtype = network[0].coef.dtype
-        self.out = network[-1].coef.shape[-1]
+        self.features, self.out = len(network[0].coef), network[-1].coef.shape[-1]
         self.parameters = sum(t.numel() for t in parameters(network))
         self._layers, self._seen, self._kept = b"", [], []
         for coef, bias, grid, spec in network:
@@ -234,8 +263,9 @@ class Packed:
             self._seen.append((
                 weakref.ref(coef),
                 coef.data_ptr() if dense is coef else -1,
-                coef.numel(),
+                coef.shape,
                 0 if bias is None else bias.data_ptr(),
+                0 if bias is None else bias.numel(),
                 weakref.ref(grid),
                 grid.data_ptr(),
                 -1 if grid.is_inference() else grid._version,
@@ -244,19 +274,23 @@ class Packed:
 
     def serves(self, network: Network, x: Tensor) -> bool:
         """Whether these are the structs of the network, and x are inputs that it takes."""
-        return x.dtype is self.dtype and x.is_cpu and self.holds(network)
+        fits = x.dtype is self.dtype and x.is_cpu and x.ndim > 0 and x.shape[-1] == self.features
+        return fits and self.holds(network)
 
     def holds(self, network: Network) -> bool:
         """Whether these still are the structs of the network."""
         if len(network) != len(self._seen):
             return False
-        for part, (coef, address, numel, bias, grid, points, version, spec) in zip(network, self._seen, strict=True):
+        for part, (coef, address, shape, bias, numel, grid, points, version, spec) in zip(
+            network, self._seen, strict=True
+        ):
             if (
                 coef() is not part.coef
                 or part.coef.data_ptr() != address
-                or part.coef.numel() != numel
+                or part.coef.shape != shape
                 or not part.coef.is_contiguous()
                 or (0 if part.bias is None else part.bias.data_ptr()) != bias
+                or (part.bias is not None and part.bias.numel() != numel)
                 or grid() is not part.grid
                 or part.grid.data_ptr() != points
                 or version < 0
@@ -298,6 +332,14 @@ def packed(network: Network) -> Packed:
             weakref.finalize(coef, _packed.pop, id(coef), None)
         kept = _packed[id(coef)] = Packed(network)
     return kept
+
+
+def _checked(network: Network, x: Tensor) -> Packed:
+    """The structs of a network; `ValueError` where it cannot run in native code at these inputs."""
+    reason = refuses(network, x) or foreign(x)
+    if reason is not None:
+        raise ValueError(f"this network cannot run in one native call: {reason}")
+    return packed(network)
 
 
 def _known(network: Network, x: Tensor) -> Packed | None:

@@ -53,8 +53,28 @@ def jet(
     """
     directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) if directions is None else directions
     weights = torch.ones(1, len(directions), dtype=x.dtype, device=x.device) if weights is None else weights
+    _check(network, x, directions, weights)
     specs = tuple(part.spec for part in network)
     return _Jet.apply(x, directions, weights, specs, *(t for part in network for t in part[:3]))
+
+
+def _check(network: Network, x: Tensor, directions: Tensor, weights: Tensor) -> None:
+    """Raise `ValueError` for what native code must not touch, or would read beyond its end."""
+    reason = refuses(network, x, len(weights) if weights.ndim else 0) or foreign(x, directions, weights)
+    if reason is None and not (
+        x.ndim == directions.ndim == weights.ndim == 2
+        and directions.shape[1] == x.shape[1]
+        and weights.shape[1] == len(directions)
+        and directions.dtype is weights.dtype is x.dtype
+        and directions.is_cpu
+        and weights.is_cpu
+    ):
+        reason = (
+            f"points {tuple(x.shape)}, directions {tuple(directions.shape)} and weights {tuple(weights.shape)} are not "
+            f"matrices (batch, in), (R, in), (M, R) of {x.dtype} on the CPU"
+        )
+    if reason is not None:
+        raise ValueError(f"Taylor jets cannot be computed in native code: {reason}")
 
 
 class _Jet(torch.autograd.Function):
@@ -102,4 +122,5 @@ def _call(
     pointers = (0 if t is None else t.data_ptr() for t in (directions, weights, *tensors))
     args = _JET.pack(len(directions), len(weights), *pointers)
     status = whole.call("network_jets", whole.Packed(network), x, args, gradient=gradient)
-    assert status == 0, "the native jets refused their arguments"
+    if status:
+        raise RuntimeError("the native jets refused their arguments")

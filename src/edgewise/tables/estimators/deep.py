@@ -86,10 +86,13 @@ class _DeepEstimator(KANEstimator):
         # Too few rows to hold some out: one start, smoothing by evidence, and few steps where the loss has no minimum.
         few = held is None and self.optimizer in ("auto", "lm") and self.batch_size is None and not self.penalties
         steps = SMALL_STEPS if self.steps is None and few and loss != "mse" else self.steps
+        method = self._method(model, steps, few)
+        if self.validation == "auto" and isinstance(method, Auto) and least_parameters(model) <= MOST_PARAMETERS:
+            held = None  # the search holds rows out itself, none of the outermost, and ends with all of them
         result = fit(
             model,
             data,
-            self._method(model, steps, few),
+            method,
             loss=loss,
             validation=data if few else held,
             seed=seed,
@@ -131,7 +134,8 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
         steps: as in `fit`.
         batch_size: rows per step; all by default.
         penalties: terms added to the loss, such as `edgewise.Sparsity(1e-3)`.
-        validation: share of the rows held out to choose by; "auto" is a tenth from 500 rows on, none below.
+        validation: share of the rows held out to choose by, which are never trained on. "auto": below 500 rows none,
+            else the search of optimizer "auto" holds out a fifth and ends with all rows, and other optimisers a tenth.
         random_state: seed of the initial values and of the order of rows.
         progress: show a progress bar.
 
@@ -174,7 +178,8 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
         batch_size: rows per step; all by default.
         penalties: terms added to the loss, such as `edgewise.Sparsity(1e-3)`.
         class_weight: None, "balanced" or a dictionary, as in scikit-learn.
-        validation: share of the rows held out to choose by; "auto" is a tenth from 500 rows on, none below.
+        validation: share of the rows held out to choose by, which are never trained on. "auto": below 500 rows none,
+            else the search of optimizer "auto" holds out a fifth and ends with all rows, and other optimisers a tenth.
         random_state: seed of the initial values and of the order of rows.
         progress: show a progress bar.
 

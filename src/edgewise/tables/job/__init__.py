@@ -5,6 +5,7 @@ from edgewise.tables.job.record import JobSettings as JobSettings, RunRecord as 
 from edgewise.tables.job.rundir import (
     RunDirectory as RunDirectory,
     RunDirectoryError as RunDirectoryError,
+    kept_of as kept_of,
     read_record as read_record,
 )
 from edgewise.tables.job.table_run import RunResult as RunResult, fit_table as fit_table
@@ -17,6 +18,7 @@ __all__ = [
     "RunResult",
     "discover_table",
     "fit_table",
+    "kept_of",
     "predict_table",
     "read_record",
 ]

@@ -10,17 +10,29 @@ import numpy as np
 
 from edgewise.discovery import Discovery, discover
 from edgewise.expressions import Formula
-from edgewise.io import FileFormatError, load, read_header
+from edgewise.io import load, read_header
+from edgewise.io.reading import reading, require
 from edgewise.nn import KAN
-from edgewise.tables.cells import DataFrame, TableError
-from edgewise.tables.encode import Encoding, prepare
+from edgewise.tables.cells import DataFrame, TableError, listed
+from edgewise.tables.column_kinds import Decimal
+from edgewise.tables.encode import Encoding
 from edgewise.tables.job.record import FORMAT, RunRecord
 from edgewise.tables.job.rundir import MODEL, RECORD, read_record
 from edgewise.tables.job.table_network import predict
+from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import find_table, read_table
 
 
-def predict_table(run: Path, table: str, *, formula: bool = False) -> tuple[DataFrame, list[str]]:
+def predict_table(
+    run: Path,
+    table: str,
+    *,
+    formula: bool = False,
+    names: Sequence[str] = (),
+    missing: Literal["error", "drop"] = "error",
+    na_values: Sequence[str] = (),
+    decimal: Decimal = "auto",
+) -> tuple[DataFrame, list[str]]:
     """The new table with columns appended, the prediction last, and notes for the reader.
 
     Amounts on few whole numbers come with the estimate before rounding, classes with their probabilities.
@@ -29,21 +41,35 @@ def predict_table(run: Path, table: str, *, formula: bool = False) -> tuple[Data
         run: the folder of a finished run.
         table: a CSV or Parquet file, or the name of a shipped table.
         formula: predict with the formula instead of the network.
+        names: the names of the columns, for a CSV without a header line.
+        missing: refuse rows with cells that training cannot place, or leave them out.
+        na_values: words and numbers that stand for an empty cell, besides those of the run.
+        decimal: the decimal sign where the cells allow both; by default as in training.
     """
     record = read_record(run)
-    header = read_header(run / MODEL)
-    if header["extra"].get("format") != FORMAT:
-        raise FileFormatError(f"{run / MODEL} was not written by this version of `edgewise fit`")
-    encoding = Encoding.from_json(header["extra"]["encoding"])
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        encoding = Encoding.from_json(extra["encoding"])
     path, _ = find_table(table)
-    frame = read_table(path)
+    words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
+    texts = {*encoding.levels, *(old for old, new in renamed.items() if new in encoding.levels)}
+    frame = read_table(path, names, na_values=words, decimal=decimal, texts=texts)
+    frame = frame.rename(columns={old: new for old, new in renamed.items() if new not in frame})
     if len(frame) == 0:
         raise TableError(f"{table} has no rows")
     notes = [
-        f"column {name!r} has levels that training did not see: {', '.join(levels[:5])}"
+        f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
         for name, levels in encoding.unknown_levels(frame).items()
     ]
-    values = predict(_function(run, record, formula), encoding, encoding.inputs(frame))
+    if missing == "drop":
+        usable = encoding.usable(frame, decimal)
+        if not usable.any():
+            raise TableError(f"no row of {table} can be used: each has an empty or unknown cell")
+        if not usable.all():
+            notes.append(f"{int((~usable).sum())} of {len(frame)} rows have an empty or unknown cell: left out")
+        frame = frame[usable].copy()
+    values = predict(_function(run, record, formula), encoding, encoding.inputs(frame, decimal))
     _append(frame, encoding, values)
     if not np.isfinite(values).all():
         notes.append(f"{int((~np.isfinite(values)).sum())} predictions are not finite: the formula is undefined there")
@@ -59,6 +85,8 @@ def discover_table(
     inputs: Sequence[str] = (),
     exclude: Sequence[str] = (),
     missing: Literal["error", "drop"] = "error",
+    na_values: Sequence[str] = (),
+    decimal: Decimal = "auto",
     seconds: float = 60.0,
     seed: int = 0,
 ) -> tuple[Discovery, list[str]]:
@@ -67,7 +95,8 @@ def discover_table(
     Raises `TableError` where the table, the columns or their units cannot be used.
     """
     path, _ = find_table(table)
-    prepared = prepare(read_table(path, names), target, "regression", inputs=inputs, exclude=exclude, missing=missing)
+    frame = read_table(path, names, na_values=na_values, decimal=decimal)
+    prepared = prepare(frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal)
     features = prepared.encoding.features
     numeric = [n for n, feature in enumerate(features) if feature.level is None]
     notes = list(prepared.warnings)
@@ -78,7 +107,12 @@ def discover_table(
         raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]
     if units is not None:
-        units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in prepared.frame}
+        notes += [
+            f"{name} is in {unit}, whose zero is a convention: only differences of it are in laws; or turn it into K"
+            for name, unit in units.items()
+            if unit.strip() in ("\u00b0C", "\u2103", "degC")
+        ]
+        units = {name: unit for name, unit in units.items() if name in {*columns, target} or name not in frame}
     try:
         found = discover(
             prepared.inputs[:, numeric],
@@ -102,10 +136,8 @@ def _function(run: Path, record: RunRecord, formula: bool):
         return model
     if record.formula is None:
         raise TableError(f"the run in {run} found no formula; predict with the network")
-    try:
+    with reading(run / RECORD, "; run `edgewise fit` again"):
         return Formula.from_json(record.formula.exact).torch()
-    except ValueError as error:
-        raise TableError(f"the formula in {run / RECORD} is damaged: {error}") from error
 
 
 def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:

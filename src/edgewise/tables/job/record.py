@@ -6,13 +6,16 @@ The file is one JSON object with the key "format" and the fields of `RunRecord`;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, is_dataclass
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from edgewise._version import __version__
+from edgewise.tables.cells import TableError
+from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
 
-FORMAT = "edgewise-run-2"
+FORMAT = "edgewise-run-3"
 """Changes with every change of the fields."""
 
 HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "log_loss": False}
@@ -27,11 +30,26 @@ class JobSettings:
     names: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    missing: Literal["error", "drop"] = "error"
+    missing: Literal["error", "drop", "keep"] = "error"
+    na_values: tuple[str, ...] = ()
+    decimal: Decimal = "auto"
     hidden: int = 5
     rows: int = 20_000
     seconds: float = 120.0
     seed: int = 0
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of a file without a header: those of `names` that are no pairs."""
+        return [] if any("=" in name for name in self.names) else list(self.names)
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The new names of columns: the pairs COLUMN=NAME of `names`."""
+        pairs = [name.rpartition("=") for name in self.names if "=" in name]
+        if pairs and len(pairs) < len(self.names):
+            raise TableError("--names takes either the names of all columns, or pairs COLUMN=NAME, not both")
+        return {old: new for old, _, new in pairs}
 
 
 @dataclass(frozen=True)
@@ -170,26 +188,33 @@ class RunRecord:
         """The record that `to_json` described; `ValueError` for anything else."""
         if not isinstance(given, Mapping) or given.get("format") != FORMAT:
             raise ValueError(f"it is not a run record of the format {FORMAT!r}")
-        parts = {key: _tuples(value) for key, value in given.items() if key != "format"}
-        unknown = parts.keys() ^ {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"a run record does not fit: {', '.join(sorted(unknown))}")
-        formula = parts["formula"]
-        if formula is not None:
-            formula = FormulaFacts(
-                **formula | {"error_against_network": Disagreement(**formula["error_against_network"])}
-            )
-        return cls(
-            **parts
-            | {
-                "settings": JobSettings(**parts["settings"]),
-                "rows": RowCounts(**parts["rows"]),
-                "scores": tuple(Score(**score) for score in parts["scores"]),
-                "network": NetworkFacts(**parts["network"]),
-                "formula": formula,
-                "front": tuple(FrontEntry(**entry) for entry in parts["front"]),
-            }
-        )
+        record = _built(cls, {key: value for key, value in given.items() if key != "format"}, "run record")
+        if not record.scores:
+            raise ValueError("a run record has at least one score")
+        return record
+
+
+def _built(hint: Any, value: Any, where: str) -> Any:
+    """The value that `asdict` and JSON made of one of this type; `ValueError` where it is of another type."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return _tuples(value)
+    if origin is UnionType:
+        options = [option for option in inner if isinstance(value, Mapping) == is_dataclass(option)]
+        return _built(type(value) if type(value) in options else [*options, str][0], value, where)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        types = get_type_hints(hint)
+        if value.keys() != types.keys():
+            raise ValueError(f"{where} does not fit: {', '.join(sorted(value.keys() ^ types.keys()))}")
+        return hint(**{name: _built(types[name], value[name], f"{name} of a {where}") for name in types})
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_built(inner[0], part, where) for part in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {name: _built(inner[1], part, where) for name, part in value.items()}
+    kinds = (int, float) if hint is float else (hint,)
+    if not (value in inner if origin is Literal else type(value) in kinds):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, not a {getattr(hint, '__name__', hint)}")
+    return value
 
 
 def _tuples(value: Any) -> Any:

@@ -101,8 +101,8 @@ def _formula(record: RunRecord, evidence: Evidence) -> str:
     facts, formula = record.formula, evidence.formula
     if formula is None or facts is None:
         return (
-            '<div class="law"><p>No formula: no function of the library explains some of the curves. '
-            "The curves below are the model.</p></div>" + _tiles(record)
+            '<div class="law"><p>No formula was found: the time ended first, as the notes then say, or no function of '
+            "the library explains some of the curves. The curves below are the model.</p></div>" + _tiles(record)
         )
     long = " long" if facts.complexity > LONG or len(formula.expressions) > 1 else ""
     meanings = [

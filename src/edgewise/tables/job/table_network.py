@@ -14,11 +14,15 @@ from torch import Tensor
 from edgewise.discovery.noisy import prune_network, train_network
 from edgewise.nn import KAN, KANLinear
 from edgewise.progress import Budget
-from edgewise.tables.encode import Encoding, Prepared
+from edgewise.tables.encode import Encoding
+from edgewise.tables.prepare import Prepared
 
 Array = np.ndarray
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15
 THRESHOLDS = (0.2, 0.1, 0.05, 0.02, 0.01)
+SHUFFLED, LEAST_ROWS = 30_000_000, 200
+"""Values of curves that all importances may need together, and the rows that each one has at least."""
+
 ALLOWED = 1.05
 """Pruning may raise the error on the validation rows by this factor."""
 
@@ -143,7 +147,12 @@ def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, validation: Row
 
 
 def importance(model: KAN, encoding: Encoding, validation: Rows, seed: int) -> list[float]:
-    """The rise of the error when one column is shuffled, in units of the error of the constant model, by input."""
+    """The rise of the error when one column is shuffled, in units of the error of the constant model, by input.
+
+    Wide tables use a part of the rows, so that all inputs take a few seconds.
+    """
+    rows = max(LEAST_ROWS, SHUFFLED // max(1, len(encoding.names) * count_edges(model)))
+    validation = Rows(validation.inputs[:rows], validation.outcome[:rows])
     rng = np.random.default_rng(seed)
     base = loss(encoding, validation.outcome, predict(model, encoding, validation.inputs))
     if encoding.task == "regression":

@@ -18,10 +18,11 @@ from edgewise.compare import fit_baselines
 from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
 from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
+from edgewise.io.reading import reading
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
-from edgewise.tables.cells import TableError
-from edgewise.tables.encode import Encoding, Prepared, prepare
+from edgewise.tables.cells import require_columns
+from edgewise.tables.encode import Encoding
 from edgewise.tables.job.record import (
     FORMAT,
     Disagreement,
@@ -34,7 +35,7 @@ from edgewise.tables.job.record import (
     Score,
 )
 from edgewise.tables.job.report import Evidence, report_page
-from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory, RunDirectoryError
+from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
 from edgewise.tables.job.table_network import (
     Array,
     Rows,
@@ -50,6 +51,7 @@ from edgewise.tables.job.table_network import (
     train,
     unused_inputs,
 )
+from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import ShippedTable
 from edgewise.tracing import outside_grid, trace
@@ -62,9 +64,8 @@ STAGES = (
     "train the baselines",
     "write the report",
 )
-NETWORK_SHARE, PRUNE_SHARE, FORMULA_SHARE = 0.4, 0.2, 0.4
-MIN_SECONDS = 20.0
-"""Training and pruning always get this time: a training cut off too early is worth nothing."""
+SHARES = {"train the network": 0.35, "prune": 0.25, "search for the formula": 0.65, "train the baselines": 0.8}
+"""The part of the time that is left which a stage may take; the report gets the rest."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def fit_table(
     *,
     force: bool = False,
     progress: Listener = lambda event: None,
+    budget: Budget | None = None,
 ) -> RunResult:
     """Do the job and write the folder `out`; after an interruption the same call resumes.
+
+    All stages share one time limit. What cannot begin within it is left out, and the warnings of the record say so.
 
     Args:
         table: a CSV or Parquet file, or the name of a shipped table.
@@ -94,11 +98,16 @@ def fit_table(
         out: the folder, which must not exist unless `force`.
         force: replace the folder of an earlier run.
         progress: called with an `Event` when a stage of `STAGES` begins, and inside it.
+        budget: the time limit; `settings.seconds` from now by default.
     """
+    budget = Budget(settings.seconds) if budget is None else budget
     report = _Reporter(progress)
     report.begin("read the table")
     path, shipped = find_table(table)
-    frame = read_table(path, _headerless(settings.names)).rename(columns=_renamed(settings.names))
+    renamed = settings.renamed
+    frame = read_table(path, settings.column_names, na_values=settings.na_values, decimal=settings.decimal)
+    require_columns(frame, renamed)
+    frame = frame.rename(columns=renamed)
     prepared = prepare(
         frame,
         settings.target,
@@ -106,22 +115,23 @@ def fit_table(
         inputs=settings.inputs,
         exclude=settings.exclude,
         missing=settings.missing,
+        decimal=settings.decimal,
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     fingerprint = {"version": __version__, "table": digest, "settings": asdict(settings)}
-    folder = RunDirectory(out, json.loads(json.dumps(fingerprint)), force=force)
-    if folder.resumed:
-        report.tell(f"resuming the interrupted run in {folder.partial}")
-    result = _compute(Path(table).name, prepared, settings, folder, shipped, report)
-    report.begin("write the report")
-    _write(folder, result, shipped)
+    with RunDirectory(out, json.loads(json.dumps(fingerprint)), force=force) as folder:
+        if folder.resumed:
+            report.tell(f"resuming the interrupted run in {folder.partial}")
+        result = _compute(Path(table).name, prepared, settings, folder, shipped, report, budget)
+        report.begin("write the report")
+        _write(folder, result, shipped)
     return result
 
 
 def formula_text(result: RunResult) -> str:
     """The formula for reading, its LaTeX, and Python source with the exact constants."""
     if result.front is None:
-        return "No formula: no function explains some of the curves. See report.html for the curves.\n"
+        return "No formula was found. See report.html for the reason and the curves.\n"
     formula = result.front.chosen.formula
     return f"{formula}\n\nLaTeX:\n{formula.latex()}\n\nPython:\n{formula.python()}"
 
@@ -143,7 +153,7 @@ class _Reporter:
 
 @dataclass(frozen=True)
 class _Job:
-    """The rows of a run and what its stages need."""
+    """The rows of a run, what its stages need, and what came too late for the time limit."""
 
     settings: JobSettings
     encoding: Encoding
@@ -152,19 +162,21 @@ class _Job:
     test: Rows
     folder: RunDirectory = field(repr=False)
     report: _Reporter = field(repr=False)
+    budget: Budget = field(repr=False)
+    late: list[str] = field(default_factory=list)
 
     def networks(self) -> tuple[KAN, KAN]:
         """The trained network, and the pruned one."""
         rows, settings = (self.encoding, self.train, self.validation), self.settings
-        self.report.begin("train the network")
-        full = self.folder.model(
-            "network", lambda: train(*rows, settings.hidden, self._budget(NETWORK_SHARE), settings.seed)
-        )
-        self.report.begin("prune")
-        pruned = self.folder.model(
-            "pruned", lambda: prune_while_good(full, *rows, self._budget(PRUNE_SHARE), settings.seed)
-        )
-        return full, pruned
+        part = self._begin("train the network")
+        full = self.folder.model("network", lambda: train(*rows, settings.hidden, part, settings.seed))
+        if part.over:
+            self.late.append("the training of the network")
+        part = self._begin("prune")
+        if part.over and not self.folder.has("pruned"):
+            self.late.append("pruning")
+            return full, full
+        return full, self.folder.model("pruned", lambda: prune_while_good(full, *rows, part, settings.seed))
 
     def importance(self, model: KAN) -> list[float]:
         """Of every input, by the validation rows."""
@@ -173,20 +185,23 @@ class _Job:
         )
 
     def formulas(self, weights: Sequence[float]) -> Front | None:
-        """The formulas, stored with their exact constants; None where no function fits some of the curves."""
-        self.report.begin("search for the formula")
-        stored = self.folder.json("formulas", lambda: self._search(weights))
-        try:
+        """The formulas, stored with their exact constants; None where the time or the functions do not suffice."""
+        part = self._begin("search for the formula")
+        if part.over and not self.folder.has("formulas"):
+            self.late.append("the search for a formula")
+            return None
+        stored = self.folder.json("formulas", lambda: self._search(weights, part.left))
+        with reading(self.folder.partial, "; delete it to start afresh"):
             return None if stored is None else Front.from_json(stored)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            where = self.folder.partial
-            raise RunDirectoryError(f"a stage of {where} is damaged, delete the folder: {error}") from error
 
     def baselines(self, size: int) -> tuple[Score, ...]:
         """The scores of the baselines; the MLP has about `size` parameters."""
-        self.report.begin("train the baselines")
-        stored = self.folder.json("baselines", lambda: [asdict(score) for score in self._fit_baselines(size)])
-        return tuple(Score(**score) for score in stored)
+        part = self._begin("train the baselines")
+        stored = self.folder.json("baselines", lambda: [asdict(score) for score in self._fit_baselines(size, part)])
+        found = tuple(Score(**score) for score in stored)
+        trained = {score.name.split(" [")[0] for score in found}
+        self.late.extend(name for name in ("linear model", "gradient boosting", "MLP") if name not in trained)
+        return found
 
     def score(self, name: str, kind: Any, prediction: Array, parameters: int | None, note: str = "") -> Score:
         """A prediction of the test rows, scored."""
@@ -196,13 +211,22 @@ class _Job:
         """The prediction of a function of tensors for the test rows."""
         return predict(model, self.encoding, self.test.inputs)
 
-    def _budget(self, share: float) -> Budget:
-        return Budget(max(share * self.settings.seconds, MIN_SECONDS))
+    def too_late(self) -> list[str]:
+        """A warning about what the time limit ended or left out."""
+        if not self.late:
+            return []
+        limit = f"the time limit of {self.budget.seconds:g} s ended or left out {', '.join(self.late)}"
+        return [f"{limit}; --seconds sets it"]
 
-    def _search(self, weights: Sequence[float]) -> dict[str, Any] | None:
+    def _begin(self, stage: str) -> Budget:
+        """Tell that a stage begins; its part of the time."""
+        self.report.begin(stage)
+        return self.budget.share(SHARES[stage])
+
+    def _search(self, weights: Sequence[float], seconds: float) -> dict[str, Any] | None:
         common: dict[str, Any] = {
             "importance": weights,
-            "seconds": FORMULA_SHARE * self.settings.seconds,
+            "seconds": seconds,
             "seed": self.settings.seed,
             "progress": lambda event: self.report.tell(event.text),
         }
@@ -215,9 +239,10 @@ class _Job:
             found = search_class_formula(data, held, names, output_names(encoding), loss=loss_name(encoding), **common)
         return None if found is None else found.to_json()
 
-    def _fit_baselines(self, size: int) -> Iterator[Score]:
+    def _fit_baselines(self, size: int, budget: Budget) -> Iterator[Score]:
         data, held = ((rows.inputs, rows.outcome) for rows in (self.train, self.validation))
-        for baseline in fit_baselines(data, held, self.encoding.task, parameters=size, seed=self.settings.seed):
+        common: dict[str, Any] = {"parameters": size, "seed": self.settings.seed, "budget": budget}
+        for baseline in fit_baselines(data, held, self.encoding.task, **common):
             self.report.tell(baseline.name)
             prediction = baseline.predict(self.test.inputs)
             missing = len(self.encoding.classes) - prediction.shape[-1]
@@ -233,6 +258,7 @@ def _compute(
     folder: RunDirectory,
     shipped: ShippedTable | None,
     report: _Reporter,
+    budget: Budget,
 ) -> RunResult:
     """All stages, and the record of them."""
     encoding = prepared.encoding
@@ -240,7 +266,7 @@ def _compute(
     report.tell(
         f"{len(training)} training, {len(validation)} validation, {len(test)} test rows; {len(encoding.names)} inputs"
     )
-    job = _Job(settings, encoding, training, validation, test, folder, report)
+    job = _Job(settings, encoding, training, validation, test, folder, report, budget)
     full, model = job.networks()
     weights = job.importance(model)
     front = job.formulas(weights)
@@ -264,14 +290,14 @@ def _compute(
         network=_network_facts(full, model, encoding),
         formula=_formula_facts(job, front, model),
         front=() if front is None else tuple(map(_entry, front.front)),
-        warnings=(*prepared.warnings, *notes, *_cautions(model, test)),
+        warnings=(*prepared.warnings, *notes, *_cautions(model, test), *job.too_late()),
     )
     return RunResult(model, front, record, test, encoding)
 
 
 def _write(folder: RunDirectory, result: RunResult, shipped: ShippedTable | None) -> None:
     """The files of the result; then the folder appears."""
-    save(result.model, folder.partial / MODEL, extra={"format": FORMAT, "encoding": result.encoding.to_json()})
+    save(result.model, folder.result / MODEL, extra={"format": FORMAT, "encoding": result.encoding.to_json()})
     folder.write(RECORD, json.dumps(result.record.to_json(), indent=2) + "\n")
     folder.write("formula.txt", formula_text(result))
     evidence = Evidence(
@@ -357,16 +383,3 @@ def _cautions(model: KAN, test: Rows) -> list[str]:
     if first > 0.01:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
-
-
-def _headerless(names: Sequence[str]) -> list[str]:
-    """Names without `=` name the columns of a file without a header."""
-    return [] if any("=" in name for name in names) else list(names)
-
-
-def _renamed(names: Sequence[str]) -> dict[str, str]:
-    """Names of the form COLUMN=NAME rename columns."""
-    pairs = [name.partition("=") for name in names if "=" in name]
-    if pairs and len(pairs) < len(names):
-        raise TableError("--names takes either the names of all columns, or pairs COLUMN=NAME, not both")
-    return {old: new for old, _, new in pairs}

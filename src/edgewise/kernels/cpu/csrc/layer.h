@@ -183,6 +183,7 @@ template <class T, int degree, bool residual> struct Layer {
   // Any result may be null; bias_sum is the sum of g over the samples. Threads share the inputs; with fewer inputs than
   // threads they share the samples too, and the parts of the outer gradient are added in a fixed order.
   void gradients(const Threads& threads, int pull_order) const {
+    if (a.out == 0) return a.pulled ? (void)std::fill_n(a.pulled, a.batch * a.in, T(0)) : void();
     Buffer<T> copy, own_outer;
     const T* coef = a.coef;
     if (ragged && a.pulled) copy = padded_copy(coef, threads), coef = copy.get();

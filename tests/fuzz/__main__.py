@@ -1,0 +1,156 @@
+"""Damages files of every kind, fits hostile tables and kills runs, for as long as asked: `make fuzz SECONDS=60 SEED=0`.
+
+Every outcome must be a value or one clear error. Anything else (a foreign exception, a crash of native code, a damaged
+file that is read as something else, a gigabyte for a small file, a case without end) is printed and makes it fail.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+from kinds import KINDS
+from runs import RUNS
+
+from edgewise.io.whole import write_whole
+from studies.environment import environment
+
+SHARE_OF_FILES = 0.6
+STUCK = 60.0
+GOOD = ("read", "refused", "done", "fit: done", "discover: done", "solve: done", "checkpoint: done")
+
+
+@dataclass
+class Count:
+    """The outcomes of one kind, and the first case of each that should not be."""
+
+    outcomes: Counter = field(default_factory=Counter)
+    examples: dict = field(default_factory=dict)
+
+    def add(self, outcome: str, **case: object) -> None:
+        self.outcomes[outcome] += 1
+        if outcome not in GOOD:
+            self.examples.setdefault(outcome, case)
+
+    @property
+    def bad(self) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in GOOD)
+
+
+def files(kind: str, seed: int, seconds: float) -> Count:
+    """Damaged files of a kind, in processes of their own; one that dies or is stuck is counted, and the next begins."""
+    count, end, first = Count(), time.monotonic() + seconds, 0
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        log.touch()
+        while (left := end - time.monotonic()) > 0:
+            arguments = [sys.executable, str(HERE / "worker.py"), kind, str(seed), str(first), str(left), str(log)]
+            with (Path(folder) / "errors").open("wb") as errors:
+                process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder)
+                status = _ended(process, log)
+            begun, ended = _noted(log, count)
+            log.write_text("")
+            if status == 0:
+                break
+            if begun is None:
+                raise RuntimeError(f"the worker of {kind!r} does not begin: {(Path(folder) / 'errors').read_text()[-500:]}")
+            if begun != ended:
+                count.add("stuck" if status is None else f"crash: status {status}", n=begun)
+            first = begun + 1
+    return count
+
+
+def _ended(process: subprocess.Popen, log: Path) -> int | None:
+    """The exit status; None for a process that wrote nothing for a minute, and is killed."""
+    size, since = -1, time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.2)
+        if log.stat().st_size != size:
+            size, since = log.stat().st_size, time.monotonic()
+        elif time.monotonic() - since > STUCK:
+            process.kill()
+            process.wait()
+            return None
+    return process.returncode
+
+
+def _noted(log: Path, count: Count) -> tuple[int | None, int | None]:
+    """Count the outcomes that a worker noted; the last case that it began, and the last that it ended."""
+    begun = ended = None
+    for line in log.read_text().splitlines():
+        note = json.loads(line)
+        if "outcome" in note:
+            ended = note["n"]
+            count.add(note["outcome"], n=ended, damage=note["damage"], message=note["message"])
+        else:
+            begun = note["n"]
+    return begun, ended
+
+
+def whole_runs(kind: str, seed: int, seconds: float) -> Count:
+    """Whole runs of the command line."""
+    count, end, n = Count(), time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        with tempfile.TemporaryDirectory() as folder:
+            outcome, line = RUNS[kind](Path(folder), random.Random(f"{seed} {kind} {n}"))
+        count.add(outcome, n=n, message=line)
+        n += 1
+    return count
+
+
+def main() -> int:
+    """Share the time among the kinds, print the counts, write them, and say whether all outcomes were good."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", choices=[*KINDS, *RUNS], default=None)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "fuzz.json")
+    given = parser.parse_args()
+    kinds = [given.only] if given.only else [*KINDS, *RUNS]
+    work = given.seconds * given.jobs
+    runs = [kind for kind in kinds if kind in RUNS]
+    shares = {kind: work * (SHARE_OF_FILES if runs and len(kinds) > 1 else 1) / (len(kinds) - len(runs) or 1) for kind in kinds}
+    shares |= {kind: work * ((1 - SHARE_OF_FILES) if len(kinds) > 1 else 1) / len(runs) for kind in runs}
+    started = environment()
+    with ThreadPoolExecutor(given.jobs) as pool:
+        tasks = {kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds}
+        counts = {}
+        for kind, task in tasks.items():
+            counts[kind] = task.result()
+            _print(kind, counts[kind])
+    total, bad = (sum(c.outcomes.total() for c in counts.values()), sum(c.bad for c in counts.values()))
+    print(f"{total:,} cases, {bad} that should not be; seed {given.seed}")
+    result = {
+        "study": "fuzz",
+        "settings": {"seconds": given.seconds, "seed": given.seed, "jobs": given.jobs},
+        "environment": started,
+        "rows": [{"kind": kind, "outcomes": dict(c.outcomes), "examples": c.examples} for kind, c in counts.items()],
+        "summary": {"cases": total, "bad": bad},
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(given.out, json.dumps(result, indent=1) + "\n")
+    print(f"written to {given.out}")
+    return 1 if bad else 0
+
+
+def _print(kind: str, count: Count) -> None:
+    shown = ", ".join(f"{n:,} {outcome}" for outcome, n in count.outcomes.most_common())
+    print(f"{kind:22s} {count.outcomes.total():7,}  {shown}", flush=True)
+    for outcome, case in count.examples.items():
+        print(f"    {outcome}: {case}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
