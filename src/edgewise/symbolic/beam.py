@@ -131,9 +131,7 @@ def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
 
-def _score(
-    parent: nn.Module, change: EdgeChoice, data: tuple[Tensor, ...], pulse: Pulse, choice: Any = None
-) -> Scored:
+def _score(parent: nn.Module, change: EdgeChoice, data: tuple[Tensor, ...], pulse: Pulse, choice: Any = None) -> Scored:
     x, y, x_held_out, y_held_out = data
     model = put_symbols(parent, change)
     refit_(model, x, y, steps=25, tick=partial(pulse, "joint refits"))

@@ -169,9 +169,7 @@ def symbolify(
     )
 
 
-def _candidates(
-    before: Trace, library: Library, margin: float, pulse: Pulse
-) -> dict[EdgeKey, tuple[Candidate, ...]]:
+def _candidates(before: Trace, library: Library, margin: float, pulse: Pulse) -> dict[EdgeKey, tuple[Candidate, ...]]:
     """The functions for every edge that is a curve, best first; none for those that there was no time for."""
     found: dict[EdgeKey, tuple[Candidate, ...]] = {}
     for name, seen in before.items():

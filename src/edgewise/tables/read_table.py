@@ -80,7 +80,9 @@ def _flat(frame: DataFrame) -> DataFrame:
     nested = (bytes, dict, list, np.ndarray, tuple)
     for name in frame.columns:
         if frame[name].dtype == object and frame[name].map(lambda cell: isinstance(cell, nested)).any():
-            raise TableError(f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it")
+            raise TableError(
+                f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it"
+            )
     return frame
 
 
