@@ -62,7 +62,7 @@ def test_missing_file_names_the_nearest(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"a,b\n1,2\n1,2,3\n", "cannot be read as a table"),
+        (b"a,b\n1,2\n1,2,3\n", r"t.csv: line 3 has 3 fields"),
         (b"a,b\n\xff\xfe\xff,2\n", "not UTF-8"),
         (b"a,a \n1,2\n", "two columns named 'a'"),
     ],

@@ -25,7 +25,7 @@ class Basis(ABC):
 
     Subclasses are frozen dataclasses with a class attribute `name`, which registers them: settings are the fields, so
     equality, hashing and JSON come for free. A duplicate name raises `ValueError` where the class is defined. A
-    subclass says what its `size`, `init_grid` and `_derivative` are; `edgewise.testing.check_basis` says whether it is
+    subclass says what its `size`, `points` and `_derivative` are; `edgewise.testing.check_basis` says whether it is
     sound.
     """
 
@@ -46,11 +46,19 @@ class Basis(ABC):
     def size(self) -> int:
         """The number K of functions."""
 
-    @abstractmethod
+    @property
+    def points(self) -> int:
+        """The length of a row of the grid; 2, the ends of the range, by default."""
+        return 2
+
     def init_grid(
         self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
     ) -> Float[Tensor, "features points"]:
-        """The grid that covers [low, high] evenly, one row per input feature."""
+        """The grid that covers [low, high], one row per input feature: evenly spaced points by default."""
+        if not low < high:
+            raise ValueError(f"the grid range [{low}, {high}] is empty; give low < high")
+        dtype = dtype or torch.get_default_dtype()
+        return torch.linspace(low, high, self.points, dtype=torch.float64).to(dtype).repeat(features, 1)
 
     @final
     def evaluate(self, x: Float[Tensor, "*b features"], grid: Float[Tensor, "features points"]) -> Tensor:
@@ -130,14 +138,6 @@ def basis_from_json(settings: Mapping[str, Any]) -> Basis:
 def registered_bases() -> dict[str, type[Basis]]:
     """Every registered basis class by name."""
     return dict(_REGISTRY)
-
-
-def uniform_points(features: int, points: int, low: float, high: float, dtype: torch.dtype | None) -> Tensor:
-    """`points` evenly spaced values from low to high, repeated for every feature."""
-    if not low < high:
-        raise ValueError(f"the grid range [{low}, {high}] is empty; give low < high")
-    dtype = dtype or torch.get_default_dtype()
-    return torch.linspace(low, high, points, dtype=torch.float64).to(dtype).repeat(features, 1)
 
 
 def as_maps(points: Float[Tensor, "features points"], x: Float[Tensor, "batch features *size"]) -> list[Tensor]:

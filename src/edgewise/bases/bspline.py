@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, uniform_points, zero_outside
+from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, zero_outside
 
 Extrapolation = Literal["linear", "constant", "polynomial", "zero"]
 
@@ -54,10 +54,9 @@ class BSpline(Basis):
     def size(self) -> int:
         return self.intervals + self.degree
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.intervals + 1, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.intervals + 1
 
     def _derivative(self, x: Tensor, grid: Tensor, order: int) -> Tensor:
         index, local = self.local_derivative(x, grid, order)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit, uniform_points
+from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,6 @@ class Chebyshev(Basis):
     @property
     def size(self) -> int:
         return self.degree + 1
-
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, 2, low, high, dtype)
 
     def resized(self, n: int) -> Chebyshev:
         return dataclasses.replace(self, degree=n)

@@ -13,10 +13,9 @@ import dataclasses
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, nan_of, to_unit, uniform_points
+from edgewise.bases._basis import Basis, nan_of, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +39,6 @@ class Fourier(Basis):
     @property
     def size(self) -> int:
         return 2 * self.frequencies + 1
-
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, 2, low, high, dtype)
 
     def resized(self, n: int) -> Fourier:
         return dataclasses.replace(self, frequencies=n)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, point_spacing, uniform_points
+from edgewise.bases._basis import Basis, as_maps, point_spacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Gaussian(Basis):
     def size(self) -> int:
         return self.centers
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.centers, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.centers
 
     def resized(self, n: int) -> Gaussian:
         return dataclasses.replace(self, centers=n)

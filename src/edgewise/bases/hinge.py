@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, uniform_points
+from edgewise.bases._basis import Basis, as_maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +41,9 @@ class Hinge(Basis):
     def size(self) -> int:
         return self.hinges
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.hinges + 2, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.hinges + 2
 
     def resized(self, n: int) -> Hinge:
         return dataclasses.replace(self, hinges=n)

@@ -17,10 +17,9 @@ import dataclasses
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, to_unit, uniform_points
+from edgewise.bases._basis import Basis, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +44,6 @@ class Rational(Basis):
     @property
     def size(self) -> int:
         return self.degree + 1
-
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, 2, low, high, dtype)
 
     def resized(self, n: int) -> Rational:
         return dataclasses.replace(self, degree=n)

@@ -19,10 +19,9 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, continued_points, nan_of, uniform_points
+from edgewise.bases._basis import Basis, continued_points, nan_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +51,9 @@ class ReLUPower(Basis):
     def size(self) -> int:
         return self.intervals + self.power
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.intervals + 1, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.intervals + 1
 
     def resized(self, n: int) -> ReLUPower:
         return dataclasses.replace(self, intervals=n)

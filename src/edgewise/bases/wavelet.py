@@ -18,10 +18,9 @@ import dataclasses
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, point_spacing, uniform_points
+from edgewise.bases._basis import Basis, point_spacing
 
 _MORLET_FREQUENCY = 5.0
 
@@ -52,10 +51,9 @@ class Wavelet(Basis):
     def size(self) -> int:
         return self.centers
 
-    def init_grid(
-        self, features: int, low: float = -1.0, high: float = 1.0, *, dtype: torch.dtype | None = None
-    ) -> Float[Tensor, "features points"]:
-        return uniform_points(features, self.centers, low, high, dtype)
+    @property
+    def points(self) -> int:
+        return self.centers
 
     def resized(self, n: int) -> Wavelet:
         return dataclasses.replace(self, centers=n)

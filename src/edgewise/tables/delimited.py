@@ -60,7 +60,7 @@ def read_delimited(
                 header, rows = (list(names), rows) if names else _header(rows, comment, separator)
                 return _frame(header, _fitting(rows, len(header), separator), decimal, texts)
             first += 1
-    raise TableError(f"{path} is empty; a table needs a header line and rows")
+    raise TableError("the file is empty; a table needs a header line and rows")
 
 
 def _separator(head: Sequence[str]) -> str:

@@ -57,8 +57,10 @@ def read_table(
             frame = read_delimited(path, names, decimal=decimal, texts=texts)
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is not UTF-8 text ({error}); save it as CSV in UTF-8, or as Parquet") from error
-    except (ImportError, TableError):
+    except ImportError:
         raise
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error
     except Exception as error:  # of the readers of seven formats; a damaged file is all that they have in common
         raise TableError(f"{path} cannot be read as a table: {error or type(error).__name__}") from error
     columns = [str(name).strip() for name in frame.columns]
