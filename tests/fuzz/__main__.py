@@ -64,9 +64,7 @@ def files(kind: str, seed: int, seconds: float) -> Count:
             if status == 0:
                 break
             if begun is None:
-                raise RuntimeError(
-                    f"the worker of {kind!r} does not begin: {(Path(folder) / 'errors').read_text()[-500:]}"
-                )
+                raise RuntimeError(f"the worker of {kind!r} does not begin: {(Path(folder) / 'errors').read_text()[-500:]}")
             if begun != ended:
                 count.add("stuck" if status is None else f"crash: status {status}", n=begun)
             first = begun + 1
@@ -123,16 +121,11 @@ def main() -> int:
     kinds = [given.only] if given.only else [*KINDS, *RUNS]
     work = given.seconds * given.jobs
     runs = [kind for kind in kinds if kind in RUNS]
-    shares = {
-        kind: work * (SHARE_OF_FILES if runs and len(kinds) > 1 else 1) / (len(kinds) - len(runs) or 1)
-        for kind in kinds
-    }
+    shares = {kind: work * (SHARE_OF_FILES if runs and len(kinds) > 1 else 1) / (len(kinds) - len(runs) or 1) for kind in kinds}
     shares |= {kind: work * ((1 - SHARE_OF_FILES) if len(kinds) > 1 else 1) / len(runs) for kind in runs}
     started = environment()
     with ThreadPoolExecutor(given.jobs) as pool:
-        tasks = {
-            kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds
-        }
+        tasks = {kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds}
         counts = {}
         for kind, task in tasks.items():
             counts[kind] = task.result()

@@ -123,9 +123,7 @@ def read_adapter(folder: Path, _: Any) -> Any:
 class Saved(ew.io.Pretrained):
     """A module with settings of several types."""
 
-    def __init__(
-        self, width: int, basis: Any = None, deep: int = 2, share: float = 0.5, names: Any = ("a", "b")
-    ) -> None:
+    def __init__(self, width: int, basis: Any = None, deep: int = 2, share: float = 0.5, names: Any = ("a", "b")) -> None:
         super().__init__()
         self.layers = torch.nn.Sequential(*(ew.KANLinear(width, width, basis) for _ in range(deep)))
         self.register_buffer("mean", torch.full((width,), share))
@@ -275,9 +273,7 @@ def read_stages(folder: Path, _: Any) -> Any:
 
 def make_formula(folder: Path) -> None:
     names = ["a", "b c", "x-1"]
-    formula = Formula.from_json(
-        {"inputs": names, "outputs": {"y": "Mul(Float('2.5', precision=53), sin(Symbol('a', real=True)))"}}
-    )
+    formula = Formula.from_json({"inputs": names, "outputs": {"y": "Mul(Float('2.5', precision=53), sin(Symbol('a', real=True)))"}})
     (folder / "formula.json").write_text(json.dumps(formula.to_json()))
     (folder / "formula.txt").write_text("2.5*sin(a)**2 - `b c`/3 + Max(a, 0.5)*sqrt(pi)")
 
@@ -322,10 +318,7 @@ def damage_table(folder: Path, names: list[str], rng: random.Random) -> str:
 
 
 def read_tables(folder: Path, _: Any) -> Any:
-    return [
-        prepare(read_table(path), "y", missing="drop", exclude=["none"]).inputs.shape
-        for path in sorted(folder.iterdir())
-    ]
+    return [prepare(read_table(path), "y", missing="drop", exclude=["none"]).inputs.shape for path in sorted(folder.iterdir())]
 
 
 KINDS = {

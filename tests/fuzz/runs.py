@@ -10,12 +10,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 QUICK = [sys.executable, str(HERE / "quick.py")]
-PROBLEM = """
+PROBLEM = '''
 from edgewise.pde import Box, GaussNewton, Problem, dirichlet
 
 problem = Problem("u", lambda u, p: u.dxx + 1, Box(x=(0, 1)), [dirichlet(lambda p: 0 * p.x)])
 settings = {"method": GaussNewton(starts=1, steps=40, rounds=2, intervals=(4,)), "seconds": 4}
-"""
+'''
 
 
 def ran(arguments: list[str], folder: Path, seconds: float) -> tuple[str, str]:
@@ -56,25 +56,7 @@ CELLS: list[Callable[[random.Random, int], str]] = [
     lambda rng, n: rng.choice(["é", "\u202e", "<b>", "=1+1", "'", "a\tb", "x" * 500]),
     lambda rng, n: f"{rng.gauss(0, 1):.4g}" if rng.random() < 0.97 else rng.choice(["", "?", "-"]),
 ]
-NAMES = [
-    "a",
-    "x-1",
-    "a b",
-    "2",
-    "",
-    "pi",
-    "E",
-    "a=b",
-    "k",
-    "lambda",
-    "<script>",
-    "y",
-    "target",
-    "é",
-    "x" * 200,
-    "sin(x)",
-    "a,b",
-]
+NAMES = ["a", "x-1", "a b", "2", "", "pi", "E", "a=b", "k", "lambda", "<script>", "y", "target", "é", "x" * 200, "sin(x)", "a,b"]
 NAMES += ["Unnamed: 0", "temp_%", "`", "\\", "\u200b", "CON", "index", "mu_imag", "x_hat"]
 
 
@@ -100,18 +82,12 @@ def _quoted(cell: str, separator: str) -> str:
 def hostile_fit(folder: Path, rng: random.Random) -> tuple[str, str]:
     """`edgewise fit` on a hostile table, then `explain` and `predict` where it ended well."""
     hostile_table(folder / "t.csv", rng)
-    more = rng.choice(
-        [[], [], ["--missing", "drop"], ["--task", "classification"], ["--task", "regression"], ["--hidden", "2"]]
-    )
+    more = rng.choice([[], [], ["--missing", "drop"], ["--task", "classification"], ["--task", "regression"], ["--hidden", "2"]])
     command = ["fit", "t.csv", "--target", "y", "--out", "run", "--seconds", "0.5", "--hidden", "0", *more]
     outcome, line = ran(command, folder, 90)
     if outcome != "done":
         return outcome, line
-    for again in (
-        ["explain", "run"],
-        ["predict", "run", "t.csv", "--out", "p.csv"],
-        ["predict", "run", "t.csv", "--formula"],
-    ):
+    for again in (["explain", "run"], ["predict", "run", "t.csv", "--out", "p.csv"], ["predict", "run", "t.csv", "--formula"]):
         outcome, line = ran(again, folder, 60)
         if outcome != "done" and not (outcome == "refused" and ("no formula" in line or again[0] == "predict")):
             return f"{again[0]}: {outcome}", line

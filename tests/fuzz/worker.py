@@ -59,9 +59,7 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
         fresh(made, place)
         state, message, right = attempt(lambda: kind.read(place, given))
         if state != "read":
-            notes.write(
-                json.dumps({"n": -1, "damage": "none", "outcome": f"good files: {state}", "message": message}) + "\n"
-            )
+            notes.write(json.dumps({"n": -1, "damage": "none", "outcome": f"good files: {state}", "message": message}) + "\n")
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         n = int(first)
         while time.monotonic() < end:

@@ -112,3 +112,4 @@ def test_half_precision_has_values_far_outside_the_grid(basis):
     y = edge_sum(x, coef, basis.init_grid(2).half(), spec)
     exact = edge_sum(x.double(), coef.double(), basis.init_grid(2).half().double(), spec)
     torch.testing.assert_close(y, exact.half(), rtol=5e-3, atol=1e-3)
+

@@ -1,7 +1,8 @@
 """Moving curves to other grids and bases: refine, change_basis, adapt_grid_."""
 
-import copy
 import itertools
+
+import copy
 
 import pytest
 import torch

@@ -126,7 +126,7 @@ def symbolify(
         max_refits: stop the search after this many joint refits.
         seconds: time limit in seconds: the best choice so far is returned soon after it; an edge that was not searched
             stays a curve.
-        progress: called with an `Event` every second or so and after every joint refit; what it raises stops the search.
+        progress: called with an `Event` every second or so and after every joint refit; what it raises stops the call.
 
     Returns:
         The new model and a report of every decision.
