@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hostile
 import numpy as np
 import pandas as pd
 import torch
@@ -37,12 +38,16 @@ from edgewise.training.keep import Checkpoint
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one."""
+    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one.
+
+    Reading takes at most `limit` seconds of the processor.
+    """
 
     make: Callable[[Path], Any]
     read: Callable[[Path, Any], Any]
     damage: Callable[[Path, Any, random.Random], str]
     sealed: bool = False
+    limit: float = 5.0
 
 
 def any_file(folder: Path, _: Any, rng: random.Random) -> str:
@@ -67,7 +72,8 @@ def make_model(folder: Path) -> None:
 
 def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
     """Another header or other tensors, with a right digest."""
-    header, tensors = container.read_file(folder / "model")
+    (path,) = folder.iterdir()
+    header, tensors = container.read_file(path)
     if rng.random() < 0.5:
         header = changed(header, rng)
         if not isinstance(header, dict):
@@ -79,17 +85,17 @@ def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
         header["tensors"] = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
     text = json.dumps(header, sort_keys=True)
     digest = container._digest(text, tensors)
-    save_file(tensors, folder / "model", {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
+    save_file(tensors, path, {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
     return "forged"
 
 
 def other_tensor(t: torch.Tensor, rng: random.Random) -> torch.Tensor:
     choices = [
         lambda: torch.zeros(rng.choice([0, 1, 2, 1000])),
-        lambda: t.flatten(),
-        lambda: t[None].contiguous(),
+        t.flatten,
+        t[None].contiguous,
         lambda: t.double() if t.dtype != torch.float64 else t.float(),
-        lambda: t.long(),
+        t.long,
         lambda: t.float() * torch.nan,
         lambda: torch.full_like(t, 100),
         lambda: t.flip(-1).contiguous() if t.ndim else t,
@@ -232,7 +238,8 @@ def make_run(folder: Path) -> Path:
     from quick import fit
 
     table(40).to_csv(folder / "table.csv", index=False)
-    assert fit(folder / "table.csv", folder / "run") == 0
+    assert fit(folder / "table.csv", folder / "run", "--seconds", "6") == 0
+    assert read_record(folder / "run").formula is not None
     return folder
 
 
@@ -332,6 +339,7 @@ KINDS = {
     "network": Kind(make_model, read_model, any_file, sealed=True),
     "network, forged": Kind(make_model, run_forged, forge_model),
     "adapter": Kind(make_adapter, read_adapter, any_file, sealed=True),
+    "adapter, forged": Kind(make_adapter, read_adapter, forge_model),
     "checkpoint": Kind(make_checkpoint, read_checkpoint, any_file, sealed=True),
     "checkpoint, forged": Kind(make_checkpoint, read_checkpoint, forge_checkpoint),
     "hub folder": Kind(make_hub, read_hub, damage_hub),
@@ -341,6 +349,7 @@ KINDS = {
     "stages of a run": Kind(make_stages, read_stages, any_file, sealed=True),
     "formula": Kind(make_formula, read_formula, damage_formula),
     "table": Kind(make_tables, read_tables, damage_table),
+    "fit, hostile table": Kind(hostile.make, hostile.read, hostile.damage, limit=20.0),
 }
 
 

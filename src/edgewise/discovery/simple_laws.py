@@ -28,6 +28,8 @@ NOTHING = 1e-9
 PIECE_ROWS = 4
 """Every piece has at least this many rows more than coefficients."""
 
+Ends = tuple[float, ...]
+
 
 @lru_cache(maxsize=1)
 def simple_laws(goal: Goal) -> tuple[tuple[float, Any, str], ...]:
@@ -99,7 +101,11 @@ def _pieces(j: int, goal: Goal) -> Iterator[Any]:
         split = _best_split(A, y, x[:, j])
         if split is not None:
             left, right = (_coefficients(A[part], y[part]) for part in (slice(0, split), slice(split, None)))
-            yield _joined(left, right, terms, goal.inputs[j], x[split - 1, j].item(), x[split, j].item())
+            exact = max(_rest(A[:split], y[:split]), _rest(A[split:], y[split:])) < 1e-7 * y.std()
+            gap = tuple(x[split - 1 : split + 1, j].tolist())
+            rows = 0 if exact else len(y) // 20  # with noise the pieces meet somewhere near
+            near = tuple(x[[max(split - 1 - rows, 0), min(split + rows, len(y) - 1)], j].tolist())
+            yield _joined(left, right, terms, goal.inputs[j], gap, near)
 
 
 def _best_split(A: Float[Tensor, "rows terms"], y: Float[Tensor, " rows"], t: Float[Tensor, " rows"]) -> int | None:
@@ -141,22 +147,22 @@ def _coefficients(A: Tensor, y: Tensor) -> list[float]:
     return torch.where(c.abs() > NOTHING * c.abs().amax(), c / size, 0.0).tolist()
 
 
-def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, low: float, high: float) -> Any:
-    """Two polynomials that meet between low and high: the larger, the smaller or |t - s|; else with a step there."""
+def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, gap: Ends, near: Ends) -> Any:
+    """Two polynomials that meet near the gap: the larger, the smaller or |t - s|; else with a step in the gap."""
     p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
     scale = max(map(abs, (*left, *right)))
     difference = [b - a if abs(b - a) > NOTHING * scale else 0.0 for a, b in zip(left, right, strict=True)]
     slope = difference[terms.index(t)]
     if not any(c for c, term in zip(difference, terms, strict=True) if term not in (1, t)) and slope:
-        meet, gap = -difference[0] / slope, high - low
-        if low - 0.01 * gap <= meet <= high + 0.01 * gap:
+        meet, slack = -difference[0] / slope, 0.01 * (near[1] - near[0])
+        if near[0] - slack <= meet <= near[1] + slack:
             rest = sympy.Add(*(_number(c) * term for c, term in zip(left, terms, strict=True) if term not in (1, t)))
             before, after = left[terms.index(t)], right[terms.index(t)]
             if abs(before + after) < 1e-6 * abs(slope):
                 return after * sympy.Abs(t - _number(meet)) + _number(left[0] + before * meet) + rest
             return (sympy.Max if slope > 0 else sympy.Min)(p - rest, q - rest) + rest
     step = sympy.Add(*(_number(c) * term for c, term in zip(difference, terms, strict=True)))
-    return p + step * sympy.Heaviside(t - _number(shortest_between(low, high)))
+    return p + step * sympy.Heaviside(t - _number(shortest_between(*gap)))
 
 
 def shortest_between(low: float, high: float) -> float:

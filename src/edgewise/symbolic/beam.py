@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from edgewise.expressions.simplify import pareto
 from edgewise.nn import KANLinear, SymbolicEdges
 from edgewise.nn.layers import EdgeKey, kan_layers, replaced, with_layers
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Event, Pulse, TimeIsOver
 from edgewise.symbolic.edges import BITS_PER_COMPLEXITY, Candidate
 from edgewise.symbolic.refit import refit_
 
@@ -31,7 +32,7 @@ MAX_SAMPLES = 1000
 RESOLUTION = 1e-10
 """Relative errors below this are rounding and count as equal."""
 
-UNLIMITED = Budget()
+UNLIMITED = Pulse()
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ def search_network(
     *,
     beam: int = 3,
     max_refits: int = 30,
-    budget: Budget = UNLIMITED,
-    progress: Listener | None = None,
+    pulse: Pulse = UNLIMITED,
 ) -> tuple[Scored, list[Scored]]:
     """The best choice found, and all choices on the front of error against complexity.
 
@@ -65,30 +65,31 @@ def search_network(
         y: targets, of the shape of the model's output.
         beam: how many choices are carried from round to round; 1 is greedy.
         max_refits: stop after this many joint refits.
-        budget: no joint refit begins after its end.
-        progress: called with an `Event` after every joint refit.
+        pulse: called while it works; no joint refit begins after its budget.
+
+    Raises `TimeIsOver` where not even the first choice could be refitted.
     """
     train, held_out = _split(len(x))
     data = x[train], y[train], x[held_out], y[held_out]
-    start = _score(model, {e: c[0] for e, c in options.items()}, dict(options), data)
+    start = _score(model, {e: c[0] for e, c in options.items()}, data, pulse)
     seen = {_key(start.choice): start}
     front = [start]
-    while len(seen) < max_refits and not budget.over:
+    while len(seen) < max_refits and not pulse.budget.over:
         fresh: list[Scored] = []
         for parent in front:
             for edge, candidate in _moves(parent, options):
                 choice = {**parent.choice, edge: candidate}
                 if _key(choice) in seen or len(seen) >= max_refits or _exact(seen.values(), y):
                     continue
-                if budget.over:
+                try:
+                    child = _score(parent.model, {edge: candidate}, data, pulse, choice)
+                except TimeIsOver:
                     break
-                child = _score(parent.model, {edge: candidate}, options, data, choice)
                 seen[_key(choice)] = child
                 fresh.append(child)
-                if progress is not None:
-                    progress(
-                        Event("joint refits", len(seen) / max_refits, f"error {min(s.rmse for s in seen.values()):.3g}")
-                    )
+                if pulse.listener is not None:
+                    error = min(s.rmse for s in seen.values())
+                    pulse.listener(Event("joint refits", len(seen) / max_refits, f"error {error:.3g}"))
         best = sorted([*front, *fresh], key=lambda s: s.bits)[:beam]
         if {_key(s.choice) for s in best} == {_key(s.choice) for s in front}:
             break
@@ -130,10 +131,10 @@ def put_symbols(model: nn.Module, choice: EdgeChoice) -> nn.Module:
     return with_layers(model, {name: with_symbols(old[name], chosen) for name, chosen in layers.items()})
 
 
-def _score(parent: nn.Module, change: EdgeChoice, options: Any, data: tuple[Tensor, ...], choice: Any = None) -> Scored:
+def _score(parent: nn.Module, change: EdgeChoice, data: tuple[Tensor, ...], pulse: Pulse, choice: Any = None) -> Scored:
     x, y, x_held_out, y_held_out = data
     model = put_symbols(parent, change)
-    refit_(model, x, y, steps=25)
+    refit_(model, x, y, steps=25, tick=partial(pulse, "joint refits"))
     choice = dict(change) if choice is None else choice
     with torch.no_grad():
         missing = (model(x_held_out) - y_held_out).square().mean().item()

@@ -7,7 +7,7 @@ Candidates are ranked by their description length.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ MIN_POINTS = 8
 BITS_PER_COMPLEXITY = 4.0
 """What one unit of a function's complexity costs, in bits, against the bits that its residual saves."""
 
+AT_ONCE = 16
+"""Edges of one input that are searched together."""
 
 Affine = tuple[float, float, float, float]
 
@@ -130,15 +132,17 @@ def search_layer(
     margin: float = 0.0,
     resolution: float = 1e-7,
     edges: Tensor | None = None,
+    tick: Callable[[str], None] = lambda stage: None,
 ) -> Mapping[tuple[int, int], tuple[Candidate, ...]]:
-    """`search_edge` for every edge (j, i) of a layer at once, or for those where `edges` is True."""
+    """`search_edge` for every edge (j, i) of a layer, or for those where `edges` is True; `tick` before every few."""
     _check_curves(x, v)
     check_library(library)
     wanted = torch.ones(v.shape[1:], dtype=torch.bool) if edges is None else edges.cpu()
     found: dict[tuple[int, int], tuple[Candidate, ...]] = {}
     for j in range(x.shape[1]):
-        targets = wanted[j].nonzero()[:, 0].tolist()
-        if targets:
+        every = wanted[j].nonzero()[:, 0].tolist()
+        for targets in (every[n : n + AT_ONCE] for n in range(0, len(every), AT_ONCE)):
+            tick(f"functions for {len(targets)} of {int(wanted.sum())} edges")
             ranked = _search_input(
                 x[:, j].double(), v[:, j, targets].double().T, tuple(library.values()), margin, resolution
             )

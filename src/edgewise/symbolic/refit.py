@@ -6,7 +6,7 @@ is damped by the diagonal; a step out of the domain of a function (NaN) is rejec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ def refit_(
     free: Mapping[str, Tensor] | None = None,
     steps: int = 50,
     mu: float = 1e-4,
+    tick: Callable[[], None] = lambda: None,
 ) -> float:
     """Move parameters of the model to a least-squares fit and return the mean squared error.
 
@@ -45,6 +46,7 @@ def refit_(
             and the biases beside them.
         steps: at most so many.
         mu: the first damping; a larger one keeps the parameters nearer to what they are.
+        tick: called before every evaluation; what it raises leaves the model as it was.
     """
     parameters = dict(model.named_parameters())
     if free is None:
@@ -61,6 +63,7 @@ def refit_(
         }
 
     def residual(theta: Tensor) -> Tensor:
+        tick()
         return (functional_call(model, placed(theta), (x,)) - y).flatten()
 
     if not free:

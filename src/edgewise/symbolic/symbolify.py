@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.nn.layers import EdgeKey
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 from edgewise.symbolic.beam import EdgeChoice, Scored, put_symbols, search_network
 from edgewise.symbolic.edges import Candidate, sample_edges, search_layer
 from edgewise.symbolic.refit import refit_
@@ -123,32 +124,35 @@ def symbolify(
         beam: where several functions fit an edge about equally well, the number of choices for the whole network that
             the search keeps; 1 is greedy, 0 takes the best function of every edge.
         max_refits: stop the search after this many joint refits.
-        seconds: time limit in seconds: no joint refit begins after it, and the best choice so far is returned.
-        progress: called with an `Event` after the search of every layer and after every joint refit.
+        seconds: time limit in seconds: the best choice so far is returned soon after it; an edge that was not searched
+            stays a curve.
+        progress: called with an `Event` every second or so and after every joint refit; what it raises stops the call.
 
     Returns:
         The new model and a report of every decision.
     """
-    budget = Budget(seconds)
+    pulse = Pulse(Budget(seconds), progress)
     with torch.no_grad():
         before = trace(model, x)
     if "" in before:
         raise ValueError("symbolify takes a network that contains KAN layers, not a bare KANLinear; wrap it in KAN")
     y = before.output.detach() if y is None else _matching(y, before.output)
-    found = _candidates(before, library, margin, progress)
+    found = _candidates(before, library, margin, pulse)
     options = {edge: _plausible(candidates, min_r2) for edge, candidates in found.items()}
     options = {edge: candidates for edge, candidates in options.items() if candidates}
     choice: EdgeChoice = {edge: candidates[0] for edge, candidates in options.items()}
     front: list[Scored] = []
-    if beam and any(len(c) > 1 for c in options.values()):
-        best, front = search_network(
-            model, options, x, y, beam=beam, max_refits=max_refits, budget=budget, progress=progress
-        )
-        choice, result = best.choice, best.model
-    else:
-        result = put_symbols(model, choice)
-    if choice:
-        refit_(result, x, y)
+    late = sum(not candidates for candidates in found.values())
+    notes = (f"{late} edges were not searched: the time was over",) if late else ()
+    result = put_symbols(model, choice)
+    try:
+        if beam and any(len(c) > 1 for c in options.values()):
+            best, front = search_network(model, options, x, y, beam=beam, max_refits=max_refits, pulse=pulse)
+            choice, result = best.choice, best.model
+        if choice:
+            refit_(result, x, y, tick=partial(pulse, "the last refit"))
+    except TimeIsOver:
+        notes = (*notes, "the time was over before the last refit")
     edges = tuple(_decision(edge, choice.get(edge), candidates) for edge, candidates in found.items())
     with torch.no_grad():
         after = result(x)
@@ -161,22 +165,26 @@ def symbolify(
         r2_after=_r2(after, y),
         rmse=(after - y).square().mean().sqrt().item(),
         fidelity=(after - before.output).square().mean().sqrt().item(),
-        warnings=_warnings(edges, before, min_r2),
+        warnings=(*_warnings(edges, before, min_r2), *notes),
     )
 
 
-def _candidates(
-    before: Trace, library: Library, margin: float, progress: Listener | None
-) -> dict[EdgeKey, tuple[Candidate, ...]]:
-    """The functions for every edge that is a curve, best first."""
+def _candidates(before: Trace, library: Library, margin: float, pulse: Pulse) -> dict[EdgeKey, tuple[Candidate, ...]]:
+    """The functions for every edge that is a curve, best first; none for those that there was no time for."""
     found: dict[EdgeKey, tuple[Candidate, ...]] = {}
-    for n, (name, seen) in enumerate(before.items()):
-        if seen.layer.mask.any():
-            points, values = sample_edges(seen.layer, seen.inputs, name)
-            ranked = search_layer(points, values, library=library, margin=margin, edges=seen.layer.mask)
-            found |= {EdgeKey(name, j, i): candidates for (j, i), candidates in ranked.items()}
-            if progress is not None:
-                progress(Event(f"functions for layer {name}", (n + 1) / len(before), f"{len(ranked)} edges"))
+    for name, seen in before.items():
+        if not seen.layer.mask.any():
+            continue
+        points, values = sample_edges(seen.layer, seen.inputs, name)
+        for j in range(len(seen.layer.mask)):
+            edges = torch.zeros_like(seen.layer.mask)
+            edges[j] = seen.layer.mask[j]
+            keys = {EdgeKey(name, j, i): (j, i) for i in edges[j].nonzero()[:, 0].tolist()}
+            try:
+                ranked = search_layer(points, values, library=library, margin=margin, edges=edges, tick=pulse)
+            except TimeIsOver:
+                ranked = {}
+            found |= {key: ranked.get(edge, ()) for key, edge in keys.items()}
     return found
 
 
@@ -195,7 +203,7 @@ def _warnings(edges: tuple[EdgeReport, ...], before: Trace, min_r2: float) -> tu
         f"layer {e.edge.layer!r}: edge (in={e.edge.source}, out={e.edge.target}) stays a curve; the best function, "
         f"{_first(e)}, is below min_r2 = {min_r2}{_spike(e.edge, before)}"
         for e in edges
-        if e.chosen is None
+        if e.chosen is None and e.alternatives
     )
 
 

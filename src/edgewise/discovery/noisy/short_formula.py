@@ -18,7 +18,7 @@ from edgewise.discovery.noisy.small_networks import SHAPES, formulas_of_networks
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.expressions import Formula
 from edgewise.expressions.constants import refit_constants
-from edgewise.expressions.simplify import length, pareto
+from edgewise.expressions.simplify import canonical, length, pareto
 from edgewise.optim import get_loss
 from edgewise.progress import Budget, Event, Listener
 
@@ -86,6 +86,7 @@ def search_formula(
     findings += _networks(table, inputs, 0.8 * budget.left, seed)
     _tell(progress, "constants near integers", budget.fraction)
     findings += _while(budget, _rounded(tuple(findings), table))
+    findings += _while(budget, _with_fewer_inputs(Front.of(findings, names).chosen, table))
     front = Front.of(findings, names)
     _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
     return front
@@ -273,6 +274,17 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
             if trial.error <= 1.02 * error:
                 formula, error = trial.formula, trial.error
                 yield trial
+
+
+def _with_fewer_inputs(chosen: Finding, table: NoisyTable) -> Iterator[Finding]:
+    """The chosen formula with each of its inputs held at its mean and the constants refitted: who needs it?"""
+    x, y = (torch.as_tensor(part[:4096], dtype=torch.float64) for part in table.train)
+    (old,), inputs = chosen.formula.expressions, chosen.formula.inputs
+    for j, symbol in enumerate(inputs):
+        if symbol in old.free_symbols and len(old.free_symbols) > 1:
+            held: Any = old.xreplace({symbol: sympy.Float(x[:, j].mean().item(), 17)})
+            (expression,), _ = refit_constants((canonical(held),), inputs, x, y[:, None])
+            yield table.judged(replace(chosen.formula, expressions=(expression,)), f"{chosen.origin}, without {symbol}")
 
 
 def _while(budget: Budget, findings: Iterable[Finding]) -> Iterator[Finding]:
