@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import typecheck
 from hypothesis import settings
-from jaxtyping import install_import_hook
 from typecheck import unchecked
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, by whichever test comes first
@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("ci" if os.environ.get("CI") else "local")
     torch.set_num_threads(1)
     if checks_shapes(config):
-        install_import_hook("edgewise", "typecheck.typechecked")
+        typecheck.install("edgewise")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

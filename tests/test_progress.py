@@ -14,7 +14,7 @@ def test_a_budget_counts_from_when_it_was_made():
     half = budget.share(0.5)
     assert (half.seconds, half.spent) == (0.5, 0.0)
     now[0] = 15.0
-    assert (budget.left, budget.over, budget.fraction, half.over) == (-1.0, True, 1.0, True)
+    assert (budget.left, budget.over, budget.fraction, half.over) == (0.0, True, 1.0, True)
 
 
 def test_without_a_limit_time_is_never_over():

@@ -21,7 +21,7 @@ def as_tensor(data: Any) -> Tensor:
             names = column_names(data) or ()
             text = [name for name in names if not _is_numeric(data[name])]
             raise TypeError(
-                f"{', '.join(map(repr, text)) or 'the data'}: not all values are numbers; encode or drop these columns, "
+                f"{', '.join(map(repr, text)) or 'the data'}: not all values are numbers; encode or drop them, "
                 "or use edgewise.tables"
             ) from error
     return torch.as_tensor(np.array(values))

@@ -42,7 +42,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds!r}")
+            raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds}")
         object.__setattr__(self, "begun", self.clock())
 
     @property
@@ -52,8 +52,8 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds until the limit; negative after it."""
-        return self.seconds - self.spent
+        """Seconds until the limit; 0 after it."""
+        return max(0.0, self.seconds - self.spent)
 
     @property
     def over(self) -> bool:
@@ -69,7 +69,7 @@ class Budget:
 
     def share(self, part: float) -> Budget:
         """A new budget of this share of the seconds that are left, on the same clock."""
-        return Budget(max(0.0, part * self.left), self.clock)
+        return Budget(part * self.left, self.clock)
 
 
 class TimeIsOver(Exception):

@@ -20,13 +20,14 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-from kinds import KINDS
-from runs import RUNS
+from kinds import KINDS  # noqa: E402
+from runs import RUNS  # noqa: E402
 
-from edgewise.io.whole import write_whole
-from studies.environment import environment
+from edgewise.io.whole import write_whole  # noqa: E402
+from studies.environment import environment  # noqa: E402
 
-SHARE_OF_FILES = 0.6
+SHARES = {"fit, hostile table": 5.0, "killed": 3.0}
+"""Of the time, for whole runs; the kinds of files have 1 each."""
 STUCK = 60.0
 GOOD = ("read", "refused", "done", "fit: done", "discover: done", "solve: done", "checkpoint: done")
 
@@ -64,7 +65,9 @@ def files(kind: str, seed: int, seconds: float) -> Count:
             if status == 0:
                 break
             if begun is None:
-                raise RuntimeError(f"the worker of {kind!r} does not begin: {(Path(folder) / 'errors').read_text()[-500:]}")
+                raise RuntimeError(
+                    f"the worker of {kind!r} does not begin: {(Path(folder) / 'errors').read_text()[-500:]}"
+                )
             if begun != ended:
                 count.add("stuck" if status is None else f"crash: status {status}", n=begun)
             first = begun + 1
@@ -120,12 +123,13 @@ def main() -> int:
     given = parser.parse_args()
     kinds = [given.only] if given.only else [*KINDS, *RUNS]
     work = given.seconds * given.jobs
-    runs = [kind for kind in kinds if kind in RUNS]
-    shares = {kind: work * (SHARE_OF_FILES if runs and len(kinds) > 1 else 1) / (len(kinds) - len(runs) or 1) for kind in kinds}
-    shares |= {kind: work * ((1 - SHARE_OF_FILES) if len(kinds) > 1 else 1) / len(runs) for kind in runs}
+    whole = sum(SHARES.get(kind, 1.0) for kind in kinds)
+    shares = {kind: work * SHARES.get(kind, 1.0) / whole for kind in kinds}
     started = environment()
     with ThreadPoolExecutor(given.jobs) as pool:
-        tasks = {kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds}
+        tasks = {
+            kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds
+        }
         counts = {}
         for kind, task in tasks.items():
             counts[kind] = task.result()

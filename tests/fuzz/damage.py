@@ -37,7 +37,26 @@ def changed(value: Any, rng: random.Random) -> Any:
     return value
 
 
-ODD = [None, True, -1, 0, 0.5, 10**9, 10**30, 1e308, float("nan"), "", "x", "1", "\x00", "é" * 300, [], {}, [[]], {"a": 1}]
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    0.5,
+    10**9,
+    10**30,
+    1e308,
+    float("nan"),
+    "",
+    "x",
+    "1",
+    "\x00",
+    "é" * 300,
+    [],
+    {},
+    [[]],
+    {"a": 1},
+]
 ODD += [[0] * 1000, "open('made', 'w')", "__import__('os')", "../../x", "<script>", "Symbol('a')" * 50, "sin(" * 300]
 
 

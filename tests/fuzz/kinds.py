@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hostile
 import numpy as np
 import pandas as pd
 import torch
@@ -37,12 +38,16 @@ from edgewise.training.keep import Checkpoint
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one."""
+    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one.
+
+    Reading takes at most `limit` seconds of the processor.
+    """
 
     make: Callable[[Path], Any]
     read: Callable[[Path, Any], Any]
     damage: Callable[[Path, Any, random.Random], str]
     sealed: bool = False
+    limit: float = 5.0
 
 
 def any_file(folder: Path, _: Any, rng: random.Random) -> str:
@@ -67,7 +72,8 @@ def make_model(folder: Path) -> None:
 
 def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
     """Another header or other tensors, with a right digest."""
-    header, tensors = container.read_file(folder / "model")
+    (path,) = folder.iterdir()
+    header, tensors = container.read_file(path)
     if rng.random() < 0.5:
         header = changed(header, rng)
         if not isinstance(header, dict):
@@ -79,17 +85,17 @@ def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
         header["tensors"] = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
     text = json.dumps(header, sort_keys=True)
     digest = container._digest(text, tensors)
-    save_file(tensors, folder / "model", {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
+    save_file(tensors, path, {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
     return "forged"
 
 
 def other_tensor(t: torch.Tensor, rng: random.Random) -> torch.Tensor:
     choices = [
         lambda: torch.zeros(rng.choice([0, 1, 2, 1000])),
-        lambda: t.flatten(),
-        lambda: t[None].contiguous(),
+        t.flatten,
+        t[None].contiguous,
         lambda: t.double() if t.dtype != torch.float64 else t.float(),
-        lambda: t.long(),
+        t.long,
         lambda: t.float() * torch.nan,
         lambda: torch.full_like(t, 100),
         lambda: t.flip(-1).contiguous() if t.ndim else t,
@@ -123,7 +129,9 @@ def read_adapter(folder: Path, _: Any) -> Any:
 class Saved(ew.io.Pretrained):
     """A module with settings of several types."""
 
-    def __init__(self, width: int, basis: Any = None, deep: int = 2, share: float = 0.5, names: Any = ("a", "b")) -> None:
+    def __init__(
+        self, width: int, basis: Any = None, deep: int = 2, share: float = 0.5, names: Any = ("a", "b")
+    ) -> None:
         super().__init__()
         self.layers = torch.nn.Sequential(*(ew.KANLinear(width, width, basis) for _ in range(deep)))
         self.register_buffer("mean", torch.full((width,), share))
@@ -230,7 +238,8 @@ def make_run(folder: Path) -> Path:
     from quick import fit
 
     table(40).to_csv(folder / "table.csv", index=False)
-    assert fit(folder / "table.csv", folder / "run") == 0
+    assert fit(folder / "table.csv", folder / "run", "--seconds", "6") == 0
+    assert read_record(folder / "run").formula is not None
     return folder
 
 
@@ -273,7 +282,9 @@ def read_stages(folder: Path, _: Any) -> Any:
 
 def make_formula(folder: Path) -> None:
     names = ["a", "b c", "x-1"]
-    formula = Formula.from_json({"inputs": names, "outputs": {"y": "Mul(Float('2.5', precision=53), sin(Symbol('a', real=True)))"}})
+    formula = Formula.from_json(
+        {"inputs": names, "outputs": {"y": "Mul(Float('2.5', precision=53), sin(Symbol('a', real=True)))"}}
+    )
     (folder / "formula.json").write_text(json.dumps(formula.to_json()))
     (folder / "formula.txt").write_text("2.5*sin(a)**2 - `b c`/3 + Max(a, 0.5)*sqrt(pi)")
 
@@ -318,13 +329,17 @@ def damage_table(folder: Path, names: list[str], rng: random.Random) -> str:
 
 
 def read_tables(folder: Path, _: Any) -> Any:
-    return [prepare(read_table(path), "y", missing="drop", exclude=["none"]).inputs.shape for path in sorted(folder.iterdir())]
+    return [
+        prepare(read_table(path), "y", missing="drop", exclude=["none"]).inputs.shape
+        for path in sorted(folder.iterdir())
+    ]
 
 
 KINDS = {
     "network": Kind(make_model, read_model, any_file, sealed=True),
     "network, forged": Kind(make_model, run_forged, forge_model),
     "adapter": Kind(make_adapter, read_adapter, any_file, sealed=True),
+    "adapter, forged": Kind(make_adapter, read_adapter, forge_model),
     "checkpoint": Kind(make_checkpoint, read_checkpoint, any_file, sealed=True),
     "checkpoint, forged": Kind(make_checkpoint, read_checkpoint, forge_checkpoint),
     "hub folder": Kind(make_hub, read_hub, damage_hub),
@@ -334,6 +349,7 @@ KINDS = {
     "stages of a run": Kind(make_stages, read_stages, any_file, sealed=True),
     "formula": Kind(make_formula, read_formula, damage_formula),
     "table": Kind(make_tables, read_tables, damage_table),
+    "fit, hostile table": Kind(hostile.make, hostile.read, hostile.damage, limit=20.0),
 }
 
 

@@ -1,6 +1,6 @@
 """Reads damaged files of one kind in a process of its own, and notes every outcome in a file.
 
-Usage: worker.py KIND SEED FIRST SECONDS LOG. The case that was begun and not ended is the one at which native code died.
+Usage: worker.py KIND SEED FIRST SECONDS LOG. A case that was begun and not ended is the one at which native code died.
 """
 
 import contextlib
@@ -58,8 +58,10 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             given = kind.make(made)
         fresh(made, place)
         state, message, right = attempt(lambda: kind.read(place, given))
-        if state != "read":
-            notes.write(json.dumps({"n": -1, "damage": "none", "outcome": f"good files: {state}", "message": message}) + "\n")
+        if state not in ("read", "refused"):
+            notes.write(
+                json.dumps({"n": -1, "damage": "none", "outcome": f"good files: {state}", "message": message}) + "\n"
+            )
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         n = int(first)
         while time.monotonic() < end:
@@ -74,7 +76,7 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             if kind.sealed and state == "read" and repr(value) != repr(right):
                 same = all(path.exists() and path.read_bytes() == data for path, data in before.items())
                 state = state if same else "unnoticed: it was read as something else"
-            if state in ("read", "refused") and spent > 5:
+            if state in ("read", "refused") and spent > kind.limit:
                 state = f"slow: {state}"
             if grown > 1 << 20:
                 state = f"memory: {grown >> 10} MiB, {state}"

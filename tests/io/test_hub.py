@@ -67,7 +67,7 @@ def test_settings_are_readable_and_methods_are_there(tmp_path) -> None:
 
 def test_a_folder_never_names_code_to_import(tmp_path) -> None:
     Small(5).save_pretrained(tmp_path)
-    for path in ("os.system", "edgewise.io.load", "torch.nn.Linear"):
+    for path in ("os.system", "edgewise.io.load", "torch.nn.Linear", "edgewise.models.none.A", "edgewise.io.hub."):
         config = json.loads((tmp_path / "config.json").read_text()) | {"class": path, "settings": {}}
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(FileFormatError, match=r"import that class|not a model"):
@@ -94,7 +94,8 @@ def test_what_cannot_be_saved_says_why(tmp_path) -> None:
 
 @pytest.mark.usefixtures("as_a_user")
 @pytest.mark.parametrize("change", [
-    {"width": 10**9}, {"width": 10**30}, {"width": 6}, {"width": -1}, {"width": "5"}, {"width": [5]}, {"width": None}, {},
+    {"width": 10**9}, {"width": 10**30}, {"width": 6}, {"width": -1}, {"width": "5"}, {"width": [5]}, {"width": None},
+    {},
     {"width": 5, "more": 1}, {"width": 5, "basis": {"basis": {"name": "bspline", "degree": 3, "intervals": 10**8}}},
     {"width": 5, "basis": {"basis": {"name": "evil"}}}, {"width": 5, "basis": {}}, [5], 7,
 ])  # fmt: skip

@@ -64,7 +64,8 @@ def derivatives(x, coef, grid, spec, h, bias, g):
 @given(
     spec=SPECS, batch=BATCHES, ins=st.sampled_from([1, 2, 17]), out=st.sampled_from([0, 1, 3, 16, 70]), edge=EDGES,
     layouts=st.tuples(*[LAYOUTS] * 4), even=st.booleans(), weighted=st.booleans(), biased=st.booleans(),
-    dtype=st.sampled_from([torch.float32, torch.float64]), unit=st.sampled_from([1.0, 1e-6, 1e6]), seed=st.integers(0, 99),
+    dtype=st.sampled_from([torch.float32, torch.float64]), unit=st.sampled_from([1.0, 1e-6, 1e6]),
+    seed=st.integers(0, 99),
 )  # fmt: skip
 def test_sums_and_their_derivatives(spec, batch, ins, out, edge, layouts, even, weighted, biased, dtype, unit, seed):
     draw = lambda *shape: torch.randn(*shape, generator=rng(seed), dtype=torch.float64)
@@ -112,4 +113,3 @@ def test_half_precision_has_values_far_outside_the_grid(basis):
     y = edge_sum(x, coef, basis.init_grid(2).half(), spec)
     exact = edge_sum(x.double(), coef.double(), basis.init_grid(2).half().double(), spec)
     torch.testing.assert_close(y, exact.half(), rtol=5e-3, atol=1e-3)
-

@@ -39,7 +39,7 @@ def test_a_folder_that_others_may_write_to_is_left_alone(places, mode):
     places[0].chmod(mode)
     assert load.find_or_build("portable") == places[1] / name
     places[1].chmod(mode)
-    with pytest.raises(RuntimeError, match="others may write to .*chosen.*EDGEWISE_CACHE"):
+    with pytest.raises(RuntimeError, match=r"others may write to .*chosen.*EDGEWISE_CACHE"):
         load.find_or_build("portable")
 
 

@@ -1,8 +1,7 @@
 """Moving curves to other grids and bases: refine, change_basis, adapt_grid_."""
 
-import itertools
-
 import copy
+import itertools
 
 import pytest
 import torch

@@ -60,7 +60,6 @@ def solved(make, points=60, method=QUICK, **scales):
 SCALES = [
     (linear, {"length": 1e6, "size": 1e-8}),
     (linear, {"length": 1e-6, "factor": 1e3}),
-    (linear, {"size": 30.0, "factor": 1e-6}),
     (cubic, {"length": 1e-6, "size": 1e8}),
 ]
 
@@ -78,6 +77,23 @@ def test_time_may_have_any_unit(scales):
     solution, error = solved(heat, points=80, method=GaussNewton(starts=1, steps=24, intervals=()), **scales)
     assert error < 0.02
     assert solution.solved
+
+
+def test_small_changes_of_a_large_constant_are_resolved():
+    """A rod in SI units, at 293 K with a bump of 5 K."""
+    length, time, capacity, conductivity = 0.1, 3600.0, 4e6, 4.0
+
+    def bump(p):
+        return 5 * torch.sin(PI * p[:, 0] / length) * torch.exp(-conductivity / capacity * (PI / length) ** 2 * p[:, 1])
+
+    problem = Problem(
+        Box(x=(0, length), t=(0, time)),
+        lambda u: capacity * u.dt - conductivity * u.dxx,
+        [initial(lambda x: 293 + 5 * torch.sin(PI * x / length)), dirichlet(293.0)],
+    )
+    solution = solve(problem, [3], GaussNewton(starts=1, steps=16, intervals=()), collocation=Collocation(points=80))
+    x = solution.sample(300)
+    assert (solution(x)[:, 0] - 293 - bump(x)).norm() < 0.02 * bump(x).norm()
 
 
 def test_a_change_of_units_by_powers_of_two_changes_no_digit():
@@ -105,10 +121,10 @@ def test_a_network_keeps_the_units_that_it_has():
     assert torch.equal(again.model.output_affine.scale, first.model.output_affine.scale)
     assert again.error(exact, again.sample(100)) < 0.02
     plain = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-    begun = solve(problem, plain, GaussNewton(starts=1, steps=4), collocation=Collocation(points=50))
-    same = solve(problem, begun.model, GaussNewton(starts=1, steps=0), collocation=Collocation(points=50))
-    x = begun.sample(20)
-    torch.testing.assert_close(same(x), begun(x), rtol=1e-12, atol=0)
+    none = GaussNewton(starts=1, steps=0)
+    begun = solve(problem, plain, none, collocation=Collocation(points=20))
+    again = solve(problem, begun.model, none, collocation=Collocation(points=20))
+    assert [type(m).__name__ for m in again.model] == ["Affine", "Sequential", "Affine"]
 
 
 def test_an_unknown_far_from_1_is_found_in_its_own_unit():

@@ -40,6 +40,9 @@ ENOUGH = {
     "slopes and a measured value": Problem(LINE, lambda u: u.dxx, [neumann(0.0), observe([0.5], [0.0])]),
     "periodic with a mean": Problem(SPAN, lambda u: u.dt - u.dxx, [initial(0.0), periodic("x")]),
     "a wave with its rate": Problem(SPAN, lambda u: u.dtt - u.dxx, [initial(0.0, 0.0), dirichlet(0.0)]),
+    "a small term of order 0": Problem(
+        LINE, lambda u, x: u.dxx - 1e-12 * u - x, features=lambda x: (torch.sin(6.28 * x), torch.cos(6.28 * x))
+    ),
     "transport": Problem(SPAN, lambda u: u.dt + u.dx, [initial(0.0)]),
     "an equation without derivatives": Problem(LINE, lambda u, x: u**2 - x),
     "by construction": Problem(LINE, lambda u: u.dxx, ansatz=lambda u, x: x * (1 - x) * u),

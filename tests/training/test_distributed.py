@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "examples" / "ddp.py"
 STEPS = 5
 WAYS = {"replicated": [], "sharded": ["--shard"]}
 
-# Both ways in the same two processes, whose start takes most of the time. The count keeps the groups apart in the store.
+# Both ways in the same two processes, whose start takes most of the time; the count keeps their groups apart.
 PROGRAM = f"""
 import os, runpy, sys
 for count, (way, options) in enumerate({WAYS}.items()):

@@ -90,7 +90,13 @@ def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: 
         source: the file, or a state.
         name: the name of the adapter in the model; its saved name by default.
     """
-    state = source if isinstance(source, AdapterState) else read_adapter(source)
+    if isinstance(source, AdapterState):
+        return _loaded(model, source, name)
+    with reading(source):
+        return _loaded(model, read_adapter(source), name)
+
+
+def _loaded(model: M, state: AdapterState, name: str | None) -> M:
     name = state.name if name is None else name
     check_name(model, name)
     modules = dict(model.named_modules())

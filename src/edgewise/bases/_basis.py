@@ -190,21 +190,22 @@ def to_unit(x: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     return (x - low) * slope - 1, slope
 
 
-def linear_outside(
-    derivative: Callable[[Tensor, int], Tensor], x: Tensor, low: Tensor, high: Tensor, order: int
-) -> Tensor:
-    """`derivative(x, order)` inside [low, high]; the straight line that continues value and slope outside."""
-    inside = x.clamp(low, high) + nan_of(x)  # clamp has the whole slope at the ends, minimum and maximum half of it
-    value = derivative(inside, order)
+def linear_outside(derivative: Callable[[Tensor, int], Tensor], x: Tensor, inside: Tensor, order: int) -> Tensor:
+    """`derivative(x, order)` where x is `inside`, the straight line that continues value and slope elsewhere.
+
+    `inside` is `x.clamp(low, high)`, with the whole slope at the ends: minimum and maximum have half of it. It is taken
+    once, because the optimiser of onnxscript 0.7.2 makes an invalid graph of two clamps of one tensor.
+    """
+    at = inside + nan_of(x)
+    value = derivative(at, order)
     if order == 0:
-        return value + (x - inside)[..., None] * derivative(inside, 1)
-    return value if order == 1 else zero_outside(value, x, low, high)
+        return value + (x - at)[..., None] * derivative(at, 1)
+    return value if order == 1 else zero_outside(value, x, inside)
 
 
-def zero_outside(values: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The values where x lies in [low, high], zero elsewhere."""
-    outside = (x < low) | (x > high)
-    return torch.where(outside[..., None], nan_of(x)[..., None], values)
+def zero_outside(values: Tensor, x: Tensor, inside: Tensor) -> Tensor:
+    """The values where x is `inside`, its clamp to the grid; zero elsewhere."""
+    return torch.where((x != inside)[..., None], nan_of(x)[..., None], values)
 
 
 def nan_of(x: Tensor) -> Tensor:

@@ -76,12 +76,12 @@ class BSpline(Basis):
         if self.extrapolation == "polynomial":
             local = _local_values(x, t, self.degree, order)
         elif self.extrapolation == "linear":
-            local = linear_outside(lambda x, order: _local_values(x, t, self.degree, order), x, low, high, order)
+            local = linear_outside(lambda x, order: _local_values(x, t, self.degree, order), x, inside, order)
         elif self.extrapolation == "constant":
             local = _local_values(inside, t, self.degree, order)
-            local = local + nan_of(x)[..., None] if order == 0 else zero_outside(local, x, low, high)
+            local = local + nan_of(x)[..., None] if order == 0 else zero_outside(local, x, inside)
         else:
-            local = zero_outside(_local_values(inside, t, self.degree, order), x, low, high)
+            local = zero_outside(_local_values(inside, t, self.degree, order), x, inside)
         return index, local
 
     def full_knots(self, grid: Float[Tensor, "features points"]) -> Tensor:

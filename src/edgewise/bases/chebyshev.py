@@ -66,7 +66,7 @@ class Chebyshev(Basis):
             t, slope = to_unit(x, grid)
             return _chebyshev(t, self.degree, order) * slope[:, None] ** order
 
-        return linear_outside(inside, x, grid[:, 0], grid[:, -1], order)
+        return linear_outside(inside, x, x.clamp(grid[:, 0], grid[:, -1]), order)
 
 
 def _chebyshev(t: Tensor, degree: int, order: int) -> Tensor:

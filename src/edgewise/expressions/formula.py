@@ -150,7 +150,7 @@ class Formula:
         names, outputs = fields.get("inputs"), fields.get("outputs")
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise ValueError("the inputs of a stored formula are a list of names")
-        if not isinstance(outputs, Mapping):
+        if not isinstance(outputs, Mapping) or not outputs:
             raise ValueError("the outputs of a stored formula are expressions by name")
         inputs = tuple(sympy.Symbol(name, real=True) for name in names)
         expressions = tuple(map(parse_expression, outputs.values()))

@@ -217,7 +217,9 @@ def _chain(node: ast.expr, places: Mapping[str, sympy.Symbol], depth: int) -> An
         if kind not in ("", name) or kind == "Pow":
             parts = [built(kind, parts)]
         kind, value = name, _plain(right, places, depth + 1)
-        parts.append(value if turned is None else built(turned, [value, _MINUS] if turned == "Pow" else [_MINUS, value]))
+        parts.append(
+            value if turned is None else built(turned, [value, _MINUS] if turned == "Pow" else [_MINUS, value])
+        )
     return built(kind, parts)
 
 

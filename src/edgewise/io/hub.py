@@ -110,7 +110,7 @@ def from_pretrained(
     """The model in a folder, or in a repository of the hub where `name` is no folder; in evaluation mode, on the CPU.
 
     A repository names the class of its model. Only classes of edgewise and `kind` are accepted: loading a model imports
-    no code that you did not name. The weights are read first, and settings that ask for more than they hold are refused.
+    no code that you did not name. The weights are read first; settings that ask for more than they hold are refused.
 
     Args:
         name: a folder, or "owner/name".
@@ -185,7 +185,12 @@ def _class(path: str, kind: type[nn.Module] | None) -> type[nn.Module]:
         return kind
     if module.split(".")[0] != "edgewise":
         raise ValueError(f"it holds a {path}; import that class and call its own from_pretrained")
-    found = getattr(importlib.import_module(module), name)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("edgewise"):  # an optional package
+            raise
+        found = None
     if not (isinstance(found, type) and issubclass(found, Pretrained)):
         raise ValueError(f"{path} is not a model that a folder can store")
     return found

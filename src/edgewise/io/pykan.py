@@ -159,7 +159,9 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
         require(stored and sum(part.file_size for part in parts) <= size, "it is packed as torch packs no tensors")
         require(archive.testzip() is None, "it is damaged: a checksum differs")
     state = torch.load(path, map_location="cpu", weights_only=True)
-    require(isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors")
+    require(
+        isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors"
+    )
     dtypes = {t.dtype for t in state.values() if t.is_floating_point()} or {torch.get_default_dtype()}
     wide = max(dtypes, key=lambda dtype: dtype.itemsize)
     return {name: t.to(wide) if t.is_floating_point() else t for name, t in state.items()}

@@ -22,8 +22,9 @@ def write_sealed(path: str | os.PathLike[str], content: bytes) -> None:
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
     """What `write_sealed` wrote. Raises `FileFormatError` where one bit of the file differs."""
-    line, _, content = Path(path).read_bytes().partition(b"\n")
-    if line + b"\n" != _line(content):
+    data = Path(path).read_bytes()
+    content = data.partition(b"\n")[2]
+    if data != _line(content) + content:
         raise FileFormatError(
             f"{os.fspath(path)} is damaged, or of another kind or version: its SHA-256 does not match"
         )

@@ -4,7 +4,7 @@ A `Backend` supplies kernels for some of the capabilities "layer", "network", "j
 returns the kernel that serves given inputs, and `refusals` why others do not.
 """
 
-from edgewise.kernels import triton as triton  # isort: split  (what is registered last is asked first)
+from edgewise.kernels import triton as triton  # noqa: I001  (what is registered last is asked first)
 from edgewise.kernels import cpu as cpu
 from edgewise.kernels.capabilities import AdamSettings as AdamSettings
 from edgewise.kernels.devices import (

@@ -64,7 +64,8 @@ def whole_networks_up_to() -> int:
     """The most features of a layer with which some backend computes a network whole."""
     widest = 0
     for kernel in candidates("network"):  # half the time of `max` of a list, in every call of a network
-        widest = kernel.MAX_FEATURES if kernel.MAX_FEATURES > widest else widest
+        if widest < kernel.MAX_FEATURES:  # noqa: PLR1730
+            widest = kernel.MAX_FEATURES
     return widest
 
 

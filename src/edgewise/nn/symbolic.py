@@ -147,13 +147,18 @@ class SymbolicEdges(nn.Module):
         a, b, c, d = self.affine.unbind(-1)
         inner = a * x[..., self.sources] + b
         groups = self.groups()
-        order = torch.tensor([n for members in groups.values() for n in members], device=inner.device)
+        order = [n for members in groups.values() for n in members]
+        back = sorted(
+            range(len(order)), key=order.__getitem__
+        )  # in Python: a sort of constants has no place in a graph
         values = torch.cat([fn(inner[..., members]) for fn, members in groups.items()], dim=-1)
-        return c * values[..., order.argsort()] + d
+        return c * values[..., back] + d
 
     def add_to(self, y: Float[Tensor, "*b out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         """y plus the value of every symbol at its target."""
-        return y.index_add(-1, self.targets, self.values(x).to(y.dtype))
+        # Not index_add: the optimiser of onnxscript 0.7.2 forgets to add where the targets are all of the outputs.
+        values = self.values(x).to(y.dtype)
+        return y.scatter_add(-1, self.targets.expand_as(values), values)
 
     def place_in(self, values: Float[Tensor, "*b in out"], x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
         """The edge values with those of the symbols inserted."""

@@ -129,7 +129,7 @@ class _Seen(NamedTuple):
         )
 
     def _stays(self) -> bool:
-        """Whether the state is where it was: `share_memory_`, `resize_` and `set_` move a tensor that stays the same."""
+        """Whether the state is where it was: `share_memory_`, `resize_` and `set_` move a tensor in place."""
         m, v = self.first, self.second
         moved = m.data_ptr() != self.m or v.data_ptr() != self.v or self.steps.data_ptr() != self.count_address
         return not moved and m.numel() == v.numel() == self.numel
@@ -157,8 +157,8 @@ def state_of(p: Tensor, state: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         if not isinstance(t, Tensor) or t.shape != shape:
             shown = tuple(t.shape) if isinstance(t, Tensor) else t
             raise ValueError(
-                f"the optimiser's state of a parameter of the shape {tuple(p.shape)} has {name} {shown}, not a tensor of "
-                f"the shape {tuple(shape)}; load the state of an optimiser of the same model, or start without one"
+                f"the optimiser's state of a parameter of the shape {tuple(p.shape)} has {name} {shown}, not a tensor "
+                f"of the shape {tuple(shape)}; load the state of an optimiser of the same model, or start without one"
             )
     return m, v, count  # pyright: ignore[reportReturnType]
 

@@ -33,20 +33,19 @@ def default_model(
 
 
 def checked_model(
-    problem: Problem, model: nn.Module | Sequence[int] | None, generator: torch.Generator, outputs: Tensor | None = None
+    problem: Problem, model: nn.Module | Sequence[int] | None, generator: torch.Generator, fields: Affine | None = None
 ) -> nn.Module:
     """A copy of the model in float64 between the units of the coordinates and those of the fields.
 
-    Widths make a `default_model`; a model that has units for the coordinates keeps its own; `outputs` are the sizes
-    that count as 1.
+    Widths make a `default_model`; a model that has units for the coordinates keeps its own.
     """
     if not isinstance(model, nn.Module):
         model = default_model(problem, (10,) if model is None else model, generator=generator)
     model = copy.deepcopy(model).double()
     low, high = problem.input_bounds().T
-    units, after = Affine(2 / (high - low), -(high + low) / (high - low)), None
-    if outputs is not None and not bool((outputs == 1).all()):
-        after = Affine(outputs, torch.zeros_like(outputs))
+    units = Affine(2 / (high - low), -(high + low) / (high - low))
+    changed = fields is not None and bool((fields.scale != 1).any() | (fields.shift != 0).any())
+    after = fields if changed else None
     if isinstance(model, KAN):
         if model.in_features != problem.inputs or model.out_features != len(problem.fields):
             raise ProblemError(

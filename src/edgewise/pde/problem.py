@@ -216,7 +216,7 @@ class Problem:
         return Scope(fields | dict(zip(c, x.unbind(-1), strict=True)) | dict(unknowns) | dict(columns))
 
     def rehearse(
-        self, residual: Callable[[Scope], Any], *, boundary: bool, shift: Mapping[str, float] | None = None
+        self, residual: Callable[[Scope], Any], *, boundary: bool, shift: Mapping[str, Tensor] | None = None
     ) -> tuple[set[tuple[str, Index]], Tensor]:
         """The fields and derivatives that a residual uses, and its values for random ones between 1/2 and 1.
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
-from edgewise.nn import KANLinear
+from edgewise.nn import Affine, KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
 from edgewise.pde.collocation_loss import CollocationLoss, TimeIsUp
 from edgewise.pde.energy import Energy, check_energy
@@ -85,7 +85,7 @@ def solve(
     method, collocation = as_method(method), collocation or Collocation()
     generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
     units = own_units(problem)
-    model = checked_model(problem, model, generator, units.outputs)
+    model = checked_model(problem, model, generator, Affine(units.outputs, units.levels))
     _check_intervals(model, method.intervals)
     collocation.check(problem, model)
     check_energy(problem)

@@ -110,7 +110,7 @@ def _adapted(
 
 
 def _inner(x: Float[Tensor, "samples in"]) -> Tensor:
-    """Where values lie within some ranges of the middle half of their feature; everywhere where half of them are equal."""
+    """Where values lie within some ranges of the middle half of their feature; everywhere if half of them are equal."""
     ordered = x.sort(0).values
     low, high = ordered[len(x) // 4], ordered[(3 * len(x)) // 4]
     reach = torch.where(high > low, FAR * (high - low), torch.inf)

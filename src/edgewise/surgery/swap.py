@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from edgewise.bases import Basis
 from edgewise.nn import KANLinear
 
 M = TypeVar("M", bound=nn.Module)
+METHOD = "edgewise"
+"""The name under which the config of a transformers model lists them: see `edgewise.models.swapped_transformers`."""
 
 
 def swap_linear(
@@ -53,10 +55,12 @@ def swap_linear(
             others = ", ".join(map(repr, tied[name]))
             raise ValueError(f"layer {name!r} shares its weight with {others}; a swap would part them, leave it out")
     if "" in names:
-        return _swapped(linear[""], basis, init, grid_range, generator)  # pyright: ignore[reportReturnType]
+        return swapped_layer(linear[""], basis, init, grid_range, generator)  # pyright: ignore[reportReturnType]
     new = copy.deepcopy(model)
     for name in names:
-        new.set_submodule(name, _swapped(linear[name], basis, init, grid_range, generator))
+        new.set_submodule(name, swapped_layer(linear[name], basis, init, grid_range, generator))
+    if hasattr(new, "config") and hasattr(new, "save_pretrained"):
+        note_swapped(new, {name: new.get_submodule(name).basis.to_json() for name in names})  # type: ignore[union-attr, operator]
     for module in new.modules():
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0  # its inference path reads linear1.weight and skips the call
@@ -65,14 +69,40 @@ def swap_linear(
     return new
 
 
+def note_swapped(model: Any, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Note swapped layers of a transformers model in its config, and make a loader that knows none of it fail.
+
+    Each layer stores an empty `weight`: to fill a new linear layer with it is a size mismatch, in place of a new layer
+    with random weights.
+    """
+    known = getattr(model.config, "quantization_config", None)
+    if known is not None and not (isinstance(known, dict) and known.get("quant_method") == METHOD):
+        return  # quantised in another way: its own quantizer decides
+    noted = {**(known["layers"] if known else {}), **layers}
+    model.config.quantization_config = {"quant_method": METHOD, "layers": noted}
+    for name in layers:
+        layer = model.get_submodule(name)
+        layer._register_state_dict_hook(_with_empty_weight)
+        layer.register_load_state_dict_pre_hook(_without_empty_weight)
+
+
+def _with_empty_weight(layer: KANLinear, state: dict[str, Tensor], prefix: str, _: Any) -> None:
+    state[f"{prefix}weight"] = layer.coef.detach().new_empty(0)
+
+
+def _without_empty_weight(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
+    state.pop(f"{prefix}weight", None)
+
+
 @torch.no_grad()
-def _swapped(
+def swapped_layer(
     linear: nn.Module,
     basis: Basis | None,
     init: str,
-    grid_range: Sequence[float],
-    generator: torch.Generator | None,
+    grid_range: Sequence[float] = (-3.0, 3.0),
+    generator: torch.Generator | None = None,
 ) -> KANLinear:
+    """The layer of curves for a linear one."""
     weight, bias = _weight(linear), linear.bias
     assert weight is not None
     ins, outs = weight.shape

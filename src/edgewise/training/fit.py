@@ -53,8 +53,9 @@ def fit(
 
     Args:
         model: any module; operations on grids concern the `KANLinear` layers inside.
-        data: tensors, arrays or frames of pandas or polars as (x, y), (x, y, weights), a mapping with "x" and "y", or a DataLoader of such tuples. y must have the shape
-            of the model's output, where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
+        data: (x, y), (x, y, weights) or a mapping with "x" and "y", of tensors, arrays or frames of pandas and polars,
+            whose columns name the inputs; or a DataLoader of such tuples. y must have the shape of the model's output,
+            where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
         method: `Auto`, `LevenbergMarquardt` or `FirstOrder`, or a name for one with default settings: "auto", "lm",
             "lbfgs", "adam", "adamw", "sgd".
         loss: "mse", "huber", "bce", "poisson", "cross_entropy", or a callable (prediction, target) -> tensor.
@@ -84,7 +85,7 @@ def fit(
 
 
 def _completed(result: FitResult, run: Run) -> FitResult:
-    """A KAN without names takes those of the columns of a frame; rows far from its grid or from all others are noted."""
+    """A KAN without names takes those of the columns; rows far from its grid or from all others are noted."""
     model = result.model
     if not isinstance(model, KAN) or run.in_batches:
         return result

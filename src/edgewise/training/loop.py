@@ -360,7 +360,9 @@ def _resumed(loop: Loop) -> Position | None:
             value, kind = stored["counters"][name], type(getattr(at, name))
             require(type(value) is kind and (kind is not int or value >= 0), f"its {name} is {value!r}")
             setattr(at, name, value)
-        require(isinstance(at.best.value, float) and all("loss" in record for record in at.history), "its losses are none")
+        require(
+            isinstance(at.best.value, float) and all("loss" in record for record in at.history), "its losses are none"
+        )
         torch.set_rng_state(stored["rng"])
     _log.info("fit: resumed at step %d", at.step)
     return at
@@ -368,7 +370,9 @@ def _resumed(loop: Loop) -> Position | None:
 
 def _kinds(group: Mapping[str, Any]) -> dict[str, Any]:
     """The names and types of the settings of an optimiser; not their values, which schedules change."""
-    return {k: [type(part) for part in v] if isinstance(v, tuple) else type(v) for k, v in group.items() if k != "params"}
+    return {
+        k: [type(part) for part in v] if isinstance(v, tuple) else type(v) for k, v in group.items() if k != "params"
+    }
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -63,10 +63,9 @@ def native_steps(model: nn.Module, optimizer: Optimizer, loss: Loss) -> NativeSt
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     if {id(p) for p in parameters} != {id(p) for p in trained} or len(parameters) != len(trained):
         return None
-    if not all(p.requires_grad and p.is_contiguous() and not _has_hooks(p) for p in parameters):
-        return None
     states = [state_of(p, state) for p in parameters if (state := optimizer.state.get(p))]
-    if len({int(count) for *_, count in states}) > 1:
+    free = all(p.requires_grad and p.is_contiguous() and not _has_hooks(p) for p in parameters)
+    if not free or len({int(count) for *_, count in states}) > 1:
         return None
     first, moments = parameters[0], [t for tensors in states for t in tensors[:2]]
     plain = all(t.is_contiguous() and t.dtype is first.dtype and t.device == first.device for t in moments)

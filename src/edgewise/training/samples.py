@@ -210,7 +210,8 @@ def checked(samples: Samples, model: nn.Module, loss: Loss, where: str) -> Sampl
         if w.shape != (len(x),) or not bool((w >= 0).all()) or not 0 < float(w.sum()) < math.inf:
             least = f" and a least value of {float(w.min())}" if w.numel() else ""
             raise ValueError(
-                f"{where}: weights must be {len(x)} finite values >= 0 that are not all 0, got shape {tuple(w.shape)}{least}"
+                f"{where}: weights must be {len(x)} finite values >= 0 that are not all 0, got shape "
+                f"{tuple(w.shape)}{least}"
             )
     return Samples(x, _matched(y, x, model, loss, where), w)
 
@@ -278,8 +279,9 @@ def _in_range(y: Tensor, loss: Loss, where: str) -> Tensor:
     if outside.numel():
         allowed = f"between {low:g} and {high:g}" if high < math.inf else f"{low:g} or more"
         raise ValueError(
-            f"{where}: the loss {loss.name!r} has no minimum for targets that are not {allowed}, and {outside.numel()} of "
-            f"{y.numel()} are not, the first is {float(outside[0]):g}; scale them, or use loss='mse'"
+            f"{where}: the loss {loss.name!r} has no minimum for targets that are not {allowed}, and "
+            f"{outside.numel()} of {y.numel()} are not, the first is {float(outside[0]):g}; "
+            "scale them, or use loss='mse'"
         )
     return y
 

@@ -1,7 +1,7 @@
 """A start for data that oscillate: the sum of curves on a grid fine enough for them, fitted to all inputs at once.
 
-On a coarse grid an oscillation averages out, and no random start has a gradient towards it. A sum of curves is linear in
-its parameters, so that every number of intervals can be tried.
+On a coarse grid an oscillation averages out, and no random start has a gradient towards it. A sum of curves is linear
+in its parameters, so that every number of intervals can be tried.
 """
 
 from __future__ import annotations

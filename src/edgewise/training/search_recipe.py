@@ -137,8 +137,8 @@ def _note_what_is_missed(search: Search) -> None:
     if simple[name] < error / 2:
         search.notes.append(
             f"the error is {(error / spread) ** 0.5:.2g} of the spread of the targets, where {name} has "
-            f"{(simple[name] / spread) ** 0.5:.2g}: the network misses what the data show; give it a finer grid, such as "
-            "KAN(widths, BSpline(100)), or more nodes, or use method='auto' without limits"
+            f"{(simple[name] / spread) ** 0.5:.2g}: the network misses what the data show; give it a finer grid, such "
+            "as KAN(widths, BSpline(100)), or more nodes, or use method='auto' without limits"
         )
 
 

@@ -283,8 +283,8 @@ def _with_fewer_inputs(chosen: Finding, table: NoisyTable) -> Iterator[Finding]:
     inputs = chosen.formula.inputs
     for j, symbol in enumerate(inputs):
         if symbol in old.free_symbols and len(old.free_symbols) > 1:
-            held = canonical(old.xreplace({symbol: sympy.Float(x[:, j].mean().item(), 17)}))
-            (expression,), _ = refit_constants((held,), inputs, x, y[:, None])
+            held: Any = old.xreplace({symbol: sympy.Float(x[:, j].mean().item(), 17)})
+            (expression,), _ = refit_constants((canonical(held),), inputs, x, y[:, None])
             yield table.judged(replace(chosen.formula, expressions=(expression,)), f"{chosen.origin}, without {symbol}")
 
 

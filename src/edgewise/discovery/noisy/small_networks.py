@@ -60,7 +60,7 @@ def formulas_of_networks(
         widths, part = [len(names), *hidden, outputs], budget.share(0.5)
         model = train_network(widths, data, held, loss=loss, seconds=part.share(0.5).seconds, seed=seed)
         model = prune_network(model, data, held, loss=loss, seed=seed, seconds=part.share(0.5).seconds)
-        found = _formula(model, data, names, loss, max(part.left, 0.0))
+        found = _formula(model, data, names, loss, part.left)
         if found is not None:
             yield found
 

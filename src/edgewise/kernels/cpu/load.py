@@ -112,7 +112,7 @@ def cache_folders() -> list[Path]:
 
 
 def _is_private(path: Path, kind: Callable[[int], bool] = stat.S_ISDIR) -> bool:
-    """Whether a folder (made where it is missing) or a file belongs to this user or root, and no other may write to it."""
+    """Whether a folder (made where it is missing) or a file is this user's or root's, and no other may write to it."""
     if kind is stat.S_ISDIR:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     elif not path.exists():

@@ -1,0 +1,95 @@
+"""Tables that someone may have, and the whole of `edgewise fit`, `explain` and `predict` on them."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quick import fit, main
+
+CELLS: list[Callable[[random.Random, int], str]] = [
+    lambda rng, n: f"{rng.gauss(0, 1):.4g}",
+    lambda rng, n: str(rng.randrange(5)),
+    lambda rng, n: str(n),
+    lambda rng, n: "1",
+    lambda rng, n: "",
+    lambda rng, n: rng.choice(["nan", "inf", "-inf", "NA", "None", "1e400", "1e308", "-1e308", "1e-320"]),
+    lambda rng, n: rng.choice(["a", "b"]),
+    lambda rng, n: f"name {n}",
+    lambda rng, n: f"2024-01-{1 + n % 28:02d}",
+    lambda rng, n: rng.choice(["1,5", "2,25", "3,0"]),
+    lambda rng, n: rng.choice(["5%", "$5", "(3)", "1_000", "0x1f", "1,234.5", "−2", "½"]),
+    lambda rng, n: rng.choice(["True", "False"]),
+    lambda rng, n: str(rng.randrange(10**18, 10**20)),
+    lambda rng, n: f"{1e9 + rng.random() * 1e-3:.12f}",
+    lambda rng, n: rng.choice(["é", "\u202e", "<b>", "=1+1", "'", "a\tb", "x" * 500]),
+    lambda rng, n: f"{rng.gauss(0, 1):.4g}" if rng.random() < 0.97 else rng.choice(["", "?", "-"]),
+]
+NAMES = [
+    "a",
+    "x-1",
+    "a b",
+    "2",
+    "",
+    "pi",
+    "E",
+    "a=b",
+    "k",
+    "lambda",
+    "<script>",
+    "y",
+    "target",
+    "é",
+    "x" * 200,
+    "sin(x)",
+    "a,b",
+]
+NAMES += ["Unnamed: 0", "temp_%", "`", "\\", "\u200b", "CON", "index", "mu_imag", "x_hat"]
+
+
+def hostile_table(path: Path, rng: random.Random) -> None:
+    """A CSV that someone may have: odd cells, odd names, few or no rows, ragged lines, other separators."""
+    columns = [rng.choice(CELLS if rng.random() < 0.35 else CELLS[:3]) for _ in range(rng.choice([1, 2, 3, 3, 4, 8]))]
+    rows = rng.choice([0, 1, 9, 10, 11, 15, 25, 40, 40, 60, 60])
+    separator = rng.choice([",", ",", ",", ";", "\t", "|"])
+    header = [rng.choice(NAMES) if rng.random() < 0.25 else f"c{n}" for n in range(len(columns))]
+    lines = [[*header, "y"]]
+    for n in range(rows):
+        lines.append([*(cell(rng, n) for cell in columns), rng.choice([CELLS[0], columns[0], CELLS[1]])(rng, n)])
+    if rng.random() < 0.1 and rows:
+        rng.choice(lines).append("more")
+    text = "\n".join(separator.join(_quoted(cell, separator) for cell in line) for line in lines) + "\n"
+    path.write_bytes(text.encode(rng.choice(["utf-8", "utf-8", "utf-8", "utf-16", "utf-8-sig"])))
+
+
+def _quoted(cell: str, separator: str) -> str:
+    return f'"{cell}"' if separator in cell or "\n" in cell else cell
+
+
+def damage(folder: Path, _: Any, rng: random.Random) -> str:
+    """Write a hostile table, and the options of its fit."""
+    hostile_table(folder / "t.csv", rng)
+    more = rng.choice(["", "", "--missing drop", "--missing keep", "--task classification", "--task regression"])
+    (folder / "options").write_text(more)
+    return f"a table, {more}"
+
+
+def make(folder: Path) -> None:
+    """A table that is read well."""
+    rows = [f"{n / 40},{(n * 7 % 40) / 40},{n / 20 + 1}" for n in range(40)]
+    (folder / "t.csv").write_text("a,b,y\n" + "\n".join(rows) + "\n")
+    (folder / "options").write_text("")
+
+
+def read(folder: Path, _: Any) -> None:
+    """Fit, show and predict as the command line does; `ValueError` where it refuses in words."""
+    table, out = folder / "t.csv", folder / "run"
+    if fit(table, out, *(folder / "options").read_text().split()) == 2:
+        raise RefusedError("edgewise: the table is refused")
+    for command in (["explain", str(out)], ["predict", str(out), str(table), "--out", str(folder / "p.csv")]):
+        assert main(command) in (0, 2), command
+    assert main(["predict", str(out), str(table), "--formula"]) in (0, 2)
+
+
+class RefusedError(OSError):
+    """The command line refused in words."""
