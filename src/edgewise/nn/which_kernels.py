@@ -27,8 +27,8 @@ def which_kernels(model: nn.Module, x: Tensor) -> str:
     >>> import torch, edgewise as ew
     >>> print(ew.nn.which_kernels(ew.KANLinear(2, 3, ew.BSpline(5, 7)), torch.zeros(1, 2)))
     KANLinear: reference
-      ...
-      cpu: degree 7 is not between 1 and 5
+      ...cpu: degree 7 is not between 1 and 5
+      triton: inputs are not on a CUDA device
     adam: cpu
     """
     lines = [line for part in _parts(model, x) for line in part]
