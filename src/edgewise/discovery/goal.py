@@ -13,6 +13,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from edgewise._columns import as_tensor
 from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, wrong_rows
 from edgewise.discovery.separable import surface_error
 from edgewise.discovery.structure import (
@@ -238,8 +239,12 @@ def goal_of(
         x, y = x[where], y[where]
     wrong = wrong_rows(x, y)
     right = torch.ones(len(y), dtype=torch.bool).index_fill(0, torch.tensor(wrong, dtype=torch.long), False)
+    parts = Table(inputs, x[right], y[right]).split(seed)
+    shown = parts[0].y[:USED]
+    if shown.amax() == shown.amin():
+        raise ValueError(f"y is {shown[0].item():.6g} in nearly all rows; give more rows where it is not")
     return Goal(
-        *Table(inputs, x[right], y[right]).split(seed),
+        *parts,
         output=str(output),
         units=None if units is None else parse_units(units, (*map(str, names), str(output))),
         auxiliary=_parsed(auxiliary, inputs),
@@ -252,8 +257,7 @@ def goal_of(
 
 
 def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    x = torch.tensor(np.asarray(x.detach() if isinstance(x, Tensor) else x, dtype=np.float64))
-    y = torch.tensor(np.asarray(y.detach() if isinstance(y, Tensor) else y, dtype=np.float64))
+    x, y = _float64(x), _float64(y)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
@@ -266,6 +270,11 @@ def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     if y.amax() == y.amin():
         raise ValueError(f"y is constant ({y[0].item():.6g}); there is nothing to explain")
     return x, y
+
+
+def _float64(data: Any) -> Tensor:
+    known = isinstance(data, Tensor) or hasattr(data, "to_numpy")
+    return as_tensor(data if known else np.array(data, dtype=np.float64)).detach().cpu().double()
 
 
 def _parsed(texts: Sequence[str], inputs: tuple[sympy.Symbol, ...]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.separable import chebyshev, total_degree
+from edgewise.discovery.separable import chebyshev, products_of, total_degree
 from edgewise.expressions.evaluate import evaluate
 from edgewise.functional import least_squares
 
@@ -77,8 +77,9 @@ class Table:
         if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
             return True
         for total in expression.atoms(sympy.Add):
-            if total.atoms(sympy.Float):
-                terms = self.values(*total.args)
+            varying = [term for term in total.args if term.free_symbols]  # a level is no term that cancels
+            if varying and total.atoms(sympy.Float):
+                terms = self.values(*varying)
                 if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
                     return True
         return False
@@ -150,14 +151,14 @@ def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> li
         if len(far) == 0:
             break
         kept[kept.nonzero()[far, 0]] = False
-    return (~kept).nonzero()[:, 0].tolist()
+    constant = bool(y[kept].amax() == y[kept].amin())  # the others are all there is to explain
+    return [] if constant else (~kept).nonzero()[:, 0].tolist()
 
 
 def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
     """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
-    basis = chebyshev(x, x.amin(0), x.amax(0), 3)
     powers = total_degree(x.shape[1], 2)
-    A = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
+    A = products_of(chebyshev(x, x.amin(0), x.amax(0), 3), powers)
     left = [y - B @ least_squares(B, y[:, None])[:, 0] for B in (A[:, powers[:, j] == 0], A)]
     less, more = (r.square().sum().clamp_min(1e-26 * y.square().sum()) for r in left)
     terms = int((powers[:, j] > 0).sum())
@@ -166,11 +167,5 @@ def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " row
 
 def _polynomials(x: Tensor, most: int) -> Tensor:
     """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
-    columns = torch.ones(len(x), 1, dtype=x.dtype)
-    basis = chebyshev(x, x.amin(0), x.amax(0), 6)
-    for degree in range(1, 6):
-        if math.comb(x.shape[1] + degree, degree) > most:
-            break
-        powers = total_degree(x.shape[1], degree)
-        columns = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
-    return columns
+    degree = max(k for k in range(6) if k == 0 or math.comb(x.shape[1] + k, k) <= most)
+    return products_of(chebyshev(x, x.amin(0), x.amax(0), degree + 1), total_degree(x.shape[1], degree))

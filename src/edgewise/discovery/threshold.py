@@ -17,7 +17,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from edgewise.discovery.separable import chebyshev
+from edgewise.discovery.separable import chebyshev, products_of, total_degree
 from edgewise.expressions.constants import named_near
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
@@ -257,11 +256,10 @@ def _near_rows(s: ClassifiedSamples, seed: int) -> Int[Tensor, " rows"]:
 def _polynomial(s: ClassifiedSamples, size: int = 6) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
     """A polynomial threshold, the start of the search: its logits, its terms and their coefficients."""
     low, high = s.x.amin(0), s.x.amax(0)
-    powers = [p for p in itertools.product(range(size), repeat=s.x.shape[1]) if sum(p) < size]
+    powers = total_degree(s.x.shape[1], size - 1)
 
     def columns(x: Tensor) -> Tensor:
-        basis = chebyshev(x, low, high, size)
-        return torch.stack([reduce(torch.mul, (basis[:, j, k] for j, k in enumerate(p))) for p in powers], -1)
+        return products_of(chebyshev(x, low, high, size), powers)
 
     here = columns(s.x)
     _, w = _fit_boundary(here, s)

@@ -24,7 +24,7 @@ from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
 from edgewise.nn import Affine, KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
-from edgewise.pde.collocation_loss import CollocationLoss, TimeIsUp
+from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.grading import grade_
 from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
@@ -35,7 +35,7 @@ from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
 from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, as_method
 from edgewise.pde.windows import cut, joined, moved, window_ends
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Budget, Event, Listener, TimeIsOver
 from edgewise.surgery import adapt_grid_, refine
 
 logger = logging.getLogger(__name__)
@@ -258,11 +258,11 @@ class _Window:
                 theta = Energy(self.problem, model, points).minimize(theta, steps, self.run.budget)
             if bool(torch.isfinite(loss.losses(theta)).all()):
                 theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
-        except (TimeIsUp, KeyboardInterrupt) as ended:
+        except (TimeIsOver, KeyboardInterrupt) as ended:
             self.run.stopped |= isinstance(ended, KeyboardInterrupt)
             theta, done = theta if loss.best is None else loss.best[1], loss.steps
-        known = loss.best is not None and self.run.over and torch.equal(loss.best[1], theta)
-        end = loss.best[0] if known and loss.best is not None else float(loss.losses(theta))
+        known = loss.best if self.run.over and loss.best and torch.equal(loss.best[1], theta) else None
+        end = float(loss.losses(theta)) if known is None else known[0]
         unknowns = loss.write(theta)
         validation, residuals = self._validation(loss, theta, points)
         seconds = self.run.budget.spent

@@ -75,7 +75,8 @@ def search(
         raise ValueError(f"no start has a finite {run.loss.name} loss; check the data, or give the model a wider grid")
     if budget.over and at.stopped == "finished":
         at.stopped = "time"
-    _note_what_is_missed(at)
+    if at.stopped != "interrupted":
+        _note_what_is_missed(at)
     return at.result(train, held)
 
 
@@ -115,9 +116,8 @@ def _following_oscillations(search: Search, at: Starts) -> Starts:
     begun = additive_start(search, at, fits)
     if begun is None:
         return at
-    begun = search.stage(
-        begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves"
-    )
+    basis = begun.network.edges[0].basis
+    begun = search.stage(begun, search.train, basis, search.count, every=10, name="sum of curves")
     return begun if bool(search.held_loss(begun)[0] < search.held_loss(at)[0]) else at
 
 
