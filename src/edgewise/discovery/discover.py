@@ -16,7 +16,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from edgewise._columns import column_names
 from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
 from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged, leaves_rounding
@@ -66,7 +65,6 @@ def discover(
     """
     budget = Budget(seconds, clock)
     check_library(library)
-    names = column_names(x) if names is None else names
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
     answer = _searched(goal)
     if budget.over or not goal.needless or not _may_need(goal, answer):

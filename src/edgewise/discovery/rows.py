@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise._columns import as_tensor, column_names
 from edgewise.discovery.separable import chebyshev, products_of, total_degree
 from edgewise.expressions.evaluate import evaluate
 from edgewise.functional import least_squares
@@ -102,6 +105,32 @@ class Table:
         parts = (x[~outside][cut:], y[~outside][cut:]), (x[~outside][:cut], y[~outside][:cut]), (x[outside], y[outside])
         fitted, held_out, far = (Table(self.inputs, *part) for part in parts)
         return fitted, held_out, far
+
+
+def read_samples(x: Any, y: Any, names: Sequence[str] | None) -> tuple[Tensor, Tensor, tuple[sympy.Symbol, ...]]:
+    """Samples in float64 and symbols of the inputs; raises `ValueError` that names what is wrong with them.
+
+    Names are those of the columns of a frame or x1, x2, ... by default.
+    """
+    names = column_names(x) if names is None else names
+    x, y = _float64(x), _float64(y)
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x must be (samples, variables) and the target (samples,); got {shapes}")
+    bad = (~(torch.isfinite(x).all(-1) & torch.isfinite(y))).nonzero()[:, 0].tolist()
+    if bad:
+        raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
+    names = [f"x{j + 1}" for j in range(x.shape[1])] if names is None else [str(name) for name in names]
+    if len(names) != x.shape[1] or len(set(names)) != len(names):
+        raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
+    return x, y, tuple(sympy.Symbol(name, real=True) for name in names)
+
+
+def _float64(data: Any) -> Tensor:
+    known = isinstance(data, Tensor) or hasattr(data, "to_numpy")
+    return as_tensor(data if known else np.array(data, dtype=np.float64)).detach().cpu().double()
 
 
 def _outside(x: Tensor) -> Tensor:

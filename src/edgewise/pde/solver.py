@@ -84,12 +84,12 @@ def solve(
         raise ProblemError(f"seconds must be at least 0, got {seconds}")
     method, collocation = as_method(method), collocation or Collocation()
     generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
+    check_energy(problem)
+    ends, free = window_ends(problem, windows), doubts(problem)
     units = own_units(problem)
     model = checked_model(problem, model, generator, Affine(units.outputs, units.levels))
     _check_intervals(model, method.intervals)
     collocation.check(problem, model)
-    check_energy(problem)
-    ends, free = window_ends(problem, windows), doubts(problem)
     stages = max(1, len(_finer(model, method.intervals))) + len(ends)
     if not all(p.requires_grad for p in model.parameters()):
         method = dataclasses.replace(method, starts=1)  # new starts would replace what is frozen

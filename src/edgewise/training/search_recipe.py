@@ -67,6 +67,7 @@ def search(
             _extend(at, _following_oscillations(at, _from_random_starts(at)))
         if held is None and at.stopped == "finished" and rungs is None:
             _polish(at)
+        _note_what_is_missed(at)
     except KeyboardInterrupt:
         at.stopped = "interrupted"
     if at.best.state is None:
@@ -75,8 +76,6 @@ def search(
         raise ValueError(f"no start has a finite {run.loss.name} loss; check the data, or give the model a wider grid")
     if budget.over and at.stopped == "finished":
         at.stopped = "time"
-    if at.stopped != "interrupted":
-        _note_what_is_missed(at)
     return at.result(train, held)
 
 
