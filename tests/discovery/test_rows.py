@@ -1,14 +1,18 @@
 """Laws of rows: what counts as cancelling, as a wrong row and as a piece does not depend on units or levels."""
 
+import importlib
+
 import numpy as np
 import pytest
 import sympy
 import torch
 
-from edgewise.discovery import discover
+from edgewise.discovery import Discovery, discover
 from edgewise.discovery.goal import Goal, goal_of
+from edgewise.discovery.law import Law
 from edgewise.discovery.rows import Table
 from edgewise.discovery.simple_laws import simple_laws
+from edgewise.expressions import Formula
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.progress import Pulse
 
@@ -43,6 +47,19 @@ def test_a_target_that_hardly_varies_is_refused_in_words(rows):
     y[rows] = 1.0
     with pytest.raises(ValueError, match="y is 0 in nearly all rows"):
         goal(T, y)
+
+
+def test_a_second_search_does_not_lose_the_law_of_the_first(monkeypatch):
+    module = importlib.import_module("edgewise.discovery.discover")
+    a = sympy.Symbol("a", real=True)
+    law = Law(Formula((a,), (a,), ("y",)), 0.1, 0.1, 1, "")
+    first, second = (Discovery(law, False, "", (), 0.1, 1.0), Discovery(None, False, "", (), 0.1, 2.0))
+    answers = iter([first, second])
+    monkeypatch.setattr(module, "_searched", lambda goal: next(answers))
+    monkeypatch.setattr(module, "_may_need", lambda goal, answer: True)
+    x = np.random.default_rng(0).random((60, 2))
+    found = discover(x, np.exp(x[:, 0]))
+    assert (found.law, found.seconds) == (law, 2.0)
 
 
 def test_a_law_without_residual_and_a_needless_column():

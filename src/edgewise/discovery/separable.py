@@ -125,7 +125,7 @@ def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variabl
     """The relative error of a polynomial of total degree on the last fifth of the samples, and its gradient at all."""
     error, c, powers = _surface(x, y)
     low, high, size = x.amin(0), x.amax(0), int(powers.amax()) + 1
-    basis, slopes = torch.func.jvp(lambda u: chebyshev(u, low, high, size), (x,), (torch.ones_like(x),))
+    basis, slopes = torch.func.jvp(lambda u: chebyshev(u, low, high, size), (x,), (torch.ones_like(x),))[:2]
     along = [torch.cat([basis[:, :j], slopes[:, j : j + 1], basis[:, j + 1 :]], 1) for j in range(x.shape[1])]
     return error, torch.stack([products_of(part, powers) @ c for part in along], -1)
 
