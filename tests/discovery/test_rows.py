@@ -29,6 +29,7 @@ def goal(t: torch.Tensor, y: torch.Tensor) -> Goal:
 def test_a_level_is_no_term_that_cancels(level):
     table = Table((x,), T[:, None], level + 0.01 * T)
     assert not table.cancels(sympy.Float(0.01) * x + level)
+    assert table.cancels(1e-12 * (x + 1e6) ** 2)
     assert table.cancels(1e6 * sympy.exp(1e-8 * x) + level - 2e6)
 
 

@@ -79,10 +79,12 @@ class Table:
         """True for the far end of one function that imitates another: sums far below their terms, wild powers."""
         if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
             return True
+        whole = expression.as_coeff_Mul()[1]
         for total in expression.atoms(sympy.Add):
-            varying = [term for term in total.args if term.free_symbols]  # a level is no term that cancels
-            if varying and total.atoms(sympy.Float):
-                terms = self.values(*varying)
+            # The level of the law itself cancels nothing; inside a function it is the far end of that.
+            members = [term for term in total.args if term.free_symbols or total != whole]
+            if members and total.atoms(sympy.Float):
+                terms = self.values(*members)
                 if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
                     return True
         return False
