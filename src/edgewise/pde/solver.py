@@ -193,10 +193,9 @@ class _Window:
     def _solution(self, coarser: nn.Module | None, last: nn.Module) -> Solution:
         """The best state, with how the solve ended and how far the last two states are apart."""
         assert self.best is not None
-        best, diverged = self.best, not math.isfinite(self.best.validation)
-        if diverged:
+        best, history = self.best, tuple(self.history)
+        if not math.isfinite(best.validation):
             message = "diverged: the loss is not finite from any start; check the model and the coefficients"
-            history = tuple(self.history)
             return Solution(self.problem, (best.model,), (), best.unknowns, history, False, message, None)
         off = relative_residuals(self.problem, best.model, best.unknowns)
         large = [f"{name} is off by {size:.0%} of its terms" for name, size in off.items() if not size <= UNSOLVED]
@@ -212,7 +211,7 @@ class _Window:
             (best.model,),
             (),
             best.unknowns,
-            tuple(self.history),
+            history,
             True,
             (": " if ended == "not solved" else ", but ").join([ended, "; ".join(told)] if told else [ended]),
             estimate,

@@ -4,10 +4,11 @@ r"""The search of `Auto`: random starts, then higher degrees and finer grids, by
 2. Many starts, every edge a random line, on three intervals; after a few steps the better part continues, and again
    (successive halving).
 3. Refit every hidden grid to the present range of its inputs every few steps.
-4. From the winner, raise the degree, then the number of intervals, while the held-out error falls and the samples
+4. Where a sum of curves on a finer grid explains more, as in data that oscillate, begin there.
+5. From the winner, raise the degree, then the number of intervals, while the held-out error falls and the samples
    allow it.
-5. At every rung try to smooth, with the strength of greatest evidence; the held-out error decides.
-6. Polish the chosen network on all samples.
+6. At every rung try to smooth, with the strength of greatest evidence; the held-out error decides.
+7. Polish the chosen network on all samples.
 """
 
 from __future__ import annotations
