@@ -73,7 +73,7 @@ class Budget:
 
 
 class TimeIsOver(Exception):
-    """Raised by a `Pulse` well after the end of its budget, and caught by the call that owns the budget."""
+    """Raised within a long call after the end of its budget, and caught by the call that owns the budget."""
 
 
 @dataclass

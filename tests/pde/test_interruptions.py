@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from edgewise.pde import AdamDescent, Box, Collocation, GaussNewton, Problem, QuasiNewton, dirichlet, solve
-from edgewise.pde.collocation_loss import CollocationLoss, TimeIsUp
-from edgewise.progress import Budget
+from edgewise.pde.collocation_loss import CollocationLoss
+from edgewise.progress import Budget, TimeIsOver
 
 pytestmark = pytest.mark.usefixtures("as_a_user")
 LINE = Box(x=(0, 1))
@@ -50,7 +50,7 @@ def test_a_gradient_after_the_limit_is_not_begun():
     loss.losses(theta - 0.1)
     loss.budget = Budget(0.0)
     for late in (loss.normal_equations, lambda t: loss.value_and_gradient(t[0])):
-        with pytest.raises(TimeIsUp):
+        with pytest.raises(TimeIsOver):
             late(theta)
     assert loss.best is not None
     assert loss.best[0] <= before

@@ -114,6 +114,9 @@ def test_rows_far_away_are_noted(data):
     assert ew.fit(small(), data, ONE_STEP).report.notes == ()
     (note,) = ew.fit(small(), (10 * x, y), ONE_STEP).report.notes
     assert "120 rows lie far outside the grid" in note
+    rare = x.clone()
+    rare[:, 0] = (torch.arange(120) == 7).double()  # one row of a level that no other row has
+    assert not any("far away" in note for note in ew.fit(small(), (rare, y), ONE_STEP).report.notes)
     x = torch.cat([x, torch.tensor([[1e4, 0.0]], dtype=torch.float64)])
     notes = ew.fit(small(), (x, torch.cat([y, y[:1]])), Auto(starts=1, steps=1, extend=False)).report.notes
     assert any("1 of 121 rows lie far away" in note and "row 120, input 0 = 10000" in note for note in notes)

@@ -8,7 +8,6 @@ from a structure of curves.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +19,10 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
+from edgewise.discovery.separable import products_of, total_degree
 from edgewise.discovery.simple_laws import simple_laws
 from edgewise.discovery.structure import Structure, Variables
-from edgewise.discovery.terms import laws_of_structure
-from edgewise.functional import least_squares
+from edgewise.discovery.terms import NOTHING, coefficients, laws_of_structure
 from edgewise.nn import Library
 from edgewise.symbolic.edges import search_edge
 
@@ -165,27 +164,18 @@ def rational_laws(
     """Polynomials and ratios of polynomials of degree one to three that fit y, with their values at x."""
     spread = y.std(correction=0)
     for degree in (1, 2, 3):
-        powers = _powers(x.shape[1], degree)
+        powers = total_degree(x.shape[1], degree)
         if len(powers) > MAX_TERMS:
             break
-        columns = torch.stack([(x ** torch.tensor(p)).prod(-1) for p in powers], -1)
+        columns = products_of(x[..., None] ** torch.arange(degree + 1), powers)
         size = columns.square().mean(0).sqrt().clamp_min(1e-300)
-        monomials = [sympy.Mul(*(v**n for v, n in zip(symbols, p, strict=True))) for p in powers]
-        c = least_squares(columns / size, y[:, None])[:, 0] / size
+        monomials = [sympy.Mul(*(v**n for v, n in zip(symbols, p, strict=True))) for p in powers.tolist()]
+        c = coefficients(columns, y, NOTHING)
         if (columns @ c - y).square().mean().sqrt() < 0.2 * spread:
-            c = _significant(c, size, 1e-9)
             yield _polynomial(c, monomials), columns @ c
         if 2 * len(powers) <= MAX_TERMS:
             for p, q in _ratio(columns / size, size, y):
                 yield _polynomial(p, monomials) / _polynomial(q, monomials), (columns @ p) / (columns @ q)
-
-
-def _powers(variables: int, degree: int) -> list[tuple[int, ...]]:
-    found = [(0,) * variables]
-    for k in range(1, degree + 1):
-        for members in itertools.combinations_with_replacement(range(variables), k):
-            found.append(tuple(members.count(j) for j in range(variables)))
-    return found
 
 
 def _significant(c: Tensor, size: Tensor, smallest: float) -> Tensor:

@@ -16,10 +16,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from edgewise._columns import column_names
 from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
 from edgewise.discovery.goal import Goal, goal_of
-from edgewise.discovery.law import Discovery, Verdict, answer_of, judged
+from edgewise.discovery.law import Discovery, Verdict, answer_of, judged, leaves_rounding
 from edgewise.discovery.rows import MIN_ROWS
 from edgewise.discovery.separable import surface_error
 from edgewise.nn import DEFAULT_LIBRARY, Library
@@ -62,21 +61,23 @@ def discover(
 
     Raises:
         ValueError: where the samples, names, units or functions cannot be used; the message names the first of them.
+        TypeError: columns of a frame that are no numbers.
     """
     budget = Budget(seconds, clock)
     check_library(library)
-    names = column_names(x) if names is None else names
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
     answer = _searched(goal)
-    if not answer.exact and not budget.over and goal.needless and _may_need(goal, answer):
-        return _searched(replace(goal, reduced=False))
-    return answer
+    if budget.over or not goal.needless or not _may_need(goal, answer):
+        return answer
+    other = _searched(replace(goal, reduced=False))
+    better = answer.law is None or (other.law is not None and other.law.error < answer.law.error)
+    return other if better else replace(answer, seconds=other.seconds)
 
 
 def _may_need(goal: Goal, answer: Discovery) -> bool:
     """Whether the inputs that were left out explain anything of what the law leaves; perhaps where there is no law."""
-    if answer.law is None:
-        return True
+    if answer.law is None or leaves_rounding(answer.law):
+        return answer.law is None
     table = goal.samples.head(1000)
     rest = table.y - table.values(answer.law.formula.expressions[0])[:, 0]
     everything = surface_error(table.x[:, sorted((*goal.varying, *goal.needless))], rest)

@@ -69,11 +69,12 @@ def _place(jump: Any, table: Table) -> str:
     """Where a law jumps, as far as the samples tell."""
     inside = jump.args[0]
     shift, rest = inside.as_coeff_Add()
-    if not isinstance(jump, sympy.Heaviside) or rest not in table.inputs:
+    u = table.x[:, table.inputs.index(rest)] if rest in table.inputs else table.y[:0]
+    below, above = u[u < float(-shift)], u[u > float(-shift)]
+    if not isinstance(jump, sympy.Heaviside) or not len(below) or not len(above):
         return f"a jump, {jump}, whose place is not known between samples"
-    u = table.x[:, table.inputs.index(rest)]
-    low, high = u[u < float(-shift)].amax().item(), u[u > float(-shift)].amin().item()
-    return f"a step at {rest} = {float(-shift):.6g}, anywhere between the samples {low:.4g} and {high:.4g}"
+    between = f"{below.amax().item():.4g} and {above.amin().item():.4g}"
+    return f"a step at {rest} = {float(-shift):.6g}, anywhere between the samples {between}"
 
 
 def _error_of_small(expression: Any, table: Table) -> float:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import sympy
 import torch
-from torch import Tensor
 
-from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, wrong_rows
+from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, read_samples, wrong_rows
 from edgewise.discovery.separable import surface_error
 from edgewise.discovery.structure import (
     PAIRINGS,
@@ -227,21 +225,25 @@ def goal_of(
     pulse: Pulse,
 ) -> Goal:
     """The goal with checked samples; raises `ValueError` that names what is wrong with them."""
-    x, y = _checked(x, y)
-    names = list(names) if names is not None else [f"x{j + 1}" for j in range(x.shape[1])]
-    if len(names) != x.shape[1] or len(set(names)) != len(names):
-        raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
-    inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
+    x, y, inputs = read_samples(x, y, names)
+    if len(x) < MIN_ROWS:
+        raise ValueError(f"{len(x)} samples cannot determine a law; give at least {MIN_ROWS}")
+    if y.amax() == y.amin():
+        raise ValueError(f"y is constant ({y[0].item():.6g}); there is nothing to explain")
     where = torch.arange(len(y))
     if len(y) > MAX_ROWS:
         where = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))[:MAX_ROWS]
         x, y = x[where], y[where]
     wrong = wrong_rows(x, y)
     right = torch.ones(len(y), dtype=torch.bool).index_fill(0, torch.tensor(wrong, dtype=torch.long), False)
+    parts = Table(inputs, x[right], y[right]).split(seed)
+    shown = parts[0].y[:USED]
+    if shown.amax() == shown.amin():
+        raise ValueError(f"y is {shown[0].item():.6g} in nearly all rows; give more rows where it is not")
     return Goal(
-        *Table(inputs, x[right], y[right]).split(seed),
+        *parts,
         output=str(output),
-        units=None if units is None else parse_units(units, (*map(str, names), str(output))),
+        units=None if units is None else parse_units(units, (*map(str, inputs), str(output))),
         auxiliary=_parsed(auxiliary, inputs),
         library=library,
         seed=seed,
@@ -249,23 +251,6 @@ def goal_of(
         wrong=Table(inputs, x[wrong], y[wrong]) if wrong else None,
         wrong_rows=tuple(where[wrong].tolist()),
     )
-
-
-def _checked(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    x = torch.tensor(np.asarray(x.detach() if isinstance(x, Tensor) else x, dtype=np.float64))
-    y = torch.tensor(np.asarray(y.detach() if isinstance(y, Tensor) else y, dtype=np.float64))
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
-        raise ValueError(f"x must be (samples, variables) and y (samples,); got {tuple(x.shape)} and {tuple(y.shape)}")
-    bad = (~(torch.isfinite(x).all(-1) & torch.isfinite(y))).nonzero()[:, 0].tolist()
-    if bad:
-        raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
-    if len(x) < MIN_ROWS:
-        raise ValueError(f"{len(x)} samples cannot determine a law; give at least {MIN_ROWS}")
-    if y.amax() == y.amin():
-        raise ValueError(f"y is constant ({y[0].item():.6g}); there is nothing to explain")
-    return x, y
 
 
 def _parsed(texts: Sequence[str], inputs: tuple[sympy.Symbol, ...]) -> tuple[Any, ...]:

@@ -72,7 +72,7 @@ class Discovery:
     Attributes:
         law: the recommended law, or None where none is announced.
         exact: True where the law leaves rounding only, inside and outside the region of the fitted rows, and the rows
-            tell it from other laws.
+            tell it from other laws; `wrong_rows` are left out of that.
         reason: a sentence that says why this law is announced, or why none is.
         alternatives: the front of error against complexity, simplest first.
         curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form.
@@ -187,7 +187,7 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     spread = goal.fitted.y.std(correction=0).item()
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
-    larger = max(1.0, goal.outside.size / goal.held_out.size)  # noise may be a share of y, which is larger outside
+    larger = max(1.0, goal.outside.size / goal.fitted.size)  # noise may be a share of y, which is larger outside
     if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "

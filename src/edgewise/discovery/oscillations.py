@@ -19,6 +19,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.rows import MOST_BESIDE
+from edgewise.discovery.terms import NOTHING
 from edgewise.expressions.constants import minimize_residual
 from edgewise.functional import least_squares
 
@@ -30,9 +31,6 @@ MOST = 3
 
 PERIODS = 1.2
 """Fewer periods are a curve that other functions describe."""
-
-NOTHING = 1e-9
-"""A term smaller than this share of the largest one is zero."""
 
 
 def oscillation(j: int, goal: Goal) -> Any:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.discovery.separable import chebyshev, total_degree
+from edgewise._columns import as_tensor, column_names
+from edgewise.discovery.separable import chebyshev, products_of, total_degree
 from edgewise.expressions.evaluate import evaluate
 from edgewise.functional import least_squares
 
@@ -76,9 +79,12 @@ class Table:
         """True for the far end of one function that imitates another: sums far below their terms, wild powers."""
         if any(abs(float(power.args[1])) > 12 for power in expression.atoms(sympy.Pow) if power.args[1].is_Float):
             return True
+        whole = expression.as_coeff_Mul()[1]
         for total in expression.atoms(sympy.Add):
-            if total.atoms(sympy.Float):
-                terms = self.values(*total.args)
+            # The level of the law itself cancels nothing; inside a function it is the far end of that.
+            members = [term for term in total.args if term.free_symbols or total != whole]
+            if members and total.atoms(sympy.Float):
+                terms = self.values(*members)
                 if terms.square().mean(0).sqrt().amax() > 1e4 * terms.sum(-1).std():
                     return True
         return False
@@ -101,6 +107,32 @@ class Table:
         parts = (x[~outside][cut:], y[~outside][cut:]), (x[~outside][:cut], y[~outside][:cut]), (x[outside], y[outside])
         fitted, held_out, far = (Table(self.inputs, *part) for part in parts)
         return fitted, held_out, far
+
+
+def read_samples(x: Any, y: Any, names: Sequence[str] | None) -> tuple[Tensor, Tensor, tuple[sympy.Symbol, ...]]:
+    """Samples in float64 and symbols of the inputs; raises `ValueError` that names what is wrong with them.
+
+    Names are those of the columns of a frame or x1, x2, ... by default.
+    """
+    names = column_names(x) if names is None else names
+    x, y = _float64(x), _float64(y)
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"x must be (samples, variables) and the target (samples,); got {shapes}")
+    bad = (~(torch.isfinite(x).all(-1) & torch.isfinite(y))).nonzero()[:, 0].tolist()
+    if bad:
+        raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
+    names = [f"x{j + 1}" for j in range(x.shape[1])] if names is None else [str(name) for name in names]
+    if len(names) != x.shape[1] or len(set(names)) != len(names):
+        raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
+    return x, y, tuple(sympy.Symbol(name, real=True) for name in names)
+
+
+def _float64(data: Any) -> Tensor:
+    known = isinstance(data, Tensor) or hasattr(data, "to_numpy")
+    return as_tensor(data if known else np.array(data, dtype=np.float64)).detach().cpu().double()
 
 
 def _outside(x: Tensor) -> Tensor:
@@ -150,14 +182,14 @@ def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> li
         if len(far) == 0:
             break
         kept[kept.nonzero()[far, 0]] = False
-    return (~kept).nonzero()[:, 0].tolist()
+    constant = bool(y[kept].amax() == y[kept].amin())  # the others are all there is to explain
+    return [] if constant else (~kept).nonzero()[:, 0].tolist()
 
 
 def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
     """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
-    basis = chebyshev(x, x.amin(0), x.amax(0), 3)
     powers = total_degree(x.shape[1], 2)
-    A = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
+    A = products_of(chebyshev(x, x.amin(0), x.amax(0), 3), powers)
     left = [y - B @ least_squares(B, y[:, None])[:, 0] for B in (A[:, powers[:, j] == 0], A)]
     less, more = (r.square().sum().clamp_min(1e-26 * y.square().sum()) for r in left)
     terms = int((powers[:, j] > 0).sum())
@@ -166,11 +198,5 @@ def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " row
 
 def _polynomials(x: Tensor, most: int) -> Tensor:
     """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
-    columns = torch.ones(len(x), 1, dtype=x.dtype)
-    basis = chebyshev(x, x.amin(0), x.amax(0), 6)
-    for degree in range(1, 6):
-        if math.comb(x.shape[1] + degree, degree) > most:
-            break
-        powers = total_degree(x.shape[1], degree)
-        columns = torch.stack([basis[:, torch.arange(x.shape[1]), p].prod(-1) for p in powers], -1)
-    return columns
+    degree = max(k for k in range(6) if k == 0 or math.comb(x.shape[1] + k, k) <= most)
+    return products_of(chebyshev(x, x.amin(0), x.amax(0), degree + 1), total_degree(x.shape[1], degree))

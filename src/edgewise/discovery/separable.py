@@ -54,7 +54,7 @@ def chebyshev(
     x: Float[Tensor, "samples variables"], low: Tensor, high: Tensor, size: int
 ) -> Float[Tensor, "samples variables size"]:
     """The polynomials T_0 ... T_{size-1} of every variable, scaled from [low, high] to [-1, 1]."""
-    t = 2 * (x - low) / (high - low) - 1
+    t = 2 * (x - low) / (high - low).clamp_min(1e-300) - 1
     values = [torch.ones_like(t), t]
     while len(values) < size:
         values.append(2 * t * values[-1] - values[-2])
@@ -123,30 +123,25 @@ def surface_error(x: Tensor, y: Tensor) -> float:
 
 def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variables"]]:
     """The relative error of a polynomial of total degree on the last fifth of the samples, and its gradient at all."""
-    error, c, powers, parts = _surface(x, y)
-    low, high, degree = x.amin(0), x.amax(0), int(powers.amax())
-    slope_basis = torch.func.jvp(lambda u: chebyshev(u, low, high, degree + 1), (x,), (torch.ones_like(x),))[1]
-    slopes = []
-    for j in range(x.shape[1]):
-        others = [parts[k] for k in range(x.shape[1]) if k != j]
-        slopes.append(reduce(torch.mul, others, slope_basis[:, j, powers[:, j]]) @ c)
-    return error, torch.stack(slopes, -1)
+    error, c, powers = _surface(x, y)
+    low, high, size = x.amin(0), x.amax(0), int(powers.amax()) + 1
+    basis, slopes = torch.func.jvp(lambda u: chebyshev(u, low, high, size), (x,), (torch.ones_like(x),))[:2]
+    along = [torch.cat([basis[:, :j], slopes[:, j : j + 1], basis[:, j + 1 :]], 1) for j in range(x.shape[1])]
+    return error, torch.stack([products_of(part, powers) @ c for part in along], -1)
 
 
-def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor, list[Tensor]]:
-    """The error, the coefficients, the powers of every term, and the polynomials of every variable."""
+def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
+    """The error, the coefficients and the powers of every term."""
     n, d = x.shape
     degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
     while degree > 1 and math.comb(d + degree, degree) > n // 3:
         degree -= 1
     powers = total_degree(d, degree)
     cut = n - max(n // 5, 1)
-    basis = chebyshev(x, x.amin(0), x.amax(0), degree + 1)
-    parts = [basis[:, j, powers[:, j]] for j in range(d)]
-    A = reduce(torch.mul, parts)
-    w = (y - y.mean()) / y.std(correction=0)
+    A = products_of(chebyshev(x, x.amin(0), x.amax(0), degree + 1), powers)
+    w = (y - y.mean()) / y.std(correction=0).clamp_min(1e-300)
     c = least_squares(A[:cut], w[:cut, None])[:, 0]
-    return (A[cut:] @ c - w[cut:]).square().mean().sqrt().item(), c, powers, parts
+    return (A[cut:] @ c - w[cut:]).square().mean().sqrt().item(), c, powers
 
 
 def _start(products: int, variables: int, size: int, generator: torch.Generator) -> Tensor:
@@ -223,11 +218,13 @@ def _others(values: Float[Tensor, "samples products variables"]) -> Tensor:
 
 
 def total_degree(d: int, degree: int) -> Int[Tensor, "terms variables"]:
-    """The powers of every product of d variables up to a total degree."""
-    exponents = [e for e in itertools.product(range(degree + 1), repeat=d) if sum(e) <= degree] if d <= 6 else None
-    if exponents is None:
-        exponents = [(0,) * d]
-        for k in range(1, degree + 1):
-            for members in itertools.combinations_with_replacement(range(d), k):
-                exponents.append(tuple(members.count(j) for j in range(d)))
-    return torch.tensor(exponents)
+    """The powers of every product of d variables up to a total degree, the lowest degree first."""
+    terms = (m for k in range(degree + 1) for m in itertools.combinations_with_replacement(range(d), k))
+    return torch.tensor([[members.count(j) for j in range(d)] for members in terms])
+
+
+def products_of(
+    basis: Float[Tensor, "samples variables size"], powers: Int[Tensor, "terms variables"]
+) -> Float[Tensor, "samples terms"]:
+    """Every term: the product of one function of each variable."""
+    return reduce(torch.mul, (basis[:, j, p] for j, p in enumerate(powers.T)))

@@ -19,11 +19,7 @@ from torch import Tensor
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.oscillations import oscillation
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
-from edgewise.discovery.terms import useful
-from edgewise.functional import least_squares
-
-NOTHING = 1e-9
-"""A coefficient whose term is smaller than this share of the largest one is zero."""
+from edgewise.discovery.terms import NOTHING, coefficients, useful
 
 PIECE_ROWS = 4
 """Every piece has at least this many rows more than coefficients."""
@@ -77,9 +73,8 @@ def _linear_laws(goal: Goal) -> Iterator[Any]:
 def _sum(columns: list[Tensor], terms: list[Any], z: Tensor) -> Any:
     """The least-squares sum without useless terms, where it explains most of z."""
     A = torch.stack([torch.ones_like(z), *columns], -1)
-    size = A.square().mean(0).sqrt().clamp_min(1e-300)
-    keep = useful(A / size, z)
-    c = least_squares(A[:, keep] / size[keep], z[:, None])[:, 0] / size[keep]
+    keep = useful(A, z)
+    c = coefficients(A[:, keep], z)
     if not (A[:, keep] @ c - z).var() < 0.1 * z.var():
         return None
     names = [sympy.Integer(1), *terms]
@@ -94,28 +89,31 @@ def _pieces(j: int, goal: Goal) -> Iterator[Any]:
     order = x[:, j].argsort()
     inputs = goal.varying if len(goal.varying) <= MOST_BESIDE else (j,)
     x, y = x[order], y[order]
+    z = (y - y.mean()) / y.std(correction=0)
     for degrees in ((1,), (1, 2)):
         powers = [(k, p) for p in degrees for k in inputs]
         A = torch.stack([torch.ones_like(y), *(x[:, k] ** p for k, p in powers)], -1)
         terms = [sympy.Integer(1), *(goal.inputs[k] ** p for k, p in powers)]
-        split = _best_split(A, y, x[:, j])
+        split = _best_split(A, z, x[:, j])
         if split is not None:
-            left, right = (_coefficients(A[part], y[part]) for part in (slice(0, split), slice(split, None)))
-            exact = max(_rest(A[:split], y[:split]), _rest(A[split:], y[split:])) < 1e-7 * y.std()
+            left, right = (coefficients(A[part], y[part], NOTHING) for part in (slice(0, split), slice(split, None)))
+            exact = max(_rest(A[:split], z[:split]), _rest(A[split:], z[split:])) < 1e-7
             gap = tuple(x[split - 1 : split + 1, j].tolist())
             rows = 0 if exact else len(y) // 20  # with noise the pieces meet somewhere near
             near = tuple(x[[max(split - 1 - rows, 0), min(split + rows, len(y) - 1)], j].tolist())
-            yield _joined(left, right, terms, goal.inputs[j], gap, near)
+            size = A.square().mean(0).sqrt()
+            same = (right - left).abs() * size <= NOTHING * (torch.maximum(left.abs(), right.abs()) * size).amax()
+            right = torch.where(same, left, right)
+            yield _joined(left.tolist(), right.tolist(), terms, goal.inputs[j], gap, near)
 
 
-def _best_split(A: Float[Tensor, "rows terms"], y: Float[Tensor, " rows"], t: Float[Tensor, " rows"]) -> int | None:
+def _best_split(A: Float[Tensor, "rows terms"], z: Float[Tensor, " rows"], t: Float[Tensor, " rows"]) -> int | None:
     """The first row of the right piece where two pieces leave the least, if that is far less than one leaves."""
     n, p = A.shape
     least = p + PIECE_ROWS
     if n < 2 * least + 1:
         return None
     A = A / A.square().mean(0).sqrt().clamp_min(1e-300)
-    z = (y - y.mean()) / y.std(correction=0)
     gram = (A[:, :, None] * A[:, None]).cumsum(0)
     moment = (A * z[:, None]).cumsum(0)
     energy = z.square().cumsum(0)
@@ -137,21 +135,13 @@ def _best_split(A: Float[Tensor, "rows terms"], y: Float[Tensor, " rows"], t: Fl
 
 
 def _rest(A: Tensor, z: Tensor) -> float:
-    return (A @ least_squares(A, z[:, None])[:, 0] - z).square().mean().sqrt().item() + 1e-12
-
-
-def _coefficients(A: Tensor, y: Tensor) -> list[float]:
-    """Least squares without the coefficients whose terms are nothing."""
-    size = A.square().mean(0).sqrt().clamp_min(1e-300)
-    c = least_squares(A / size, y[:, None])[:, 0]
-    return torch.where(c.abs() > NOTHING * c.abs().amax(), c / size, 0.0).tolist()
+    return (A @ coefficients(A, z) - z).square().mean().sqrt().item() + 1e-12
 
 
 def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, gap: Ends, near: Ends) -> Any:
     """Two polynomials that meet near the gap: the larger, the smaller or |t - s|; else with a step in the gap."""
     p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
-    scale = max(map(abs, (*left, *right)))
-    difference = [b - a if abs(b - a) > NOTHING * scale else 0.0 for a, b in zip(left, right, strict=True)]
+    difference = [b - a for a, b in zip(left, right, strict=True)]
     slope = difference[terms.index(t)]
     if not any(c for c, term in zip(difference, terms, strict=True) if term not in (1, t)) and slope:
         meet, slack = -difference[0] / slope, 0.01 * (near[1] - near[0])
@@ -159,7 +149,9 @@ def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, gap
             rest = sympy.Add(*(_number(c) * term for c, term in zip(left, terms, strict=True) if term not in (1, t)))
             before, after = left[terms.index(t)], right[terms.index(t)]
             if abs(before + after) < 1e-6 * abs(slope):
-                return after * sympy.Abs(t - _number(meet)) + _number(left[0] + before * meet) + rest
+                level = left[0] + before * meet
+                level = level if abs(level) > NOTHING * abs(left[0]) else 0.0
+                return after * sympy.Abs(t - _number(meet)) + _number(level) + rest
             return (sympy.Max if slope > 0 else sympy.Min)(p - rest, q - rest) + rest
     step = sympy.Add(*(_number(c) * term for c, term in zip(difference, terms, strict=True)))
     return p + step * sympy.Heaviside(t - _number(shortest_between(*gap)))
@@ -180,4 +172,5 @@ def shortest_between(low: float, high: float) -> float:
 
 def _number(value: float) -> Any:
     """Whole numbers exactly."""
-    return sympy.Integer(round(value)) if abs(value - round(value)) < 1e-12 else sympy.Float(value, 17)
+    whole = abs(value - round(value)) <= 1e-12 * abs(value)
+    return sympy.Integer(round(value)) if whole else sympy.Float(value, 17)

@@ -21,6 +21,9 @@ from edgewise.functional import least_squares
 from edgewise.nn import Library
 from edgewise.progress import Pulse
 
+NOTHING = 1e-9
+"""A term smaller than this share of the largest one is zero."""
+
 
 @dataclass(frozen=True)
 class CurvesOfStructure:
@@ -154,15 +157,21 @@ def _tensor_fit(found: CurvesOfStructure, picked: list[tuple[Member, ...]]) -> A
     weight = weight / weight.square().mean().sqrt()
     z = z * weight
     columns = columns * weight[:, None]
-    size = columns.square().mean(0).sqrt().clamp_min(1e-300)
-    A = columns / size
-    keep = useful(A, z)
-    c = least_squares(A[:, keep], z[:, None])[:, 0] / size[keep]
+    keep = useful(columns, z)
+    c = coefficients(columns[:, keep], z)
     return sympy.Add(*(sympy.Float(v, 17) * terms[k] for v, k in zip(c.tolist(), keep, strict=True)))
+
+
+def coefficients(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"], nothing: float = 0.0) -> Tensor:
+    """Least squares on columns of equal size; terms smaller than this share of the largest one are left out."""
+    size = A.square().mean(0).sqrt().clamp_min(1e-300)
+    c = least_squares(A / size, z[:, None])[:, 0]
+    return torch.where(c.abs() > nothing * c.abs().amax(), c / size, 0.0)
 
 
 def useful(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"]) -> list[int]:
     """The columns that are left after those are dropped, one by one, whose loss chance explains."""
+    A = A / A.square().mean(0).sqrt().clamp_min(1e-300)
     keep = list(range(A.shape[1]))
     c = least_squares(A, z[:, None])[:, 0]
     full = (A @ c - z).square().mean().item()

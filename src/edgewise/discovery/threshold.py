@@ -17,7 +17,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from edgewise.discovery.separable import chebyshev
+from edgewise.discovery.rows import read_samples
+from edgewise.discovery.separable import chebyshev, products_of, total_degree
 from edgewise.expressions.constants import named_near
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
@@ -161,27 +161,18 @@ def _worse(wrong: Float[Tensor, " groups"], than: Float[Tensor, " groups"]) -> b
 def _checked(
     x: Any, t: Any, below: Any, groups: Any, names: Sequence[str] | None
 ) -> tuple[ClassifiedSamples, tuple[sympy.Symbol, ...], float]:
-    x, t = (torch.as_tensor(np.asarray(part, dtype=np.float64)) for part in (x, t))
+    x, t, inputs = read_samples(x, t, names)
     below = torch.as_tensor(np.asarray(below)).double()
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or t.shape != x.shape[:1] or below.shape != t.shape:
+    if below.shape != t.shape:
         raise ValueError(
-            f"x must be (samples, variables), t and below (samples,); got {tuple(x.shape)}, {tuple(t.shape)} and "
-            f"{tuple(below.shape)}"
+            f"t has shape {tuple(t.shape)} and below {tuple(below.shape)}; give one class for every sample"
         )
-    bad = (~(torch.isfinite(x).all(-1) & torch.isfinite(t))).nonzero()[:, 0].tolist()
-    if bad:
-        raise ValueError(f"{len(bad)} rows are not finite, the first is row {bad[0]}; drop them")
     if groups is not None and np.shape(groups) != (len(t),):
         raise ValueError(f"groups has shape {np.shape(groups)}; give a label for each of the {len(t)} samples")
     if not 0 < below.mean() < 1:
         raise ValueError("all samples are on one side of the threshold; there is nothing to explain")
-    names = list(names) if names is not None else [f"x{j + 1}" for j in range(x.shape[1])]
-    if len(names) != x.shape[1] or len(set(names)) != len(names):
-        raise ValueError(f"names must be {x.shape[1]} different names, got {names}")
     group = torch.arange(len(t)) if groups is None else torch.as_tensor(np.unique(groups, return_inverse=True)[1])
     spread = t.std().item()
-    inputs = tuple(sympy.Symbol(str(name), real=True) for name in names)
     return ClassifiedSamples(x, t / spread, below, group), inputs, spread
 
 
@@ -257,11 +248,10 @@ def _near_rows(s: ClassifiedSamples, seed: int) -> Int[Tensor, " rows"]:
 def _polynomial(s: ClassifiedSamples, size: int = 6) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
     """A polynomial threshold, the start of the search: its logits, its terms and their coefficients."""
     low, high = s.x.amin(0), s.x.amax(0)
-    powers = [p for p in itertools.product(range(size), repeat=s.x.shape[1]) if sum(p) < size]
+    powers = total_degree(s.x.shape[1], size - 1)
 
     def columns(x: Tensor) -> Tensor:
-        basis = chebyshev(x, low, high, size)
-        return torch.stack([reduce(torch.mul, (basis[:, j, k] for j, k in enumerate(p))) for p in powers], -1)
+        return products_of(chebyshev(x, low, high, size), powers)
 
     here = columns(s.x)
     _, w = _fit_boundary(here, s)

@@ -148,9 +148,7 @@ class SymbolicEdges(nn.Module):
         inner = a * x[..., self.sources] + b
         groups = self.groups()
         order = [n for members in groups.values() for n in members]
-        back = sorted(
-            range(len(order)), key=order.__getitem__
-        )  # in Python: a sort of constants has no place in a graph
+        back = sorted(range(len(order)), key=order.__getitem__)  # in Python: a sort of constants is no part of a graph
         values = torch.cat([fn(inner[..., members]) for fn, members in groups.items()], dim=-1)
         return c * values[..., back] + d
 

@@ -21,16 +21,12 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from edgewise.jets import Tape
 from edgewise.optim.least_squares import NormalEquations
 from edgewise.pde.problem import Problem, ResidualTerm
-from edgewise.progress import Budget
+from edgewise.progress import Budget, TimeIsOver
 
 BLOCK = 8_000_000  # entries of the Jacobian at a time: 64 MB
 NEAR = (1e-3, 1e3)  # first guesses of unknowns that need no unit
 
 Theta = Float[Tensor, "1 P"]
-
-
-class TimeIsUp(Exception):
-    """The budget of a loss is over; `CollocationLoss.best` has the best parameters so far."""
 
 
 class CollocationLoss:
@@ -40,7 +36,7 @@ class CollocationLoss:
     is far from 1 are counted in units of it.
 
     Attributes:
-        budget: a gradient raises `TimeIsUp` once it is over.
+        budget: a gradient raises `TimeIsOver` once it is over; `best` has what was reached.
         watch: called before every gradient.
         best: the least loss that was evaluated, with its parameters.
     """
@@ -175,7 +171,7 @@ class CollocationLoss:
 
     def _check_time(self) -> None:
         if self.budget.over:
-            raise TimeIsUp
+            raise TimeIsOver
 
     def _noted(self, loss: Tensor, at: Theta | Sequence[Tensor]) -> Tensor:
         """The loss, with its parameters kept if it is the least so far."""

@@ -128,11 +128,8 @@ def observe(
 def _numbers(given: Any, what: str) -> Tensor:
     """The same in float64, without a graph."""
     try:
-        return (
-            torch.as_tensor(given if isinstance(given, Tensor) else np.asarray(given, dtype=np.float64))
-            .detach()
-            .double()
-        )
+        given = given if isinstance(given, Tensor) else torch.tensor(np.asarray(given, dtype=np.float64))
+        return given.detach().double()
     except (TypeError, ValueError) as error:
         raise ProblemError(f"the observed {what} must be numbers, as many in every row: {error}") from error
 

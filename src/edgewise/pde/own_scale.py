@@ -7,8 +7,7 @@ $$ S = \sum_\alpha \Big\|\frac{\partial r}{\partial D^\alpha u}\Big\|\, \|D^\alp
 
 with root mean squares as norms, those of the derivatives over the domain. The last norm is that of the source. Before a
 solve the fields are those of a coarse solution, sines with random frequencies whose amplitudes are fitted; a problem
-whose sizes are far from 1 is solved in its own units. After a solve $\|r\| / S$ tells how well an
-equation holds.
+whose sizes are far from 1 is solved in its own units. After a solve $\|r\| / S$ tells how well an equation holds.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ FIELDS, EQUATIONS, CONDITIONS = (0.08, 4.0), (1 / 16, 2.0**9), (1 / 32, 2.0**7)
 CONSTANT = 8.0  # a mean above so many standard deviations is a level
 SINES, FREQUENCY, STEPS = 32, 2.0, 12  # of the coarse solution
 POINTS, BOUNDARY_POINTS = 128, 32
-
 
 Slopes = Mapping[tuple[str, Index], Tensor]  # a value for every derivative of every field
 

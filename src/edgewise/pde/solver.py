@@ -24,7 +24,7 @@ from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
 from edgewise.nn import Affine, KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
-from edgewise.pde.collocation_loss import CollocationLoss, TimeIsUp
+from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.grading import grade_
 from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
@@ -35,7 +35,7 @@ from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
 from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, as_method
 from edgewise.pde.windows import cut, joined, moved, window_ends
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Budget, Event, Listener, TimeIsOver
 from edgewise.surgery import adapt_grid_, refine
 
 logger = logging.getLogger(__name__)
@@ -84,12 +84,12 @@ def solve(
         raise ProblemError(f"seconds must be at least 0, got {seconds}")
     method, collocation = as_method(method), collocation or Collocation()
     generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
+    check_energy(problem)
+    ends, free = window_ends(problem, windows), doubts(problem)
     units = own_units(problem)
     model = checked_model(problem, model, generator, Affine(units.outputs, units.levels))
     _check_intervals(model, method.intervals)
     collocation.check(problem, model)
-    check_energy(problem)
-    ends, free = window_ends(problem, windows), doubts(problem)
     stages = max(1, len(_finer(model, method.intervals))) + len(ends)
     if not all(p.requires_grad for p in model.parameters()):
         method = dataclasses.replace(method, starts=1)  # new starts would replace what is frozen
@@ -193,10 +193,9 @@ class _Window:
     def _solution(self, coarser: nn.Module | None, last: nn.Module) -> Solution:
         """The best state, with how the solve ended and how far the last two states are apart."""
         assert self.best is not None
-        best, diverged = self.best, not math.isfinite(self.best.validation)
-        if diverged:
+        best, history = self.best, tuple(self.history)
+        if not math.isfinite(best.validation):
             message = "diverged: the loss is not finite from any start; check the model and the coefficients"
-            history = tuple(self.history)
             return Solution(self.problem, (best.model,), (), best.unknowns, history, False, message, None)
         off = relative_residuals(self.problem, best.model, best.unknowns)
         large = [f"{name} is off by {size:.0%} of its terms" for name, size in off.items() if not size <= UNSOLVED]
@@ -212,7 +211,7 @@ class _Window:
             (best.model,),
             (),
             best.unknowns,
-            tuple(self.history),
+            history,
             True,
             (": " if ended == "not solved" else ", but ").join([ended, "; ".join(told)] if told else [ended]),
             estimate,
@@ -258,11 +257,11 @@ class _Window:
                 theta = Energy(self.problem, model, points).minimize(theta, steps, self.run.budget)
             if bool(torch.isfinite(loss.losses(theta)).all()):
                 theta, done = self.run.method.minimize(loss, theta, steps, self.run.budget)
-        except (TimeIsUp, KeyboardInterrupt) as ended:
+        except (TimeIsOver, KeyboardInterrupt) as ended:
             self.run.stopped |= isinstance(ended, KeyboardInterrupt)
             theta, done = theta if loss.best is None else loss.best[1], loss.steps
-        known = loss.best is not None and self.run.over and torch.equal(loss.best[1], theta)
-        end = loss.best[0] if known and loss.best is not None else float(loss.losses(theta))
+        known = loss.best if self.run.over and loss.best and torch.equal(loss.best[1], theta) else None
+        end = float(loss.losses(theta)) if known is None else known[0]
         unknowns = loss.write(theta)
         validation, residuals = self._validation(loss, theta, points)
         seconds = self.run.budget.spent

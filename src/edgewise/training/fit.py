@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, get_args
@@ -77,11 +78,12 @@ def fit(
         run = Run(model, data, criterion, validation, sample_weight, callbacks, seed, tell)
         match chosen:
             case Auto():
-                return _completed(train_auto(run, chosen), run)
+                result = train_auto(run, chosen)
             case LevenbergMarquardt():
-                return _completed(train_levenberg_marquardt(run, chosen), run)
+                result = train_levenberg_marquardt(run, chosen)
             case FirstOrder():
-                return _completed(train_first_order(run, chosen), run)
+                result = train_first_order(run, chosen)
+        return _completed(result, run)
 
 
 def _completed(result: FitResult, run: Run) -> FitResult:
@@ -106,8 +108,9 @@ def far_rows(model: KAN, x: Tensor) -> list[str]:
     seen = x if model.input_affine is None else model.input_affine(x)
     low, high = first.basis.span(first.grid)
     beyond = torch.maximum(low - seen, seen - high) / (high - low)
-    outer = x.sort(0).values[[len(x) // 100, -1 - len(x) // 100]]
-    apart = torch.maximum(outer[0] - x, x - outer[1]) / (outer[1] - outer[0])
+    inner_low, inner_high = (x.kthvalue(k, 0).values for k in (1 + len(x) // 100, len(x) - len(x) // 100))
+    spread = torch.where(inner_high > inner_low, inner_high - inner_low, math.inf)  # a rare level is not far away
+    apart = torch.maximum(inner_low - x, x - inner_high) / spread
     notes = []
     for far, limit, what in (
         (beyond, OUTSIDE, "outside the grid of the first layer, where curves are not trained: adapt_grid_(model, x)"),
@@ -115,7 +118,7 @@ def far_rows(model: KAN, x: Tensor) -> list[str]:
     ):
         rows = (far > limit).any(1)
         if bool(rows.any()):
-            at, j = divmod(int(far.nan_to_num(0.0).argmax()), far.shape[1])
+            at, j = divmod(int(far.argmax()), far.shape[1])
             notes.append(
                 f"{int(rows.sum())} of {len(x)} rows lie far {what} (row {at}, {names[j]} = {float(x[at, j]):g}, "
                 f"{float(far[at, j]):.2g} times the range away)"

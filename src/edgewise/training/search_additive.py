@@ -54,14 +54,13 @@ def additive_start(search: Search, at: Starts, fits: list[AdditiveFit]) -> Start
     return Starts(network, parameters, prior=prior)
 
 
-def additive_fits(search: Search, basis: BSpline) -> list[AdditiveFit]:
-    """The sums on 10, 20, 40, ... intervals of this kind, as far as samples and time allow."""
+def additive_fits(search: Search) -> list[AdditiveFit]:
+    """The sums on 10, 20, 40, ... intervals, as far as samples and time allow; the search keeps the least error."""
     some = search.train[:SAMPLES]
     widths = [search.model.in_features, search.model.out_features]
     fits: list[AdditiveFit] = []
-    intervals = COARSE
+    basis = BSpline(COARSE, search.method.degrees[0], extrapolation=search.extrapolation)
     while not search.budget.over:
-        basis = basis.resized(intervals)
         network, parameters = Network.of(KAN(widths, basis, residual=None, dtype=torch.float64))
         count = network.parameters
         if count > SPARE * len(some) * (1 if search.loss.labels else widths[1]) or count**2 * len(some) > WORK:
@@ -75,7 +74,8 @@ def additive_fits(search: Search, basis: BSpline) -> list[AdditiveFit]:
         parameters = Parameters(end.theta, parameters.grids)
         error = float(search.held_loss(Starts(network, parameters))[0])
         fits.append(AdditiveFit(basis, network, parameters, error if math.isfinite(error) else math.inf))
-        intervals *= 2
+        search.least_sum = min(search.least_sum, fits[-1].error)
+        basis = basis.resized(2 * basis.intervals)
     return fits
 
 

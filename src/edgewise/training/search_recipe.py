@@ -4,17 +4,17 @@ r"""The search of `Auto`: random starts, then higher degrees and finer grids, by
 2. Many starts, every edge a random line, on three intervals; after a few steps the better part continues, and again
    (successive halving).
 3. Refit every hidden grid to the present range of its inputs every few steps.
-4. From the winner, raise the degree, then the number of intervals, while the held-out error falls and the samples
+4. Where a sum of curves on a finer grid explains more, as in data that oscillate, begin there.
+5. From the winner, raise the degree, then the number of intervals, while the held-out error falls and the samples
    allow it.
-5. At every rung try to smooth, with the strength of greatest evidence; the held-out error decides.
-6. Polish the chosen network on all samples.
+6. At every rung try to smooth, with the strength of greatest evidence; the held-out error decides.
+7. Polish the chosen network on all samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import torch
 
@@ -40,7 +40,6 @@ CLEAN_ORDER = 4  # the derivative that smoothing penalises where there is no noi
 UNLEARNT = 0.25  # relative held-out loss above which the next grid begins anew, and four may bring nothing
 FEW = 10
 EXACT = 1e-15  # relative error below which nothing is left to gain
-SUM = BSpline(10, 3)  # of the sums of curves that a network is compared with
 
 
 def search(
@@ -67,6 +66,7 @@ def search(
             _extend(at, _following_oscillations(at, _from_random_starts(at)))
         if held is None and at.stopped == "finished" and rungs is None:
             _polish(at)
+        _note_what_is_missed(at)
     except KeyboardInterrupt:
         at.stopped = "interrupted"
     if at.best.state is None:
@@ -75,14 +75,13 @@ def search(
         raise ValueError(f"no start has a finite {run.loss.name} loss; check the data, or give the model a wider grid")
     if budget.over and at.stopped == "finished":
         at.stopped = "time"
-    _note_what_is_missed(at)
     return at.result(train, held)
 
 
 def _from_random_starts(search: Search) -> Starts:
     """Successive halving over random starts; one network is left, on ten intervals."""
     method = search.method
-    basis = BSpline(3, method.degrees[0], extrapolation=_extrapolation(search.model))
+    basis = BSpline(3, method.degrees[0], extrapolation=search.extrapolation)
     network = Network.of(search.model)[0].with_bases([basis] * len(Network.of(search.model)[0].edges), None)
     samples = min(len(search.train), max(SEARCH_SAMPLES, 3 * network.parameters))
     work = 15.0 * samples * network.parameters**2
@@ -106,18 +105,16 @@ def _from_random_starts(search: Search) -> Starts:
 
 def _following_oscillations(search: Search, at: Starts) -> Starts:
     """The network that begins at a sum of curves on a finer grid, where that explains what the starts cannot see."""
-    basis = at.network.edges[0].basis
-    if search.clean or search.final_basis is not None or search.budget.over or not isinstance(basis, BSpline):
+    if search.clean or search.final_basis is not None or search.budget.over:
         return at
-    fits = additive_fits(search, basis)
-    search.least_sum = min((fit.error for fit in fits), default=math.inf)
-    fits = [fit for fit in fits if _affordable(search, at.network, fit.basis, search.count, SPARE_SMOOTH)]
+    fits = [
+        fit for fit in additive_fits(search) if _affordable(search, at.network, fit.basis, search.count, SPARE_SMOOTH)
+    ]
     begun = additive_start(search, at, fits)
     if begun is None:
         return at
-    begun = search.stage(
-        begun, search.train, begun.network.edges[0].basis, search.count, every=10, name="sum of curves"
-    )
+    basis = begun.network.edges[0].basis
+    begun = search.stage(begun, search.train, basis, search.count, every=10, name="sum of curves")
     return begun if bool(search.held_loss(begun)[0] < search.held_loss(at)[0]) else at
 
 
@@ -127,8 +124,7 @@ def _note_what_is_missed(search: Search) -> None:
     if not search.loss.units or spread == 0 or not error > UNLEARNT * spread:
         return
     if search.least_sum == math.inf:
-        basis = dataclasses.replace(SUM, extrapolation=_extrapolation(search.model))
-        search.least_sum = min((fit.error for fit in additive_fits(search, basis)), default=math.inf)
+        additive_fits(search)
     simple = {
         "a sum of one curve per input": search.least_sum,
         "the mean of the 5 nearest samples": neighbours_error(search.whole.x, search.whole.y),
@@ -138,7 +134,7 @@ def _note_what_is_missed(search: Search) -> None:
         search.notes.append(
             f"the error is {(error / spread) ** 0.5:.2g} of the spread of the targets, where {name} has "
             f"{(simple[name] / spread) ** 0.5:.2g}: the network misses what the data show; give it a finer grid, such "
-            "as KAN(widths, BSpline(100)), or more nodes, or use method='auto' without limits"
+            "as KAN(widths, BSpline(100)), more nodes or more time"
         )
 
 
@@ -265,8 +261,3 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     inner = order[~torch.isin(order, extreme)]
     held = inner[: len(samples) // 5]
     return samples[order[~torch.isin(order, held)]], samples[held]
-
-
-def _extrapolation(model: KAN) -> Any:
-    basis = first_layer(model).basis
-    return basis.extrapolation if isinstance(basis, BSpline) else "linear"

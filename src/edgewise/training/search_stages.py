@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
+from edgewise.bases.bspline import Extrapolation
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
 from edgewise.progress import Budget, Event
@@ -106,6 +107,12 @@ class Search:
     def count(self) -> int:
         """Steps on every grid."""
         return STEPS if self.method.steps is None else self.method.steps
+
+    @property
+    def extrapolation(self) -> Extrapolation:
+        """What the curves of the model are outside their grids."""
+        basis = first_layer(self.model).basis
+        return basis.extrapolation if isinstance(basis, BSpline) else "linear"
 
     @property
     def noiseless(self) -> float:
