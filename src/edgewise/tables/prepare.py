@@ -117,6 +117,9 @@ class _Table:
             if kind in ("empty", "date"):
                 self.frame = self.frame.drop(columns=name)
                 self.warnings.append(f"{name!r} is {_KINDS[kind]}: left out")
+            elif not is_target and name.startswith("Unnamed:") and is_numeric(column) and _counts_rows(column):
+                self.frame = self.frame.drop(columns=name)
+                self.warnings.append("the column without a name counts the rows: left out")
             elif kind == "number" and not is_numeric(column) and not (is_target and task == "classification"):
                 self.frame = self.frame.assign(**{name: self._numbers(column)})
             elif kind == "level" and is_target and task == "regression":
@@ -143,7 +146,7 @@ class _Table:
         gaps: DataFrame = frame.isin([np.inf, -np.inf]) | frame.isna()
         if missing == "drop" or (missing == "keep" and gaps[self.target].any()):
             bad = gaps.any(axis=1) if missing == "drop" else gaps[self.target]
-            worst = gaps.sum().idxmax()
+            worst = gaps.sum().idxmax() if missing == "drop" else self.target
             if bad.any():
                 self.warnings.append(
                     f"{int(bad.sum())} of {len(frame)} rows have an empty or infinite cell: left out "
@@ -159,9 +162,6 @@ class _Table:
         column = self.frame[name]
         if not is_numeric(column):
             return self._indicators(column, missing)
-        if name.startswith("Unnamed:") and (column.diff().iloc[1:] == 1).all():
-            self.warnings.append("the column without a name counts the rows: left out")
-            return []
         gaps = column.isna()
         if missing != "keep" or not gaps.any():
             return [Feature(name, name)]
@@ -186,12 +186,17 @@ class _Table:
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
             other, level = counts.index if len(counts) == 2 else (None, counts.index[0])
             return [Feature(f"{name}={level}", name, level, other)]
-        common = counts[(counts >= max(2, len(column) / 1000)) | (counts.index == EMPTY)].index[:MAX_LEVELS]
+        common = counts[(counts >= max(2, len(column) / 1000)) & (counts.index != EMPTY)].index[:MAX_LEVELS]
+        common = [*common, *counts.index[counts.index == EMPTY]]
         if len(common) < len(counts):
             self.warnings.append(
                 f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only"
             )
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]
+
+
+def _counts_rows(column: Any) -> bool:
+    return bool((column.diff().iloc[1:] == 1).all())
 
 
 _KINDS = {
