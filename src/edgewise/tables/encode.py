@@ -131,7 +131,7 @@ class Encoding:
         return {name: sorted(new) for name, new in found.items() if new}
 
     def round(self, prediction: np.ndarray) -> np.ndarray:
-        """Each prediction moved to the nearest of `values`; unchanged where there are none, or where it is not finite."""
+        """Each prediction moved to the nearest of `values`; unchanged where there are none, or it is not finite."""
         if not self.values:
             return prediction
         values = np.asarray(self.values)
