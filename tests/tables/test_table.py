@@ -152,6 +152,11 @@ def test_texts_become_indicators_with_names():
     assert len([name for name in two.encoding.names if name.startswith("kind=")]) == 1
 
 
+def test_levels_that_are_numbers_of_two_types_are_seen():
+    prepared = prepare(level_table(["p", 1.0, "q"]), "y")
+    assert dict(zip(prepared.encoding.names, prepared.inputs.sum(0), strict=True)) == {"k=1": 10, "k=p": 10, "k=q": 10}
+
+
 def test_rare_levels_get_no_indicator_and_labels_of_rows_are_left_out():
     table = frame(100).assign(name=[f"row {n}" for n in range(100)])
     table["kind"] = ["p"] * 50 + ["q"] * 49 + ["r"]

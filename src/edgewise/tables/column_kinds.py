@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, rows_of
+from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, rows_of, texts_of
 
 Decimal = Literal["auto", ".", ","]
 
@@ -76,9 +76,7 @@ def read_column(column: Any, decimal: Decimal = "auto") -> Reading:
         return Reading("empty" if np.isnan(values).all() else "number", values, none)
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         return Reading("date", column.to_numpy(), none)
-    full = column.notna().to_numpy()
-    texts = np.full(len(column), None, object)
-    texts[full] = [str(cell).strip() for cell in column[full]]
+    texts = texts_of(column)
     codes, distinct = pd.factorize(texts)
     distinct = list(distinct)
     words = [text for text in distinct if text not in MISSING]

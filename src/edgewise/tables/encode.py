@@ -23,6 +23,7 @@ from edgewise.tables.cells import (
     refuse_rows,
     require_columns,
     require_finite,
+    texts_of,
 )
 from edgewise.tables.column_kinds import Decimal, decimal_of, numbers_of, read_column
 
@@ -103,7 +104,7 @@ class Encoding:
         frame, sign = self._known(frame), self.sign(frame, decimal)
         found = np.ones(len(frame), bool)
         for name, column in frame.items():
-            cells, bad = _texts(column), np.zeros(len(column), bool)
+            cells, bad = texts_of(column, EMPTY), np.zeros(len(column), bool)
             if name not in self.levels:
                 reading = read_column(column, sign)
                 known = reading.kind == "number"
@@ -127,7 +128,7 @@ class Encoding:
     def unknown_levels(self, frame: DataFrame) -> dict[str, list[str]]:
         """Texts of a new table that have no indicator: all indicators of their column are zero."""
         frame = self._known(frame)
-        found = {name: set(_texts(frame[name])) - {*levels, EMPTY} for name, levels in self.levels.items()}
+        found = {name: set(texts_of(frame[name], EMPTY)) - {*levels, EMPTY} for name, levels in self.levels.items()}
         return {name: sorted(new) for name, new in found.items() if new}
 
     def round(self, prediction: np.ndarray) -> np.ndarray:
@@ -164,7 +165,7 @@ class Encoding:
     def _cells(self, column: Any, decimal: Decimal) -> np.ndarray:
         """Numbers as they were read in training, or texts."""
         if column.name in self.levels:
-            return self._known_levels(column, _texts(column))
+            return self._known_levels(column, texts_of(column, EMPTY))
         mark = next(feature.mark for feature in self.features if feature.column == column.name)
         values, found = numbers_of(column, decimal, "leave such rows out with --missing drop")
         if found != mark and not np.isnan(values).all():
@@ -199,11 +200,3 @@ def _values(feature: Feature, column: Any, cells: np.ndarray) -> np.ndarray:
     if feature.gap:
         return np.isnan(cells).astype(float)
     return require_finite(cells if feature.fill is None else np.where(np.isnan(cells), feature.fill, cells), column)
-
-
-def _texts(column: Any) -> np.ndarray:
-    """The cells of a text column, `EMPTY` where there is none."""
-    found = np.full(len(column), EMPTY, object)
-    full = column.notna().to_numpy()
-    found[full] = [str(label_of(cell)).strip() for cell in column[full]]
-    return found

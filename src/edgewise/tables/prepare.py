@@ -19,6 +19,7 @@ from edgewise.tables.cells import (
     refuse_rows,
     require_columns,
     require_finite,
+    texts_of,
 )
 from edgewise.tables.column_kinds import MISSING, Decimal, decimal_of, numbers_of, read_column
 from edgewise.tables.encode import EMPTY, Encoding, Feature
@@ -171,12 +172,12 @@ class _Table:
 
     def _indicators(self, column: Any, missing: str) -> list[Feature]:
         """One indicator per common level; none for texts that only name the rows."""
-        name, gaps = str(column.name), column.isna()
-        if missing == "keep":
-            column = column.astype(object).where(~gaps, EMPTY)
-        else:
-            refuse_rows(gaps.to_numpy(), column, "is empty", "fill it, or leave such rows out with --missing drop")
-        counts = column.astype(str).str.strip().value_counts()
+        import pandas as pd
+
+        name, gaps = str(column.name), column.isna().to_numpy()
+        if missing != "keep":
+            refuse_rows(gaps, column, "is empty", "fill it, or leave such rows out with --missing drop")
+        counts = pd.Series(texts_of(column, EMPTY), dtype=object).value_counts()
         if len(counts) > len(column) / 2 and len(counts) > MAX_LEVELS:
             self.warnings.append(
                 f"{name!r} has {len(counts)} different texts in {len(column)} rows, such as "
