@@ -118,7 +118,7 @@ def fit_table(
         decimal=settings.decimal,
     )
     fingerprint = {"version": __version__, "table": digest_of(path), "settings": asdict(settings)}
-    with RunDirectory(out, json.loads(json.dumps(fingerprint)), force=force) as folder:
+    with RunDirectory(out, fingerprint, force=force) as folder:
         if folder.resumed:
             report.tell(f"resuming the interrupted run in {folder.partial}")
         result = _compute(Path(table).name, prepared, settings, folder, shipped, report, budget)
