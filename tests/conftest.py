@@ -10,6 +10,9 @@ from hypothesis import settings
 from typecheck import unchecked
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, by whichever test comes first
+collect_ignore = ["fuzz"]
+"""A program of its own, `make fuzz`."""
+
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 

@@ -42,7 +42,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds!r}")
+            raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds}")
         object.__setattr__(self, "begun", self.clock())
 
     @property

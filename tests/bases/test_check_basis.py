@@ -84,8 +84,8 @@ def tied_fit(self: Gaussian, x: Tensor, grid: Tensor, **options: Any) -> Tensor:
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({"_derivative": wrong_slope}, "derivative of order 1 against nested autodiff"),
-        ({"_derivative": wrong_third}, "derivative of order 3 against nested autodiff"),
+        ({"_derivative": wrong_slope}, "derivative of order 1 against autodiff of order"),
+        ({"_derivative": wrong_third}, "derivative of order 3 against autodiff of order"),
         ({"_derivative": hides_nan}, "at NaN must be NaN"),
         ({"_derivative": spreads_nan}, "is NaN at an input that is not"),
         ({"_derivative": mixes_features}, "among others against alone"),

@@ -21,6 +21,7 @@ import edgewise.discovery.noisy.thinned_ratio
 import edgewise.tables.job.table_run
 from edgewise.cli import main
 from edgewise.compare import fit_baselines
+from edgewise.discovery.noisy.thinned_ratio import fit_ratio
 from edgewise.io.sealed import read_sealed, write_sealed, write_sums
 
 QUICK = ["--seconds", "20", "--hidden", "2"]
@@ -36,10 +37,11 @@ ROWS = 120
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
-    """Baselines of few steps, formulas without small networks (`finished` has them): the flow is the subject here."""
+    """Baselines of few steps, ratios of one start, no small networks (`finished` has them): the flow is the subject."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edgewise.tables.job.table_run, "fit_baselines", partial(fit_baselines, steps=40))
         patch.setattr(edgewise.discovery.noisy.short_formula, "SHAPES", ())
+        patch.setattr(edgewise.discovery.noisy.short_formula, "fit_ratio", partial(fit_ratio, starts=1))
         patch.setattr(edgewise.discovery.noisy.thinned_ratio, "RUNNERS_UP", 1)
         yield
 

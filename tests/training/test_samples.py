@@ -95,15 +95,10 @@ def test_whole_numbers_are_values(method):
 
 
 @pytest.mark.usefixtures("as_a_user")
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_frames_keep_the_names_of_their_columns(data, library):
-    frames = pytest.importorskip(library)
+def test_frames_keep_the_names_of_their_columns(data):
+    frames = pytest.importorskip("pandas")
     x = frames.DataFrame({"mass": data[0][:, 0].numpy(), "speed": data[0][:, 1].numpy()})
-    y = (
-        frames.Series(data[1].numpy(), name="energy")
-        if library == "pandas"
-        else frames.Series("energy", data[1].numpy())
-    )
+    y = frames.Series(data[1].numpy(), name="energy")
     model = ew.fit(small(), (x, y), ONE_STEP).model
     assert (model.input_names, model.output_names) == (("mass", "speed"), ("energy",))
     expected = ew.fit(small(), data, ONE_STEP).model

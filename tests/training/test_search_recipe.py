@@ -286,12 +286,12 @@ def test_thirty_periods_are_found(widths):
 
 @pytest.mark.usefixtures("as_a_user")
 def test_an_oscillation_inside_a_function_and_a_square_wave():
-    x, fresh = samples(1500, 2), 0.98 * samples(500, 2, 9)
+    x, fresh = samples(1000, 2), 0.98 * samples(500, 2, 9)
     inner = lambda x: torch.exp(torch.sin(30 * x[:, 0]) + x[:, 1] ** 2)
-    result = quick(kan(), (x, inner(x)), {"steps": 10})
-    assert rmse(result.model, fresh, inner(fresh)) < 0.05 * float(inner(fresh).std())
+    result = quick(kan(), (x, inner(x)), {"steps": 5})
+    assert rmse(result.model, fresh, inner(fresh)) < 0.1 * float(inner(fresh).std())
     square = lambda x: torch.sin(12 * math.pi * x[:, 0]).sign()
-    result = quick(kan((2, 1)), (x, square(x)), {"steps": 10})
+    result = quick(kan((2, 1)), (x, square(x)), {"steps": 5})
     assert rmse(result.model, fresh, square(fresh)) < 0.5
 
 

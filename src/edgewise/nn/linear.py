@@ -224,7 +224,7 @@ def _refresh(layer: KANLinear, _: Any) -> None:
 def _positive(name: str, value: int) -> int:
     number = int(value)
     if number != value or number < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        raise ValueError(f"{name} must be a positive integer, got {value}")
     return number
 
 

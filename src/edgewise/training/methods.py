@@ -289,13 +289,13 @@ OPTIMIZERS: Mapping[str, Named] = MappingProxyType(
 
 def _check_seconds(method: Method, seconds: float | None) -> None:
     if seconds is not None and not seconds >= 0:
-        raise ValueError(f"{type(method).__name__}: seconds is a time limit >= 0, got {seconds!r}; None is no limit")
+        raise ValueError(f"{type(method).__name__}: seconds is a time limit >= 0, got {seconds}; None is no limit")
 
 
 def _check_smoothing(method: Method, smoothing: bool | float | None) -> None:
     if not isinstance(smoothing, bool | None) and not 0 < smoothing < math.inf:
         raise ValueError(
-            f"{type(method).__name__}: smoothing must be True, False, None or a number > 0, got {smoothing!r}"
+            f"{type(method).__name__}: smoothing must be True, False, None or a number > 0, got {smoothing}"
         )
 
 

@@ -279,7 +279,8 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
 def _with_fewer_inputs(chosen: Finding, table: NoisyTable) -> Iterator[Finding]:
     """The chosen formula with each of its inputs held at its mean and the constants refitted: who needs it?"""
     x, y = (torch.as_tensor(part[:4096], dtype=torch.float64) for part in table.train)
-    (old,), inputs = chosen.formula.expressions, chosen.formula.inputs
+    old: Any = chosen.formula.expressions[0]
+    inputs = chosen.formula.inputs
     for j, symbol in enumerate(inputs):
         if symbol in old.free_symbols and len(old.free_symbols) > 1:
             held: Any = old.xreplace({symbol: sympy.Float(x[:, j].mean().item(), 17)})
