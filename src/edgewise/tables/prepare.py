@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,7 +37,6 @@ class Prepared:
     encoding: Encoding
     inputs: np.ndarray
     outcome: np.ndarray
-    frame: DataFrame
     warnings: tuple[str, ...]
 
 
@@ -93,7 +93,7 @@ def prepare(
         warnings.append(f"{encoding.names[copies[0]]!r} equals the target in every row; --exclude leaves it out")
     marked = (dataclasses.replace(f, mark=table.marks.get(f.column, "")) for f in encoding.keep(kept).features)
     encoding = dataclasses.replace(encoding, features=tuple(marked))
-    return Prepared(encoding, matrix[:, kept], outcome, frame, tuple(warnings))
+    return Prepared(encoding, matrix[:, kept], outcome, tuple(warnings))
 
 
 @dataclass
@@ -172,23 +172,23 @@ class _Table:
 
     def _indicators(self, column: Any, missing: str) -> list[Feature]:
         """One indicator per common level; none for texts that only name the rows."""
-        import pandas as pd
-
-        name, gaps = str(column.name), column.isna().to_numpy()
+        name = str(column.name)
         if missing != "keep":
-            refuse_rows(gaps, column, "is empty", "fill it, or leave such rows out with --missing drop")
-        counts = pd.Series(texts_of(column, EMPTY), dtype=object).value_counts()
+            bad = column.isna().to_numpy()
+            refuse_rows(bad, column, "is empty", "fill it, or leave such rows out with --missing drop")
+        counts = dict(Counter(texts_of(column, EMPTY)).most_common())
         if len(counts) > len(column) / 2 and len(counts) > MAX_LEVELS:
             self.warnings.append(
                 f"{name!r} has {len(counts)} different texts in {len(column)} rows, such as "
-                f"{listed(map(repr, counts.index), 2)}: left out as a name of rows"
+                f"{listed(map(repr, counts), 2)}: left out as a name of rows"
             )
             return []
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
-            other, level = counts.index if len(counts) == 2 else (None, counts.index[0])
+            other, level = [None, *counts][-2:]
             return [Feature(f"{name}={level}", name, level, other)]
-        common = counts[(counts >= max(2, len(column) / 1000)) & (counts.index != EMPTY)].index[:MAX_LEVELS]
-        common = [*common, *counts.index[counts.index == EMPTY]]
+        least = max(2, len(column) / 1000)
+        common = [level for level, count in counts.items() if level != EMPTY and count >= least][:MAX_LEVELS]
+        common += [EMPTY] * (EMPTY in counts)
         if len(common) < len(counts):
             self.warnings.append(
                 f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only"

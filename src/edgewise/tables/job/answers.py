@@ -160,4 +160,4 @@ def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:
 
 def _finite(values: np.ndarray) -> np.ndarray:
     """The rows whose prediction is finite."""
-    return np.isfinite(values.reshape(len(values), -1)).all(1)
+    return np.isfinite(values.reshape(len(values), -1).sum(1))
