@@ -22,7 +22,7 @@ from edgewise.tables.cells import (
     require_finite,
     texts_of,
 )
-from edgewise.tables.column_kinds import MISSING, Decimal, decimal_of, numbers_of, read_column
+from edgewise.tables.column_kinds import MISSING, Decimal, Reading, decimal_of, numbers_of, read_column
 from edgewise.tables.encode import EMPTY, Encoding, Feature
 
 MIN_ROWS = 10
@@ -112,7 +112,8 @@ class _Table:
             self.warnings.append("numbers are read with decimal commas (--decimal . reads points)")
         for name in list(self.frame.columns):
             column, is_target = self.frame[name], name == self.target
-            kind = read_column(column, self.decimal).kind
+            reading = read_column(column, self.decimal)
+            kind = reading.kind
             if is_target and kind in ("empty", "date"):
                 raise TableError(f"the target {name!r} is {_KINDS[kind]}; it must be numbers or classes")
             if kind in ("empty", "date"):
@@ -122,7 +123,7 @@ class _Table:
                 self.frame = self.frame.drop(columns=name)
                 self.warnings.append("the column without a name counts the rows: left out")
             elif kind == "number" and not is_numeric(column) and not (is_target and task == "classification"):
-                self.frame = self.frame.assign(**{name: self._numbers(column)})
+                self.frame = self.frame.assign(**{name: self._numbers(column, reading)})
             elif kind == "level" and is_target and task == "regression":
                 numbers_of(column, self.decimal, "choose another target")
             elif kind == "level":
@@ -132,9 +133,9 @@ class _Table:
                         f"{name!r} has the level {words[0]!r}; --na-values {words[0]} takes it for an empty cell"
                     )
 
-    def _numbers(self, column: Any) -> np.ndarray:
+    def _numbers(self, column: Any, reading: Reading) -> np.ndarray:
         remedy = "take all for labels with --task classification" if column.name == self.target else ""
-        values, mark = numbers_of(column, self.decimal, remedy)
+        values, mark = numbers_of(column, self.decimal, remedy, reading)
         if mark:
             self.marks[str(column.name)] = mark
             said = "per cent, 5% as 0.05" if mark == "%" else f"amounts in {mark}"

@@ -342,10 +342,11 @@ def packed(network: Network) -> Packed:
 
 def _checked(network: Network, x: Tensor) -> Packed:
     """The structs of a network; `ValueError` where it cannot run in native code at these inputs."""
-    reason = refuses(network, x) or foreign(x)
+    known = _known(network, x)
+    reason = (_reason(network, x) if known is None else None) or foreign(x)
     if reason is not None:
         raise ValueError(f"this network cannot run in one native call: {reason}")
-    return packed(network)
+    return packed(network) if known is None else known
 
 
 def _known(network: Network, x: Tensor) -> Packed | None:
