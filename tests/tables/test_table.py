@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,13 @@ def test_damaged_files_are_refused(tmp_path, content, message):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / "t.csv")
+
+
+def test_decimals_of_parquet_have_a_point_whatever_the_texts_have(tmp_path):
+    table = pd.DataFrame({"a": [Decimal(f"{n}.234") for n in range(30)], "b": [f"{n},5" for n in range(30)]})
+    table.assign(y=np.arange(0, 60, 2)).to_parquet(tmp_path / "t.parquet")
+    prepared = prepare(read_table(tmp_path / "t.parquet"), "y")
+    np.testing.assert_allclose(prepared.inputs[1], [1.234, 1.5])
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path):
