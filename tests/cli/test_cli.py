@@ -352,6 +352,12 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(table, capsys, m
     assert re.search(message, " ".join(capsys.readouterr().err.split()))
 
 
+def test_the_place_behind_a_link_is_looked_at(table, capsys):
+    Path("law.json").symlink_to("no/law.json")
+    assert run("discover", "table.csv", "--target", "z", "--out", "law.json") == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 def test_a_full_disk_ends_in_one_line_and_keeps_the_stages(table, capsys, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "run.partial/stages/formulas.json")

@@ -67,7 +67,9 @@ def test_powers_of_units():
     assert not Unit.parse("m") * Unit.parse("1/m")
 
 
-@pytest.mark.parametrize("text", ["furlong", "m^x", "m^", "kg + m", "kkg", "mmin", "2", "10", "m10.5", "1/(m s) kg"])
+@pytest.mark.parametrize(
+    "text", ["furlong", "m^x", "m^", "kg + m", "kkg", "mmin", "pH", "2", "10", "m10.5", "1/(m s) kg"]
+)
 def test_unknown_units_are_refused(text):
     with pytest.raises(ValueError, match="not known"):
         Unit.parse(text)

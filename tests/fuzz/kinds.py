@@ -1,6 +1,7 @@
 """The kinds of files that the package reads: how a good one is made, and how it is read.
 
-`make(folder)` writes files and returns what the reader needs; `read(folder, made, damage)` damages one and reads it.
+`make(folder)` writes files and returns what the others need, `damage(folder, made, rng)` damages one, and
+`read(folder, made)` reads them.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The command line with baselines of few steps and no least time, so that many whole runs fit into minutes.
+"""The command line with baselines of few steps and without small networks, so that many whole runs fit into minutes.
 
 As a script it is `edgewise ARGUMENTS`.
 """
@@ -17,8 +17,6 @@ def quicken() -> None:
     """Change what takes long and is not the subject."""
     edgewise.tables.job.table_run.fit_baselines = partial(fit_baselines, steps=5)
     edgewise.discovery.noisy.short_formula.SHAPES = ()
-    if hasattr(edgewise.tables.job.table_run, "MIN_SECONDS"):
-        edgewise.tables.job.table_run.MIN_SECONDS = 0.3
 
 
 def fit(table: Path, out: Path, *more: str) -> int:

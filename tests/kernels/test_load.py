@@ -43,6 +43,12 @@ def test_a_folder_that_others_may_write_to_is_left_alone(places, mode):
         load.find_or_build("portable")
 
 
+def test_a_folder_that_cannot_be_made_is_no_obstacle(places, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGEWISE_CACHE", str(tmp_path / "file" / "folder"))
+    assert load.find_or_build("portable").parent == places[1]
+
+
 @pytest.mark.parametrize("change", ["mode", "link", "owner"])
 def test_a_planted_library_is_built_anew(places, change, tmp_path, monkeypatch):
     path = load.find_or_build("portable")

@@ -10,6 +10,7 @@ import torch
 import edgewise as ew
 from edgewise.io import FileFormatError
 from edgewise.tables.job import RunDirectory, RunDirectoryError
+from edgewise.tables.job.rundir import read_record
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_an_interrupted_run_resumes(tmp_path, begun):
     x = torch.rand(5, 2)
     assert torch.equal(again.model("network", forbidden)(x), model(x))
     assert again.json("numbers", forbidden) == {"x": 0.5}
+
+
+def test_a_run_of_an_older_version_is_refused_by_its_format(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"format": "edgewise-run-2"}', encoding="utf-8")  # and has no digests
+    with pytest.raises(
+        FileFormatError, match=r"format 'edgewise-run-2'; this version reads .*run `edgewise fit` again"
+    ):
+        read_record(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["numbers.json", "network.safetensors"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,13 @@ def test_damaged_files_are_refused(tmp_path, content, message):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / "t.csv")
+
+
+def test_decimals_of_parquet_have_a_point_whatever_the_texts_have(tmp_path):
+    table = pd.DataFrame({"a": [Decimal(f"{n}.234") for n in range(1, 31)], "b": [f"{n},5" for n in range(30)]})
+    table.assign(y=np.arange(0, 60, 2)).to_parquet(tmp_path / "t.parquet")
+    prepared = prepare(read_table(tmp_path / "t.parquet"), "y")
+    np.testing.assert_allclose(prepared.inputs[1], [2.234, 1.5])
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path):
@@ -152,6 +160,11 @@ def test_texts_become_indicators_with_names():
     assert len([name for name in two.encoding.names if name.startswith("kind=")]) == 1
 
 
+def test_levels_that_are_numbers_of_two_types_are_seen():
+    prepared = prepare(level_table(["p", 1.0, "q"]), "y")
+    assert dict(zip(prepared.encoding.names, prepared.inputs.sum(0), strict=True)) == {"k=1": 10, "k=p": 10, "k=q": 10}
+
+
 def test_rare_levels_get_no_indicator_and_labels_of_rows_are_left_out():
     table = frame(100).assign(name=[f"row {n}" for n in range(100)])
     table["kind"] = ["p"] * 50 + ["q"] * 49 + ["r"]
@@ -166,6 +179,8 @@ def test_dates_and_row_counters_are_left_out():
     prepared = prepare(table, "y")
     assert not {"day", "Unnamed: 0"} & set(prepared.encoding.names)
     assert sum("left out" in warning for warning in prepared.warnings) == 2
+    table.loc[3, "a"] = np.nan  # without that row the counter has a gap
+    assert "Unnamed: 0" not in prepare(table, "y", missing="drop").encoding.names
 
 
 @pytest.mark.parametrize(
@@ -256,6 +271,22 @@ def test_empty_cells_can_be_kept():
     again = Encoding.from_json(json.loads(json.dumps(prepared.encoding.to_json())))
     np.testing.assert_array_equal(again.inputs(table.iloc[kept]), prepared.inputs)
     refuse(table.assign(a=np.inf), "'a' is infinite", missing="keep")
+    assert any(re.search(r"1 of 30 rows .* left out \(1 in 'y'\)", warning) for warning in prepared.warnings)
+
+
+def test_empty_cells_are_kept_beside_more_levels_than_indicators():
+    levels = pd.Series([f"l{n % 25}" for n in range(100)])
+    prepared = prepare(pd.DataFrame({"k": levels.where(levels.index != 7, None), "y": range(100)}), "y", missing="keep")
+    assert "k=(empty)" in prepared.encoding.names
+    assert len(prepared.outcome) == 100
+
+
+def test_a_row_whose_gap_alone_is_an_input_can_be_used():
+    table = frame().assign(c=[None if n % 3 else 1.0 for n in range(30)])
+    encoding = prepare(table, "y", missing="keep").encoding
+    assert "c is empty" in encoding.names
+    assert "c" not in encoding.names
+    assert encoding.usable(table).all()
 
 
 @pytest.mark.parametrize("task", ["auto", "regression"])
@@ -307,6 +338,7 @@ def test_a_copy_of_the_target_is_told():
 def test_rounding_moves_to_the_nearest_value():
     encoding = Encoding((), "y", "regression", values=(-2.0, 0.0, 2.0))
     np.testing.assert_array_equal(encoding.round(np.array([-9.0, -0.9, 1.2])), [-2, 0, 2])
+    np.testing.assert_array_equal(encoding.round(np.array([np.nan, np.inf, 0.1])), [np.nan, np.inf, 0])
     free = Encoding((), "y", "regression")
     np.testing.assert_array_equal(free.round(np.array([0.3])), [0.3])
 

@@ -243,7 +243,9 @@ def _require_place(out: Path | None, *, is_folder: bool = False) -> None:
         return
     if out.exists() and out.is_dir() != is_folder:
         raise UsageError(f"{out} is a {'file' if is_folder else 'folder'}; choose another --out")
-    place = out if out.is_dir() else out.parent
+    if out.exists() and not out.is_file() and not out.is_dir():  # /dev/stdout or a pipe
+        return
+    place = out if out.is_dir() else (out.resolve() if out.is_symlink() else out).parent
     while is_folder and not place.exists():
         place = place.parent
     if not place.is_dir():

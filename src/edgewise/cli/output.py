@@ -121,8 +121,9 @@ def print_solution(record: Mapping[str, Any]) -> None:
         style = "yellow" if record["doubts"] else "green"
         console.print(f"[{style}]{plain(record['message'])}[/]", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("root mean square, fresh points", "", "of its terms"):
-        table.add_column(title, justify="right" if title != "root mean square, fresh points" else "left")
+    table.add_column("root mean square, fresh points")
+    for title in ("", "of its terms"):
+        table.add_column(title, justify="right")
     relative = {name: f"{value:.1%}" for name, value in record["relative_residuals"].items() if value is not None}
     for name, value in record["residuals"].items():
         table.add_row(plain(name), _number(value), relative.get(name, ""))

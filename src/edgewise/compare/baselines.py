@@ -159,11 +159,11 @@ def _fit_boosting(
     held = {"X_val": validation[0][known], "y_val": validation[1][known]} if known.any() else {}
     for most in (20, 100, ROUNDS):
         model.set_params(max_iter=most).fit(*train, **held)
-        if model.n_iter_ < most or most == ROUNDS:
-            return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
-        if budget.over:
+        if model.n_iter_ < most:
+            break
+        if most < ROUNDS and budget.over:
             return None
-    raise AssertionError("the last round returns")
+    return Baseline("gradient boosting", _predictor(model, task, train[1]), None)
 
 
 def _fit_linear(train: tuple[Array, Array], task: Kind) -> Baseline:

@@ -108,6 +108,8 @@ class Unit:
             return cls(tuple(Fraction(name == base) for base in BASE))
         if name in _DERIVED or name in _ALONE:
             return cls.parse((_DERIVED | _ALONE)[name])
+        if name == "pH":  # the scale of chemists, not picohenry
+            return None
         rest = {name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)}
         known = [unit for unit in rest if unit in _DERIVED or (unit in BASE and unit != "kg")]
         return cls._named(known[0]) if known else None

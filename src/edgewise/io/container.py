@@ -44,9 +44,9 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
         require("edgewise" in metadata, "it was not written by edgewise.save")
         header = json.loads(metadata["edgewise"])
         require(metadata["edgewise"] == _canonical(header), "its header is damaged")
+        require(header["format"] == FORMAT, f"it has format {header['format']!r}; this version reads {FORMAT}")
         digest = header.pop("sha256")
         require(digest == _digest(_canonical(header), tensors), "its SHA-256 digest does not match; it is damaged")
-        require(header["format"] == FORMAT, f"it has format {header['format']!r}; this version reads {FORMAT}")
         require(isinstance(header["extra"], dict), "`extra` is not an object")
         shown = {name: [str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()}
         require(header["tensors"] == shown, "its tensors are not those that its header lists")

@@ -164,8 +164,8 @@ def model_card(model: nn.Module, results: Sequence[Mapping[str, Any]] = (), abou
         f"{size:,} parameters. Load it with `edgewise.io.from_pretrained(...)`.",
     ]
     if results:
-        columns = [name for name in ("name", "budget", "parameters", "mean", "sd", "worst", "seconds", "memory_mib")]
-        columns = [name for name in columns if any(name in row for row in results)]
+        known = ("name", "budget", "parameters", "mean", "sd", "worst", "seconds", "memory_mib")
+        columns = [name for name in known if any(name in row for row in results)]
         lines += [
             "",
             "## Compared with models of equal size",

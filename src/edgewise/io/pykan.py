@@ -130,7 +130,8 @@ def _from_files(path: str | os.PathLike[str]) -> _Source:
         first = config["width"][0]
         kept = list(range(first if isinstance(first, int) else sum(first)))
         with reading(state_path):
-            return _source(config, names, _tensors(state_path), kept)
+            state = _tensors(state_path)
+        return _source(config, names, state, kept)
 
 
 def _configuration(text: str) -> Any:

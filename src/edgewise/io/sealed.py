@@ -34,7 +34,7 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
 def write_sums(folder: Path) -> None:
     """Write the digests of all files of a folder into its file `SHA256SUMS`."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
-    write_whole(folder / SUMS, "".join(f"{_digest(path)}  {path.name}\n" for path in files))
+    write_whole(folder / SUMS, "".join(f"{digest_of(path)}  {path.name}\n" for path in files))
 
 
 def check_sums(folder: Path, needed: Iterable[str]) -> None:
@@ -49,7 +49,7 @@ def check_sums(folder: Path, needed: Iterable[str]) -> None:
     listed = "".join(f"{digest}  {name}\n" for name, digest in sums.items()) == text and set(needed) <= set(sums)
     require(listed, f"its {SUMS} is damaged")
     for name, digest in sums.items():
-        same = not (folder / name).exists() or _digest(folder / name) == digest
+        same = not (folder / name).exists() or digest_of(folder / name) == digest
         require(same, f"its {name} is not the file that was written: the SHA-256 differs from that in {SUMS}")
 
 
@@ -57,6 +57,7 @@ def _line(content: bytes) -> bytes:
     return f"sha256 {hashlib.sha256(content).hexdigest()}\n".encode()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """The SHA-256 digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ swapped layers in the config, where transformers has a place for layers of anoth
 # pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,15 +46,16 @@ class SwappedLayers(HfQuantizer):
         return True
 
     def _process_model_before_weight_loading(self, model: nn.Module, **_: Any) -> None:
-        known = dict(model.named_modules())
-        for name, settings in self.quantization_config.layers.items():
+        known, layers = dict(model.named_modules()), self.quantization_config.layers
+        for name, settings in layers.items():
             if not isinstance(known.get(name), nn.Module):
                 raise ValueError(
                     f"the config names a swapped layer {name!r}, which {type(model).__name__} does not have"
                 )
             model.set_submodule(name, swapped_layer(known[name], basis_from_json(settings), "random"))
         ignored: Any = model._keys_to_ignore_on_load_unexpected
-        model._keys_to_ignore_on_load_unexpected = {*(ignored or ()), r"\.weight$"}
+        ours = (rf"{re.escape(name)}\.weight$" for name in layers)  # empty, see `note_swapped`
+        model._keys_to_ignore_on_load_unexpected = {*(ignored or ()), *ours}
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> None:
         layers = self.quantization_config.layers

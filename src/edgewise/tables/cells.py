@@ -79,6 +79,14 @@ def label_of(value: Any) -> str | int | float | bool:
     return str(value)
 
 
+def texts_of(column: Any, empty: str | None = None) -> np.ndarray:
+    """The cells as texts without blanks around them, whole numbers without a point; `empty` where there is none."""
+    found = np.full(len(column), empty, object)
+    full = column.notna().to_numpy()
+    found[full] = [str(label_of(cell)).strip() for cell in column[full]]
+    return found
+
+
 def listed(items: Iterable[str], shown: int = SHOWN) -> str:
     """The first items, and how many more there are."""
     items = list(items)

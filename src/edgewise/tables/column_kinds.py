@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, rows_of
+from edgewise.tables.cells import DataFrame, TableError, is_numeric, listed, rows_of, texts_of
 
 Decimal = Literal["auto", ".", ","]
 
@@ -76,9 +76,7 @@ def read_column(column: Any, decimal: Decimal = "auto") -> Reading:
         return Reading("empty" if np.isnan(values).all() else "number", values, none)
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         return Reading("date", column.to_numpy(), none)
-    full = column.notna().to_numpy()
-    texts = np.full(len(column), None, object)
-    texts[full] = [str(cell).strip() for cell in column[full]]
+    texts = texts_of(column)
     codes, distinct = pd.factorize(texts)
     distinct = list(distinct)
     words = [text for text in distinct if text not in MISSING]
@@ -150,9 +148,9 @@ def _sign(texts: Sequence[str], decimal: Decimal, column: Any) -> str:
         return "." if counts["."] > counts[","] else ","
     if decimal != "auto":
         return decimal
-    for text in texts:
-        both = number(text, "."), number(text, ",")
-        if "," in text and None not in both and both[0] != both[1] and 2 * counts["."] > len(texts):
+    for text in texts if 2 * counts["."] > len(texts) else ():
+        both = (number(text, "."), number(text, ",")) if "," in text else (None, None)
+        if None not in both and both[0] != both[1]:
             where = rows_of((column.astype(str).str.strip() == text).to_numpy(), column)
             raise TableError(
                 f"column {column.name!r} holds {text!r} in {where}, which may be {both[0][0]:g} or {both[1][0]:g}; "  # type: ignore[index]
@@ -172,9 +170,14 @@ def _number_reading(known: dict[str, tuple[float, str] | None], codes: np.ndarra
     return Reading("number", values[codes], bad[codes], mark)
 
 
-def numbers_of(column: Any, decimal: Decimal = "auto", remedy: str = "") -> tuple[np.ndarray, str]:
-    """The column as float64, NaN where it is empty, and its mark; `TableError` names the rows with other texts."""
-    reading = read_column(column, decimal)
+def numbers_of(
+    column: Any, decimal: Decimal = "auto", remedy: str = "", reading: Reading | None = None
+) -> tuple[np.ndarray, str]:
+    """The column as float64, NaN where it is empty, and its mark; `TableError` names the rows with other texts.
+
+    `reading` is that of the column, where it is known.
+    """
+    reading = read_column(column, decimal) if reading is None else reading
     full = column.notna().to_numpy()
     if reading.kind == "empty":
         return np.full(len(column), np.nan), ""

@@ -32,7 +32,7 @@ def read_delimited(
     """The table of a text file, its index the numbers of the lines.
 
     Columns of plain numbers are numbers, of true and false truth values; all others are texts, None where a cell is
-    empty. Blank lines and comments, which begin with #, are left out.
+    empty. Blank lines are left out, and comments: lines that begin with #, below the header those that do not fit it.
 
     Args:
         path: the file, also compressed.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from edgewise.tables.cells import (
     refuse_rows,
     require_columns,
     require_finite,
+    texts_of,
 )
 from edgewise.tables.column_kinds import Decimal, decimal_of, numbers_of, read_column
 
@@ -77,7 +79,7 @@ class Encoding:
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
-    @property
+    @cached_property
     def levels(self) -> dict[str, list[str]]:
         """The levels of every text column that inputs tell from one another."""
         found: dict[str, list[str]] = {}
@@ -88,21 +90,23 @@ class Encoding:
 
     def inputs(self, frame: DataFrame, decimal: Decimal = "auto") -> np.ndarray:
         """The features of every row, float64 of shape (rows, features); `TableError` where one cannot be read."""
-        frame = self._known(frame)
-        own = decimal_of(frame, decimal)
-        sign = self.decimal if own == "auto" else own
+        frame, sign = self._known(frame), self.sign(frame, decimal)
         columns = {name: self._cells(frame[name], sign) for name in frame.columns}
-        return np.column_stack([self._feature(feature, frame, columns[feature.column]) for feature in self.features])
+        return np.column_stack([_values(f, frame[f.column], columns[f.column]) for f in self.features])
+
+    def sign(self, frame: DataFrame, given: Decimal = "auto") -> Decimal:
+        """The decimal sign of a new table: the one given, else its own, else that of the training table."""
+        own = decimal_of(self._known(frame), given)
+        return self.decimal if own == "auto" else own
 
     def usable(self, frame: DataFrame, decimal: Decimal = "auto") -> np.ndarray:
         """True for the rows without an empty, infinite or unknown cell that the features cannot do without."""
-        frame = self._known(frame)
-        own = decimal_of(frame, decimal)
+        frame, sign = self._known(frame), self.sign(frame, decimal)
         found = np.ones(len(frame), bool)
         for name, column in frame.items():
-            cells, bad = _texts(column), np.zeros(len(column), bool)
+            cells, bad = texts_of(column, EMPTY), np.zeros(len(column), bool)
             if name not in self.levels:
-                reading = read_column(column, self.decimal if own == "auto" else own)
+                reading = read_column(column, sign)
                 known = reading.kind == "number"
                 cells = reading.values if known else np.full(len(column), np.nan)
                 bad = reading.bad if known else column.notna().to_numpy()
@@ -124,15 +128,15 @@ class Encoding:
     def unknown_levels(self, frame: DataFrame) -> dict[str, list[str]]:
         """Texts of a new table that have no indicator: all indicators of their column are zero."""
         frame = self._known(frame)
-        found = {name: set(_texts(frame[name])) - {*levels, EMPTY} for name, levels in self.levels.items()}
+        found = {name: set(texts_of(frame[name], EMPTY)) - {*levels, EMPTY} for name, levels in self.levels.items()}
         return {name: sorted(new) for name, new in found.items() if new}
 
     def round(self, prediction: np.ndarray) -> np.ndarray:
-        """Each prediction moved to the nearest of `values`; unchanged where there are none."""
+        """Each prediction moved to the nearest of `values`; unchanged where there are none, or it is not finite."""
         if not self.values:
             return prediction
         values = np.asarray(self.values)
-        return values[np.abs(prediction[:, None] - values).argmin(1)]
+        return np.where(np.isfinite(prediction), values[np.abs(prediction[:, None] - values).argmin(1)], prediction)
 
     def keep(self, indices: Iterable[int]) -> Encoding:
         """The encoding with these features alone."""
@@ -161,7 +165,7 @@ class Encoding:
     def _cells(self, column: Any, decimal: Decimal) -> np.ndarray:
         """Numbers as they were read in training, or texts."""
         if column.name in self.levels:
-            return _texts(column)
+            return self._known_levels(column, texts_of(column, EMPTY))
         mark = next(feature.mark for feature in self.features if feature.column == column.name)
         values, found = numbers_of(column, decimal, "leave such rows out with --missing drop")
         if found != mark and not np.isnan(values).all():
@@ -175,30 +179,24 @@ class Encoding:
         if features[0].level is not None:
             known, closed = self.levels[name], any(feature.other is not None for feature in features)
             return np.array([(text == EMPTY or closed) and text not in known for text in cells], bool)
-        filled = any(feature.fill is not None for feature in features)
+        filled = any(feature.gap or feature.fill is not None for feature in features)
         return np.isinf(cells) | (np.isnan(cells) & (not filled))
 
-    def _feature(self, feature: Feature, frame: DataFrame, cells: np.ndarray) -> np.ndarray:
-        column = frame[feature.column]
-        if feature.level is not None:
-            bad = self._unreadable(feature.column, cells)
-            refuse_rows(
-                bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop"
-            )
-            new = listed(dict.fromkeys(map(repr, cells[bad])))
-            seen = " and ".join(map(repr, sorted(self.levels[feature.column])))
-            remedy = "correct it, or leave such rows out with --missing drop"
-            refuse_rows(bad, column, f"holds {new}, where training saw {seen} only,", remedy)
-            return (cells == feature.level).astype(float)
-        if feature.gap:
-            return np.isnan(cells).astype(float)
-        values = cells if feature.fill is None else np.where(np.isnan(cells), feature.fill, cells)
-        return require_finite(values, column)
+    def _known_levels(self, column: Any, cells: np.ndarray) -> np.ndarray:
+        """The texts; `TableError` names the rows with one that no feature can stand for."""
+        bad = self._unreadable(str(column.name), cells)
+        refuse_rows(bad & (cells == EMPTY), column, "is empty", "fill it, or leave such rows out with --missing drop")
+        new = listed(dict.fromkeys(map(repr, cells[bad])))
+        seen = " and ".join(map(repr, sorted(self.levels[column.name])))
+        remedy = "correct it, or leave such rows out with --missing drop"
+        refuse_rows(bad, column, f"holds {new}, where training saw {seen} only,", remedy)
+        return cells
 
 
-def _texts(column: Any) -> np.ndarray:
-    """The cells of a text column, `EMPTY` where there is none."""
-    found = np.full(len(column), EMPTY, object)
-    full = column.notna().to_numpy()
-    found[full] = [str(label_of(cell)).strip() for cell in column[full]]
-    return found
+def _values(feature: Feature, column: Any, cells: np.ndarray) -> np.ndarray:
+    """One input for every row."""
+    if feature.level is not None:
+        return (cells == feature.level).astype(float)
+    if feature.gap:
+        return np.isnan(cells).astype(float)
+    return require_finite(cells if feature.fill is None else np.where(np.isnan(cells), feature.fill, cells), column)

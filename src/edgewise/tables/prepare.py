@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,8 +20,9 @@ from edgewise.tables.cells import (
     refuse_rows,
     require_columns,
     require_finite,
+    texts_of,
 )
-from edgewise.tables.column_kinds import MISSING, Decimal, decimal_of, numbers_of, read_column
+from edgewise.tables.column_kinds import MISSING, Decimal, Reading, decimal_of, numbers_of, read_column
 from edgewise.tables.encode import EMPTY, Encoding, Feature
 
 MIN_ROWS = 10
@@ -35,7 +37,6 @@ class Prepared:
     encoding: Encoding
     inputs: np.ndarray
     outcome: np.ndarray
-    frame: DataFrame
     warnings: tuple[str, ...]
 
 
@@ -92,7 +93,7 @@ def prepare(
         warnings.append(f"{encoding.names[copies[0]]!r} equals the target in every row; --exclude leaves it out")
     marked = (dataclasses.replace(f, mark=table.marks.get(f.column, "")) for f in encoding.keep(kept).features)
     encoding = dataclasses.replace(encoding, features=tuple(marked))
-    return Prepared(encoding, matrix[:, kept], outcome, frame, tuple(warnings))
+    return Prepared(encoding, matrix[:, kept], outcome, tuple(warnings))
 
 
 @dataclass
@@ -111,14 +112,18 @@ class _Table:
             self.warnings.append("numbers are read with decimal commas (--decimal . reads points)")
         for name in list(self.frame.columns):
             column, is_target = self.frame[name], name == self.target
-            kind = read_column(column, self.decimal).kind
+            reading = read_column(column, self.decimal)
+            kind = reading.kind
             if is_target and kind in ("empty", "date"):
                 raise TableError(f"the target {name!r} is {_KINDS[kind]}; it must be numbers or classes")
             if kind in ("empty", "date"):
                 self.frame = self.frame.drop(columns=name)
                 self.warnings.append(f"{name!r} is {_KINDS[kind]}: left out")
+            elif not is_target and name.startswith("Unnamed:") and is_numeric(column) and _counts_rows(column):
+                self.frame = self.frame.drop(columns=name)
+                self.warnings.append("the column without a name counts the rows: left out")
             elif kind == "number" and not is_numeric(column) and not (is_target and task == "classification"):
-                self.frame = self.frame.assign(**{name: self._numbers(column)})
+                self.frame = self.frame.assign(**{name: self._numbers(column, reading)})
             elif kind == "level" and is_target and task == "regression":
                 numbers_of(column, self.decimal, "choose another target")
             elif kind == "level":
@@ -128,9 +133,9 @@ class _Table:
                         f"{name!r} has the level {words[0]!r}; --na-values {words[0]} takes it for an empty cell"
                     )
 
-    def _numbers(self, column: Any) -> np.ndarray:
+    def _numbers(self, column: Any, reading: Reading) -> np.ndarray:
         remedy = "take all for labels with --task classification" if column.name == self.target else ""
-        values, mark = numbers_of(column, self.decimal, remedy)
+        values, mark = numbers_of(column, self.decimal, remedy, reading)
         if mark:
             self.marks[str(column.name)] = mark
             said = "per cent, 5% as 0.05" if mark == "%" else f"amounts in {mark}"
@@ -143,7 +148,7 @@ class _Table:
         gaps: DataFrame = frame.isin([np.inf, -np.inf]) | frame.isna()
         if missing == "drop" or (missing == "keep" and gaps[self.target].any()):
             bad = gaps.any(axis=1) if missing == "drop" else gaps[self.target]
-            worst = gaps.sum().idxmax()
+            worst = gaps.sum().idxmax() if missing == "drop" else self.target
             if bad.any():
                 self.warnings.append(
                     f"{int(bad.sum())} of {len(frame)} rows have an empty or infinite cell: left out "
@@ -159,9 +164,6 @@ class _Table:
         column = self.frame[name]
         if not is_numeric(column):
             return self._indicators(column, missing)
-        if name.startswith("Unnamed:") and (column.diff().iloc[1:] == 1).all():
-            self.warnings.append("the column without a name counts the rows: left out")
-            return []
         gaps = column.isna()
         if missing != "keep" or not gaps.any():
             return [Feature(name, name)]
@@ -171,27 +173,32 @@ class _Table:
 
     def _indicators(self, column: Any, missing: str) -> list[Feature]:
         """One indicator per common level; none for texts that only name the rows."""
-        name, gaps = str(column.name), column.isna()
-        if missing == "keep":
-            column = column.astype(object).where(~gaps, EMPTY)
-        else:
-            refuse_rows(gaps.to_numpy(), column, "is empty", "fill it, or leave such rows out with --missing drop")
-        counts = column.astype(str).str.strip().value_counts()
+        name = str(column.name)
+        if missing != "keep":
+            bad = column.isna().to_numpy()
+            refuse_rows(bad, column, "is empty", "fill it, or leave such rows out with --missing drop")
+        counts = dict(Counter(texts_of(column, EMPTY)).most_common())
         if len(counts) > len(column) / 2 and len(counts) > MAX_LEVELS:
             self.warnings.append(
                 f"{name!r} has {len(counts)} different texts in {len(column)} rows, such as "
-                f"{listed(map(repr, counts.index), 2)}: left out as a name of rows"
+                f"{listed(map(repr, counts), 2)}: left out as a name of rows"
             )
             return []
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
-            other, level = counts.index if len(counts) == 2 else (None, counts.index[0])
+            other, level = [None, *counts][-2:]
             return [Feature(f"{name}={level}", name, level, other)]
-        common = counts[(counts >= max(2, len(column) / 1000)) | (counts.index == EMPTY)].index[:MAX_LEVELS]
+        least = max(2, len(column) / 1000)
+        common = [level for level, count in counts.items() if level != EMPTY and count >= least][:MAX_LEVELS]
+        common += [EMPTY] * (EMPTY in counts)
         if len(common) < len(counts):
             self.warnings.append(
                 f"{name!r} has {len(counts)} levels: indicators for the {len(common)} common ones only"
             )
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]
+
+
+def _counts_rows(column: Any) -> bool:
+    return bool((column.diff().iloc[1:] == 1).all())
 
 
 _KINDS = {

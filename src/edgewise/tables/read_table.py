@@ -78,13 +78,17 @@ def _blanked(frame: DataFrame, words: Collection[str]) -> DataFrame:
 
 
 def _flat(frame: DataFrame) -> DataFrame:
-    """The table; `TableError` for a column of lists, records or bytes, which Parquet can have."""
+    """The table, decimals as floats; `TableError` for a column of lists, records or bytes, which Parquet can have."""
+    from pandas.api.types import infer_dtype
+
     nested = (bytes, dict, list, np.ndarray, tuple)
     for name in frame.columns:
         if frame[name].dtype == object and frame[name].map(lambda cell: isinstance(cell, nested)).any():
             raise TableError(
                 f"column {str(name)!r} has cells that are lists, records or bytes; write the table without it"
             )
+        if infer_dtype(frame[name], skipna=True) == "decimal":
+            frame[name] = frame[name].astype(float)
     return frame
 
 

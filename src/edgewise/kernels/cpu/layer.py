@@ -75,7 +75,7 @@ def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     """`reference.edge_sum`."""
-    if not _fits(spec, x, grid, coef, h=h) or not (bias is None or _is(bias, coef.shape[-1:], x)):
+    if not _fits(spec, x, grid, coef, h=h, bias=bias):
         return reference.edge_sum(x, coef, grid, spec, h, bias)
     x, coef = x.contiguous(), coef.contiguous()
     *batch, _ = x.shape  # a slice of a torch.Size takes twice as long
@@ -113,7 +113,7 @@ def edge_gradients(
     That is `h * edge_pull` of one order more, `edge_outer`, and the sum of g, each None where it is not `needed` (for
     the bias: where none is given).
     """
-    if not _fits(spec, x, grid, coef, g, h) or not (bias is None or _is(bias, coef.shape[-1:], x)):
+    if not _fits(spec, x, grid, coef, g, h, bias):
         dx = reference.edge_pull(g, x, coef, grid, spec.differentiated()) if needed[0] else None
         dc = reference.edge_outer(g, x, grid, spec, h) if needed[1] else None
         db = None if bias is None else g.sum_to_size(bias.shape).to(bias.dtype)
@@ -127,19 +127,23 @@ def edge_gradients(
 
 
 def _fits(
-    spec: EdgeSpec, x: Tensor, grid: Tensor, coef: Tensor | None, g: Tensor | None = None, h: Tensor | None = None
-) -> bool:
+    spec: EdgeSpec, x: Tensor, grid: Tensor, coef: Tensor | None, g: Tensor | None = None, h: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> bool:  # fmt: skip
     """Whether these are the tensors of one layer, of one dtype and in plain reach; not what their values are."""
     basis: Any = spec.basis
     *batch, features = x.shape or (0,)
-    size = basis.intervals + basis.degree + (spec.residual is not None)
+    *_, out = (g if coef is None else coef).shape or (0,)  # pyright: ignore[reportOptionalMemberAccess]
     return (
-        x.is_cpu
-        and features > 0
+        features > 0
+        and x.is_cpu
         and _is(grid, (features, basis.intervals + 1), x)
-        and (coef is None or _is(coef, (features, size, coef.shape[-1]), x))
-        and (g is None or (g.ndim > 0 and _is(g, (*batch, (g if coef is None else coef).shape[-1]), x)))
+        and (
+            coef is None or _is(coef, (features, basis.intervals + basis.degree + (spec.residual is not None), out), x)
+        )
+        and (g is None or _is(g, (*batch, out), x))
         and (h is None or _is(h, x.shape, x))
+        and (bias is None or _is(bias, (out,), x))
     )
 
 

@@ -85,7 +85,7 @@ def find_or_build(variant: str) -> Path:
     folder = next(filter(_is_private, cache_folders()), None)
     if folder is None:
         raise RuntimeError(
-            f"others may write to {cache_folders()[0]}, so no library is loaded from there; "
+            f"others may write to {cache_folders()[0]}, or it cannot be made, so no library is loaded from there; "
             "set EDGEWISE_CACHE to a folder that you alone can write to"
         )
     target = folder / name
@@ -114,8 +114,9 @@ def cache_folders() -> list[Path]:
 def _is_private(path: Path, kind: Callable[[int], bool] = stat.S_ISDIR) -> bool:
     """Whether a folder (made where it is missing) or a file is this user's or root's, and no other may write to it."""
     if kind is stat.S_ISDIR:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    elif not path.exists():
+        with contextlib.suppress(OSError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
         return False
     found = path.stat() if kind is stat.S_ISDIR else path.lstat()
     if sys.platform == "win32":  # has neither owners nor modes here

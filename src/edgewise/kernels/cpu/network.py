@@ -126,7 +126,7 @@ class TrainingSteps:
         self.network, self.steps = network, done
         self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tensors] if moments is None else moments
         self._check(network[0].coef.new_empty(network[0].coef.shape[:1]))
-        self._packed = Packed(network)
+        self._packed, self._seen = Packed(network), None
         self._adam = struct.Struct(_ADAM + len(tensors) * _ADAM_TENSOR)
         self.least = tensors[0].new_full((), torch.inf)
         self.best = tensors[0].new_empty(sum(t.numel() for t in tensors))
@@ -137,22 +137,15 @@ class TrainingSteps:
         Ends before the first step whose loss is not finite, with that loss as the last of the losses. `least` becomes
         the least loss so far and `best` the parameters that had it.
         """
-        self._check(x)
+        tensors = self._addresses(x)
         shape = (*x.shape[:-1], self._packed.out)
         if target.shape != shape or target.dtype != x.dtype or not target.is_cpu or foreign(target) is not None:
             raise ValueError(
                 f"the targets must be {x.dtype} of the shape {shape}, got {target.dtype}, {tuple(target.shape)}"
             )
         x, target = x.contiguous(), target.contiguous()
-        if not self._packed.holds(self.network):
-            self._packed = Packed(self.network)
         losses = x.new_empty(steps)
         args = self._packed.args(x, target=target)
-        tensors = [
-            value
-            for p, (m, v) in zip(parameters(self.network), self.moments, strict=True)
-            for value in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
-        ]
         settings = self._adam.pack(adam.lr, *adam.betas, adam.eps, adam.weight_decay, len(self.moments), *tensors)
         pointers = (ctypes.c_void_p(t.data_ptr()) for t in (losses, self.least, self.best))
         counts = ctypes.c_int64(self.steps), ctypes.c_int64(steps)
@@ -160,6 +153,19 @@ class TrainingSteps:
         done = load.call("network_steps", x.dtype, args, settings, *counts, *pointers)
         self.steps += done
         return losses[: done + 1]
+
+    def _addresses(self, x: Tensor) -> list[int]:
+        """The numbers of AdamTensor (csrc/adam.h); what has not moved since the last call is not looked at again."""
+        tensors = [
+            value
+            for p, (m, v) in zip(parameters(self.network), self.moments, strict=True)
+            for value in (p.data_ptr(), 0, m.data_ptr(), v.data_ptr(), p.numel())
+        ]
+        seen = tensors, [t.numel() for pair in self.moments for t in pair]
+        if seen != self._seen or not self._packed.serves(self.network, x) or foreign(x) is not None:
+            self._check(x)
+            self._packed, self._seen = Packed(self.network), seen
+        return tensors
 
     def _check(self, x: Tensor) -> None:
         """Raise `ValueError` where native code must not touch the network, the moments or the inputs."""
@@ -336,10 +342,11 @@ def packed(network: Network) -> Packed:
 
 def _checked(network: Network, x: Tensor) -> Packed:
     """The structs of a network; `ValueError` where it cannot run in native code at these inputs."""
-    reason = refuses(network, x) or foreign(x)
+    known = _known(network, x)
+    reason = (_reason(network, x) if known is None else None) or foreign(x)
     if reason is not None:
         raise ValueError(f"this network cannot run in one native call: {reason}")
-    return packed(network)
+    return packed(network) if known is None else known
 
 
 def _known(network: Network, x: Tensor) -> Packed | None:

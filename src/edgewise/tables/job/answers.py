@@ -62,6 +62,7 @@ def predict_table(
         f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
         for name, levels in encoding.unknown_levels(frame).items()
     ]
+    decimal = encoding.sign(frame, decimal)
     if missing == "drop":
         usable = encoding.usable(frame, decimal)
         if not usable.any():
@@ -71,8 +72,9 @@ def predict_table(
         frame = frame[usable].copy()
     values = predict(_function(run, record, formula), encoding, encoding.inputs(frame, decimal))
     _append(frame, encoding, values)
-    if not np.isfinite(values).all():
-        notes.append(f"{int((~np.isfinite(values)).sum())} predictions are not finite: the formula is undefined there")
+    undefined = int((~_finite(values)).sum())
+    if undefined:
+        notes.append(f"{undefined} predictions are not finite: the formula is undefined there")
     return frame, notes
 
 
@@ -146,9 +148,16 @@ def _append(frame: DataFrame, encoding: Encoding, values: np.ndarray) -> None:
     if encoding.task == "classification":
         for n, label in enumerate(encoding.classes):
             frame[f"probability_{label}"] = values[:, n]
-        frame[name] = [encoding.classes[n] for n in values.argmax(1)]
+        chosen = zip(values.argmax(1), _finite(values), strict=True)
+        frame[name] = [encoding.classes[n] if known else None for n, known in chosen]
     elif encoding.values:
         frame[f"{encoding.target}_estimate"] = values
-        frame[name] = encoding.round(values).astype(int)
+        rounded = encoding.round(values)
+        frame[name] = rounded.astype(int) if _finite(values).all() else rounded
     else:
         frame[name] = values
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """The rows whose prediction is finite."""
+    return np.isfinite(values.reshape(len(values), -1).sum(1))

@@ -186,12 +186,21 @@ class RunRecord:
     @classmethod
     def from_json(cls, given: Any) -> RunRecord:
         """The record that `to_json` described; `ValueError` for anything else."""
-        if not isinstance(given, Mapping) or given.get("format") != FORMAT:
-            raise ValueError(f"it is not a run record of the format {FORMAT!r}")
+        check_format(given)
         record = _built(cls, {key: value for key, value in given.items() if key != "format"}, "run record")
         if not record.scores:
             raise ValueError("a run record has at least one score")
         return record
+
+
+def check_format(given: Any) -> None:
+    """Raise `ValueError` for anything but the JSON object of a record of this `FORMAT`."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"a run record is a JSON object, not a {type(given).__name__}")
+    if given.get("format") != FORMAT:
+        raise ValueError(
+            f"its run record has the format {str(given.get('format'))[:40]!r}; this version reads {FORMAT!r}"
+        )
 
 
 def _built(hint: Any, value: Any, where: str) -> Any:

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from edgewise.io import load, save, write_whole
 from edgewise.io.reading import read_json, reading
-from edgewise.io.sealed import check_sums, read_sealed, write_sealed, write_sums
+from edgewise.io.sealed import SUMS, check_sums, read_sealed, write_sealed, write_sums
 from edgewise.io.whole import alone
 from edgewise.nn import KAN
-from edgewise.tables.job.record import RunRecord
+from edgewise.tables.job.record import RunRecord, check_format
 
 T = TypeVar("T")
 STAGES, LOCK, MODEL, RECORD = "stages", "lock", "model.safetensors", "metrics.json"
@@ -150,6 +150,8 @@ def read_record(run: Path) -> RunRecord:
         hint = "; its run was interrupted, give the same `edgewise fit` command to finish it" * _partial(run).is_dir()
         raise RunDirectoryError(f"{run} is not the folder of a run: it has no {RECORD}{hint}")
     with reading(run, "; run `edgewise fit` again"):
+        if not (run / SUMS).exists():  # as in runs of older versions
+            check_format(read_json(path))
         check_sums(run, (RECORD, MODEL))
         return RunRecord.from_json(read_json(path))
 

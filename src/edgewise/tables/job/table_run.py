@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from edgewise.discovery.noisy import Finding, Front, search_class_formula, searc
 from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
 from edgewise.io.reading import reading
+from edgewise.io.sealed import digest_of
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
 from edgewise.tables.cells import require_columns
@@ -117,9 +117,8 @@ def fit_table(
         missing=settings.missing,
         decimal=settings.decimal,
     )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    fingerprint = {"version": __version__, "table": digest, "settings": asdict(settings)}
-    with RunDirectory(out, json.loads(json.dumps(fingerprint)), force=force) as folder:
+    fingerprint = {"version": __version__, "table": digest_of(path), "settings": asdict(settings)}
+    with RunDirectory(out, fingerprint, force=force) as folder:
         if folder.resumed:
             report.tell(f"resuming the interrupted run in {folder.partial}")
         result = _compute(Path(table).name, prepared, settings, folder, shipped, report, budget)
