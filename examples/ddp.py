@@ -1,4 +1,4 @@
-"""Trains one network on several processes: `torchrun --nproc-per-node 2 examples/ddp.py [--shard]`.
+"""Trains one network on several processes: `torchrun --nproc-per-node 2 examples/ddp.py [--replicate] [--shard]`.
 
 Every process computes its rows of each batch. Gradients are averaged, so the result is that of one process on the whole
 batch. With --shard the parameters and the optimiser's state are divided among the processes as well (FSDP2).
@@ -57,20 +57,24 @@ def whole(model: nn.Module) -> dict[str, Tensor]:
     return {k: t.full_tensor() if hasattr(t, "full_tensor") else t for k, t in inner.state_dict().items()}
 
 
-def main() -> None:
-    # With GPUs, use backend="nccl" and move model and rows to cuda:LOCAL_RANK.
-    dist.init_process_group("gloo")
+def run(shard: bool) -> None:
     rank, world = dist.get_rank(), dist.get_world_size()
-    model = wrapped(network(), "--shard" in sys.argv)
+    model = wrapped(network(), shard)
     losses = train(model, int(os.environ.get("STEPS", "200")), rank, world)
     state = whole(model)
     if rank == 0:
         print(f"{world} processes: loss {losses[0]:.4f} -> {losses[-1]:.2e}")
         if "SAVE" in os.environ:
-            torch.save(state, os.environ["SAVE"])
+            torch.save(state, os.path.join(os.environ["SAVE"], "sharded.pt" if shard else "replicated.pt"))
+
+
+def main() -> None:
+    # With GPUs, use backend="nccl" and move model and rows to cuda:LOCAL_RANK.
+    dist.init_process_group("gloo")
+    for way in sys.argv[1:] or ["--replicate"]:
+        run(way == "--shard")
     # The wrapped model holds the process group through a circle of references, and torch aborts now and then where one
     # process ends while another still uses the group: the model goes first, and all leave together.
-    del model
     gc.collect()
     dist.barrier()
     dist.destroy_process_group()

@@ -39,8 +39,8 @@ def typechecked(function: Any) -> Any:
         if dataclasses.is_dataclass(function) and written is not None and not hasattr(written, "__wrapped__"):
             function.__init__ = typechecked(written)
         return function
-    if inspect.isgeneratorfunction(function):
-        return function  # its arguments would be checked at the first item, among the sizes of whoever asks for that
+    if inspect.isgeneratorfunction(function):  # beartype would check its arguments in the scope that asks for values
+        return jaxtyping.jaxtyped(typechecker=checked_by_beartype)(function)
     function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
     checked = checked_by_beartype(function)
     if checked is function:

@@ -10,30 +10,20 @@ import torch
 from test_examples import load
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "ddp.py"
 STEPS = 5
-WAYS = {"replicated": [], "sharded": ["--shard"]}
-
-# Both ways in the same two processes, whose start takes most of the time; the count keeps their groups apart.
-PROGRAM = f"""
-import os, runpy, sys
-for count, (way, options) in enumerate({WAYS}.items()):
-    os.environ["SAVE"], os.environ["TORCHELASTIC_RESTART_COUNT"] = way + ".pt", str(count)
-    sys.argv = [{str(EXAMPLE)!r}, *options]
-    runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+WAYS = {"replicated": "--replicate", "sharded": "--shard"}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """The folder with the parameters that two processes saved."""
+    """The folder where two processes, whose start takes most of the time, saved what they trained in both ways."""
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this build of torch has no gloo")
     folder = tmp_path_factory.mktemp("distributed")
-    (folder / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "program.py"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(ROOT / "examples" / "ddp.py"), *WAYS.values()]
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"STEPS": str(STEPS), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment = os.environ | {"STEPS": str(STEPS), "SAVE": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=240
     )
