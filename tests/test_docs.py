@@ -36,7 +36,8 @@ def own_registries(monkeypatch) -> None:
     from edgewise.kernels import registry
 
     monkeypatch.setattr(_basis, "_REGISTRY", dict(_basis._REGISTRY))
-    monkeypatch.setattr(registry, "_newest", registry._newest)
+    for name in ("_newest", "_layered"):
+        monkeypatch.setattr(registry, name, getattr(registry, name))
     monkeypatch.setattr(registry, "_kernels", dict(registry._kernels))
 
 
