@@ -367,7 +367,12 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_stages(table, capsys, monkey
         patch.setattr(edgewise.tables.job.table_run, "search_formula", full)
         assert run(*arguments) == 2
     assert "error: [Errno 28] No space left on device" in " ".join(capsys.readouterr().err.split())
-    assert {path.stem for path in Path("run.partial/stages").iterdir()} == {"network", "pruned", "importance", "baselines"}
+    assert {path.stem for path in Path("run.partial/stages").iterdir()} == {
+        "network",
+        "pruned",
+        "importance",
+        "baselines",
+    }
 
 
 def test_damaged_runs_are_told(table, finished, capsys):

@@ -65,8 +65,9 @@ STAGES = (
     "write the report",
 )
 SHARES = {"train the network": 0.35, "prune": 0.25, "train the baselines": 0.5, "search for the formula": 0.8}
-"""The part of the time that is left which a stage may take; the report gets the rest. Baselines come before the formula,
-which takes all the time that it gets: a network without its baselines says little."""
+"""The part of the time that is left which a stage may take; the report gets the rest.
+
+Baselines come before the formula, which takes all the time that it gets: a network without baselines says little."""
 
 
 @dataclass(frozen=True)
