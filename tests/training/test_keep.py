@@ -10,7 +10,7 @@ import torch
 from edgewise import KAN, FirstOrder, fit
 from edgewise.io import FileFormatError
 from edgewise.io.sealed import read_sealed
-from edgewise.training.keep import Average
+from edgewise.training.keep import Average, Checkpoint
 
 X = torch.linspace(-1, 1, 90, dtype=torch.float64).reshape(45, 2)
 Y = (3 * X[:, :1]).sin() * X[:, 1:]
@@ -92,3 +92,11 @@ def test_a_checkpoint_of_another_optimiser_state_is_refused(tmp_path) -> None:
         method.saving.save(settings, state)
         with pytest.raises(ValueError, match=r"state of a parameter|cannot be loaded"):
             fit(model(), (X, Y), replace(method, steps=12), seed=3)
+
+
+def test_settings_of_another_type_are_refused(tmp_path) -> None:
+    saving = Checkpoint(tmp_path / "state.pt")
+    for seed in (torch.zeros(2), [1], None, "3"):
+        saving.save({"seed": seed}, {})
+        with pytest.raises(ValueError, match=r"state\.pt belongs to another run \(seed .* -> 3\)"):
+            saving.load({"seed": 3})

@@ -65,11 +65,11 @@ class Checkpoint:
             return None
         with reading(path, "; it is not a checkpoint that this version of `fit` wrote: remove it to start afresh"):
             state = torch.load(io.BytesIO(read_sealed(path)), weights_only=True)
-            stored = state["settings"]
+            stored = {key: repr(value) for key, value in state["settings"].items()}  # whatever the values are
         changed = [
-            f"{key} {stored.get(key)!r} -> {value!r}"
+            f"{key} {stored.get(key)} -> {value!r}"
             for key, value in {"format": FORMAT, **settings}.items()
-            if stored.get(key) != value
+            if stored.get(key) != repr(value)
         ]
         if changed:
             raise ValueError(f"{path} belongs to another run ({'; '.join(changed)}); remove it to start afresh")
