@@ -66,3 +66,10 @@ def test_baselines_are_repeatable():
         for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_class_of_the_validation_rows_alone_is_no_error():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    found = list(fit_baselines((x, np.repeat([0, 1], 30)), (x, np.repeat([0, 2], 30)), "classification", parameters=30))
+    assert len(found) == 4
+    assert all(baseline.predict(x).shape[1] in (2, 3) for baseline in found)

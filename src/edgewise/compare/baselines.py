@@ -85,7 +85,7 @@ def _fit_mlp(
     budget: Budget,
 ) -> Baseline | None:
     """SiLU network; Adam with a cosine schedule, the better of two learning rates and the best step by validation."""
-    outputs = 1 if task == "regression" else int(train[1].max()) + 1
+    outputs = 1 if task == "regression" else int(max(train[1].max(), validation[1].max())) + 1
     mean, std = train[0].mean(0), train[0].std(0)
     std = np.where(std > 0, std, 1.0)
     centre, spread = (train[1].mean(), train[1].std() or 1.0) if task == "regression" else (0.0, 1.0)
