@@ -49,16 +49,16 @@ demo: venv  ## from a table to a formula: the signature of 9,996 hyperbolic knot
 	$(BIN)/edgewise fit knots --target signature --out demo-run --force
 
 test: lint $(TESTS)  ## lint, then the whole suite (compile tests in a run of their own)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not compile and not slow"
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "compile and not slow" tests
+	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
+	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
 
 test-slow: $(TESTS)  ## the tests that take minutes
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "slow and not compile"
+	$(PYTEST) -n $(JOBS) -m "slow and not compile"
 
 cover: $(TESTS)  ## the suite with coverage of src/, at least 90 %
 	@rm -f .coverage .coverage.*
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not compile and not slow" --cov --cov-report= --cov-fail-under=0
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "compile and not slow" --cov --cov-append --cov-report=term tests
+	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report= --cov-fail-under=0
+	$(PYTEST) -n $(JOBS) -m "compile and not slow" --cov --cov-append --cov-report=term tests
 
 lint: venv  ## style, import contracts, types
 	$(BIN)/ruff check .
