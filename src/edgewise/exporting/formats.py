@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from edgewise.exporting.c_header import C
 from edgewise.exporting.file_format import Format
+from edgewise.exporting.js_module import JS
+from edgewise.exporting.plain_python import PYTHON
+from edgewise.exporting.sql_expression import SQL
 
-_FORMATS: tuple[Format, ...] = ()
+_FORMATS: tuple[Format, ...] = (C, JS, PYTHON, SQL)
 
 
 def formats() -> dict[str, Format]:
