@@ -9,6 +9,7 @@ from edgewise.training.methods import (
     LevenbergMarquardt as LevenbergMarquardt,
 )
 from edgewise.training.result import FitReport as FitReport, FitResult as FitResult, Shape as Shape
+from edgewise.training.schedules import Schedule as Schedule
 
 __all__ = [
     "Auto",
@@ -18,6 +19,7 @@ __all__ = [
     "FitReport",
     "FitResult",
     "LevenbergMarquardt",
+    "Schedule",
     "Shape",
     "State",
     "fit",
