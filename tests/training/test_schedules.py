@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -35,10 +36,9 @@ def test_a_schedule_rises_to_one_and_falls_to_its_end(shape, warmup, end):
     assert schedule(warmup) == 1
     assert schedule(1.0) == pytest.approx(1.0 if shape == "constant" else end)
     shares = [n / 100 for n in range(100)]
-    values = [schedule(s) for s in shares]
-    assert all(0 <= value <= 1 for value in values)
-    assert all(a < b for a, b, s in zip(values, values[1:], shares[1:], strict=False) if s <= warmup)
-    assert all(a >= b for a, b, s in zip(values, values[1:], shares, strict=False) if s >= warmup)
+    assert all(0 <= schedule(s) <= 1 for s in shares)
+    assert all(schedule(s) < schedule(t) for s, t in pairwise(shares) if t <= warmup)
+    assert all(schedule(s) >= schedule(t) for s, t in pairwise(shares) if s >= warmup)
 
 
 def test_cosine_agrees_with_the_scheduler_of_torch():

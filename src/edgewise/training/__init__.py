@@ -1,6 +1,6 @@
 """Training: `fit(model, data, method)` returns a new model, the history of the run and a report."""
 
-from edgewise.training.callbacks import EarlyStopping as EarlyStopping, State as State
+from edgewise.callbacks import EarlyStopping as EarlyStopping, State as State
 from edgewise.training.fit import fit as fit
 from edgewise.training.keep import Checkpoint as Checkpoint
 from edgewise.training.methods import (

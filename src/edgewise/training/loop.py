@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.callbacks import State, ended_by
 from edgewise.io.reading import reading, require
 from edgewise.kernels import accelerators, autocast
 from edgewise.progress import Budget, Event
 from edgewise.surgery import refine
 from edgewise.tracing import trace
-from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Average, Best
 from edgewise.training.methods import FirstOrder
 from edgewise.training.native_steps import NativeSteps, native_steps

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from edgewise._arguments import with_advice
+from edgewise.callbacks import EarlyStopping
 from edgewise.kernels import find
 from edgewise.optim import Adam
 from edgewise.tracing import Trace
-from edgewise.training.callbacks import EarlyStopping
 from edgewise.training.keep import Checkpoint
 from edgewise.training.schedules import Factor, get_schedule
 
