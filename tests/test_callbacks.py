@@ -1,5 +1,6 @@
 """Laws of what sees a run: every number arrives, under its name, at rising steps."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -102,6 +103,6 @@ def test_wandb_offline_holds_every_number(tmp_path):
     with wandb.init(project="edgewise", dir=str(tmp_path), mode="offline") as run:
         kept = Kept()
         fitted(METHODS["auto"], kept, WandB(run))
-        stored = dict(run.summary)
-    assert {name: stored[name] for name in kept.rows[-1][1]} == kept.rows[-1][1]
-    assert list(tmp_path.rglob("*.wandb"))
+    (file,) = tmp_path.rglob("run-*.wandb")
+    texts = re.findall(rb"\d+\.?\d*(?:e[+-]\d+)?", file.read_bytes())  # W&B ships no reader of its log of JSON texts
+    assert {value for _, row in kept.rows for value in row.values()} <= set(map(float, texts))
