@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         callbacks as callbacks,
         compare as compare,
         discovery as discovery,
+        exporting as exporting,
         expressions as expressions,
         functional as functional,
         io as io,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from edgewise.adapters import add_lotra as add_lotra
     from edgewise.bases import BSpline as BSpline
     from edgewise.discovery import discover as discover
+    from edgewise.exporting import export as export
     from edgewise.io import from_pykan as from_pykan, load as load, save as save
     from edgewise.kernels import use_backend as use_backend
     from edgewise.nn import KAN as KAN, KANLinear as KANLinear, Library as Library, SymbolicFn as SymbolicFn
@@ -67,6 +69,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "adapters": "add_lotra",
     "bases": "BSpline",
     "discovery": "discover",
+    "exporting": "export",
     "io": "from_pykan load save",
     "kernels": "use_backend",
     "nn": "KAN KANLinear Library SymbolicFn",

@@ -10,6 +10,7 @@ from edgewise.nn.blocks.conv_transpose import (
 )
 from edgewise.nn.blocks.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.blocks.mixture import MixtureOfKANs as MixtureOfKANs
+from edgewise.nn.blocks.normed import NormedKANLinear as NormedKANLinear
 from edgewise.nn.blocks.rational import GroupRational as GroupRational
 from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
 from edgewise.nn.blocks.revin import RevIN as RevIN
@@ -41,6 +42,7 @@ __all__ = [
     "KANLinear",
     "Library",
     "MixtureOfKANs",
+    "NormedKANLinear",
     "ProductNodes",
     "RevIN",
     "SlimKANLinear",
