@@ -43,7 +43,7 @@ $(TESTS): $(READY)
 	@touch $@
 
 $(SLOW): $(TESTS)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton,loggers]'
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,loggers,hosts]'
 	@touch $@
 
 $(DOCS): $(READY)

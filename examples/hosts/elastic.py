@@ -1,14 +1,15 @@
-"""Trains a KAN on several processes, resumes after a killed one: `torchrun --nproc-per-node 2 --max-restarts 3 FILE FOLDER`.
+"""Trains a KAN on several processes and resumes after one was killed: `torchrun --nproc-per-node 2 FILE FOLDER`.
 
 Parameters and the optimiser's state are divided among the processes (FSDP2). Every few steps each process writes its
 part of a checkpoint (torch.distributed.checkpoint), which any number of processes can read. When a process dies,
-torchrun starts all of them again, and they continue from the last whole checkpoint: the result is that of one process
-that was never interrupted. `python FILE FOLDER` is that one process.
+`torchrun --max-restarts 3` starts all of them again, and they continue from the last whole checkpoint: the result is
+that of one process that was never interrupted. `python FILE FOLDER` is that one process.
 """
 
 import gc
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from torch.distributed.fsdp import fully_shard
 import edgewise as ew
 
 STEPS, EVERY, BATCH = int(os.environ.get("STEPS", "60")), 10, 64
+DIE_AT = int(os.environ.get("DIE_AT", "0"))  # the step after which one process kills itself, for a trial
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -79,16 +81,17 @@ def train(folder: Path, rank: int, world: int) -> nn.Module:
         optimizer.step()
         if (step + 1) % EVERY == 0:
             save(state_of(model, optimizer, step + 1), folder, rank)
-        if rank == 1 and step + 1 == int(os.environ.get("DIE_AT", "0")) and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-            os.kill(os.getpid(), 9)  # what a machine that fails looks like
+        if rank == 1 and step + 1 == DIE_AT and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
     return model
 
 
 def join(rank: int, world: int) -> None:
     """Enter the process group of this attempt.
 
-    torchrun (2.13) hands every attempt the store of the first one, where the processes would find the addresses of those
-    that died: a name for each attempt keeps them apart. With GPUs, use "nccl" and move model and rows to cuda:LOCAL_RANK.
+    torchrun (2.13) hands every attempt the store of the first one, where the processes would find the addresses of
+    those that died: a name for each attempt keeps them apart. With GPUs, use "nccl" and move model and rows to
+    cuda:LOCAL_RANK.
     """
     agent = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     store = dist.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", agent)

@@ -9,6 +9,8 @@ import edgewise as ew
 
 
 class Regression(lightning.LightningModule):
+    """Any network, trained on the mean squared error."""
+
     def __init__(self, model: nn.Module, steps: int) -> None:
         super().__init__()
         self.model, self.steps = model, steps

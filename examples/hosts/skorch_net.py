@@ -20,8 +20,13 @@ def main(quick: bool = False) -> dict[str, float]:
     scores = {}
     for name, model in {"KAN": kan, "MLP": ew.compare.matched_mlp(kan)}.items():
         net = NeuralNetClassifier(
-            model, criterion=nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=1e-2, max_epochs=3 if quick else 60,
-            train_split=None, verbose=0,
+            model,
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=1e-2,
+            max_epochs=3 if quick else 60,
+            train_split=None,
+            verbose=0,
         )
         found = cross_val_score(make_pipeline(StandardScaler(), net), x.astype("float32"), y, cv=5)
         scores[name] = float(found.mean())
