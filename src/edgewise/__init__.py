@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         adapt_grid_ as adapt_grid_,
         compact as compact,
         prune as prune,
+        quantize as quantize,
         refine as refine,
         swap_linear as swap_linear,
     )
@@ -74,7 +75,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "kernels": "use_backend",
     "nn": "KAN KANLinear Library SymbolicFn",
     "penalties": "Entropy Smoothness Sparsity",
-    "surgery": "adapt_grid_ compact prune refine swap_linear",
+    "surgery": "adapt_grid_ compact prune quantize refine swap_linear",
     "symbolic": "formula from_formula symbolify",
     "tables.estimators": "KANAdditive KANClassifier KANRegressor",
     "tracing": "edge_scores trace",

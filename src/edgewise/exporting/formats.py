@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from edgewise.exporting.coreml_file import COREML
+from edgewise.exporting.executorch_file import EXECUTORCH
 from edgewise.exporting.file_format import Format
+from edgewise.exporting.inductor_package import TORCH
+from edgewise.exporting.litert_file import LITERT
+from edgewise.exporting.onnx_file import ONNX
+from edgewise.exporting.openvino_file import OPENVINO
 
-_FORMATS: tuple[Format, ...] = ()
+_FORMATS: tuple[Format, ...] = (ONNX, OPENVINO, LITERT, EXECUTORCH, COREML, TORCH)
 
 
 def formats() -> dict[str, Format]:

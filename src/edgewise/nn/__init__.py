@@ -14,6 +14,7 @@ from edgewise.nn.blocks.normed import NormedKANLinear as NormedKANLinear
 from edgewise.nn.blocks.rational import GroupRational as GroupRational
 from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
 from edgewise.nn.blocks.revin import RevIN as RevIN
+from edgewise.nn.integer import IntegerEdges as IntegerEdges, IntegerKAN as IntegerKAN
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.layers import EdgeKey as EdgeKey
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
@@ -31,6 +32,8 @@ __all__ = [
     "Affine",
     "EdgeKey",
     "GroupRational",
+    "IntegerEdges",
+    "IntegerKAN",
     "KANAttention",
     "KANConv1d",
     "KANConv2d",

@@ -9,6 +9,7 @@ import edgewise as ew
 from edgewise.adapters import add_lotra, slim
 from edgewise.bases import BSpline, Hinge
 from edgewise.exporting.lowering import lowered
+from edgewise.exporting.lowering.curve_features import residual_values
 from edgewise.exporting.lowering.lowered_linear import RAMPS_UP_TO
 from edgewise.models.kan_gpt import KANGPT, GPTConfig
 from edgewise.nn import (
@@ -100,6 +101,16 @@ def test_every_basis(basis):
     low, high = basis.span(model.layers[0].grid)
     x = torch.cat([samples(60, 3), low[None], high[None], special(model.layers[0].grid)])
     agree(model, x)
+    bad = torch.tensor([[torch.nan, 0.1, 0.2], [0.1, torch.inf, 0.2], [0.1, 0.2, -torch.inf]], dtype=torch.float64)
+    assert lowered(model, torch.float64)(bad).isnan().all()
+    assert model(bad).isnan().all()
+
+
+def test_silu_is_accurate_from_the_one_end_to_the_other():
+    x = torch.linspace(-120, 120, 241)
+    torch.testing.assert_close(residual_values("silu", x), torch.nn.functional.silu(x.double()).float())
+    ends = torch.tensor([-torch.inf, torch.nan, torch.inf])
+    torch.testing.assert_close(residual_values("silu", ends), ends * ends.sigmoid(), equal_nan=True)
 
 
 BLOCKS = {

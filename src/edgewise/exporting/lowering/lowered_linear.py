@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.bases import BSpline, residual_derivative
-from edgewise.exporting.lowering.curve_features import CurveFeatures, curve_features
+from edgewise.bases import BSpline
+from edgewise.exporting.lowering.curve_features import CurveFeatures, curve_features, residual_values
 from edgewise.exporting.lowering.lowered_symbols import LoweredSymbols
 from edgewise.exporting.lowering.spline_pieces import rounded_up, spline_pieces
 from edgewise.nn import KANLinear, SlimKANLinear
@@ -80,7 +80,7 @@ class LocalLinear(nn.Module):
         pieces = self.table[rows].unflatten(-1, (len(powers), self.out_features)).flatten(-3, -2)
         others = [excess, excess.abs(), x]  # x has weight 0, as in `RampFeatures`
         if self.residual is not None:
-            others.append(residual_derivative(self.residual, x, 0))
+            others.append(residual_values(self.residual, x))
         return (local @ pieces)[..., 0, :] + torch.cat(others, -1) @ self.ends
 
     def _intervals(self, inside: Tensor) -> Tensor:
@@ -116,9 +116,10 @@ class LoweredEdges(nn.Module):
 @torch.no_grad()
 def lowered_linear(layer: KANLinear, dtype: torch.dtype) -> nn.Module:
     """The layer in plain operations: adapters merged, absent edges zero, a slim layer still slim."""
-    slim = isinstance(layer, SlimKANLinear) and layer.factored and layer.factors.splits
-    coef = layer.factors.inner() if slim else layer.curves()  # pyright: ignore[reportAttributeAccessIssue]
-    outer = layer.factors.factor("target").T.to(dtype) if slim else None  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(layer, SlimKANLinear) and layer.factored and layer.factors.splits:
+        coef, outer = layer.factors.inner(), layer.factors.factor("target").T.to(dtype)
+    else:
+        coef, outer = layer.curves(), None
     grid, coef = layer.grid.double().cpu(), coef.double().cpu()
     bias = None if layer.bias is None else layer.bias.to(dtype).clone()
     symbols = LoweredSymbols(layer.symbolic, layer.out_features, dtype) if len(layer.symbolic) else None
@@ -135,5 +136,6 @@ def lowered_linear(layer: KANLinear, dtype: torch.dtype) -> nn.Module:
 
 def _gathers(layer: KANLinear) -> bool:
     basis = layer.basis
-    many = isinstance(basis, BSpline) and basis.intervals > RAMPS_UP_TO
-    return many and basis.degree > 0 and basis.extrapolation != "zero"
+    if not isinstance(basis, BSpline):
+        return False
+    return basis.intervals > RAMPS_UP_TO and basis.degree > 0 and basis.extrapolation != "zero"
