@@ -87,9 +87,9 @@ def export(
         error=error,
         inputs=inputs,
         tolerance=tolerance,
-        runtime=chosen.runtime if error is not None else "",
+        runtime="" if error is None else f"{chosen.runtime} {packages.get(chosen.runtime, '')}".strip(),
         packages=packages,
-        any_batch=subject.any_batch,
+        rows=_rows_taken(chosen, subject),
         digest=digest,
     )
 
@@ -100,7 +100,7 @@ def compared(chosen: Format, path: Path, subject: Subject) -> tuple[float | None
         return None, 0
     inputs = check_inputs(subject)
     run, rows = chosen.load(path, subject), len(inputs[0])
-    step = rows if subject.any_batch else len(subject.example[0])
+    step = min(rows, chosen.most_rows or rows) if subject.any_batch else len(subject.example[0])
     worst = 0.0
     for start in range(0, rows, step):
         part = tuple(_rows(x, start, step) for x in inputs)
@@ -124,6 +124,12 @@ def error_of(y: Tensor, m: Tensor) -> float:
     scale = 1 + m.nan_to_num(0, 0, 0).abs().reshape(len(m), -1).amax(1).reshape(-1, *[1] * (m.ndim - 1))
     error = torch.where(same, 0.0, (y - m).abs() / scale)
     return float(error.nan_to_num(torch.inf).max())
+
+
+def _rows_taken(chosen: Format, subject: Subject) -> str:
+    if not subject.any_batch:
+        return str(len(subject.example[0]))
+    return "any" if chosen.most_rows is None else f"1 to {chosen.most_rows}"
 
 
 def _rows(x: Tensor, start: int, step: int) -> Tensor:

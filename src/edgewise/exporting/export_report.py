@@ -26,7 +26,7 @@ class ExportReport:
         tolerance: that `error` had to keep.
         runtime: what ran the file, with its version; empty where nothing did.
         packages: the versions of the packages that wrote it.
-        any_batch: whether the file takes any number of rows.
+        rows: the number of rows that the file takes, such as "any", "1 to 64" or "4".
         digest: SHA-256 of the file; of a folder, of the digests of its files by name.
     """
 
@@ -38,7 +38,7 @@ class ExportReport:
     tolerance: float
     runtime: str
     packages: Mapping[str, str]
-    any_batch: bool
+    rows: str
     digest: str
 
     def to_json(self) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Format:
         runtime: what `load` runs it in, for the report.
         extra: of edgewise, with the packages; None where nothing is needed.
         packages: the distributions that `write` and `load` need, by the module that they provide.
-        any_batch: whether a written file takes any number of rows.
+        any_batch: whether a written file can take any number of rows.
+        most_rows: the most rows that such a file takes; None where there is no limit.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Format:
     extra: str | None = None
     packages: tuple[tuple[str, str], ...] = ()
     any_batch: bool = True
+    most_rows: int | None = None
 
     def require(self) -> None:
         """Raise `ImportError`, with what to install, where a package is missing."""
