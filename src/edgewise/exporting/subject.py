@@ -50,14 +50,15 @@ class Subject:
             raise TypeError(f"the format {format!r} takes a network; `edgewise.from_formula(formula)` makes one")
         return self.model
 
-    def reference(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the model or the formula computes, in its own precision."""
+    def reference(self, *inputs: Tensor, double: bool = False) -> tuple[Tensor, ...]:
+        """What the model or the formula computes, in its own precision or in float64."""
         if self.model is None:
             assert self.formula is not None
             return (self.formula.torch()(*inputs),)
-        own = precision_of(self.model)
+        model = copy.deepcopy(self.model).double() if double else self.model
+        own = precision_of(model)
         with torch.no_grad():
-            return flat(self.model(*(cast(x, own) for x in inputs)))
+            return flat(model(*(cast(x, own) for x in inputs)))
 
     def metadata_texts(self) -> dict[str, str]:
         """The metadata as texts, the values that are none as JSON."""
