@@ -82,10 +82,12 @@ class KANEstimator(BaseEstimator):
             return torch.cat([self.model_(part) for part in torch.tensor(x).split(65_536)])
 
 
-def checked(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, targets and weights of a regression as float64 tensors."""
-    X, y = validate_data(estimator, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
-    y = column_or_1d(y, warn=True)
+def checked(
+    estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, *, several: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, targets and weights of a regression as float64 tensors; of `several` targets (rows, targets)."""
+    X, y = validate_data(estimator, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2, multi_output=several)
+    y = y if several and np.ndim(y) == 2 else column_or_1d(y, warn=True)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.sum() > 0:
         raise ValueError("sample_weight is zero in every row; at least one row needs a non-zero weight")
@@ -103,3 +105,11 @@ def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"])
 def target_name(y: Any) -> str:
     """The name of a series, else y."""
     return str(getattr(y, "name", None) or "y")
+
+
+def target_names(y: Any, count: int) -> list[str]:
+    """The names of the columns of a frame, of a series, else y or y1, y2, ..."""
+    columns = getattr(y, "columns", None)
+    if columns is not None:
+        return [str(column) for column in columns]
+    return [target_name(y)] if count == 1 else [f"y{i + 1}" for i in range(count)]
