@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgewise._version import __version__
 from edgewise.expressions import Formula
-from edgewise.nn import KAN, KANLinear
+from edgewise.nn import KAN, IntegerKAN, KANLinear
 
 ROWS = 4
 """Rows of the example that is made where none is given; exporters take a single row for a constant."""
@@ -178,7 +178,7 @@ def _example(module: nn.Module | None, formula: Formula | None, example: Any) ->
 
 def _features(module: nn.Module | None) -> int | None:
     core = module.network if isinstance(module, ClassProbabilities) else module
-    return core.in_features if isinstance(core, KAN | KANLinear) else None
+    return core.in_features if isinstance(core, KAN | KANLinear | IntegerKAN) else None
 
 
 def _numbered(letter: str, count: int) -> tuple[str, ...]:
