@@ -46,11 +46,7 @@ def predict_table(
         na_values: words and numbers that stand for an empty cell, besides those of the run.
         decimal: the decimal sign where the cells allow both; by default as in training.
     """
-    record = read_record(run)
-    with reading(run / MODEL, "; run `edgewise fit` again"):
-        extra = read_header(run / MODEL)["extra"]
-        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
-        encoding = Encoding.from_json(extra["encoding"])
+    record, encoding = read_record(run), read_encoding(run)
     path, _ = find_table(table)
     words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
     texts = {*encoding.levels, *(old for old, new in renamed.items() if new in encoding.levels)}
@@ -76,6 +72,14 @@ def predict_table(
     if undefined:
         notes.append(f"{undefined} predictions are not finite: the formula is undefined there")
     return frame, notes
+
+
+def read_encoding(run: Path) -> Encoding:
+    """How the columns of a table become the inputs of the network of a run."""
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        return Encoding.from_json(extra["encoding"])
 
 
 def discover_table(
