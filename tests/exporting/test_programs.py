@@ -17,7 +17,7 @@ from edgewise.bases import Hinge
 from edgewise.exporting import ExportError, formats
 from edgewise.exporting.c_header import compiled
 from edgewise.exporting.subject import subject_of
-from edgewise.nn import DEFAULT_LIBRARY, SymbolicEdges
+from edgewise.nn import DEFAULT_LIBRARY, Affine, SymbolicEdges
 from edgewise.surgery import quantize
 
 NEEDS = {"c": "gcc", "js": "node", "python": "python3", "sql": "python3"}
@@ -301,3 +301,21 @@ def test_a_step_that_float32_moves_is_refused(tmp_path):
     """Of degree 0, a hidden value at a jump falls on the other side in float32: the check sees it."""
     with pytest.raises(ExportError, match="differs from the model"):
         exported(network([3, 6, 2], basis=ew.BSpline(5, 0)), tmp_path, "c")
+
+
+# ------------------------------------------------------------------------------------------------ digits
+
+
+@pytest.mark.parametrize("name", PROGRAMS[1:])
+def test_programs_in_double_precision_keep_all_digits_of_a_model_in_float32(name, tmp_path):
+    """What float32 rounds in the model itself is no error of a program that does not round."""
+    model = additive(basis=ew.BSpline(30, 3), dtype=torch.float32)
+    assert exported(model, tmp_path, name, tolerance=1e-11).error < 1e-11
+
+
+@gcc
+def test_units_with_large_numbers_lose_no_digits_in_c(tmp_path):
+    """Such as years: their change of units is computed in double precision."""
+    model = network([2, 3, 1])
+    model.input_affine = Affine(torch.tensor([0.1, 1.0]).double(), torch.tensor([-200.0, 0.0]).double())
+    exported(model, tmp_path, "c", tolerance=3e-6)

@@ -1,6 +1,7 @@
 """Writes a network or a formula as one C99 header without dependencies, and runs it by the compiler of this machine.
 
-No memory is allocated and nothing is written but the outputs. A network is computed in float, its tables are constants.
+No memory is allocated and nothing is written but the outputs. A network is computed in float, apart from a change of
+units and from formulas, and its tables are constants.
 """
 
 from __future__ import annotations
@@ -73,8 +74,11 @@ def _table(name: str, values: Tensor) -> list[str]:
         raise ValueError(f"{name} has a number that is none in float32")
     if rounded.numel() == 0:
         return []
-    digits = [f"{text}f" for text in flat_numbers(rounded, _FLOAT_DIGITS)]
-    return [f"  static const float {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"]
+    if name.startswith(("scale", "shift")):  # of units, see `Language.wide`
+        kind, digits = "double", flat_numbers(values, 17)
+    else:
+        kind, digits = "float", [f"{text}f" for text in flat_numbers(rounded, _FLOAT_DIGITS)]
+    return [f"  static const {kind} {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"]
 
 
 _C = Language(
@@ -83,6 +87,8 @@ _C = Language(
     array=lambda name, size: f"float {name}[{size}];",
     number=lambda value: f"{number(value, _FLOAT_DIGITS)}f",
     call=lambda name: f"{name}f",
+    rounded=lambda text: f"(float)({text})",
+    wide="(double)",
 )
 
 

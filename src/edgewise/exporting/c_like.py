@@ -50,6 +50,8 @@ class Language:
         array: declares an array of reals of a name and a length.
         number: a constant.
         call: the name of a function of the mathematical library.
+        rounded: an expression as a real number.
+        wide: before a number that is to be multiplied in float64: units such as years lose digits in float32.
     """
 
     real: str
@@ -57,6 +59,8 @@ class Language:
     array: Callable[[str, int], str]
     number: Callable[[float], str]
     call: Callable[[str], str]
+    rounded: Callable[[str], str] = str
+    wide: str = ""
 
     def filled(self, text: str) -> str:
         """Text with `#1` as constants and `@exp` as functions of the language."""
@@ -96,7 +100,8 @@ def statements(steps: list[Step], language: Language) -> Body:
             _edges(body, step, n, at, to)
         elif isinstance(step, AffineTables):
             scale, shift = body.table(f"scale{n}", step.scale), body.table(f"shift{n}", step.shift)
-            body.add(_for("i", len(step.scale)) + f"{to}[i] = {at}[i] * {scale}[i] + {shift}[i];")
+            units = language.rounded(f"{at}[i] * {language.wide}{scale}[i] + {shift}[i]")
+            body.add(_for("i", len(step.scale)) + f"{to}[i] = {units};")
         elif isinstance(step, Products):
             _products(body, step, at, to)
         else:

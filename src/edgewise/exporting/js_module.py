@@ -88,7 +88,8 @@ def load_js(path: Path, subject: Subject) -> Runner:
         given = [[v if abs(v) < float("inf") else str(v) for v in row] for row in x.double().tolist()]
         program = (
             "import { readFileSync } from 'node:fs';"
-            f"const m = await import({json.dumps(path.absolute().as_uri())});"
+            f"const text = readFileSync({json.dumps(str(path.absolute()))}).toString('base64');"
+            "const m = await import(`data:text/javascript;base64,${text}`);"
             "const x = JSON.parse(readFileSync(0)).map(r => r.map(v => v === 'nan' ? NaN : v === 'inf' ? Infinity :"
             " v === '-inf' ? -Infinity : v));"
             "console.log(JSON.stringify(x.map(r => m.predict(r).map(v => Number.isFinite(v) ? v : String(v)))));"

@@ -7,6 +7,7 @@ outside.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass
 from math import factorial
@@ -99,10 +100,11 @@ def tables_of(model: nn.Module, format: str) -> list[Step]:
     """
     if isinstance(model, ClassProbabilities):
         return [*tables_of(model.network, format), Softmax(len(model.classes))]
+    if not isinstance(model, KAN | KANLinear):
+        raise TypeError(f"the format {format!r} takes a KAN, a KANLinear or a formula, not a {type(model).__name__}")
+    model = copy.deepcopy(model).double()  # so that adapters are merged without rounding
     if isinstance(model, KANLinear):
         return [_edges(model, 0, format)]
-    if not isinstance(model, KAN):
-        raise TypeError(f"the format {format!r} takes a KAN, a KANLinear or a formula, not a {type(model).__name__}")
     steps: list[Step] = [_affine(model.input_affine)] if model.input_affine is not None else []
     for n, layer in enumerate(model.layers):
         if isinstance(layer, ProductNodes):
