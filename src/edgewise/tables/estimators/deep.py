@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -26,12 +26,18 @@ from edgewise.optim import Loss, get_loss
 from edgewise.penalties import Penalty
 from edgewise.tables.estimators._base import KANEstimator, checked, target_names, units_of
 from edgewise.tables.estimators.deep_training import DeepTraining, repeated
+from edgewise.tables.estimators.frame_inputs import mixed_table, training_inputs
 from edgewise.tables.estimators.targets import explained, in_units, per_exposure, survival_times
 from edgewise.tables.simplest import forward
 
 
 class _DeepEstimator(KANEstimator):
     """A network of any widths, trained by `edgewise.training`."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = True
+        return tags
 
     def __init__(
         self,
@@ -161,7 +167,8 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
         r"""Train on rows X, targets y and weights of the rows.
 
         Args:
-            X: (rows, features).
+            X: (rows, features): numbers, or a frame with texts, categories, dates and missing cells, which are encoded
+                as `edgewise.tables.estimators.frame_inputs` says; `encoding_` is the result, None for mere numbers.
             y: (rows,) or (rows, targets); with "cox" a structured array of (event, time), or times that are negative
                 where the event was not seen.
             sample_weight: one value >= 0 per row.
@@ -170,7 +177,7 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
         loss = self._loss()
         if loss.joint:
             y = survival_times(y)
-        x, target, weights = checked(self, X, y, sample_weight, several=not loss.joint)
+        x, target, weights = checked(self, X, y, sample_weight, several=not loss.joint, mixed=True)
         self._flat = target.ndim == 1
         target = target[:, None] if self._flat else target
         found = in_units(target, weights, loss, self._exposure(exposure, len(x)))
@@ -288,8 +295,13 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANClassifier:
-        """Train on rows X, labels y and weights of the rows."""
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        """Train on rows X, which may be a frame as in `KANRegressor`, labels y and weights of the rows."""
+        table = mixed_table(X)
+        if table is None:
+            X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        else:
+            validate_data(self, X, y, skip_check_array=True)
+            check_consistent_length(X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -299,6 +311,9 @@ class KANClassifier(ClassifierMixin, _DeepEstimator):
                 f"the target has one class ({self.classes_[labels[weights > 0][0]]!r}) in all rows of positive weight; "
                 "a classifier needs at least two classes"
             )
+        self.encoding_ = None
+        if table is not None:
+            self.encoding_, X = training_inputs(table, self.column_names, labels, len(self.classes_), weights)
         weights = weights * compute_sample_weight(self.class_weight, y)
         target = torch.tensor(labels)
         binary = len(self.classes_) == 2
