@@ -51,25 +51,30 @@ def typechecked(function: Any) -> Any:
         return function
     if inspect.isgeneratorfunction(function):  # beartype would check its arguments in the scope that asks for values
         return jaxtyping.jaxtyped(typechecker=checked_by_beartype)(function)
-    function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
-    checked = checked_by_beartype(function)
-    if checked is function:
+    if not function.__annotations__:
         return function
 
-    test, calls = 0, 0
+    test, calls, checked = 0, 0, None
 
     @functools.wraps(function)
     def scoped(*args: Any, **kwargs: Any) -> Any:
-        nonlocal test, calls
+        nonlocal test, calls, checked
         if test != _test[0]:
             test, calls = _test[0], 0
         calls += 1
         if calls > CHECKED_CALLS or jaxtyping.config.jaxtyping_disable:
             return function(*args, **kwargs)
+        if checked is None:  # at the first call: a process that collects all tests runs few of the functions
+            checked = checked_by_beartype(_with_hints(function))
         with jaxtyping.jaxtyped("context"):
             return checked(*args, **kwargs)
 
     return scoped
+
+
+def _with_hints(function: Any) -> Any:
+    function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
+    return function
 
 
 def _resolved(hint: Any, function: Any) -> Any:

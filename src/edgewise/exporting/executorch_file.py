@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from edgewise.exporting.exported_graph import exported_graph
+from edgewise.exporting.exported_graph import exported_graph, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject
 
@@ -16,11 +16,11 @@ MOST_ROWS = 64
 
 def write_executorch(subject: Subject, path: Path) -> None:
     """One file, for up to `MOST_ROWS` rows."""
-    from executorch.exir import to_edge
-
     graph = exported_graph(subject, "executorch", MOST_ROWS)
-    program = to_edge(graph).to_executorch()
-    program.save(str(path))
+    with quietly():
+        from executorch.exir import to_edge
+
+        to_edge(graph).to_executorch().save(str(path))
 
 
 def load_executorch(path: Path, subject: Subject) -> Runner:

@@ -106,7 +106,7 @@ def compared(chosen: Format, path: Path, subject: Subject) -> tuple[float | None
         part = tuple(_rows(x, start, step) for x in inputs)
         got = run(*(cast(x, subject.dtype) for x in part))
         # The file sees the inputs as its own precision has them, and so does the model.
-        expected = subject.reference(*(cast(x, subject.dtype) for x in part), double=chosen.double)
+        expected = subject.reference(*(cast(x, subject.dtype) for x in part))
         if len(got) != len(expected):
             raise ExportError(f"the file has {len(got)} outputs, the model {len(expected)}; nothing was written")
         worst = max([worst, *(error_of(y, m) for y, m in zip(got, expected, strict=True))])

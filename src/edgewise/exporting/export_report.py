@@ -20,8 +20,8 @@ class ExportReport:
         path: the file.
         format: its name.
         size: bytes, of all files and of folders with what is in them.
-        error: the largest $|y - m| / (1 + max_i |m_i|)$ of file y and model m over the inputs, m in the precision of
-            the model; None where nothing here runs the file.
+        error: the largest $|y - m| / (1 + max_i |m_i|)$ of file y and model m over the inputs, m computed in float64;
+            None where nothing here runs the file.
         inputs: how many inputs were compared: in the span of the grids, on knots, at both ends, outside and far off.
         tolerance: that `error` had to keep.
         runtime: what ran the file, with its version; empty where nothing did.

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +14,19 @@ from torch import Tensor, nn
 
 from edgewise.exporting.lowering import lowered
 from edgewise.exporting.subject import Subject, cast, flat
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings, log lines and prints of converters, which are about themselves and not about the model."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 class FlatOutputs(nn.Module):
@@ -37,12 +55,13 @@ def exported_graph(subject: Subject, format: str, most_rows: int | None = None) 
         if len(inputs[0]) == 1:  # one row would become a constant of the graph
             inputs = tuple(torch.cat([x, x]) for x in inputs)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quietly():
             return torch.export.export(graph, inputs, dynamic_shapes=shapes)
     except Exception as error:
         advice = "; try any_batch=False, which fixes the number of rows" if subject.any_batch else ""
         kind = type(subject.model).__name__
-        raise ValueError(f"torch.export cannot export this {kind}: {type(error).__name__}: {error}{advice}") from error
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise ValueError(f"torch.export cannot export this {kind}: {reason}{advice}") from error
 
 
 def example_of(subject: Subject) -> tuple[Tensor, ...]:

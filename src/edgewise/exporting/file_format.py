@@ -31,7 +31,6 @@ class Format:
         packages: the distributions that `write` and `load` need, by the module that they provide.
         any_batch: whether a written file can take any number of rows.
         most_rows: the most rows that such a file takes; None where there is no limit.
-        double: whether a file computes in float64; it is compared with the model in float64 then.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Format:
     packages: tuple[tuple[str, str], ...] = ()
     any_batch: bool = True
     most_rows: int | None = None
-    double: bool = False
 
     def require(self) -> None:
         """Raise `ImportError`, with what to install, where a package is missing."""

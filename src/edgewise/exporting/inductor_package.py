@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgewise.exporting.exported_graph import exported_graph
+from edgewise.exporting.exported_graph import exported_graph, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject, flat
 
@@ -15,9 +15,10 @@ from edgewise.exporting.subject import Subject, flat
 def write_package(subject: Subject, path: Path) -> None:
     """One file, loaded by `torch._inductor.aoti_load_package` or by libtorch; a C++ compiler is needed."""
     graph = exported_graph(subject, "torch")
-    torch._inductor.aoti_compile_and_package(
-        graph, package_path=str(path), inductor_configs={"aot_inductor.metadata": subject.metadata_texts()}
-    )
+    with quietly():
+        torch._inductor.aoti_compile_and_package(
+            graph, package_path=str(path), inductor_configs={"aot_inductor.metadata": subject.metadata_texts()}
+        )
 
 
 def load_package(path: Path, subject: Subject) -> Runner:

@@ -109,4 +109,4 @@ def load_js(path: Path, subject: Subject) -> Runner:
     return run
 
 
-JS = Format("js", ".mjs", write_js, load_js if shutil.which("node") else None, "node", double=True)
+JS = Format("js", ".mjs", write_js, load_js if shutil.which("node") else None, "node")

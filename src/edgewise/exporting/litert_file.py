@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgewise.exporting.exported_graph import FlatOutputs, example_of
+from edgewise.exporting.exported_graph import FlatOutputs, example_of, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.lowering import lowered
 from edgewise.exporting.subject import Subject
@@ -15,10 +15,11 @@ from edgewise.exporting.subject import Subject
 
 def write_litert(subject: Subject, path: Path) -> None:
     """One file for the number of rows of the example."""
-    import litert_torch
-
     graph = FlatOutputs(lowered(subject.require_model("litert"), subject.dtype)).eval()
-    litert_torch.convert(graph, example_of(subject)).export(str(path))
+    with quietly():
+        import litert_torch
+
+        litert_torch.convert(graph, example_of(subject)).export(str(path))
 
 
 def load_litert(path: Path, subject: Subject) -> Runner:

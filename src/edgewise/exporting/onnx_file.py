@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from edgewise.exporting.exported_graph import exported_graph, input_labels
+from edgewise.exporting.exported_graph import exported_graph, input_labels, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject
 
@@ -18,10 +15,13 @@ from edgewise.exporting.subject import Subject
 def write_onnx(subject: Subject, path: Path) -> None:
     """One file; weights above 2 GB lie beside it."""
     graph = exported_graph(subject, "onnx")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with quietly():
         program = torch.onnx.export(graph, dynamo=True, input_names=input_labels(subject), verbose=False)
     assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # source lines and paths of this machine, most of a small file
+    for value in (*program.model.graph.inputs, *program.model.graph.outputs):
+        value.metadata_props.clear()
     program.model.metadata_props.update(subject.metadata_texts())
     program.save(path)
 

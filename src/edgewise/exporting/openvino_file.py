@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgewise.exporting.exported_graph import exported_graph, input_labels
+from edgewise.exporting.exported_graph import exported_graph, input_labels, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject
 
@@ -18,7 +18,9 @@ def write_openvino(subject: Subject, path: Path) -> None:
     """Two files, float32."""
     import openvino
 
-    model = openvino.convert_model(exported_graph(subject, "openvino"))
+    graph = exported_graph(subject, "openvino")
+    with quietly():
+        model = openvino.convert_model(graph)
     for port, name in zip(model.inputs, input_labels(subject), strict=True):
         port.get_tensor().set_names({name})
     for key, text in subject.metadata_texts().items():

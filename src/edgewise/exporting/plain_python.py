@@ -163,4 +163,4 @@ def load_python(path: Path, subject: Subject) -> Runner:
     return run
 
 
-PYTHON = Format("python", ".py", write_python, load_python, "Python", double=True)
+PYTHON = Format("python", ".py", write_python, load_python, "Python")

@@ -155,4 +155,4 @@ def load_sql(path: Path, subject: Subject) -> Runner:
     return run
 
 
-SQL = Format("sql", ".sql", write_sql, load_sql, "SQLite", double=True)
+SQL = Format("sql", ".sql", write_sql, load_sql, "SQLite")

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -50,15 +51,17 @@ class Subject:
             raise TypeError(f"the format {format!r} takes a network; `edgewise.from_formula(formula)` makes one")
         return self.model
 
-    def reference(self, *inputs: Tensor, double: bool = False) -> tuple[Tensor, ...]:
-        """What the model or the formula computes, in its own precision or in float64."""
+    def reference(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the model or the formula computes, in float64: in single precision a network differs from itself."""
         if self.model is None:
             assert self.formula is not None
             return (self.formula.torch()(*inputs),)
-        model = copy.deepcopy(self.model).double() if double else self.model
-        own = precision_of(model)
         with torch.no_grad():
-            return flat(model(*(cast(x, own) for x in inputs)))
+            return flat(self._exact(*(cast(x, torch.float64) for x in inputs)))
+
+    @cached_property
+    def _exact(self) -> nn.Module:
+        return copy.deepcopy(self.model).double()  # pyright: ignore[reportOptionalMemberAccess]
 
     def metadata_texts(self) -> dict[str, str]:
         """The metadata as texts, the values that are none as JSON."""
@@ -125,12 +128,6 @@ def digest_of_model(model: nn.Module) -> str:
             sha.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
             sha.update(values.flatten().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
-
-
-def precision_of(model: nn.Module) -> torch.dtype:
-    """The floating-point type of the parameters and buffers, the widest where there are several."""
-    found = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
-    return torch.float64 if torch.float64 in found else next(iter(found), torch.float32)
 
 
 def cast(x: Tensor, dtype: torch.dtype) -> Tensor:

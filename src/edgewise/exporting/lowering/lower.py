@@ -25,7 +25,8 @@ def lowered(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, got {dtype}")
     done: dict[int, nn.Module] = {}
-    return _replaced(copy.deepcopy(model).cpu().eval(), dtype, done).to(dtype).requires_grad_(False).eval()
+    # In float64, so that adapters and factors are multiplied out exactly, and rounded once.
+    return _replaced(copy.deepcopy(model).cpu().double().eval(), dtype, done).to(dtype).requires_grad_(False).eval()
 
 
 class LoweredNetwork(nn.Module):

@@ -135,7 +135,8 @@ def _features_and_weights(
 def _grouped(features: nn.ModuleList, x: Tensor, *, ones: bool = False) -> Tensor:
     """The features of all groups as channels, with a channel of ones behind those of each where asked for."""
     found = []
-    for part, channels in zip(features, x.chunk(len(features), 1), strict=True):
+    parts = (x,) if len(features) == 1 else x.chunk(len(features), 1)  # litert-torch 0.10 fails on one chunk
+    for part, channels in zip(features, parts, strict=True):
         found.append(part(channels))
         if ones:
             found.append(torch.ones_like(channels[:, :1]))

@@ -89,7 +89,8 @@ class LocalLinear(nn.Module):
             first = self.first_row  # of every input, in the flat tables
             steps = ((inside - self.low) * self.inverse[first]).floor().to(torch.int64)
             return steps.clamp(0, self.basis.intervals - 1)
-        return (inside[..., None] >= self.bounds).to(torch.int64).sum(-1)
+        # Not a sum of integers: OpenVINO 2026.4 adds `first_row` to that wrongly from the second row of a batch on.
+        return (inside[..., None] >= self.bounds).to(inside.dtype).sum(-1).to(torch.int64)
 
 
 class LoweredEdges(nn.Module):

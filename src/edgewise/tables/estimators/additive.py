@@ -72,7 +72,7 @@ class KANAdditive(RegressorMixin, KANEstimator):
     def curve(self, feature: int | str, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
         r"""The curve $\phi_j$ of one feature over the range of the training data: its arguments and its values."""
         check_is_fitted(self)
-        names = list(self._more_names())
+        names = list(self.column_names)
         j = names.index(feature) if feature in names else feature
         if not isinstance(j, int | np.integer) or not 0 <= j < len(names):
             raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
