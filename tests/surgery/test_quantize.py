@@ -156,6 +156,10 @@ def test_what_cannot_be_quantised_is_named():
 def test_a_network_of_integers_has_no_parameters_and_says_its_size():
     quantized = quantize(mixed(), samples(100, 3))
     assert not list(quantized.model.parameters())
+    x = samples(20, 3).float()
+    y = quantized.model(x)
+    for moved in (quantized.model.double(), quantized.model.half(), quantized.model.to("cpu", torch.bfloat16)):
+        assert torch.equal(moved(x), y)
     edges = [layer for layer in quantized.model.layers if isinstance(layer, IntegerEdges)]
     assert quantized.bytes == sum(layer.bytes for layer in edges) + 16
     assert f"{quantized.bytes:,} bytes" in str(quantized)
