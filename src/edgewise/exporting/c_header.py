@@ -31,7 +31,7 @@ _FLOAT_DIGITS = 9
 def write_c(subject: Subject, path: Path) -> None:
     """The header, with one function of the name of the file: `void NAME(const float *x, float *y)`."""
     name = word(path.stem)
-    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name.upper()}_H", f"#define {name.upper()}_H", ""]
+    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name}_H", f"#define {name}_H", ""]
     if isinstance(subject.model, IntegerKAN):
         lines += integer_program(subject.model, name)
     elif subject.formula is not None:
@@ -136,4 +136,4 @@ def _compiler() -> str | None:
     return next((found for name in ("gcc", "cc", "clang") if (found := shutil.which(name))), None)
 
 
-C = Format("c", ".h", write_c, load_c if _compiler() else None, "a C compiler")
+C = Format("c", ".h", write_c, load_c if _compiler() else None, Path(_compiler() or "").name)
