@@ -49,6 +49,10 @@ class Axis(ABC):
         A missing cell without a level of its own, or a level that training did not see, is a row of zeros.
         """
 
+    @abstractmethod
+    def span(self, points: int) -> np.ndarray:
+        """Arguments that show the whole curve: so many even ones from end to end, or all levels."""
+
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object, read back by `axis_from_json`."""
         return {"kind": self.kind, **asdict(self)}
@@ -90,6 +94,9 @@ class SplineAxis(Axis):
     def functions(self) -> int:
         return len(self.knots) - 1 + self.degree
 
+    def span(self, points: int) -> np.ndarray:
+        return np.linspace(self.knots[0], self.knots[-1], points)
+
     @property
     def abscissae(self) -> np.ndarray:
         """With them as coefficients the curve is its argument (Greville), (K,)."""
@@ -129,6 +136,9 @@ class CircleAxis(Axis):
     def functions(self) -> int:
         return self.intervals
 
+    def span(self, points: int) -> np.ndarray:
+        return np.linspace(self.low, self.low + self.period, points)
+
     def matrix(self, values: np.ndarray, order: int = 0) -> sparse.csr_array:
         known = ~np.isnan(values)
         basis = BSpline(self.intervals, 3, knots="uniform")
@@ -154,6 +164,9 @@ class LevelAxis(Axis):
     @property
     def functions(self) -> int:
         return len(self.levels)
+
+    def span(self, points: int) -> np.ndarray:
+        return np.array(self.levels, object)
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """The number of every level, -1 for one that is not here, `functions` for a missing cell."""
@@ -184,7 +197,8 @@ def axis_from_json(record: Mapping[str, Any]) -> Axis:
             f"an axis of kind {kind!r} has the fields {', '.join(names)}, got {', '.join(map(str, record))}"
         )
     settings: dict[str, Any] = {name: record[name] for name in names}
-    return AXES[kind](**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    axis: Any = AXES[kind]
+    return axis(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
 
 
 def _rows(columns: np.ndarray, local: np.ndarray, known: np.ndarray, axis: Axis, order: int) -> sparse.csr_array:

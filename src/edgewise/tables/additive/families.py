@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from edgewise.optim.losses import LOSSES, Loss
 
@@ -43,6 +43,7 @@ RULES: dict[str, _Rule] = {
     "gaussian": _Rule(_named("mse"), _identity, factor=0.5),
     "huber": _Rule(_named("huber"), _identity),
     "binomial": _Rule(_named("bce"), expit, known_scale=True, least=0.0),
+    "multinomial": _Rule(_named("cross_entropy"), lambda eta: softmax(eta, axis=1), known_scale=True, least=0.0),
     "poisson": _Rule(_named("poisson"), np.exp, known_scale=True, least=0.0, log_link=True),
 }
 
@@ -52,7 +53,7 @@ class Family:
     r"""A family of outcomes.
 
     Args:
-        name: "gaussian", "huber", "binomial" or "poisson".
+        name: "gaussian", "huber", "binomial", "multinomial" or "poisson".
         parameter: of the families that have one; else None.
     """
 
