@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgewise import (
         adapters as adapters,
         bases as bases,
+        callbacks as callbacks,
         compare as compare,
         discovery as discovery,
         expressions as expressions,

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edgewise._columns import as_tensor
+from edgewise.callbacks import Callback
 from edgewise.optim import Loss
 from edgewise.progress import Listener
-from edgewise.training.callbacks import Callback
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
