@@ -104,7 +104,7 @@ class SplineAxis(Axis):
 
     def matrix(self, values: np.ndarray, order: int = 0) -> sparse.csr_array:
         known = ~np.isnan(values)
-        x = torch.from_numpy(np.ascontiguousarray(values[known], float))[:, None]
+        x = torch.tensor(values[known], dtype=torch.float64)[:, None]
         index, local = self.basis.local_derivative(x, self.grid, order)
         columns = index[:, 0].numpy()[:, None] + np.arange(self.degree + 1)
         return _rows(columns, local[:, 0].numpy(), known, self, order)

@@ -58,7 +58,7 @@ def main_blocks(
     for position, column in enumerate(columns):
         for part in inputs_of(position, column, used):
             values = part.read([*columns])
-            axis, note = choose_axis(part, values[used], settings)
+            axis, note = choose_axis(part, values[used], weights[used], settings)
             shape = settings.shapes.get(column.name, "")
             if shape and not isinstance(axis, SplineAxis):
                 raise ValueError(f"the column {column.name!r} cannot be {shape}: only curves of numbers have shapes")
@@ -85,29 +85,34 @@ def inputs_of(position: int, column: Column, used: np.ndarray) -> list[Input]:
     return found
 
 
-def choose_axis(part: Input, values: np.ndarray, settings: TermSettings) -> tuple[Axis, list[str]]:
-    """The basis of an argument, from its values in the training rows, and notes on what it leaves out."""
+def choose_axis(
+    part: Input, values: np.ndarray, weights: np.ndarray, settings: TermSettings
+) -> tuple[Axis, list[str]]:
+    """The basis of an argument, from its values in rows of positive weight, and notes on what it leaves out."""
     if part.kind == "level" or part.part == "weekday":
-        return level_axis(part.name, values, MOST_LEVELS)
+        return level_axis(part.name, values, weights, MOST_LEVELS)
     missing = bool(np.isnan(values).any())
     if part.part in ("season", "hour"):
         return CircleAxis(missing, 0.0, 1.0 if part.part == "season" else 24.0, CIRCLE_INTERVALS), []
     if part.column in settings.cyclic:
         low, high = settings.cyclic[part.column]
         return CircleAxis(missing, float(low), float(high) - float(low), settings.intervals or CIRCLE_INTERVALS), []
-    intervals = settings.intervals or default_intervals(len(values))
-    axis = spline_axis(values[~np.isnan(values)], missing, intervals, settings.degree)
+    intervals = settings.intervals or default_intervals(weights.sum())
+    known = ~np.isnan(values)
+    axis = spline_axis(values[known], weights[known], missing, intervals, settings.degree)
     return axis, [f"{part.name} has no known cell and no effect"] * bool(np.isnan(values).all())
 
 
-def default_intervals(rows: int) -> int:
+def default_intervals(rows: float) -> int:
     """Pieces of a curve: the smoothing decides, so that they only must be enough."""
     return int(np.clip(round(2 * rows ** (1 / 3)), 5, 40))
 
 
-def level_axis(name: str, values: np.ndarray, most: int) -> tuple[LevelAxis, list[str]]:
+def level_axis(name: str, values: np.ndarray, weights: np.ndarray, most: int) -> tuple[LevelAxis, list[str]]:
     """The levels, most frequent first; weekdays in their order."""
-    counts = Counter(values.tolist())
+    counts: Counter[str | None] = Counter()
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        counts[value] += weight
     missing = counts.pop(None, 0) > 0
     if set(counts) <= set(WEEKDAYS):
         return LevelAxis(missing, tuple(day for day in WEEKDAYS if day in counts)), []
@@ -116,12 +121,13 @@ def level_axis(name: str, values: np.ndarray, most: int) -> tuple[LevelAxis, lis
     return LevelAxis(missing, tuple(levels[:most])), notes
 
 
-def spline_axis(values: np.ndarray, missing: bool, intervals: int, degree: int) -> SplineAxis:
+def spline_axis(values: np.ndarray, weights: np.ndarray, missing: bool, intervals: int, degree: int) -> SplineAxis:
     """Knots at quantiles, with no more functions than distinct values.
 
     A value that occurs m times weighs as much as the square root of m values: a share of zeros takes few of the knots.
     """
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, codes = np.unique(values, return_inverse=True)
+    counts = np.bincount(codes, weights, len(distinct))
     if len(distinct) < 2:
         middle = float(distinct[0]) if len(distinct) else 0.0
         half = max(0.5, 0.5 * abs(middle))

@@ -124,4 +124,4 @@ def family_from_json(record: Mapping[str, Any]) -> Family:
 
 
 def _column(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, float))[:, None]
+    return torch.tensor(values, dtype=torch.float64)[:, None]
