@@ -105,10 +105,10 @@ class NetworkLeastSquares:
 
     def _each(self, fn, f: Tensor, rows: slice) -> Tensor:
         y = self.y[rows]
-        return fn(f, y.expand(len(f), *y.shape))
+        return self.loss.each(fn, f, y.expand(len(f), *y.shape), self.weights[rows])
 
     def _blocks(self, starts: int, width: int) -> list[slice]:
-        step = max(1, BLOCK // max(1, starts * width))
+        step = len(self.x) if self.loss.joint else max(1, BLOCK // max(1, starts * width))
         return [slice(b, b + step) for b in range(0, len(self.x), step)]
 
     def _first_design(self, rows: slice) -> Design | None:

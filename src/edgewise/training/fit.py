@@ -59,7 +59,8 @@ def fit(
             where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
         method: `Auto`, `LevenbergMarquardt` or `FirstOrder`, or a name for one with default settings: "auto", "lm",
             "lbfgs", "adam", "adamw", "sgd".
-        loss: "mse", "huber", "bce", "poisson", "cross_entropy", or a callable (prediction, target) -> tensor.
+        loss: "mse", "huber", "quantile(0.9)", "expectile(0.9)", "bce", "cross_entropy", "poisson", "gamma",
+            "tweedie(1.5)" or "cox" (see `edgewise.optim.losses`), or a callable (prediction, target) -> tensor.
         validation: a share of the samples to hold out, or (x, y); the state with the least loss there is returned.
         sample_weight: one value >= 0 per sample.
         callbacks: called with a `State` after every evaluation; a true answer ends the run.

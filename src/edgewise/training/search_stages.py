@@ -154,7 +154,7 @@ class Search:
             )
             parameters, damping, losses = Parameters(end.theta, parameters.grids), end.mu, end.losses
             if prior is not None:
-                prior = prior.updated(end.theta, end.gram, losses, count, not self.loss.units)
+                prior = prior.updated(end.theta, end.gram, losses, count, self.loss.known_noise)
             done += took
             self.steps += end.steps
             if self.budget.over or (end.steps < took and done >= 2 * every):
