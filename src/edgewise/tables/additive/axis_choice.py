@@ -85,9 +85,7 @@ def inputs_of(position: int, column: Column, used: np.ndarray) -> list[Input]:
     return found
 
 
-def choose_axis(
-    part: Input, values: np.ndarray, weights: np.ndarray, settings: TermSettings
-) -> tuple[Axis, list[str]]:
+def choose_axis(part: Input, values: np.ndarray, weights: np.ndarray, settings: TermSettings) -> tuple[Axis, list[str]]:
     """The basis of an argument, from its values in rows of positive weight, and notes on what it leaves out."""
     if part.kind == "level" or part.part == "weekday":
         return level_axis(part.name, values, weights, MOST_LEVELS)
@@ -116,7 +114,7 @@ def level_axis(name: str, values: np.ndarray, weights: np.ndarray, most: int) ->
     missing = counts.pop(None, 0) > 0
     if set(counts) <= set(WEEKDAYS):
         return LevelAxis(missing, tuple(day for day in WEEKDAYS if day in counts)), []
-    levels = sorted(counts, key=lambda level: (-counts[level], level))
+    levels = sorted((str(level) for level in counts), key=lambda level: (-counts[level], level))
     notes = [f"{name} has {len(levels)} levels; all but the {most} most frequent have no effect"] * (len(levels) > most)
     return LevelAxis(missing, tuple(levels[:most])), notes
 

@@ -4,13 +4,14 @@ The coefficients of a term are $c = T\theta$. The columns of T form groups; grou
 $\theta_g \sim N(0, I/\lambda_g)$, in units of the noise. For a curve they are
 
 - `slope`: the straight line, one column, and
-- `bend`: with $D$ the second differences of the coefficients over the Greville abscissae $\xi$, which vanish on straight
-  lines, columns with $|Dc|^2 = |\theta|^2$ (Eilers and Marx, Statistical Science 11, 1996): the penalty on bending,
+- `bend`: with $D$ the second differences of the coefficients over the Greville abscissae $\xi$, which vanish on
+  straight lines, columns with $|Dc|^2 = |\theta|^2$: the penalty on bending (Eilers and Marx, Statistical Science 11,
+  1996),
 
-so that either goes to zero where the data ask for it (Marra and Wood, Computational Statistics and Data Analysis 55,
-2011). Levels and missing cells have a ridge each. The groups of a surface are the products of those of its two axes
-(Wood, Scheipl and Faraway, Statistics and Computing 23, 2013). Every column of T is centred on the training rows, so
-that curves have mean 0 there and surfaces mean 0 along either axis.
+so that either goes to zero where the data ask for it (Marra and Wood, Comput. Stat. Data Anal. 55, 2011). Levels and
+missing cells have a ridge each. The groups of a surface are the products of those of its two axes (Wood, Scheipl and
+Faraway, Statistics and Computing 23, 2013). Every column of T is centred on the training rows, so that curves have mean
+0 there and surfaces mean 0 along either axis.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Block:
         else:
             _, bins = np.unique((np.cumsum(rows) - 1) * BINS // rows.sum(), return_inverse=True)
         sums = sparse.csr_array((rows, (bins, np.arange(count))), (bins[-1] + 1, count)) @ self.basis
-        means = (sums.toarray() / np.maximum(np.bincount(bins, rows), 1e-300)[:, None]) @ self.transform
+        means = sums @ self.transform / np.maximum(np.bincount(bins, rows), 1e-300)[:, None]
         return bins[self.codes], means
 
     def rows(self, part: np.ndarray | slice) -> np.ndarray:
@@ -161,7 +162,7 @@ def surface_block(first: Block, second: Block, weights: np.ndarray) -> Block:
 
 
 def distinct_values(values: np.ndarray, axis: Axis, most: int = DISTINCT) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct arguments and the number of that of every row; means of quantile bins if there are more than `most`."""
+    """The distinct arguments and which of them every row has; of more than `most`, means of quantile bins."""
     if isinstance(axis, LevelAxis):
         codes = axis.codes(values)
         levels = np.array([*axis.levels, None, ""], object)

@@ -1,8 +1,8 @@
 r"""Many classes: softmax scores, one class after the other.
 
 Given the scores of the other classes, the softmax likelihood in $\eta_k$ is that of a binomial outcome "class k" with
-the offset $-\log\sum_{l\neq k}e^{\eta_l}$. So every class takes Newton steps of its own, with its own strengths, in turn
-until the likelihood of all stays (block coordinate ascent of a concave function).
+the offset $-\log\sum_{l\neq k}e^{\eta_l}$. So every class takes Newton steps of its own, with its own strengths, in
+turn until the likelihood of all stays (block coordinate ascent of a concave function).
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ TOLERANCE = 1e-6
 
 
 def fit_classes(
-    blocks: Sequence[Block], labels: np.ndarray, weights: np.ndarray, offset: np.ndarray, fixed: np.ndarray | None = None
+    blocks: Sequence[Block],
+    labels: np.ndarray,
+    weights: np.ndarray,
+    offset: np.ndarray,
+    fixed: np.ndarray | None = None,
 ) -> list[OutputFit]:
     """The fits of the scores of all classes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from edgewise.tables.additive.blocks import Block, group_of
 from edgewise.tables.additive.classes import fit_classes
 from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.inputs import Column
+from edgewise.tables.additive.pair_ranking import Residuals
 from edgewise.tables.additive.penalised_fit import FamilyObjective, OutputFit, fit_output
 from edgewise.tables.additive.stacked_blocks import Stack
+from edgewise.tables.additive.surfaces import LEAST_FREEDOM, chosen_surfaces
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class AdditiveSettings:
         interactions: how many pairs of columns; "auto" for as many as the evidence asks for; or the pairs by name.
     """
 
-    family: Family = Family()
-    terms: TermSettings = TermSettings()
+    family: Family = field(default_factory=Family)
+    terms: TermSettings = field(default_factory=TermSettings)
     strength: float | None = None
-    interactions: int | str | Sequence[tuple[str, str]] = 0
+    interactions: int | str | Sequence[tuple[str, str]] = ()
 
 
 def fit_additive(
@@ -57,6 +59,8 @@ def fit_additive(
     blocks, notes = main_blocks(columns, weights, settings.terms)
     added = np.zeros(y.shape) if offset is None else np.broadcast_to(offset.reshape(len(y), -1), y.shape)
     fits = _fits(blocks, y, weights, added, settings)
+    if settings.interactions:
+        blocks, fits = _with_surfaces(blocks, fits, columns, (y, weights, added), settings)
     kinds = tuple((column.name, column.kind) for column in columns)
     return assembled(blocks, fits, settings.family, kinds, tuple(outputs), tuple(notes))
 
@@ -76,6 +80,47 @@ def _fits(
         objective = FamilyObjective(settings.family, target, weights, added)
         fits.append(fit_output(blocks, objective, len(y), fixed=fixed, gram=gram))
     return fits
+
+
+def _with_surfaces(
+    blocks: list[Block],
+    fits: list[OutputFit],
+    columns: Sequence[Column],
+    data: tuple[np.ndarray, np.ndarray, np.ndarray],
+    settings: AdditiveSettings,
+) -> tuple[list[Block], list[OutputFit]]:
+    """The blocks and fits with the surfaces asked for; of a number or "auto", without those that vanish."""
+    y, weights, added = data
+    residuals = _residuals(blocks, fits, *data, settings.family)
+    surfaces = chosen_surfaces(blocks, columns, weights, residuals, settings.interactions)
+    if not surfaces:
+        return blocks, fits
+    fits = _fits([*blocks, *surfaces], y, weights, added, settings)
+    if isinstance(settings.interactions, int | str):
+        freedom = np.sum([fit.edf for fit in fits], axis=0)
+        ends = Stack([*blocks, *surfaces], True, 0).slices[len(blocks) :]
+        kept = [s for s, where in zip(surfaces, ends, strict=True) if np.sum(freedom[where]) >= LEAST_FREEDOM]
+        if len(kept) < len(surfaces):
+            return [*blocks, *kept], _fits([*blocks, *kept], y, weights, added, settings)
+    return [*blocks, *surfaces], fits
+
+
+def _residuals(
+    blocks: Sequence[Block],
+    fits: Sequence[OutputFit],
+    y: np.ndarray,
+    weights: np.ndarray,
+    added: np.ndarray,
+    family: Family,
+) -> Residuals:
+    stack = Stack(blocks, True, len(y))
+    eta = added + np.stack([stack.eta(fit.theta) for fit in fits], axis=1)
+    scale = np.array([fit.scale for fit in fits])
+    if family.name == "multinomial":
+        p = family.mean(eta)
+        return Residuals(weights[:, None] * (p - y), weights[:, None] * p * (1 - p), scale)
+    parts = [FamilyObjective(family, t, weights).derivatives(e) for t, e in zip(y.T, eta.T, strict=True)]
+    return Residuals(np.stack([s for s, _ in parts], axis=1), np.stack([h for _, h in parts], axis=1), scale)
 
 
 def _fixed(blocks: Sequence[Block], settings: AdditiveSettings) -> np.ndarray | None:
@@ -115,7 +160,7 @@ def assembled(
 
 
 def coefficient_map(blocks: Sequence[Block]) -> np.ndarray:
-    """The matrix from (intercept, parameters) to (intercept, coefficients); what a term is not centred by, the intercept has."""
+    """The matrix from (intercept, parameters) to (intercept, coefficients of terms of mean 0)."""
     rows = 1 + sum(block.transform.shape[0] for block in blocks)
     found = np.zeros((rows, 1 + sum(block.parameters for block in blocks)))
     found[0, 0] = 1.0

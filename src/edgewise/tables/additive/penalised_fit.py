@@ -1,10 +1,10 @@
-r"""Fit the parameters of all terms of one output: Newton's method, with the strengths of greatest evidence at each step.
+r"""Fit the parameters of all terms of one output by Newton's method, with the strengths of greatest evidence.
 
 The fit minimises $\sum_n w_n\ell(\eta_n, y_n) + \frac12\sum_g\lambda_g|\theta_g|^2$ with
-$\eta = b + \sum_t B_tT_t\theta_t + \text{offset}$. Each step builds the weighted least squares of the present fit, takes
-the strengths of greatest evidence for it, and its solution, halved until the objective falls (Wood, Goude and Shaw,
-Journal of the Royal Statistical Society C 64, 2015). The gradient is exact always; for large tables the
-steps use a Hessian of bins or of a sample of the rows.
+$\eta = b + \sum_t B_tT_t\theta_t + \text{offset}$. Each step builds the weighted least squares of the present fit,
+takes the strengths of greatest evidence for it, and its solution, halved until the objective falls (Wood, Goude and
+Shaw, Journal of the Royal Statistical Society C 64, 2015). The gradient is exact always; for large tables the steps use
+a Hessian of bins or of a sample of the rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,8 +26,12 @@ STEPS_OF_STRENGTHS = 20
 """After so many steps the strengths stay: the two could take turns for ever."""
 LOWEST, HIGHEST = -23.0, 16.0
 """Bounds of the logarithm of a strength from that where it equals the mean curvature of the loss."""
+START = 4.0
+"""Where a strength begins, from the same: the search comes from the smooth side, which few rows need."""
+LEAST_SCALE = 1e-6
+"""The least share of the variance that counts as noise, in steps of the evidence."""
 WIDEST_PRIOR = 10.0
-"""The largest prior standard deviation of a group of parameters on a logit or log scale, which separated classes need."""
+"""The largest prior standard deviation of a group on a logit or log scale, which separated classes need."""
 
 Constrained = Callable[[WorkingModel, Solved], np.ndarray]
 
@@ -73,6 +78,12 @@ class FamilyObjective(Objective):
     weights: np.ndarray
     offset: np.ndarray | float = 0.0
 
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation of the targets."""
+        mean = self.weights @ self.y / self.samples
+        return float(np.sqrt(self.weights @ (self.y - mean) ** 2 / self.samples)) or 1.0
+
     @property
     def known_scale(self) -> bool:
         return self.family.known_scale
@@ -86,10 +97,10 @@ class FamilyObjective(Objective):
         return float(self.weights.sum())
 
     def value(self, eta: np.ndarray) -> float:
-        return float(self.weights @ self.family.values(eta + self.offset, self.y))
+        return float(self.weights @ self.family.values(eta + self.offset, self.y, self.weights, self.spread))
 
     def derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        slope, curvature = self.family.slope_and_curvature(eta + self.offset, self.y)
+        slope, curvature = self.family.slope_and_curvature(eta + self.offset, self.y, self.weights, self.spread)
         return self.weights * slope, self.weights * curvature
 
     def start(self) -> float:
@@ -156,44 +167,40 @@ def fit_output(
     if start is None and objective.intercept:
         theta[0] = objective.start()
     rho = fixed if fixed is not None else None if start is None else start.log_strengths
-    eta, converged, bounds, solved = stack.eta(theta), False, None, None
+    eta, converged, bounds, floor = stack.eta(theta), False, None, 0.0
+    solved, model = None, None
     for step in range(steps):
         slope, curvature = objective.derivatives(eta)
         if gram is None or not objective.quadratic:
             gram = stack.gram(curvature)
-        model = _working(gram, theta, stack.sums(slope), slope, curvature, (groups, len(names)), objective)
+        if step == 0:
+            floor = LEAST_SCALE * float((slope**2 / np.maximum(curvature, 1e-300)).sum()) + 1e-290
+        centre = theta * (groups < 0)
+        terms = theta - centre
+        product, sums = gram @ terms, stack.sums(slope)
+        total = float(terms @ product - 2 * terms @ sums + (slope**2 / np.maximum(curvature, 1e-300)).sum())
+        scales = objective.samples, objective.known_scale, floor
+        model = WorkingModel(gram, product - sums, total, groups, len(names), *scales)
         if bounds is None:
             bounds = _bounds(model, objective)
-            rho = bounds[1] - HIGHEST if rho is None else np.clip(rho, *bounds)
+            rho = bounds[1] - HIGHEST + START if rho is None else np.clip(rho, *bounds)
         assert rho is not None
-        moving = fixed is None and step < STEPS_OF_STRENGTHS and (step == 0 or not (objective.quadratic and stack.exact))
+        moving = (
+            fixed is None and step < STEPS_OF_STRENGTHS and (step == 0 or not (objective.quadratic and stack.exact))
+        )
         solved = best_strengths(model, rho, *bounds) if moving else model.solve(rho)
         rho = solved.log_strengths
-        target = solved.theta if constrained is None else constrained(model, solved)
+        target = centre + (solved.theta if constrained is None else constrained(model, solved))
         theta, eta, gain, level = _halved(stack, objective, (theta, eta), target, solved.ridge)
         converged = step > 0 and gain < 1e-9 * (1 + abs(level))
         if converged:
             break
     assert solved is not None
+    assert model is not None
     c = inverse(solved.root)
     scale = 1.0 if objective.known_scale else solved.squares / model.free
     edf = 1 - solved.ridge * np.diag(c)
     return OutputFit(theta, solved.log_strengths, scale * c, edf, scale, solved.value, converged)
-
-
-def _working(
-    gram: np.ndarray,
-    theta: np.ndarray,
-    sums: np.ndarray,
-    slope: np.ndarray,
-    curvature: np.ndarray,
-    groups: tuple[np.ndarray, int],
-    objective: Objective,
-) -> WorkingModel:
-    """The least squares of the second-order model of the loss at theta."""
-    product = gram @ theta
-    total = float(theta @ product - 2 * theta @ sums + (slope**2 / np.maximum(curvature, 1e-300)).sum())
-    return WorkingModel(gram, product - sums, total, *groups, objective.samples, objective.known_scale)
 
 
 def _bounds(model: WorkingModel, objective: Objective) -> tuple[np.ndarray, np.ndarray]:

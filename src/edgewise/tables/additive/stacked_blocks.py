@@ -1,9 +1,10 @@
 r"""The functions of all terms side by side, and their Gram matrix.
 
-Of many rows and curves alone, the Gram matrix of two terms is $(A_jT_j)^T H_{jk} (A_kT_k)$: H holds the sums of the weights
-of the rows by pairs of bins of the two arguments, and $A$ the means of the functions over a bin. Within a term it is
-exact. Since $\operatorname{E}[B B^T] - \operatorname{E}[B]\operatorname{E}[B]^T$ of a bin is positive, so is the whole matrix (the discretised
-covariates of Li and Wood, Statistics and Computing 30, 2020, with an exact diagonal). Gradients never use bins.
+Of many rows and curves alone, the Gram matrix of two terms is $(A_jT_j)^T H_{jk} (A_kT_k)$: H holds the sums of the
+weights of the rows by pairs of bins of the two arguments, and $A$ the means of the functions over a bin. Within a term
+it is exact. Since $\operatorname{E}[B B^T] - \operatorname{E}[B]\operatorname{E}[B]^T$ of a bin is positive, so is
+the whole matrix (the discretised covariates of Li and Wood, Statistics and Computing 30, 2020, with an exact diagonal).
+Gradients never use bins.
 """
 
 from __future__ import annotations

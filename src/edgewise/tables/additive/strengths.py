@@ -44,6 +44,7 @@ class WorkingModel:
         count: the number of groups.
         samples: n, the sum of the weights.
         known_scale: the scale is 1.
+        floor: is added to D where the scale is not known.
     """
 
     gram: np.ndarray
@@ -53,6 +54,7 @@ class WorkingModel:
     count: int
     samples: float
     known_scale: bool
+    floor: float = 0.0
 
     @property
     def free(self) -> float:
@@ -68,8 +70,10 @@ class WorkingModel:
         ridge = self.ridge(log_strengths)
         root = factor(self.gram, ridge)
         theta = cho_solve((root, True), self.moment, check_finite=False)
-        # Below its rounding errors the sum of squares is noise: without the floor an interpolation wins by chance.
-        squares = max(self.total - float(self.moment @ theta), 1e-13 * abs(self.total), 1e-290)
+        squares = self.total - float(self.moment @ theta)
+        if not self.known_scale:
+            # Without the floor the evidence of an interpolation of few rows has no bound.
+            squares = max(squares, 0.0) + self.floor
         ranks = np.bincount(self.groups[self.groups >= 0], minlength=self.count)
         value = squares if self.known_scale else self.free * np.log(squares)
         value += 2 * np.log(np.diag(root)).sum() - float(ranks @ log_strengths)
@@ -120,10 +124,13 @@ def best_strengths(
         rho = here.log_strengths
         stuck = ((rho <= low) & (gradient > 0)) | ((rho >= high) & (gradient < 0))
         free = np.flatnonzero(~stuck)
-        if len(free) == 0 or abs(gradient[free]).max() < TOLERANCE + 1e-11 * abs(here.value):
+        if len(free) == 0:
             break
         step = np.zeros_like(rho)
         step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        if abs(gradient[free]).max() < TOLERANCE + 1e-11 * abs(here.value):
+            # The last step is too short for V to tell it from rounding, yet it doubles the digits.
+            return model.solve(np.clip(rho + step, low, high))
         step[~stuck & (edf < GONE) & (gradient < 0)] = LONGEST_STEP
         there = _searched(model, here, step, low, high)
         if there is None:
@@ -140,9 +147,7 @@ def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
     return step / max(1.0, abs(step).max() / LONGEST_STEP)
 
 
-def _searched(
-    model: WorkingModel, here: Solved, step: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> Solved | None:
+def _searched(model: WorkingModel, here: Solved, step: np.ndarray, low: np.ndarray, high: np.ndarray) -> Solved | None:
     for _ in range(12):
         there = model.solve(np.clip(here.log_strengths + step, low, high))
         if there.value < here.value:
@@ -158,7 +163,7 @@ def factor(gram: np.ndarray, ridge: np.ndarray) -> np.ndarray:
     h[at] += ridge
     jitter = 1e-14 * np.maximum(h[at], 1e-300)
     for _ in range(8):
-        root, failed = lapack.dpotrf(h, lower=1, clean=1)
+        root, failed = lapack.dpotrf(h, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
         if not failed:
             return root
         h[at] += jitter
@@ -168,6 +173,6 @@ def factor(gram: np.ndarray, ridge: np.ndarray) -> np.ndarray:
 
 def inverse(root: np.ndarray) -> np.ndarray:
     """H^-1 from its lower factor."""
-    found, failed = lapack.dpotri(root, lower=1)
+    found, failed = lapack.dpotri(root, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
     assert not failed
     return np.tril(found) + np.tril(found, -1).T

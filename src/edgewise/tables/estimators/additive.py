@@ -67,7 +67,7 @@ class AdditiveEstimator(KANEstimator):
         name = numbers.get(int(feature), "") if isinstance(feature, int | np.integer) else feature
         if name not in names:
             raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
-        term = self.additive_.terms[names.index(name)]
+        term: Any = self.additive_.terms[names.index(name)]
         if len(term.axes) > 1:
             raise ValueError(f"{name!r} is a surface; `additive_` has its coefficients")
         arguments = term.axes[0].span(points)
@@ -109,14 +109,14 @@ class AdditiveEstimator(KANEstimator):
         frame = is_frame(X)
         if frame:
             validate_data(self, X, reset=reset, skip_check_array=True)
-            if X.shape[0] < (2 if reset else 1) or X.shape[1] == 0:
-                raise ValueError(f"found a table of shape {X.shape}; at least {1 + reset} rows and a column are needed")
+            rows, width = tuple(X.shape)
+            if rows < 1 + reset or width == 0:
+                raise ValueError(f"the table has {rows} rows and {width} columns; it needs {1 + reset} and 1 at least")
         else:
             X = validate_data(
                 self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
             )
-        kinds = None if reset else [kind for _, kind in self.additive_.columns]
-        columns = read_columns(X, kinds)
+        columns = read_columns(X) if reset else self.additive_.read(X)
         if frame:
             return columns
         return [Column(name, c.kind, c.values) for name, c in zip(self._more_names(), columns, strict=True)]
@@ -180,8 +180,8 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
     Args:
         intervals: pieces of every curve; "auto" takes more of them for more rows.
         degree: degree of the splines.
-        smoothness: "auto" for the strengths of greatest evidence; or one strength $\lambda$ in units of the data for all
-            curves, with which the coefficients minimise
+        smoothness: "auto" for the strengths of greatest evidence; or one strength $\lambda$ in units of the data for
+            all curves, with which the coefficients minimise
             $\sum_n w_n (y_n - f(x_n))^2 + \lambda \sum_j (|D_2 c_j|^2 + |D_1 c_j|^2 / 20)$ with differences D.
         interactions: how many pairs of columns have a surface beside their curves: "auto" tries the pairs that explain
             most of the residuals and keeps those that the evidence asks for; or a list of pairs of names.
@@ -219,7 +219,9 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         )
         self.family = family
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> KANAdditive:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> KANAdditive:
         """Fit the terms.
 
         Args:
@@ -230,7 +232,9 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
             exposure: what the mean is proportional to, for a family with a log link: its logarithm is an offset.
         """
         columns = self._columns(X, reset=True)
-        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=2)
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        targets = _numbers(y, "y")
         check_consistent_length(columns[0].values, targets)
         if targets.ndim == 2 and targets.shape[1] == 1:
             from sklearn.utils import column_or_1d
@@ -263,11 +267,11 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         """The sum of the offset and the logarithm of the exposure."""
         total = None
         if offset is not None:
-            total = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset").reshape(-1)
+            total = _numbers(offset, "offset").reshape(-1)
         if exposure is not None:
             if not family.log_link:
                 raise ValueError(f"the family {family.name!r} has no log link, so that an exposure means nothing")
-            amount = check_array(exposure, ensure_2d=False, dtype=np.float64, input_name="exposure").reshape(-1)
+            amount = _numbers(exposure, "exposure").reshape(-1)
             if not (amount > 0).all():
                 raise ValueError("exposure must be above 0 in every row; leave the other rows out")
             total = np.log(amount) + (0.0 if total is None else total)
@@ -280,3 +284,9 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         return tags
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """A copy of an array of finite numbers."""
+    kind: Any = np.float64
+    return np.array(check_array(values, ensure_2d=False, dtype=kind, input_name=name))
