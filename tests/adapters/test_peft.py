@@ -55,6 +55,18 @@ def test_saved_is_loaded(tmp_path):
     assert isinstance(peft.PeftConfig.from_pretrained(tmp_path), plugin.LotraConfig)
 
 
+def test_the_status_names_method_layers_and_adapters():
+    model = adapted()
+    model.add_adapter("second", LotraConfig(ranks=2))
+    model.base_model.set_adapter(["default", "second"])
+    status = peft.get_model_status(model)
+    assert status.peft_types == {"default": "LOTRA", "second": "LOTRA"}
+    assert status.active_adapters == ["default", "second"]
+    assert status.num_adapter_layers == 2
+    assert {layer.module_type for layer in peft.get_layer_status(model)} == {"LotraLayer"}
+    assert status.trainable_params == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def test_merged_is_adapted():
     model = adapted()
     expected = model(x()).detach()

@@ -46,14 +46,10 @@ def predict_table(
         na_values: words and numbers that stand for an empty cell, besides those of the run.
         decimal: the decimal sign where the cells allow both; by default as in training.
     """
-    record = read_record(run)
-    with reading(run / MODEL, "; run `edgewise fit` again"):
-        extra = read_header(run / MODEL)["extra"]
-        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
-        encoding = Encoding.from_json(extra["encoding"])
+    record, encoding = read_record(run), read_encoding(run)
     path, _ = find_table(table)
     words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
-    texts = {*encoding.levels, *(old for old, new in renamed.items() if new in encoding.levels)}
+    texts = {*encoding.texts, *(old for old, new in renamed.items() if new in encoding.texts)}
     frame = read_table(path, names, na_values=words, decimal=decimal, texts=texts)
     frame = frame.rename(columns={old: new for old, new in renamed.items() if new not in frame})
     if len(frame) == 0:
@@ -78,6 +74,14 @@ def predict_table(
     return frame, notes
 
 
+def read_encoding(run: Path) -> Encoding:
+    """How the columns of a table become the inputs of the network of a run."""
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        return Encoding.from_json(extra["encoding"])
+
+
 def discover_table(
     table: str,
     target: str,
@@ -100,11 +104,11 @@ def discover_table(
     frame = read_table(path, names, na_values=na_values, decimal=decimal)
     prepared = prepare(frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal)
     features = prepared.encoding.features
-    numeric = [n for n, feature in enumerate(features) if feature.level is None]
+    numeric = [n for n, feature in enumerate(features) if not feature.is_text and not feature.part]
     notes = list(prepared.warnings)
-    texts = sorted({feature.column for feature in features if feature.level is not None})
+    texts = sorted({feature.column for feature in features if feature.is_text or feature.part})
     if texts:
-        notes.append(f"{', '.join(texts)}: texts cannot be in a law, left out")
+        notes.append(f"{', '.join(texts)}: texts and dates cannot be in a law, left out")
     if not numeric:
         raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]

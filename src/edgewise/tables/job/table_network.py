@@ -44,8 +44,10 @@ class Rows:
         return torch.as_tensor(self.inputs), y.long() if many else y.double()[:, None]
 
 
-def split(prepared: Prepared, rows: int, seed: int) -> tuple[Rows, Rows, Rows, list[str]]:
+def split(prepared: Prepared, rows: int, seed: int) -> tuple[Encoding, Rows, Rows, Rows, list[str]]:
     """Rows for training, validation and test (70, 15 and 15 per cent), and notes for the reader.
+
+    The encoding is that of `prepared`, with the levels of many decided by the training rows.
 
     Every class is split separately. Of more than `rows` training rows, a random part is used.
     """
@@ -67,8 +69,9 @@ def split(prepared: Prepared, rows: int, seed: int) -> tuple[Rows, Rows, Rows, l
             f"{n} rows: trained on {rows} of them drawn at random, with {len(parts[1])} validation and "
             f"{len(parts[2])} test rows (--rows sets the first number)"
         )
+    prepared = prepared.coded(parts[0], seed)
     training, validation, test = (Rows(prepared.inputs[part], prepared.outcome[part]) for part in parts)
-    return training, validation, test, notes
+    return prepared.encoding, training, validation, test, notes
 
 
 def loss_name(encoding: Encoding) -> str:

@@ -262,8 +262,7 @@ def _compute(
     budget: Budget,
 ) -> RunResult:
     """All stages, and the record of them."""
-    encoding = prepared.encoding
-    training, validation, test, notes = split(prepared, settings.rows, settings.seed)
+    encoding, training, validation, test, notes = split(prepared, settings.rows, settings.seed)
     report.tell(
         f"{len(training)} training, {len(validation)} validation, {len(test)} test rows; {len(encoding.names)} inputs"
     )
