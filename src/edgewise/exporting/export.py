@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from edgewise.exporting.file_check import compared
 from edgewise.exporting.export_report import ExportError, ExportReport
+from edgewise.exporting.file_check import compared
 from edgewise.exporting.file_format import Format
 from edgewise.exporting.formats import find_format
 from edgewise.exporting.subject import Subject, subject_of
