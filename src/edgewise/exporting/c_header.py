@@ -1,7 +1,7 @@
 """Writes a network or a formula as one C99 header without dependencies, and runs it by the compiler of this machine.
 
-No memory is allocated and nothing is written but the outputs. A network is computed in float, apart from a change of
-units and from formulas, and its tables are constants.
+No memory is allocated and nothing is written but the outputs. The tables are constants in float; sums are computed in
+double, and in float where the user of the header defines `NAME_REAL` so.
 """
 
 from __future__ import annotations
@@ -42,11 +42,17 @@ def write_c(subject: Subject, path: Path) -> None:
 
 
 def _of_network(subject: Subject, name: str) -> list[str]:
-    body = statements(tables_of(subject.require_model("c"), "c"), _C)
+    real = f"{name.upper()}_REAL"
+    body = statements(tables_of(subject.require_model("c"), "c"), _language(real))
     tables = [line for key, values in body.tables.items() for line in _table(key, values)]
     return [
         "#include <math.h>",
         "#include <stdint.h>",
+        "",
+        "/* What is computed in: define it as float before the #include where double is slow. */",
+        f"#ifndef {real}",
+        f"#define {real} double",
+        "#endif",
         "",
         _signature(subject, name),
         *tables,
@@ -74,22 +80,23 @@ def _table(name: str, values: Tensor) -> list[str]:
         raise ValueError(f"{name} has a number that is none in float32")
     if rounded.numel() == 0:
         return []
-    if name.startswith(("scale", "shift")):  # of units, see `Language.wide`
+    if name.startswith(("scale", "shift")):  # of units, such as years, which lose digits in float
         kind, digits = "double", flat_numbers(values, 17)
     else:
         kind, digits = "float", [f"{text}f" for text in flat_numbers(rounded, _FLOAT_DIGITS)]
     return [f"  static const {kind} {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"]
 
 
-_C = Language(
-    real="float",
-    whole="int32_t",
-    array=lambda name, size: f"float {name}[{size}];",
-    number=lambda value: f"{number(value, _FLOAT_DIGITS)}f",
-    call=lambda name: f"{name}f",
-    rounded=lambda text: f"(float)({text})",
-    wide="(double)",
-)
+def _language(real: str) -> Language:
+    return Language(
+        real=real,
+        whole="int32_t",
+        array=lambda name, size: f"{real} {name}[{size}];",
+        number=number,
+        call=str,
+        units=lambda text: f"({real})({text})",
+        output=lambda text: f"(float){text}",
+    )
 
 
 def load_c(path: Path, subject: Subject) -> Runner:

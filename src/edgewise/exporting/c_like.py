@@ -50,8 +50,8 @@ class Language:
         array: declares an array of reals of a name and a length.
         number: a constant.
         call: the name of a function of the mathematical library.
-        rounded: an expression as a real number.
-        wide: before a number that is to be multiplied in float64: units such as years lose digits in float32.
+        units: an expression in float64 as a real number of the network.
+        output: a real number as an output.
     """
 
     real: str
@@ -59,8 +59,8 @@ class Language:
     array: Callable[[str, int], str]
     number: Callable[[float], str]
     call: Callable[[str], str]
-    rounded: Callable[[str], str] = str
-    wide: str = ""
+    units: Callable[[str], str] = str
+    output: Callable[[str], str] = str
 
     def filled(self, text: str) -> str:
         """Text with `#1` as constants and `@exp` as functions of the language."""
@@ -93,20 +93,20 @@ def statements(steps: list[Step], language: Language) -> Body:
     """From the array `x` to the array `y`; the arrays between are `h0`, `h1`, ..."""
     body, at = Body([], {}, language), "x"
     for n, step in enumerate(steps):
-        to = "y" if n == len(steps) - 1 else f"h{n}"
-        if to != "y":
-            body.lines.append(language.array(to, _width(step)))
+        to = f"h{n}"
+        body.lines.append(language.array(to, _width(step)))
         if isinstance(step, EdgeTables):
             _edges(body, step, n, at, to)
         elif isinstance(step, AffineTables):
             scale, shift = body.table(f"scale{n}", step.scale), body.table(f"shift{n}", step.shift)
-            units = language.rounded(f"{at}[i] * {language.wide}{scale}[i] + {shift}[i]")
+            units = language.units(f"{at}[i] * {scale}[i] + {shift}[i]")
             body.add(_for("i", len(step.scale)) + f"{to}[i] = {units};")
         elif isinstance(step, Products):
             _products(body, step, at, to)
         else:
             _softmax(body, step, at, to)
         at = to
+    body.add(_for("i", _width(steps[-1])) + f"y[i] = {language.output(f'{at}[i]')};")
     return body
 
 
