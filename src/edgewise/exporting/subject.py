@@ -52,16 +52,20 @@ class Subject:
         return self.model
 
     def reference(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the model or the formula computes, in float64: in single precision a network differs from itself."""
+        """What the model or the formula computes, in float64: in single precision a network differs from itself.
+
+        A network of integers computes in its own precision, to which its program is equal in every bit.
+        """
         if self.model is None:
             assert self.formula is not None
             return (self.formula.torch()(*inputs),)
         with torch.no_grad():
-            return flat(self._exact(*(cast(x, torch.float64) for x in inputs)))
+            return flat(self._exact(*(cast(x, precision_of(self._exact)) for x in inputs)))
 
     @cached_property
     def _exact(self) -> nn.Module:
-        return copy.deepcopy(self.model).double()  # pyright: ignore[reportOptionalMemberAccess]
+        assert self.model is not None
+        return self.model if isinstance(self.model, IntegerKAN) else copy.deepcopy(self.model).double()
 
     def metadata_texts(self) -> dict[str, str]:
         """The metadata as texts, the values that are none as JSON."""
@@ -128,6 +132,12 @@ def digest_of_model(model: nn.Module) -> str:
             sha.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
             sha.update(values.flatten().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
+
+
+def precision_of(model: nn.Module) -> torch.dtype:
+    """The floating-point type of the parameters and buffers, the widest where there are several."""
+    found = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
+    return torch.float64 if torch.float64 in found else next(iter(found), torch.float32)
 
 
 def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
