@@ -14,7 +14,8 @@ from torch import Tensor
 
 from edgewise.bases import BSpline
 from edgewise.nn import KANLinear
-from edgewise.tables.estimators._base import KANEstimator, checked, target_name, units_of
+from edgewise.tables.estimators._base import KANEstimator, checked, target_name
+from edgewise.tables.simplest import units_of
 
 
 class KANAdditive(RegressorMixin, KANEstimator):
