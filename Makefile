@@ -9,6 +9,7 @@ EXTRAS   := dev,viz,sklearn,cli,pykan
 BIN      := .venv/bin
 READY    := .venv/.ready
 TESTS    := .venv/.ready-tests
+SLOW     := .venv/.ready-slow
 DOCS     := .venv/.ready-docs
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 # One thread in every test process: JOBS processes run side by side.
@@ -41,6 +42,10 @@ $(TESTS): $(READY)
 	@$(PIP) -e '.[$(EXTRAS),peft,triton]'
 	@touch $@
 
+$(SLOW): $(TESTS)
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,loggers,hosts]'
+	@touch $@
+
 $(DOCS): $(READY)
 	@$(PIP) -e '.[$(EXTRAS),docs]'
 	@touch $@
@@ -52,7 +57,7 @@ test: lint $(TESTS)  ## lint, then the whole suite (compile tests in a run of th
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
 	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
 
-test-slow: $(TESTS)  ## the tests that take minutes
+test-slow: $(SLOW)  ## the tests that take minutes
 	$(PYTEST) -n $(JOBS) -m "slow and not compile"
 
 cover: $(TESTS)  ## the suite with coverage of src/, at least 90 %

@@ -12,6 +12,7 @@ MODULES = {
     "continual": "applications.continual",
     "conv": "applications.conv",
     "edge-search": "speed.edge_search",
+    "export": "runtimes.export",
     "feynman": "symbolic.recovery",
     "forecast-336": "applications.forecast",
     "forecast-96": "applications.forecast",

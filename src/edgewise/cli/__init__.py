@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | discover | explain | predict | solve`.
+"""The command line: `edgewise fit | discover | explain | predict | export | solve`.
 
 Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the arguments are parsed.
 """
@@ -62,9 +62,10 @@ def _refuse(error: Exception) -> int:
 
 def _user_errors() -> tuple[type[ValueError], ...]:
     """The errors whose message tells the user everything."""
+    from edgewise.exporting import ExportError
     from edgewise.io import FileFormatError
     from edgewise.pde import ProblemError
     from edgewise.tables.cells import TableError
     from edgewise.tables.job import RunDirectoryError
 
-    return TableError, RunDirectoryError, ProblemError, FileFormatError
+    return TableError, RunDirectoryError, ProblemError, FileFormatError, ExportError

@@ -187,6 +187,39 @@ def predict(
             sys.stdout.write(line)
 
 
+def export(
+    run: Positional[Path],
+    /,
+    format: str,
+    out: Path | None = None,
+    formula: bool = False,
+    tolerance: float = 1e-5,
+) -> None:
+    """Write the network of a run as a file of another runtime, such as ONNX, and check it there.
+
+    The file takes the encoded columns; how they are encoded is in its metadata.
+
+    Args:
+        run: The folder of the run.
+        format: onnx, openvino, litert, executorch, coreml, torch or another one of the guide to exports.
+        out: The file to write; by default the name of the run with the suffix of the format.
+        formula: Export the formula instead of the network.
+        tolerance: The largest allowed difference from the network; a file that differs more is not kept.
+    """
+    from edgewise.exporting import export_run, find_format
+
+    try:
+        chosen = find_format(format)
+        chosen.require()
+    except (ValueError, ImportError) as error:
+        raise UsageError(str(error)) from error
+    path = Path(f"{run.resolve().name}{chosen.suffix}") if out is None else out
+    _require_place(path, is_folder=path.is_dir())
+    with errors().status(f"writing and checking {plain(str(path))} ..."):
+        report = export_run(run, path, format=chosen, formula=formula, tolerance=tolerance)
+    output().print(plain(str(report)), highlight=False, soft_wrap=True)
+
+
 def solve(
     problem: Positional[Path],
     /,
@@ -233,6 +266,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "discover": discover,
     "explain": explain,
     "predict": predict,
+    "export": export,
     "solve": solve,
 }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+_LOCK = "lock"
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> Path:
@@ -39,6 +42,34 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes | Iterable[by
         aside.unlink(missing_ok=True)
         raise
     return Path(path)
+
+
+@contextlib.contextmanager
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path of the same name in an empty folder beside it, for writers that need a path and may write several files.
+
+    At the end all that is in the folder moves beside `path`, the file of that name last, and replaces what was there;
+    after an exception nothing of it is kept. What a killed process left is removed.
+    """
+    target = Path(os.path.realpath(path))
+    for old in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.folder"):
+        with contextlib.suppress(OSError), (old / _LOCK).open("rb") as file:
+            if alone(file):
+                shutil.rmtree(old)
+    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.folder")
+    folder.mkdir()
+    try:
+        with (folder / _LOCK).open("xb") as lock:
+            alone(lock)
+            (folder / "new").mkdir()
+            yield folder / "new" / target.name
+            for part in sorted((folder / "new").iterdir(), key=lambda part: part.name == target.name):
+                old = target.with_name(part.name)
+                if old.is_dir():
+                    old.replace(folder / f"old-{part.name}")
+                part.replace(old)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def alone(file: IO[Any]) -> bool | None:

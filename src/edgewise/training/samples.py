@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edgewise._columns import as_tensor
+from edgewise.callbacks import Callback
 from edgewise.optim import Loss
 from edgewise.optim.losses import LEAST_POSITIVE
 from edgewise.progress import Listener
-from edgewise.training.callbacks import Callback
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 

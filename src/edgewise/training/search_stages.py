@@ -13,10 +13,10 @@ from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
 from edgewise.bases.bspline import Extrapolation
+from edgewise.callbacks import State, ended_by
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
 from edgewise.progress import Budget, Event
-from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Best
 from edgewise.training.methods import STEPS, Auto
 from edgewise.training.result import FitReport, FitResult, Record, Stop

@@ -23,7 +23,7 @@ from edgewise.training.search_recipe import POLISH, hold_out
 from edgewise.training.second_order import MOST_PARAMETERS, least_parameters
 
 if TYPE_CHECKING:
-    from edgewise.training.callbacks import Callback
+    from edgewise.callbacks import Callback
 
 MIN_ROWS_TO_HOLD_OUT, HELD_OUT_SHARE = 500, 0.1
 SMALL_STEPS = 10

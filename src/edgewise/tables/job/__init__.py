@@ -4,6 +4,7 @@ from edgewise.tables.job.answers import (
     discover_table as discover_table,
     predict_file as predict_file,
     predict_table as predict_table,
+    read_encoding as read_encoding,
 )
 from edgewise.tables.job.record import JobSettings as JobSettings, RunRecord as RunRecord
 from edgewise.tables.job.rundir import (
@@ -25,5 +26,6 @@ __all__ = [
     "kept_of",
     "predict_file",
     "predict_table",
+    "read_encoding",
     "read_record",
 ]

@@ -48,7 +48,7 @@ def predict_table(
         na_values: words and numbers that stand for an empty cell, besides those of the run.
         decimal: the decimal sign where the cells allow both; by default as in training.
     """
-    record, encoding = _read_run(run)
+    record, encoding = read_record(run), read_encoding(run)
     path, _ = find_table(table)
     words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
     texts = {*encoding.texts, *(old for old, new in renamed.items() if new in encoding.texts)}
@@ -87,7 +87,7 @@ def predict_file(
         run, table, formula, names, missing, na_values, decimal: as in `predict_table`.
         write: is given the parts of the text once, or, where a later block is not plain, once more from the beginning.
     """
-    record, encoding = _read_run(run)
+    record, encoding = read_record(run), read_encoding(run)
     settings = record.settings
     given = names or na_values or settings.na_values or settings.renamed or missing == "drop" or decimal != "auto"
     if not given:
@@ -109,6 +109,14 @@ def predict_file(
     parts = (frame.iloc[n : n + BLOCK_ROWS] for n in range(0, len(frame), BLOCK_ROWS))
     write(part.to_csv(index=False, header=n == 0).encode() for n, part in enumerate(parts))
     return notes
+
+
+def read_encoding(run: Path) -> Encoding:
+    """How the columns of a table become the inputs of the network of a run."""
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        return Encoding.from_json(extra["encoding"])
 
 
 def discover_table(
@@ -161,14 +169,6 @@ def discover_table(
     except ValueError as error:
         raise TableError(str(error)) from error
     return found, notes
-
-
-def _read_run(run: Path) -> tuple[RunRecord, Encoding]:
-    record = read_record(run)
-    with reading(run / MODEL, "; run `edgewise fit` again"):
-        extra = read_header(run / MODEL)["extra"]
-        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
-        return record, Encoding.from_json(extra["encoding"])
 
 
 def _unknown_notes(unknown: Mapping[str, Sequence[str]]) -> list[str]:

@@ -289,11 +289,7 @@ def _compute(
         full = model = simple[chosen]
     weights = job.importance(model)
     size = active_parameters(model)
-    additive = [
-        job.score("additive model", "additive", job.predict(m), active_parameters(m))
-        for name, m in simple.items()
-        if name == "additive"
-    ]
+    terms = [m for name, m in simple.items() if name == "additive"]
     baselines = job.baselines(size)
     front = job.formulas(weights)
     record = RunRecord(
@@ -306,7 +302,7 @@ def _compute(
         rows=RowCounts(len(training), len(validation), len(test)),
         scores=(
             job.score("KAN", "network", job.predict(model), size),
-            *additive,
+            *(job.score("additive model", "additive", job.predict(m), active_parameters(m)) for m in terms),
             *_formula_scores(job, front),
             *_reference_scores(job, shipped),
             *baselines,
