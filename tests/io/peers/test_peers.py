@@ -278,3 +278,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     np.savez(tmp_path / "objects.npz", **{"layers.0.c_basis": np.array([{}], dtype=object)})
     with pytest.raises(io.FileFormatError, match=r"objects\.npz"):
         io.from_jaxkan(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize("name", ["from_efficient_kan", "from_fastkan", "from_flashkan", "from_inkan", "from_jaxkan"])
+def test_the_package_says_where_a_function_is(name):
+    with pytest.raises(AttributeError, match=rf"it is edgewise\.io\.{name}"):
+        getattr(ew, name)
