@@ -178,7 +178,8 @@ class Encoding:
         frame = self._known(frame)
         known = {f.column: [level for level, _ in f.codes] for f in self.features if f.codes} | self.levels
         found = {name: set(texts_of(frame[name], EMPTY)) - {*levels, EMPTY} for name, levels in known.items()}
-        return {name: sorted(new) for name, new in found.items() if new}
+        columns = dict.fromkeys(feature.column for feature in self.features)
+        return {name: sorted(found[name]) for name in columns if found.get(name)}
 
     def round(self, prediction: np.ndarray) -> np.ndarray:
         """Each prediction moved to the nearest of `values`; unchanged where there are none, or it is not finite."""
