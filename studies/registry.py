@@ -39,6 +39,7 @@ MODULES = {
     "pde": "pde.study",
     "pde_laws": "pde.laws",
     "segmentation": "applications.segmentation",
+    "small": "runtimes.small",
     "symbolic": "symbolic.recovery",
     "symbolic-pykan": "peers.symbolic_pykan",
     "tabular": "applications.tabular",

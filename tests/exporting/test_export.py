@@ -11,7 +11,7 @@ from zoo import mixed, network, samples
 import edgewise as ew
 from edgewise.exporting import ExportError, ExportReport, Format, find_format, formats
 from edgewise.exporting.check_inputs import check_inputs
-from edgewise.exporting.export import error_of
+from edgewise.exporting.file_check import error_of, sensitivity
 from edgewise.exporting.subject import subject_of
 
 HUNDREDTH = 0.01
@@ -126,6 +126,17 @@ def test_the_error_counts_what_is_not_finite():
         y.view(-1)[n] = torch.nan if n != 2 else 0.0
         assert error_of(y, m) == torch.inf
     assert error_of(torch.zeros(0, 2), torch.zeros(0, 2)) == 0
+
+
+def test_the_error_is_relative_to_what_a_rounding_of_the_inputs_does():
+    """Of a line through zero, |slope · x|; and the error in view of it is never above the forward error."""
+    model = ew.surgery.fix(network([1, 1], bias=False), (0, 0, 0), "x", (1.0, 0.0, 50.0, -1000.0))
+    x = torch.tensor([[20.0], [0.0], [-2.0]], dtype=torch.float64)
+    (s,) = sensitivity(subject_of(model), (x,))
+    torch.testing.assert_close(s, 50 * x.abs(), rtol=1e-6, atol=1e-6)
+    (m,) = subject_of(model).reference(x)
+    assert error_of(m + 1e-3, m, s) == pytest.approx(1e-3 / 1001)
+    assert error_of(m + 1e-3, m) == pytest.approx(1e-3)
 
 
 def test_a_classifier_is_exported_with_its_probabilities(tmp_path):

@@ -46,7 +46,8 @@ def test_onnx_of_many_intervals(tmp_path):
 
 def test_openvino_of_many_intervals(tmp_path):
     for knots in (0.0, 1.0):
-        model = ew.adapt_grid_(network([2, 1], basis=BSpline(24, 3)), samples(50, 2), adaptive=knots)
+        model = network([2, 1], basis=BSpline(24, 3))
+        ew.adapt_grid_(model, samples(50, 2), adaptive=knots)
         assert ew.export(model, tmp_path / "m.xml", format="openvino").error <= 1e-5
 
 

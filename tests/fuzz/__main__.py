@@ -75,7 +75,7 @@ def files(kind: str, seed: int, seconds: float) -> Count:
 
 
 def _ended(process: subprocess.Popen, log: Path) -> int | None:
-    """The exit status; None for a process that wrote nothing for a minute (ten before its first case), and is killed."""
+    """The exit status; None for a process that is killed: it wrote nothing for a minute, for ten at its beginning."""
     size, since = -1, time.monotonic()
     while process.poll() is None:
         time.sleep(0.2)

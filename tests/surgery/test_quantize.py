@@ -7,7 +7,7 @@ import torch
 from zoo import SEEDS, mixed, network, samples, tensors
 
 import edgewise as ew
-from edgewise.nn import IntegerEdges, ProductNodes
+from edgewise.nn import Affine, IntegerEdges, ProductNodes
 from edgewise.surgery import quantize
 
 INSIDE = {"spread": 1.0}
@@ -124,13 +124,25 @@ def test_an_input_that_never_moves_has_a_table():
     model, x = network([2, 1]), samples(50, 2, **INSIDE)
     x[:, 1] = 0.25
     assert quantize(model, x).relative < 0.02
+    # Also where its units are tiny, so that a table of any other width would drown the other edges.
+    model.input_affine = Affine(torch.tensor([1.0, 1e9]).double(), torch.tensor([0.0, -0.25e9]).double())
+    assert quantize(model, x).relative < 0.02
+
+
+def test_an_input_that_moves_in_few_rows_keeps_them():
+    """Such as a pixel at the border: nine hundred and ninety-five rows are zero."""
+    model, x = network([2, 1]), samples(1000, 2, **INSIDE)
+    x[5:, 1] = 0.0
+    quantized = quantize(model, x).model
+    y = model(x[:5]).detach()
+    assert float((quantized(x[:5]) - y).abs().max()) < 0.03 * float(model(x).detach().std())
 
 
 def test_what_cannot_be_quantised_is_named():
     model, x = network([2, 1]), samples(10, 2)
     with pytest.raises(TypeError, match="takes a KAN, not a Linear"):
         quantize(torch.nn.Linear(2, 1), x)
-    for bad in ({"bits": 1}, {"bits": 17}, {"segments": 0}, {"codebook": 0}):
+    for bad in ({"bits": 1}, {"bits": 17}, {"segments": 0}, {"segments": 65537}, {"codebook": 0}):
         with pytest.raises(ValueError, match="bits must be 2 to 16"):
             quantize(model, x, **bad)
     for rows in (x[:0], x[:, :1], x * torch.nan):
@@ -144,6 +156,10 @@ def test_what_cannot_be_quantised_is_named():
 def test_a_network_of_integers_has_no_parameters_and_says_its_size():
     quantized = quantize(mixed(), samples(100, 3))
     assert not list(quantized.model.parameters())
+    x = samples(20, 3).float()
+    y = quantized.model(x)
+    for moved in (quantized.model.double(), quantized.model.half(), quantized.model.to("cpu", torch.bfloat16)):
+        assert torch.equal(moved(x), y)
     edges = [layer for layer in quantized.model.layers if isinstance(layer, IntegerEdges)]
     assert quantized.bytes == sum(layer.bytes for layer in edges) + 16
     assert f"{quantized.bytes:,} bytes" in str(quantized)

@@ -6,6 +6,7 @@ Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the a
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=f"Networks whose edges are functions: from a table to a formula. {STUDIES}",
             args=given,
         )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except UsageError as error:
         return _refuse(error)
     except ValueError as error:
@@ -53,6 +57,12 @@ def _check_command(given: Sequence[str]) -> None:
     """Raise `UsageError` for a command that does not exist, such as `edgewise bench`."""
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         raise UsageError(f"there is no command {given[0]!r}; the commands are {', '.join(COMMANDS)}. {STUDIES}")
+
+
+def _unread() -> int:
+    """The reader of our output, such as `head`, has left with what it wanted: no mistake, and nothing to say."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it flushes at the end
+    return 0
 
 
 def _refuse(error: Exception) -> int:

@@ -1,7 +1,7 @@
 """Writes a network or a formula as one C99 header without dependencies, and runs it by the compiler of this machine.
 
-No memory is allocated and nothing is written but the outputs. A network is computed in float, apart from a change of
-units and from formulas, and its tables are constants.
+No memory is allocated and nothing is written but the outputs. The tables are constants in float; sums are computed in
+double, and in float where the user of the header defines `NAME_REAL` so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from edgewise.exporting.c_integer import integer_program
-from edgewise.exporting.c_like import Language, statements
+from edgewise.exporting.c_like import Language, statements, width
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import formula_lines
 from edgewise.exporting.network_tables import tables_of
@@ -31,7 +31,7 @@ _FLOAT_DIGITS = 9
 def write_c(subject: Subject, path: Path) -> None:
     """The header, with one function of the name of the file: `void NAME(const float *x, float *y)`."""
     name = word(path.stem)
-    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name.upper()}_H", f"#define {name.upper()}_H", ""]
+    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name}_H", f"#define {name}_H", ""]
     if isinstance(subject.model, IntegerKAN):
         lines += integer_program(subject.model, name)
     elif subject.formula is not None:
@@ -42,13 +42,20 @@ def write_c(subject: Subject, path: Path) -> None:
 
 
 def _of_network(subject: Subject, name: str) -> list[str]:
-    body = statements(tables_of(subject.require_model("c"), "c"), _C)
+    real = f"{name.upper()}_REAL"
+    steps = tables_of(subject.require_model("c"), "c")
+    body = statements(steps, _language(real))
     tables = [line for key, values in body.tables.items() for line in _table(key, values)]
     return [
         "#include <math.h>",
         "#include <stdint.h>",
         "",
-        _signature(subject, name),
+        "/* What is computed in: define it as float before the #include where double is slow. */",
+        f"#ifndef {real}",
+        f"#define {real} double",
+        "#endif",
+        "",
+        _signature(len(subject.input_names), width(steps[-1]), name),
         *tables,
         *(f"  {line}" for line in body.lines),
         "}",
@@ -60,11 +67,11 @@ def _of_formula(subject: Subject, name: str) -> list[str]:
     inputs = [f"(double)x[{n}]" for n in range(len(subject.formula.inputs))]
     values, helpers = formula_lines(subject.formula, "c", inputs, f"{name}_")
     outputs = [f"  y[{n}] = (float)({value});" for n, value in enumerate(values)]
-    return ["#include <math.h>", "", *helpers, _signature(subject, name), *outputs, "}"]
+    return ["#include <math.h>", "", *helpers, _signature(len(inputs), len(values), name), *outputs, "}"]
 
 
-def _signature(subject: Subject, name: str) -> str:
-    sizes = f"{len(subject.input_names)} inputs and {len(subject.output_names)} outputs"
+def _signature(inputs: int, outputs: int, name: str) -> str:
+    sizes = f"{inputs} inputs and {outputs} outputs"
     return f"/* {sizes}; x and y must not overlap. */\nstatic void {name}(const float *x, float *y)\n{{"
 
 
@@ -74,27 +81,29 @@ def _table(name: str, values: Tensor) -> list[str]:
         raise ValueError(f"{name} has a number that is none in float32")
     if rounded.numel() == 0:
         return []
-    if name.startswith(("scale", "shift")):  # of units, see `Language.wide`
+    if name.startswith(("scale", "shift")):  # of units, such as years, which lose digits in float
         kind, digits = "double", flat_numbers(values, 17)
     else:
         kind, digits = "float", [f"{text}f" for text in flat_numbers(rounded, _FLOAT_DIGITS)]
     return [f"  static const {kind} {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"]
 
 
-_C = Language(
-    real="float",
-    whole="int32_t",
-    array=lambda name, size: f"float {name}[{size}];",
-    number=lambda value: f"{number(value, _FLOAT_DIGITS)}f",
-    call=lambda name: f"{name}f",
-    rounded=lambda text: f"(float)({text})",
-    wide="(double)",
-)
+def _language(real: str) -> Language:
+    return Language(
+        real=real,
+        whole="int32_t",
+        array=lambda name, size: f"{real} {name}[{size}];",
+        number=number,
+        call=str,
+        units=lambda text: f"({real})({text})",
+        output=lambda text: f"(float){text}",
+    )
 
 
 def load_c(path: Path, subject: Subject) -> Runner:
     """Compile the header and return its function on rows of float32."""
-    return compiled(path, len(subject.input_names), len(subject.output_names))
+    (y,) = subject.reference(*subject.example)
+    return compiled(path, subject.example[0].shape[-1], y.shape[-1])
 
 
 def compiled(path: Path, inputs: int, outputs: int, *flags: str) -> Runner:
@@ -129,4 +138,4 @@ def _compiler() -> str | None:
     return next((found for name in ("gcc", "cc", "clang") if (found := shutil.which(name))), None)
 
 
-C = Format("c", ".h", write_c, load_c if _compiler() else None, "a C compiler")
+C = Format("c", ".h", write_c, load_c if _compiler() else None, Path(_compiler() or "").name)

@@ -11,10 +11,11 @@ from edgewise.exporting.subject import Subject
 
 def write_coreml(subject: Subject, path: Path) -> None:
     """A folder NAME.mlpackage, float32 (the default of the converter is float16), for iOS 16 and later."""
-    graph = exported_graph(subject, "coreml").run_decompositions({})
+    graph = exported_graph(subject, "coreml")
     with quietly():
         import coremltools
 
+        graph = graph.run_decompositions({})
         model = coremltools.convert(
             graph,
             compute_precision=coremltools.precision.FLOAT32,

@@ -25,9 +25,10 @@ def write_executorch(subject: Subject, path: Path) -> None:
 
 def load_executorch(path: Path, subject: Subject) -> Runner:
     """The method `forward` of the program."""
-    from executorch.runtime import Runtime
+    with quietly():
+        from executorch.runtime import Runtime
 
-    program = Runtime.get().load_program(path)
+        program = Runtime.get().load_program(path)
     method = program.load_method("forward")
     assert method is not None
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from edgewise.exporting.check_inputs import check_inputs
 from edgewise.exporting.export_report import ExportError, ExportReport
+from edgewise.exporting.file_check import compared
 from edgewise.exporting.file_format import Format
 from edgewise.exporting.formats import find_format
-from edgewise.exporting.subject import Subject, cast, subject_of
+from edgewise.exporting.subject import Subject, subject_of
 from edgewise.io.sealed import digest_of
 from edgewise.io.whole import written_aside
 
@@ -72,10 +71,10 @@ def export(
     )
     with written_aside(place) as aside:
         chosen.write(subject, aside)
-        error, inputs = compared(chosen, aside, subject)
-        if error is not None and error > tolerance:
+        errors = compared(chosen, aside, subject)
+        if errors is not None and errors.mixed > tolerance:
             raise ExportError(
-                f"{place.name} as {chosen.name!r} differs from the model by {error:.2g}, the tolerance is "
+                f"{place.name} as {chosen.name!r} differs from the model by {errors.mixed:.2g}, the tolerance is "
                 f"{tolerance:g}; nothing was written. Give tolerance= if this is enough for you"
             )
         size, digest = _size(aside.parent), _digest(aside)
@@ -84,57 +83,21 @@ def export(
         path=os.fspath(path),
         format=chosen.name,
         size=size,
-        error=error,
-        inputs=inputs,
+        error=None if errors is None else errors.mixed,
+        forward_error=None if errors is None else errors.forward,
+        inputs=0 if errors is None else errors.inputs,
         tolerance=tolerance,
-        runtime="" if error is None else f"{chosen.runtime} {packages.get(chosen.runtime, '')}".strip(),
+        runtime="" if errors is None else f"{chosen.runtime} {packages.get(chosen.runtime, '')}".strip(),
         packages=packages,
         rows=_rows_taken(chosen, subject),
         digest=digest,
     )
 
 
-def compared(chosen: Format, path: Path, subject: Subject) -> tuple[float | None, int]:
-    """The largest error of a written file and the number of inputs; (None, 0) where nothing runs it."""
-    if chosen.load is None:
-        return None, 0
-    inputs = check_inputs(subject)
-    run, rows = chosen.load(path, subject), len(inputs[0])
-    step = min(rows, chosen.most_rows or rows) if subject.any_batch else len(subject.example[0])
-    worst = 0.0
-    for start in range(0, rows, step):
-        part = tuple(_rows(x, start, step) for x in inputs)
-        got = run(*(cast(x, subject.dtype) for x in part))
-        # The file sees the inputs as its own precision has them, and so does the model.
-        expected = subject.reference(*(cast(x, subject.dtype) for x in part))
-        if len(got) != len(expected):
-            raise ExportError(f"the file has {len(got)} outputs, the model {len(expected)}; nothing was written")
-        worst = max([worst, *(error_of(y, m) for y, m in zip(got, expected, strict=True))])
-    return worst, rows
-
-
-def error_of(y: Tensor, m: Tensor) -> float:
-    """The largest $|y - m| / (1 + max_i |m_i|)$, the maximum over a row; infinite where one of both is not finite."""
-    y, m = y.detach().cpu().double(), m.detach().cpu().double()
-    if y.shape != m.shape:
-        raise ExportError(f"the file has outputs of shape {tuple(y.shape)}, the model {tuple(m.shape)}")
-    if m.numel() == 0:
-        return 0.0
-    same = (y == m) | (y.isnan() & m.isnan())
-    scale = 1 + m.nan_to_num(0, 0, 0).abs().reshape(len(m), -1).amax(1).reshape(-1, *[1] * (m.ndim - 1))
-    error = torch.where(same, 0.0, (y - m).abs() / scale)
-    return float(error.nan_to_num(torch.inf).max())
-
-
 def _rows_taken(chosen: Format, subject: Subject) -> str:
     if not subject.any_batch:
         return str(len(subject.example[0]))
     return "any" if chosen.most_rows is None else f"1 to {chosen.most_rows}"
-
-
-def _rows(x: Tensor, start: int, step: int) -> Tensor:
-    """`step` rows, from the beginning again behind the last one."""
-    return x[torch.arange(start, start + step) % len(x)]
 
 
 def _size(folder: Path) -> int:

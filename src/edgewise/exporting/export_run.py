@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgewise.expressions import Formula
 from edgewise.exporting.export import export
 from edgewise.exporting.export_report import ExportReport
 from edgewise.exporting.file_format import Format
 from edgewise.exporting.subject import ClassProbabilities
+from edgewise.expressions import Formula
 from edgewise.io import load
 from edgewise.io.reading import reading
 from edgewise.nn import KAN

@@ -24,9 +24,10 @@ def write_litert(subject: Subject, path: Path) -> None:
 
 def load_litert(path: Path, subject: Subject) -> Runner:
     """The default signature of the file in the interpreter, with the XNNPACK kernels that it chooses itself."""
-    from ai_edge_litert.interpreter import Interpreter
+    with quietly():
+        from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=1)
+        interpreter = Interpreter(str(path), num_threads=1)
     (name,) = interpreter.get_signature_list()
     outputs = len(interpreter.get_signature_list()[name]["outputs"])
     signature = interpreter.get_signature_runner(name)

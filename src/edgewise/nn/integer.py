@@ -12,7 +12,8 @@ All but the first and the last product is integer arithmetic, so that a program 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -28,7 +29,14 @@ FAR = 64
 ACCUMULATOR = 2**31 - 1
 
 
-class IntegerEdges(nn.Module):
+class _Kept(nn.Module):
+    """A module that moves between devices and keeps its types: `double()` must change no rounding."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        return super()._apply(lambda t: fn(t) if fn(t).dtype == t.dtype else t.to(fn(t).device), recurse)
+
+
+class IntegerEdges(_Kept):
     """A layer of edges as tables, shapes (*batch, in) -> (*batch, out), float32 at both ends.
 
     Args:
@@ -87,9 +95,9 @@ class IntegerEdges(nn.Module):
         size = self.tables.numel() * self.tables.element_size() + 6 * len(self.gain)
         size += 8 * self.in_features + 8 * self.out_features
         if len(self.tables) != len(self.gain):
-            size += len(self.gain) * (1 if len(self.tables) <= 256 else 2)
+            size += len(self.gain) * _width(len(self.tables) - 1)
         if len(self.gain) != self.in_features * self.out_features:
-            size += 2 * len(self.gain) + 2 * self.in_features
+            size += (len(self.gain) + self.in_features) * _width(self.out_features)
         return size
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
@@ -123,7 +131,12 @@ class IntegerEdges(nn.Module):
         return f"{self.in_features}, {self.out_features}, tables={tuple(self.tables.shape)}{shared}"
 
 
-class IntegerKAN(nn.Module):
+def _width(most: int) -> int:
+    """Bytes of a whole number from 0 to `most`."""
+    return 1 if most < 1 << 8 else 2 if most < 1 << 16 else 4
+
+
+class IntegerKAN(_Kept):
     """A network of `IntegerEdges` and products, shapes (*batch, in) -> (*batch, out); `edgewise.quantize` makes it.
 
     It computes in float32 between layers and in integers inside, on the CPU, and has no gradients. A row with an input

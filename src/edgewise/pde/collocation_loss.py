@@ -237,7 +237,14 @@ def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
 
 def _size(guess: float) -> float:
     """What counts as 1 for an unknown: 1, or the power of 2 next to its first guess."""
-    return 1.0 if guess == 0 or NEAR[0] <= abs(guess) <= NEAR[1] else 2.0 ** round(math.log2(abs(guess)))
+    size = abs(guess)
+    return 1.0 if NEAR[0] <= size <= NEAR[1] else float(nearest_power_of_two(torch.tensor(size, dtype=torch.float64)))
+
+
+def nearest_power_of_two(sizes: Tensor) -> Tensor:
+    """The nearest powers of 2, by which numbers are divided without rounding; 1 for 0 and for what is not finite."""
+    usable = torch.isfinite(sizes) & (sizes > 0)
+    return torch.where(usable, torch.exp2(torch.log2(torch.where(usable, sizes, 1.0)).round()), 1.0)
 
 
 def _weight(term: ResidualTerm) -> float:

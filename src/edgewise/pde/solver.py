@@ -45,6 +45,7 @@ INTERVALS = (5, 10)  # resolutions after the search, by default
 SEARCH_STEPS = 5  # at least so many in its first rounds
 CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation, at most
 GRID_POINTS, GRID_VALUES = 20_000, 2_000_000  # to which grids are fitted, at most: points, and inputs of a layer
+LATE_VALUES = 400_000  # the same for a validation after the time limit
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 UNSOLVED = 0.05  # the same for a residual relative to its terms
 SILENCE = 2.0  # seconds within a round after which it reports
@@ -294,8 +295,7 @@ class _Window:
                 self.problem, model, unknowns, terms[0], share, generator, graded=graded, budget=self.run.budget
             )
         x = torch.cat([term.points.flatten(0, 1) for term in terms])
-        widest = max((m.in_features for m in model.modules() if isinstance(m, KANLinear)), default=1)
-        x = x[:: math.ceil(len(x) / min(GRID_POINTS, max(100, GRID_VALUES // widest)))]
+        x = x[:: math.ceil(len(x) / min(GRID_POINTS, max(100, GRID_VALUES // _widest(model))))]
         with torch.no_grad():
             finite = _refinable(model) and bool(self.problem.evaluate(model, x[::10]).isfinite().all())
         if finite:
@@ -309,6 +309,8 @@ class _Window:
     def _validation(self, loss: CollocationLoss, theta: Tensor, points: int) -> tuple[float, dict[str, float]]:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
+        if self.run.over:
+            counts = min(counts[0], max(100, LATE_VALUES // _widest(loss.model))), counts[1]
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
         weighted = [
             dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)
@@ -341,6 +343,11 @@ def _finer(model: nn.Module, intervals: Sequence[int] | None) -> list[int]:
 def _search_rounds(starts: int) -> int:
     """The rounds of a search that halves the starts until one is left."""
     return starts if starts == 1 else starts + _search_rounds(math.ceil(starts / 2))
+
+
+def _widest(model: nn.Module) -> int:
+    """The most inputs of a layer of curves."""
+    return max((m.in_features for m in model.modules() if isinstance(m, KANLinear)), default=1)
 
 
 def _refinable(model: nn.Module) -> bool:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from edgewise.nn import KAN, Affine, IntegerEdges, IntegerKAN, KANLinear, ProductNodes
 from edgewise.nn.integer import FRACTION_BITS, GAIN_BITS, SLOPE_BITS
 
+MOST_SEGMENTS = 1 << 16
+"""A position has 24 bits in float32, 8 of them inside a segment."""
 _OUTERMOST = 0.01
 _ROUNDS = 25
 
@@ -63,8 +65,11 @@ def quantize(
     """
     if not isinstance(model, KAN):
         raise TypeError(f"quantize takes a KAN, not a {type(model).__name__}")
-    if not 2 <= bits <= 16 or segments < 1 or (codebook is not None and codebook < 1):
-        raise ValueError(f"bits must be 2 to 16, segments and codebook at least 1; got {bits}, {segments}, {codebook}")
+    if not 2 <= bits <= 16 or not 1 <= segments <= MOST_SEGMENTS or (codebook is not None and codebook < 1):
+        raise ValueError(
+            f"bits must be 2 to 16, segments 1 to {MOST_SEGMENTS:,}, codebook at least 1; "
+            f"got {bits}, {segments}, {codebook}"
+        )
     if x.ndim != 2 or x.shape[1] != model.in_features or len(x) == 0 or not torch.isfinite(x).all():
         raise ValueError(f"x has the shape {tuple(x.shape)}; rows of {model.in_features} finite numbers are needed")
     exact, rough = x.double().cpu(), x.float().cpu()
@@ -104,7 +109,7 @@ class _Edges:
 
     @classmethod
     def of(cls, layer: KANLinear, units: Affine | None, x: Tensor, segments: int) -> _Edges:
-        low, high = _ranges(x)
+        low, high = _ranges(x, _least(layer, units))
         owned = (layer.mask | layer.symbolic.mask(layer.mask.shape)).cpu()
         sources, targets = owned.nonzero().T
         t = torch.linspace(0, 1, segments + 1, dtype=torch.float64)[:, None]
@@ -160,8 +165,18 @@ def _edge_values(layer: KANLinear, units: Affine | None, x: Tensor) -> Tensor:
     return layer.edge_values(h).double().cpu()
 
 
-def _ranges(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The range of every column without its far samples: those half a width beyond the inner 98 hundredths."""
+def _least(layer: KANLinear, units: Affine | None) -> Tensor:
+    """A hundredth of the width of every grid in the units of x: the width of the table of an input that never moves."""
+    low, high = layer.basis.span(layer.grid.double().cpu())
+    width = (high - low) / 100
+    return width if units is None else width / units.scale.double().cpu().abs().clamp_min(1e-300)
+
+
+def _ranges(x: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The range of every column without its far samples: those half a width beyond the inner 98 hundredths.
+
+    Of a column that is constant but for some rows it is that of all samples.
+    """
     ordered = x.sort(0).values
     skip = int(_OUTERMOST * (len(x) - 1)) + (len(x) >= 20)  # a far row among twenty is left out
     low, high = ordered[skip], ordered[len(x) - 1 - skip]
@@ -169,8 +184,9 @@ def _ranges(x: Tensor) -> tuple[Tensor, Tensor]:
     near = torch.where((x >= low - reach) & (x <= high + reach), x, low)
     low, high = near.amin(0), near.amax(0)
     flat = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
-    half = 0.5 * torch.maximum(low.abs(), torch.ones_like(low))
-    return torch.where(flat, low - half, low), torch.where(flat, high + half, high)
+    low, high = torch.where(flat, ordered[0], low), torch.where(flat, ordered[-1], high)
+    half = torch.where(high > low, 0, least / 2)
+    return low - half, high + half
 
 
 def _tables(curves: Float[Tensor, "points edges"], codebook: int | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,14 +63,12 @@ class LocalLinear(nn.Module):
         self.register_buffer("low", grid[:, 0].to(dtype))
         self.register_buffer("high", grid[:, -1].to(dtype))
         zero = torch.zeros(coef.shape[0], coef.shape[2], dtype=torch.float64)
-        first, last = pieces.first_slope, pieces.last_slope
-        outside = [(first + last) / 2, (last - first) / 2] if basis.extrapolation == "linear" else [zero, zero]
+        outside = [-pieces.first_slope, pieces.last_slope] if basis.extrapolation == "linear" else [zero, zero]
         rows = [*outside, zero, *([] if residual is None else [coef[:, -1]])]
         self.register_buffer("ends", torch.cat(rows).to(dtype))
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
         inside = torch.minimum(torch.maximum(x, self.low), self.high)
-        excess = x - inside
         rows = self._intervals(inside) + self.first_row
         u = ((x if self.basis.extrapolation == "polynomial" else inside) - self.left[rows]) * self.inverse[rows]
         powers = [torch.ones_like(u), u]
@@ -78,7 +76,7 @@ class LocalLinear(nn.Module):
             powers.append(powers[-1] * u)
         local = torch.stack(powers, -1).flatten(-2)[..., None, :]
         pieces = self.table[rows].unflatten(-1, (len(powers), self.out_features)).flatten(-3, -2)
-        others = [excess, excess.abs(), x]  # x has weight 0, as in `RampFeatures`
+        others = [torch.relu(self.low - x), torch.relu(x - self.high), x]  # x has weight 0, as in `RampFeatures`
         if self.residual is not None:
             others.append(residual_values(self.residual, x))
         return (local @ pieces)[..., 0, :] + torch.cat(others, -1) @ self.ends

@@ -103,7 +103,7 @@ def choose_axis(part: Input, values: np.ndarray, weights: np.ndarray, settings: 
 
 def default_intervals(rows: float) -> int:
     """Pieces of a curve: the smoothing decides, so that they only must be enough."""
-    return int(np.clip(round(2 * rows ** (1 / 3)), 5, 40))
+    return int(np.clip(round(1.25 * rows ** (1 / 3)), 5, 32))
 
 
 def level_axis(name: str, values: np.ndarray, weights: np.ndarray, most: int) -> tuple[LevelAxis, list[str]]:

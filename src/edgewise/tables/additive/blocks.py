@@ -48,6 +48,7 @@ class Block:
         codes: the distinct argument of every row.
         transform: T, (coefficients, parameters).
         groups: names and sizes of the groups of parameters in order.
+        bin_of_distinct: the bin of every distinct argument in Gram matrices of many rows, (distinct,).
         mean: the mean of every function over the training rows, where T is not centred; else None.
         shape: "increasing", "decreasing", "convex", "concave" or "".
     """
@@ -58,6 +59,7 @@ class Block:
     codes: np.ndarray
     transform: np.ndarray
     groups: Groups
+    bin_of_distinct: np.ndarray
     mean: np.ndarray | None = None
     shape: str = ""
 
@@ -74,12 +76,8 @@ class Block:
     @cached_property
     def bins(self) -> tuple[np.ndarray, np.ndarray]:
         """The bin of every row, and the means of the functions of the parameters over each bin, (bins, parameters)."""
-        count = int(self.basis.shape[0])  # type: ignore[index]
+        count, bins = len(self.bin_of_distinct), self.bin_of_distinct
         rows = np.bincount(self.codes, minlength=count).astype(float)
-        if count <= 2 * BINS or isinstance(self.axes[0], LevelAxis):
-            bins = np.arange(count)
-        else:
-            _, bins = np.unique((np.cumsum(rows) - 1) * BINS // rows.sum(), return_inverse=True)
         sums = sparse.csr_array((rows, (bins, np.arange(count))), (bins[-1] + 1, count)) @ self.basis
         means = sums @ self.transform / np.maximum(np.bincount(bins, rows), 1e-300)[:, None]
         return bins[self.codes], means
@@ -141,9 +139,10 @@ def curve_block(
     mean = None
     if isinstance(axis, LevelAxis):  # each level on its own keeps the Gram matrix sparse; the intercept takes the mean
         seen = counts[: axis.functions]
-        mean = np.append(seen / max(seen.sum(), 1e-300), np.zeros(axis.missing))
-        transform = np.eye(axis.size)
-    return Block((part,), (axis,), basis, codes, transform, groups, mean, shape)
+        mean = np.append(seen / max(seen.sum(), 1e-300), np.zeros(int(axis.missing)))
+        transform = np.eye(axis.size) if (counts > 0).sum() > 1 else np.zeros((axis.size, 0))
+        groups = groups if transform.shape[1] else ()
+    return Block((part,), (axis,), basis, codes, transform, groups, _bins(axis, distinct), mean, shape)
 
 
 def surface_block(first: Block, second: Block, weights: np.ndarray) -> Block:
@@ -158,7 +157,8 @@ def surface_block(first: Block, second: Block, weights: np.ndarray) -> Block:
     kept = names[order]
     found = dict.fromkeys(kept.tolist(), 0)
     groups = tuple((name, int((kept == name).sum())) for name in found)
-    return Block(first.inputs + second.inputs, first.axes + second.axes, basis, codes, transform[:, order], groups)
+    axes, own = first.axes + second.axes, np.arange(len(pairs))
+    return Block(first.inputs + second.inputs, axes, basis, codes, transform[:, order], groups, own)
 
 
 def distinct_values(values: np.ndarray, axis: Axis, most: int = DISTINCT) -> tuple[np.ndarray, np.ndarray]:
@@ -180,6 +180,21 @@ def distinct_values(values: np.ndarray, axis: Axis, most: int = DISTINCT) -> tup
     return np.append(means, distinct[known:]), of_distinct[codes]
 
 
+def _bins(axis: Axis, distinct: np.ndarray) -> np.ndarray:
+    """Equal parts of every interval, where the functions are polynomials; missing cells and levels have their own."""
+    if isinstance(axis, LevelAxis) or len(distinct) <= BINS:
+        return np.arange(len(distinct))
+    if isinstance(axis, CircleAxis):
+        place = np.mod((distinct - axis.low) / axis.period, 1.0) * axis.intervals
+    else:
+        assert isinstance(axis, SplineAxis)
+        place = np.interp(distinct, axis.knots, np.arange(len(axis.knots)))
+    intervals = axis.functions
+    parts = max(BINS // intervals, 4)
+    whole = np.where(np.isnan(place), intervals * parts, np.floor(np.nan_to_num(place) * parts))
+    return np.unique(whole, return_inverse=True)[1]
+
+
 def axis_transform(
     axis: Axis, basis: sparse.csr_array, counts: np.ndarray, plain: bool = False
 ) -> tuple[np.ndarray, Groups]:
@@ -194,7 +209,7 @@ def axis_transform(
         parts = _parts(axis, inner, known / total, mean, plain)
     columns = [np.vstack([part, np.zeros((int(axis.missing), part.shape[1]))]) for _, part in parts if part.shape[1]]
     groups = [(name, part.shape[1]) for name, part in parts if part.shape[1]]
-    if axis.missing:
+    if axis.missing and total > 0:
         columns.append(np.eye(axis.size)[:, -1:])
         groups.append(("missing", 1))
     return (np.hstack(columns) if columns else np.zeros((axis.size, 0))), tuple(groups)

@@ -16,8 +16,10 @@ from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.inputs import Column
 from edgewise.tables.additive.pair_ranking import Residuals
 from edgewise.tables.additive.penalised_fit import FamilyObjective, OutputFit, fit_output
+from edgewise.tables.additive.shape_constraints import constrained_solution, without_rounding
 from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.surfaces import LEAST_FREEDOM, chosen_surfaces
+from edgewise.tables.additive.survival import CoxObjective
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,27 @@ def _fits(
     """One fit per output; several gaussian outputs share their Gram matrix."""
     fixed = _fixed(blocks, settings)
     if settings.family.name == "multinomial":
+        if any(block.shape for block in blocks):
+            raise ValueError(
+                "shapes are for one output: scores of more than two classes have none, only their differences"
+            )
         return fit_classes(blocks, y, weights, offset, fixed)
     gram = None
     if settings.family.name == "gaussian" and y.shape[1] > 1:
         gram = Stack(blocks, True, len(y)).gram(weights)
-    fits = []
-    for target, added in zip(y.T, offset.T, strict=True):
-        objective = FamilyObjective(settings.family, target, weights, added)
-        fits.append(fit_output(blocks, objective, len(y), fixed=fixed, gram=gram))
-    return fits
+    kind = CoxObjective if settings.family.name == "cox" else FamilyObjective
+    shaped = constrained_solution(blocks, kind.intercept)
+    return [
+        fit_output(
+            blocks,
+            kind(settings.family, target, weights, added),
+            len(y),
+            fixed=fixed,
+            gram=gram,
+            constrained=shaped,
+        )
+        for target, added in zip(y.T, offset.T, strict=True)
+    ]
 
 
 def _with_surfaces(
@@ -153,6 +167,7 @@ def assembled(
             if owner == t
         }
         edf = tuple(float(fit.edf[where].sum()) for fit in fits)
+        coef = without_rounding(block, coef)
         terms.append(Term(block.inputs, block.axes, coef, edf, strengths, block.shape))
     covariance = np.stack([to_coef @ fit.covariance @ to_coef.T for fit in fits])
     scale = tuple(fit.scale for fit in fits)

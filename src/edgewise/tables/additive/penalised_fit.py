@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -64,6 +64,10 @@ class Objective(ABC):
     def derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Slope and positive curvature of every row."""
 
+    def correction(self, stack: Stack, eta: np.ndarray) -> np.ndarray | None:
+        """What the Hessian of the parameters has less than the Gram matrix of the curvatures; None for nothing."""
+        return None
+
     @abstractmethod
     def start(self) -> float:
         """The intercept of the model without terms."""
@@ -100,8 +104,24 @@ class FamilyObjective(Objective):
         return float(self.weights @ self.family.values(eta + self.offset, self.y, self.weights, self.spread))
 
     def derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.family.name == "quantile":
+            return self._quantile_derivatives(eta)
         slope, curvature = self.family.slope_and_curvature(eta + self.offset, self.y, self.weights, self.spread)
         return self.weights * slope, self.weights * curvature
+
+    def _quantile_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""The curvature of the expected loss, the density of the residuals at 0, is the same for every row.
+
+        With it the covariance of the parameters is that of the asymptotic theory of quantile regression (Koenker and
+        Bassett, Econometrica 46, 1978), and the evidence sees noise of the variance of the slopes.
+        """
+        slope, _ = self.family.slope_and_curvature(eta + self.offset, self.y, self.weights, self.spread)
+        residuals = self.y - eta - self.offset
+        centre = np.average(residuals, weights=self.weights)
+        width = 1.06 * np.sqrt(np.average((residuals - centre) ** 2, weights=self.weights)) * self.samples**-0.2
+        kernel = np.exp(-0.5 * (residuals / max(width, 1e-300)) ** 2)
+        density = np.average(kernel, weights=self.weights) / (np.sqrt(2 * np.pi) * max(width, 1e-300))
+        return self.weights * slope, self.weights * max(density, 1e-3 / self.spread)
 
     def start(self) -> float:
         b = 0.0
@@ -119,7 +139,7 @@ class OutputFit:
     r"""The fit of one output.
 
     Args:
-        theta: the intercept, where there is one, and the parameters of all blocks.
+        theta: the intercept, 0 where there is none, and the parameters of all blocks.
         log_strengths: of every group of parameters.
         covariance: of theta, $\phi (G + S)^{-1}$.
         edf: the effective degrees of freedom of every parameter.
@@ -172,7 +192,8 @@ def fit_output(
     for step in range(steps):
         slope, curvature = objective.derivatives(eta)
         if gram is None or not objective.quadratic:
-            gram = stack.gram(curvature)
+            gram, less = stack.gram(curvature), objective.correction(stack, eta)
+            gram = gram if less is None else gram - less
         if step == 0:
             floor = LEAST_SCALE * float((slope**2 / np.maximum(curvature, 1e-300)).sum()) + 1e-290
         centre = theta * (groups < 0)
@@ -182,8 +203,8 @@ def fit_output(
         scales = objective.samples, objective.known_scale, floor
         model = WorkingModel(gram, product - sums, total, groups, len(names), *scales)
         if bounds is None:
-            bounds = _bounds(model, objective)
-            rho = bounds[1] - HIGHEST + START if rho is None else np.clip(rho, *bounds)
+            bounds = _bounds(model, objective, float(curvature.sum()))
+            rho = bounds[1] - HIGHEST + START if rho is None else rho if fixed is not None else np.clip(rho, *bounds)
         assert rho is not None
         moving = (
             fixed is None and step < STEPS_OF_STRENGTHS and (step == 0 or not (objective.quadratic and stack.exact))
@@ -197,13 +218,19 @@ def fit_output(
             break
     assert solved is not None
     assert model is not None
+    squares = solved.squares
+    last = stack.last_gram(objective.derivatives(eta)[1])
+    if last is not None:
+        solved = replace(model, gram=last).solve(solved.log_strengths)
     c = inverse(solved.root)
-    scale = 1.0 if objective.known_scale else solved.squares / model.free
+    scale = 1.0 if objective.known_scale else squares / model.free
     edf = 1 - solved.ridge * np.diag(c)
+    if not objective.intercept:
+        theta, edf, c = np.append(0.0, theta), np.append(0.0, edf), np.pad(c, ((1, 0), (1, 0)))
     return OutputFit(theta, solved.log_strengths, scale * c, edf, scale, solved.value, converged)
 
 
-def _bounds(model: WorkingModel, objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(model: WorkingModel, objective: Objective, curvature: float) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest logarithm of every strength, around the curvature of the loss."""
     prior = model.groups >= 0
     index, diagonal = model.groups[prior], np.diag(model.gram)
@@ -212,7 +239,7 @@ def _bounds(model: WorkingModel, objective: Objective) -> tuple[np.ndarray, np.n
     low, high = middle + LOWEST, middle + HIGHEST
     if objective.known_scale:
         # A group has the variance sums / (total curvature) / strength, summed over its parameters.
-        low = np.maximum(low, np.log(np.maximum(sums / max(diagonal[0], 1e-280), 1e-280) / WIDEST_PRIOR**2))
+        low = np.maximum(low, np.log(np.maximum(sums / max(curvature, 1e-280), 1e-280) / WIDEST_PRIOR**2))
     return low, np.maximum(high, low + 1)
 
 

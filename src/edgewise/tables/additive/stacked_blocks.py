@@ -21,8 +21,8 @@ from edgewise.tables.additive.blocks import Block
 CHUNK = 4096
 ROWS_OF_PRODUCTS = 20_000
 """Up to so many rows the Gram matrix is a product of dense blocks."""
-WORK_OF_A_GRAM = 6e10
-"""Multiplications of a Gram matrix with surfaces: beyond, it is that of a sample of the rows."""
+WORK_OF_A_STEP, WORK_OF_THE_LAST = 1.5e10, 2e11
+"""Multiplications of a Gram matrix with surfaces, in a step and for the covariance; beyond, of a sample of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +73,15 @@ class Stack:
     @cached_property
     def sample(self) -> np.ndarray | None:
         """The rows that the Gram matrix is made of, spread over the table without a pattern; None for all."""
-        most = max(WORK_OF_A_GRAM / self.parameters**2, 10.0 * self.parameters, ROWS_OF_PRODUCTS)
+        most = max(WORK_OF_A_STEP / self.parameters**2, 6.0 * self.parameters)
         if self._curves or self.rows <= most:
             return None
         return np.sort(np.random.default_rng(0).permutation(self.rows)[: int(most)])
+
+    def last_gram(self, weights: np.ndarray) -> np.ndarray | None:
+        """The Gram matrix of all rows where `gram` has a sample; None where that would take long."""
+        short = self.sample is not None and self.rows * float(self.parameters) ** 2 < WORK_OF_THE_LAST
+        return self._products(weights, None) if short else None
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
         """The weighted Gram matrix of all functions, (parameters, parameters)."""

@@ -19,7 +19,7 @@ $$ \partial_g D = \lambda_g|\theta_g|^2, \quad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack
@@ -28,6 +28,8 @@ LONGEST_STEP = 5.0
 STEPS = 60
 TOLERANCE = 1e-5
 """Of the gradient of V: half of it is the change of the log evidence when a strength is multiplied by e."""
+WORTH_LEAVING_OUT = 0.15
+"""The share of the parameters that must have vanished before the search leaves them out."""
 GONE = 1e-3
 """Effective degrees of freedom below which a group that asks for more smoothing gets the longest step."""
 
@@ -79,6 +81,18 @@ class WorkingModel:
         value += 2 * np.log(np.diag(root)).sum() - float(ranks @ log_strengths)
         return Solved(log_strengths, ridge, root, theta, squares, value)
 
+    def chosen(self, stay: np.ndarray) -> WorkingModel:
+        """The model without the parameters of some groups; `stay` is true for the others."""
+        kept = (self.groups < 0) | np.append(stay, True)[self.groups]
+        numbers = np.append(np.cumsum(stay) - 1, -1)
+        return replace(
+            self,
+            gram=self.gram[np.ix_(kept, kept)],
+            moment=self.moment[kept],
+            groups=numbers[self.groups[kept]],
+            count=int(stay.sum()),
+        )
+
     def derivatives(self, at: Solved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradient and the Hessian of V by the logarithms of the strengths, and the degrees of freedom by group."""
         groups, count = self.groups, self.count
@@ -117,26 +131,51 @@ class Solved:
 def best_strengths(
     model: WorkingModel, start: np.ndarray, low: np.ndarray, high: np.ndarray, steps: int = STEPS
 ) -> Solved:
-    """The strengths of greatest evidence between bounds on their logarithms, from a start; at most so many steps."""
-    here = model.solve(np.minimum(start, high - LONGEST_STEP))  # what has gone may come back
+    """The strengths of greatest evidence between bounds on their logarithms, from a start; at most so many steps.
+
+    Groups that reach their upper bound have vanished: when they are many, the search continues without them.
+    """
+    found = np.minimum(start, high - LONGEST_STEP)  # what has vanished in an earlier search may come back
+    part, kept = model, np.arange(model.count)
+    here = part.solve(found)
     for _ in range(steps):
-        gradient, hessian, edf = model.derivatives(here)
-        rho = here.log_strengths
-        stuck = ((rho <= low) & (gradient > 0)) | ((rho >= high) & (gradient < 0))
-        free = np.flatnonzero(~stuck)
-        if len(free) == 0:
+        step, last = _step(part, here, low[kept], high[kept])
+        if step is None:
             break
-        step = np.zeros_like(rho)
-        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
-        if abs(gradient[free]).max() < TOLERANCE + 1e-11 * abs(here.value):
-            # The last step is too short for V to tell it from rounding, yet it doubles the digits.
-            return model.solve(np.clip(rho + step, low, high))
-        step[~stuck & (edf < GONE) & (gradient < 0)] = LONGEST_STEP
-        there = _searched(model, here, step, low, high)
+        there = part.solve(np.clip(here.log_strengths + step, low[kept], high[kept])) if last else None
+        there = _searched(part, here, step, low[kept], high[kept]) if there is None else there
         if there is None:
             break
         here = there
-    return here
+        found[kept] = here.log_strengths
+        if last:
+            break
+        stay = here.log_strengths < high[kept]
+        if np.isin(part.groups, np.flatnonzero(~stay)).mean() > WORTH_LEAVING_OUT:
+            part, kept = part.chosen(stay), kept[stay]
+            here = part.solve(found[kept])
+    return here if len(kept) == model.count else model.solve(found)
+
+
+def _step(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """The step of the logarithms, None at an optimum, and whether it is the last one.
+
+    The last step is too short for V to tell it from rounding, yet it doubles the digits.
+    """
+    if model.count == 0:
+        return None, True
+    gradient, hessian, edf = model.derivatives(here)
+    rho = here.log_strengths
+    stuck = ((rho <= low) & (gradient > 0)) | ((rho >= high) & (gradient < 0))
+    free = np.flatnonzero(~stuck)
+    if len(free) == 0:
+        return None, True
+    step = np.zeros_like(rho)
+    step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+    if abs(gradient[free]).max() < TOLERANCE + 1e-11 * abs(here.value):
+        return step, True
+    step[~stuck & (edf < GONE) & (gradient < 0)] = LONGEST_STEP
+    return step, False
 
 
 def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ BINS_OF_MANY_ROWS = 256
 LEVELS = 20
 LEAST_EXCESS = 3.0
 """Standard deviations by which the residuals must ask for a pair."""
-PARAMETERS = 1500
+PARAMETERS = 1000
 ROWS_PER_PARAMETER = 6
 LEAST_FREEDOM = 0.5
 """Effective degrees of freedom, over all outputs, below which a surface is left out again."""
@@ -46,7 +46,7 @@ def chosen_surfaces(
         raise ValueError(f"interactions must be a number, 'auto' or a list of pairs of names, got {interactions!r}")
     automatic = isinstance(interactions, str)
     room = min(PARAMETERS, weights.sum() / ROWS_PER_PARAMETER) / max(1.0, residuals.slope.shape[1] / 2)
-    most = 3 * len(blocks) if isinstance(interactions, str) else int(interactions)
+    most = 2 * len(blocks) if isinstance(interactions, str) else int(interactions)
     found: list[Block] = []
     for excess, i, j in rank_pairs(blocks, residuals):
         if len(found) >= most:

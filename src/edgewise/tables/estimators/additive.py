@@ -25,6 +25,7 @@ from edgewise.tables.additive.as_network import network_of
 from edgewise.tables.additive.axis_choice import TermSettings
 from edgewise.tables.additive.fit_additive import AdditiveSettings, fit_additive
 from edgewise.tables.additive.inputs import is_frame
+from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
 
 
@@ -234,7 +235,8 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         columns = self._columns(X, reset=True)
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        targets = _numbers(y, "y")
+        family = self.family if isinstance(self.family, Family) else Family(self.family)
+        targets = signed_times(y) if family.name == "cox" else _numbers(y, "y")
         check_consistent_length(columns[0].values, targets)
         if targets.ndim == 2 and targets.shape[1] == 1:
             from sklearn.utils import column_or_1d
@@ -242,7 +244,6 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
             targets = column_or_1d(targets, warn=True)
         self._several = targets.ndim == 2
         targets = targets.reshape(len(targets), -1)
-        family = self.family if isinstance(self.family, Family) else Family(self.family)
         weights = self._weights(sample_weight, len(targets))
         for column in targets.T:
             family.require_targets(column[weights > 0])
@@ -254,7 +255,7 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         return self
 
     def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> np.ndarray:
-        """The expected outcome of every row, (rows,) or (rows, outputs)."""
+        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard."""
         check_is_fitted(self)
         eta = self.additive_.link(self._columns(X, reset=False))
         added = self._offset(self.additive_.family, len(eta), offset, exposure)
@@ -262,6 +263,12 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
             eta = eta + added[:, None]
         mean = self.additive_.family.mean(eta)
         return mean if self._several else mean[:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of the variance that is explained, $R^2$; of the family `cox` the concordance of Harrell."""
+        if self.additive_.family.name == "cox":
+            return concordance(signed_times(y), self.predict(X))
+        return super().score(X, y, sample_weight)
 
     def _offset(self, family: Family, rows: int, offset: Any, exposure: Any) -> np.ndarray | None:
         """The sum of the offset and the logarithm of the exposure."""
