@@ -125,8 +125,8 @@ def prepare(
     encoding = dataclasses.replace(encoding, features=tuple(marked))
     used = {f.column for f in encoding.features}
     coded = {name: texts for name, texts in levels.items() if name in used}
-    inputs = matrix if len(kept) == matrix.shape[1] else matrix[:, kept]
-    return Prepared(encoding, inputs, outcome, tuple(warnings), coded)
+    matrix = matrix if len(kept) == matrix.shape[1] else matrix[:, kept]
+    return Prepared(encoding, matrix, outcome, tuple(warnings), coded)
 
 
 def _outcomes(encoding: Encoding) -> list[int | None]:
