@@ -16,6 +16,7 @@ from edgewise.training.methods import METHODS, OPTIMIZERS, get_method
 SETTINGS = {  # every setting of any method, with a value that is not its default
     "optimizer": "sgd",
     "lr": 0.1,
+    "schedule": "cosine",
     "steps": 3,
     "batch_size": 10,
     "penalties": [ew.Sparsity(1e-3)],
@@ -36,8 +37,8 @@ SETTINGS = {  # every setting of any method, with a value that is not its defaul
 APPLIES = {
     Auto: {"seconds", "starts", "steps", "extend", "degrees", "max_parameters", "widths", "smoothing"},
     LevenbergMarquardt: {"steps", "seconds", "smoothing"},
-    FirstOrder: {"optimizer", "lr", "steps", "batch_size", "penalties", "refine", "early_stopping", "checkpoint"}
-    | {"accumulate", "precision", "ema", "seconds"},
+    FirstOrder: {"optimizer", "lr", "schedule", "steps", "batch_size", "penalties", "refine", "early_stopping"}
+    | {"checkpoint", "accumulate", "precision", "ema", "seconds"},
 }
 COMMON = {"model", "data", "method", "loss", "validation", "sample_weight", "callbacks", "seed", "progress"}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from edgewise.nn import KANLinear
 from edgewise.nn.factors import Factors
 
 
-class LotraType(StrEnum):
+class LotraType(str, Enum):  # noqa: UP042  PEFT shows what follows the dot of "LotraType.LOTRA", which StrEnum lacks
     """The name of the method; a member of PEFT's own enum cannot be added from outside."""
 
     LOTRA = "LOTRA"

@@ -20,7 +20,13 @@ from edgewise.optim.least_squares import (
     NormalEquations as NormalEquations,
     levenberg_marquardt as levenberg_marquardt,
 )
-from edgewise.optim.losses import Loss as Loss, get_loss as get_loss
+from edgewise.optim.losses import (
+    Loss as Loss,
+    expectile as expectile,
+    get_loss as get_loss,
+    quantile as quantile,
+    tweedie as tweedie,
+)
 from edgewise.optim.smoothing import Smoothing as Smoothing
 
 __all__ = [
@@ -39,8 +45,11 @@ __all__ = [
     "Smoothing",
     "absorb_",
     "edge_bands",
+    "expectile",
     "get_loss",
     "jacobian",
     "levenberg_marquardt",
     "normal_equations",
+    "quantile",
+    "tweedie",
 ]

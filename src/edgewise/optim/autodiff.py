@@ -145,10 +145,13 @@ class ModuleLeastSquares:
             jacobian, f = vmap(jacrev(self._one, has_aux=True), in_dims=(None, 0))(values, self.x[rows])
             jt = torch.cat([j.flatten(2) for j in jacobian.values()], dim=2)
             y, w = self.y[rows], self.weights[rows]
-            scaled = (self.loss.factor(f, y) @ jt * w.sqrt()[:, None, None]).flatten(0, 1)
+            factor, slope, values = (
+                self.loss.each(part, f, y, w) for part in (self.loss.factor, self.loss.slope, self.loss.values)
+            )
+            scaled = (factor @ jt * w.sqrt()[:, None, None]).flatten(0, 1)
             gram += scaled.T @ scaled
-            gradient += ((self.loss.slope(f, y) * w[:, None])[:, None] @ jt).sum((0, 1))
-            loss += self.loss.values(f, y) @ w
+            gradient += ((slope * w[:, None])[:, None] @ jt).sum((0, 1))
+            loss += values @ w
         return gram, gradient, loss
 
     def _one(self, values: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +162,8 @@ class ModuleLeastSquares:
         total = self.x.new_zeros(())
         for rows in self._blocks():
             f = functional_call(self.model, values, (self.x[rows],))
-            total += self.loss.values(f, self.y[rows]) @ self.weights[rows]
+            w = self.weights[rows]
+            total += self.loss.each(self.loss.values, f, self.y[rows], w) @ w
         return total
 
     def _split(self, theta: Float[Tensor, " P"]) -> dict[str, Tensor]:
@@ -171,5 +175,5 @@ class ModuleLeastSquares:
     def _blocks(self) -> list[slice]:
         """Blocks of samples whose gradients of the largest tensors inside, frozen ones included, fit into memory."""
         width = sum(p.numel() for p in self.model.parameters())
-        step = max(1, BLOCK // max(1, width))
+        step = len(self.x) if self.loss.joint else max(1, BLOCK // max(1, width))
         return [slice(b, b + step) for b in range(0, len(self.x), step)]

@@ -138,10 +138,12 @@ class NetworkLeastSquares:
 
     def _each(self, fn, f: Tensor, rows: slice) -> Tensor:
         y = self.y[rows]
-        return fn(f, y.expand(len(f), *y.shape))
+        return self.loss.each(fn, f, y.expand(len(f), *y.shape), self.weights[rows])
 
     def _blocks(self, starts: int, width: int) -> list[slice]:
-        if self._local is None:
+        if self.loss.joint:
+            step = len(self.x)
+        elif self._local is None:
             step = max(1, BLOCK // max(1, starts * width))
         else:
             step = self._local.samples_at_once(starts)

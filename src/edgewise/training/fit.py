@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from edgewise._arguments import settings_are_in
 from edgewise._columns import as_tensor, column_names
+from edgewise.callbacks import Callback
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, get_loss
 from edgewise.progress import Listener
-from edgewise.training.callbacks import Callback
 from edgewise.training.display import listener_of
 from edgewise.training.loop import train_first_order
 from edgewise.training.methods import Auto, FirstOrder, LevenbergMarquardt, Method, get_method
@@ -59,7 +59,8 @@ def fit(
             where (n,) stands for (n, 1); class labels of "cross_entropy" have shape (n,).
         method: `Auto`, `LevenbergMarquardt` or `FirstOrder`, or a name for one with default settings: "auto", "lm",
             "lbfgs", "adam", "adamw", "sgd".
-        loss: "mse", "huber", "bce", "poisson", "cross_entropy", or a callable (prediction, target) -> tensor.
+        loss: "mse", "huber", "quantile(0.9)", "expectile(0.9)", "bce", "cross_entropy", "poisson", "gamma",
+            "tweedie(1.5)" or "cox" (see `edgewise.optim.losses`), or a callable (prediction, target) -> tensor.
         validation: a share of the samples to hold out, or (x, y); the state with the least loss there is returned.
         sample_weight: one value >= 0 per sample.
         callbacks: called with a `State` after every evaluation; a true answer ends the run.

@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgewise.callbacks import State, ended_by
 from edgewise.io.reading import reading, require
 from edgewise.kernels import accelerators, autocast
 from edgewise.progress import Budget, Event
 from edgewise.surgery import refine
 from edgewise.tracing import trace
-from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Average, Best
 from edgewise.training.methods import FirstOrder
 from edgewise.training.native_steps import NativeSteps, native_steps
 from edgewise.training.result import FitReport, FitResult, Record, Stop
 from edgewise.training.samples import Batch, Run, Source, evaluate
+from edgewise.training.schedules import name_of, set_rates_
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,9 @@ class Loop:
         """The position before the first step of a model of any structure."""
         ema = self.method.ema
         average = None if ema is None else Average(model, ema)
-        return Position(model, self.method.factory(model.parameters()), average)
+        optimizer = self.method.factory(model.parameters())
+        set_rates_(optimizer, self.method.schedule, 0, self.method.count)
+        return Position(model, optimizer, average)
 
     def at_level(self, level: int) -> nn.Module:
         """A model with the structure after `level` refinements; its parameters are still to be loaded."""
@@ -121,6 +124,7 @@ class Loop:
             "accumulate": m.accumulate,
             "precision": str(m.precision),
             "ema": m.ema,
+            **({} if m.schedule is None else {"schedule": name_of(m.schedule), "steps": m.count}),
         }
 
 
@@ -222,6 +226,8 @@ def _restore(loop: Loop, at: Position, stopped: Stop) -> int | None:
 def _burst(loop: Loop, at: Position, native: NativeSteps) -> bool:
     """Many epochs of one step each in one call, where nothing looks between them; False where none was done."""
     samples, saving = loop.train.samples, loop.method.saving
+    if loop.method.schedule is not None:
+        return False
     if samples is None or loop.observed or (loop.train.batch_size or len(samples)) < len(samples):
         return False
     x, y, weights = samples.batch()
@@ -258,6 +264,8 @@ def _epoch(loop: Loop, at: Position, native: NativeSteps | None) -> Record:
         raise ValueError("the DataLoader has no batches; give it at least one sample")
     at.epoch += 1
     record: Record = {"step": at.step, "loss": sum(losses) / len(losses)}
+    if loop.method.schedule is not None:
+        record["lr"] = float(at.optimizer.param_groups[0]["lr"])
     if loop.method.penalties:
         record["penalty"] = sum(penalties) / len(penalties)
     return record
@@ -266,6 +274,7 @@ def _epoch(loop: Loop, at: Position, native: NativeSteps | None) -> Record:
 def _step(loop: Loop, at: Position, batch: Batch, native: NativeSteps | None) -> tuple[float, float]:
     """One step of the optimiser: (loss, penalty) at the state before it."""
     x, y, weights = batch
+    set_rates_(at.optimizer, loop.method.schedule, at.step, loop.method.count)
     if native is not None and native.serves(x, y, weights):
         (loss,) = native.run(x, y, 1)
         if math.isfinite(loss):

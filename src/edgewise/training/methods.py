@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from edgewise._arguments import with_advice
+from edgewise.callbacks import EarlyStopping
 from edgewise.kernels import find
 from edgewise.optim import Adam
 from edgewise.tracing import Trace
-from edgewise.training.callbacks import EarlyStopping
 from edgewise.training.keep import Checkpoint
+from edgewise.training.schedules import Factor, get_schedule
 
 DEGREES = (3, 5, 7, 9)
 STEPS = 40  # of Levenberg-Marquardt, on every grid
@@ -135,6 +136,8 @@ class FirstOrder:
     Args:
         optimizer: "adam", "adamw", "sgd", "lbfgs", or a factory: parameters -> torch optimiser.
         lr: learning rate of a named optimiser; 1 for "lbfgs", 0.01 for the others by default.
+        schedule: of the learning rate over the steps: "linear" or "cosine" to zero, `Schedule` with a warm-up, or a
+            function of the share of the steps done in [0, 1) that gives a factor; None keeps the rate.
         steps: number of optimiser steps, 1,000 by default; 200 for "lbfgs", which does up to 20 iterations in one.
         batch_size: samples per step; all by default. A DataLoader makes its own batches.
         penalties: callables (model, trace) -> scalar, added to the loss.
@@ -151,6 +154,7 @@ class FirstOrder:
     optimizer: str | Factory = "adam"
     _: KW_ONLY
     lr: float | None = None
+    schedule: str | Factor | None = None
     steps: int | None = None
     batch_size: int | None = None
     penalties: Sequence[Penalty] = ()
@@ -169,6 +173,7 @@ class FirstOrder:
         if isinstance(self.early_stopping, int):
             _check_least(self, 1, early_stopping=self.early_stopping)
         self._check_optimizer()
+        get_schedule(self.schedule)
         if self.accumulate > 1 and self.penalties:
             raise ValueError(
                 "FirstOrder: penalties look at a whole batch and cannot be accumulated; leave one of the two out"

@@ -10,13 +10,11 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from edgewise.bases import Basis, basis_from_json
+from edgewise.callbacks import Record
 
 Stop: TypeAlias = Literal["finished", "early", "callback", "diverged", "interrupted", "time"]
 """Why a run ended: no steps left or nothing left to gain, early stopping, a callback, a loss that is not finite,
 Ctrl-C, or the time limit."""
-
-Record: TypeAlias = dict[str, Any]
-"""One row of a history: a mapping, because every method has columns of its own and `plot_history` draws them all."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edgewise._columns import as_tensor
+from edgewise.callbacks import Callback
 from edgewise.optim import Loss
+from edgewise.optim.losses import LEAST_POSITIVE
 from edgewise.progress import Listener
-from edgewise.training.callbacks import Callback
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
@@ -125,8 +126,11 @@ class Source:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, source: Source, loss: Loss) -> float:
-    """The loss over all samples, the model in evaluation mode."""
+    """The loss over all samples, the model in evaluation mode; a joint loss of a DataLoader batch by batch."""
     model.eval()
+    if loss.joint and source.samples is not None:
+        x, y, weights = source.samples.batch()
+        return loss(torch.cat([model(part) for part in x.split(EVALUATED)]), y, weights).item()
     total = count = 0.0
     for x, y, weights in source.batches():
         n = len(x) if weights is None else float(weights.sum())
@@ -277,7 +281,8 @@ def _in_range(y: Tensor, loss: Loss, where: str) -> Tensor:
     low, high = loss.targets
     outside = y[(y < low) | (y > high)]
     if outside.numel():
-        allowed = f"between {low:g} and {high:g}" if high < math.inf else f"{low:g} or more"
+        least = "above 0" if low == LEAST_POSITIVE else f"{low:g} or more"
+        allowed = f"between {low:g} and {high:g}" if high < math.inf else least
         raise ValueError(
             f"{where}: the loss {loss.name!r} has no minimum for targets that are not {allowed}, and "
             f"{outside.numel()} of {y.numel()} are not, the first is {float(outside[0]):g}; "

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
 from edgewise.bases.bspline import Extrapolation
+from edgewise.callbacks import State, ended_by
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
 from edgewise.progress import Budget, Event
-from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Best
 from edgewise.training.methods import STEPS, Auto
 from edgewise.training.result import FitReport, FitResult, Record, Stop
@@ -155,7 +155,7 @@ class Search:
             )
             parameters, damping, losses = Parameters(end.theta, parameters.grids), end.mu, end.losses
             if prior is not None:
-                prior = prior.updated(end.theta, end.gram, losses, count, not self.loss.units)
+                prior = prior.updated(end.theta, end.gram, losses, count, self.loss.known_noise)
             done += took
             self.steps += end.steps
             result = Starts(network, parameters, damping, prior)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from edgewise._columns import as_tensor
+from edgewise.callbacks import State, ended_by
 from edgewise.kernels import accelerators, threads_for
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.nn.layers import count_parameters
 from edgewise.optim import Minimum, ModuleLeastSquares, levenberg_marquardt
 from edgewise.progress import Budget, Event
-from edgewise.training.callbacks import State, ended_by
 from edgewise.training.keep import Best
 from edgewise.training.loop import train_first_order
 from edgewise.training.methods import STEPS, Auto, FirstOrder, LevenbergMarquardt

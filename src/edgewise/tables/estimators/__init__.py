@@ -13,4 +13,5 @@ except ImportError as error:
     raise ImportError("the estimators need scikit-learn: pip install edgewise[sklearn]") from error
 
 from edgewise.tables.estimators.additive import KANAdditive as KANAdditive
+from edgewise.tables.estimators.additive_classifier import KANAdditiveClassifier as KANAdditiveClassifier
 from edgewise.tables.estimators.deep import KANClassifier as KANClassifier, KANRegressor as KANRegressor

@@ -1,7 +1,8 @@
-"""Fit a network of one layer as a generalised additive model."""
+"""Generalised additive models as estimators: curves, levels and surfaces, smoothed by evidence."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -9,144 +10,290 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
-from edgewise.bases import BSpline
-from edgewise.nn import KANLinear
-from edgewise.tables.estimators._base import KANEstimator, checked, target_name, units_of
+from edgewise.expressions import Formula
+from edgewise.nn import KAN
+from edgewise.tables.additive import AdditiveModel, Column, Family
+from edgewise.tables.additive.as_network import network_of
+from edgewise.tables.additive.axis_choice import TermSettings
+from edgewise.tables.additive.fit_additive import AdditiveSettings, fit_additive
+from edgewise.tables.additive.inputs import is_frame
+from edgewise.tables.additive.survival import concordance, signed_times
+from edgewise.tables.estimators._base import KANEstimator, target_name
 
 
-class KANAdditive(RegressorMixin, KANEstimator):
-    r"""A generalised additive model, $f(x) = b + \sum_j \phi_j(x_j)$.
+class AdditiveEstimator(KANEstimator):
+    """The common part of the additive regressor and classifier."""
 
-    The coefficients minimise $\sum_n w_n (y_n - f(x_n))^2 + \lambda \sum_j |D_2 c_j|^2$ with second differences $D_2$
-    (Eilers and Marx, Statistical Science 11, 1996), by one linear system. An additive *classifier* is
-    `KANClassifier(hidden=())`.
+    additive_: AdditiveModel
 
-    Args:
-        intervals: pieces of every curve.
-        degree: degree of the splines.
-        smoothness: the strength $\lambda$ in units of the data; "auto" chooses it by generalised cross-validation.
-
-    Attributes:
-        model_: the `KAN` of one layer, in the user's units; every curve has mean 0 over the training data.
-        smoothness_: the strength $\lambda$ that was used.
-        samples_: rows of the training data that show where the curves are used.
-    """
-
-    def __init__(self, intervals: int = 10, *, degree: int = 3, smoothness: float | str = "auto") -> None:
+    def __init__(
+        self,
+        intervals: int | str = "auto",
+        *,
+        degree: int = 3,
+        smoothness: float | str = "auto",
+        interactions: int | str | Sequence[tuple[str, str]] = 0,
+        shapes: Mapping[str, str] | None = None,
+        cyclic: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.intervals = intervals
         self.degree = degree
         self.smoothness = smoothness
+        self.interactions = interactions
+        self.shapes = shapes
+        self.cyclic = cyclic
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANAdditive:
-        """Solve for the curves from rows X, targets y and weights of the rows."""
+    def contributions(self, X: Any) -> np.ndarray:
+        """What every term adds to the link scale, (rows, terms), or (rows, terms, outputs) where there are several."""
+        check_is_fitted(self)
+        found = self.additive_.contributions(self._columns(X, reset=False))
+        return found[:, :, 0] if len(self.additive_.outputs) == 1 else found
+
+    def curve(self, feature: int | str, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+        r"""The curve $\phi_j$ of one feature over the range of the training data: its arguments and its values.
+
+        Levels have their names as arguments. Of several outputs the values have one column each.
+        """
+        check_is_fitted(self)
+        names = [term.name for term in self.additive_.terms]
+        numbers = dict(enumerate(self.column_names))
+        name = numbers.get(int(feature), "") if isinstance(feature, int | np.integer) else feature
+        if name not in names:
+            raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
+        term: Any = self.additive_.terms[names.index(name)]
+        if len(term.axes) > 1:
+            raise ValueError(f"{name!r} is a surface; `additive_` has its coefficients")
+        arguments = term.axes[0].span(points)
+        values = term.axes[0].matrix(arguments) @ term.coef.T
+        return arguments, values[:, 0] if values.shape[1] == 1 else values
+
+    def formula(self, **options: Any) -> Formula:
+        """The curves as a formula; options as those of `KANRegressor.formula`."""
+        self._require_network("formula")
+        return super().formula(**options)
+
+    def plot(self, **options: Any) -> Any:
+        """The network diagram; options as in `edgewise.viz.plot`."""
+        self._require_network("plot")
+        return super().plot(**options)
+
+    @property
+    def feature_importances_(self) -> Float[np.ndarray, " features"]:
+        """The share of every column in the deviations of the contributions; a surface counts half for each; sum 1."""
+        check_is_fitted(self)
+        found = np.zeros(self.n_features_in_)
+        for term, spread in zip(self.additive_.terms, self.spreads_, strict=True):
+            for part in term.inputs:
+                found[part.position] += spread / len(term.inputs)
+        return found / max(found.sum(), 1e-300)
+
+    def _require_network(self, what: str) -> None:
+        check_is_fitted(self)
+        if not isinstance(self.model_, KAN):
+            raise ValueError(
+                f"{what} needs a model of curves alone, without levels, missing cells, cyclic terms or surfaces; "
+                "`curve` and `additive_` describe every term of this one"
+            )
+
+    def _columns(self, X: Any, *, reset: bool) -> list[Column]:
+        """The checked columns of a table, named as those of training."""
+        from edgewise.tables.additive.inputs import read_columns
+
+        frame = is_frame(X)
+        if frame:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            rows, width = tuple(X.shape)
+            if rows < 1 + reset or width == 0:
+                raise ValueError(f"the table has {rows} rows and {width} columns; it needs {1 + reset} and 1 at least")
+        else:
+            X = validate_data(
+                self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
+            )
+        columns = read_columns(X) if reset else self.additive_.read(X)
+        if frame:
+            return columns
+        return [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
+
+    def _settings(self, family: Family) -> AdditiveSettings:
         strength: Any = self.smoothness
         if strength != "auto" and not (isinstance(strength, Real) and float(strength) >= 0):
             raise ValueError(f"smoothness must be 'auto' or a number >= 0, got {self.smoothness!r}")
-        if not isinstance(self.intervals, Integral):
-            raise ValueError(f"intervals must be a positive integer, got {self.intervals!r}")
-        x, target, weights = checked(self, X, y, sample_weight)
-        units, basis = units_of(x, weights), BSpline(int(self.intervals), self.degree)
-        grid = basis.init_grid(x.shape[1], dtype=torch.float64)
-        system = NormalSystem.of(units(x), target, weights, grid, basis)
-        self.smoothness_ = system.best_strength() if self.smoothness == "auto" else float(self.smoothness)
-        coef, bias = system.solve(self.smoothness_)
-        layer = KANLinear.assemble(
-            basis,
-            None,
-            coef=coef[:, :, None],
-            grid=grid,
-            mask=torch.ones(x.shape[1], 1, dtype=torch.bool),
-            bias=bias[None],
+        if self.intervals != "auto" and not (isinstance(self.intervals, Integral) and int(self.intervals) > 0):
+            raise ValueError(f"intervals must be 'auto' or a positive integer, got {self.intervals!r}")
+        terms = TermSettings(
+            intervals=None if self.intervals == "auto" else int(self.intervals),
+            degree=self.degree,
+            plain=strength != "auto",
+            shapes=dict(self.shapes or {}),
+            cyclic=dict(self.cyclic or {}),
         )
-        self._set_model([layer], units, None, [target_name(y)])
-        self._keep_samples(x, weights)
-        return self
+        return AdditiveSettings(family, terms, None if strength == "auto" else float(strength), self.interactions)
 
-    def predict(self, X: Any) -> Float[np.ndarray, " rows"]:
-        """The prediction for every row."""
-        return self._forward(X)[:, 0].numpy()
+    def _weights(self, sample_weight: Any, rows: int) -> np.ndarray:
+        """Whole weights count rows; others are scaled to a mean of 1, for the evidence counts rows."""
+        weights = _check_sample_weight(sample_weight, np.zeros(rows), dtype=np.float64, ensure_non_negative=True)
+        if not weights.sum() > 0:
+            raise ValueError("sample_weight is zero in every row; at least one row needs a non-zero weight")
+        return weights if (weights == weights.round()).all() else weights * ((weights > 0).sum() / weights.sum())
 
-    def curve(self, feature: int | str, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
-        r"""The curve $\phi_j$ of one feature over the range of the training data: its arguments and its values."""
-        check_is_fitted(self)
-        names = list(self._more_names())
-        j = names.index(feature) if feature in names else feature
-        if not isinstance(j, int | np.integer) or not 0 <= j < len(names):
-            raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
-        assert self.model_.input_affine is not None
-        inner = torch.linspace(-1, 1, points, dtype=torch.float64)
-        x = torch.zeros(points, len(names), dtype=torch.float64)
-        x[:, j] = inner
-        layer = self.model_.layers[0]
-        assert isinstance(layer, KANLinear)
-        with torch.no_grad():
-            values = layer.edge_values(x)[:, j, 0]
-            arguments = (inner - self.model_.input_affine.shift[j]) / self.model_.input_affine.scale[j]
-        return arguments.numpy(), values.numpy()
+    def _set_additive(self, model: AdditiveModel, columns: list[Column], weights: np.ndarray) -> None:
+        self.additive_ = model
+        network = network_of(model)
+        self.model_ = model if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
+        rows = np.flatnonzero(weights > 0)
+        rows = rows[:: max(1, -(-len(rows) // 2000))]
+        shown = [Column(c.name, c.kind, c.values[rows]) for c in columns]
+        self.spreads_ = model.contributions(shown).std(0).mean(-1)
+        if network is not None:
+            self.samples_ = torch.from_numpy(np.stack([c.values for c in shown], axis=1))
+        strengths = {term.name: dict(term.strengths) for term in model.terms}
+        self.smoothness_ = strengths if self.smoothness == "auto" else float(self.smoothness)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
 
 
-class NormalSystem:
-    r"""$(A + \lambda P)\,c = a$ of centred basis functions, for any $\lambda$ at once.
+class KANAdditive(RegressorMixin, AdditiveEstimator):
+    r"""A generalised additive model, $g(\operatorname{E} y) = b + \sum_t f_t(x)$, with terms smoothed by evidence.
 
-    Centring every function by its weighted mean makes the bias the mean of the target. $P$ holds second differences and
-    a twentieth of first differences, so that more features than rows are no problem. With $A + sP = LL^T$ and
-    $L^{-1}PL^{-T} = U \mathrm{diag}(m)\,U^T$, the matrix is $LU\,(1 + (\lambda - s)\,m)\,U^T L^T$.
+    A column of numbers is a curve (B-splines on quantile knots), a column of texts or of a category one level each,
+    shrunk to their mean, a date its year (a curve), season (cyclic), weekday (levels) and hour (cyclic). A missing cell
+    has a level of its own in every term; a level that training did not see adds 0. Each term has smoothing strengths of
+    its own, those of greatest restricted likelihood: a term that the data do not ask for vanishes.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(-1, 1, (300, 3))
+    >>> model = KANAdditive().fit(x, np.sin(3 * x[:, 0]) + x[:, 1] ** 2 + 0.1 * rng.normal(size=300))
+    >>> bool(model.score(x, np.sin(3 * x[:, 0]) + x[:, 1] ** 2) > 0.99)
+    True
+
+    Args:
+        intervals: pieces of every curve; "auto" takes more of them for more rows.
+        degree: degree of the splines.
+        smoothness: "auto" for the strengths of greatest evidence; or one strength $\lambda$ in units of the data for
+            all curves, with which the coefficients minimise
+            $\sum_n w_n (y_n - f(x_n))^2 + \lambda \sum_j (|D_2 c_j|^2 + |D_1 c_j|^2 / 20)$ with differences D.
+        interactions: how many pairs of columns have a surface beside their curves: "auto" tries the pairs that explain
+            most of the residuals and keeps those that the evidence asks for; or a list of pairs of names.
+        shapes: "increasing", "decreasing", "convex" or "concave" by the name of a column.
+        cyclic: the two ends of the period by the name of a column.
+        family: of the outcome, a name or an `edgewise.tables.additive.Family`.
+
+    Attributes:
+        additive_: the `AdditiveModel`: intercept, terms, covariance; a value that JSON can hold.
+        model_: the `KAN` of one layer in the user's units, on the link scale, if all terms are curves of numbers
+            without missing cells; else `additive_`.
+        smoothness_: the strengths by term and part, or the one that was given.
+        spreads_: the standard deviation of every term over the training rows.
+        samples_: rows of the training data that show where the curves are used, if `model_` is a network.
     """
 
     def __init__(
-        self, gram: Tensor, moment: Tensor, means: Tensor, y_mean: Tensor, total: Tensor, n: Tensor, size: int
-    ):
-        self.means, self.y_mean, self.total, self.n = means.view(-1, size), y_mean, total, n
-        first = torch.eye(size, dtype=torch.float64).diff(dim=0)
-        second = first.diff(dim=0)
-        penalty = torch.block_diag(*[second.T @ second + 0.05 * first.T @ first] * len(self.means))
-        self.scale = float(gram.diagonal().mean().clamp_min(1e-300))
-        # The functions of a feature sum to a constant, which neither matrix sees: the ridge settles that direction.
-        ridge = 1e-9 * self.scale * torch.eye(len(moment), dtype=torch.float64)
-        factor = torch.linalg.cholesky(gram + self.scale * penalty + ridge)
-        whitened = torch.linalg.solve_triangular(factor, penalty, upper=False)
-        whitened = torch.linalg.solve_triangular(factor, whitened.T, upper=False)
-        self.m, u = torch.linalg.eigh((whitened + whitened.T) / 2)
-        self.back = torch.linalg.solve_triangular(factor.T, u, upper=True)  # L^-T U
-        self.rotated = self.back.T @ moment
+        self,
+        intervals: int | str = "auto",
+        *,
+        degree: int = 3,
+        smoothness: float | str = "auto",
+        interactions: int | str | Sequence[tuple[str, str]] = 0,
+        shapes: Mapping[str, str] | None = None,
+        cyclic: Mapping[str, tuple[float, float]] | None = None,
+        family: str | Family = "gaussian",
+    ) -> None:
+        super().__init__(
+            intervals,
+            degree=degree,
+            smoothness=smoothness,
+            interactions=interactions,
+            shapes=shapes,
+            cyclic=cyclic,
+        )
+        self.family = family
 
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor, weights: Tensor, grid: Tensor, basis: BSpline, rows: int = 8192) -> NormalSystem:
-        """Accumulate the system in blocks of rows, so that memory does not grow with the table."""
-        total = weights.sum()
-        y_mean = (weights * y).sum() / total
-        blocks = [slice(start, start + rows) for start in range(0, len(x), rows)]
-        means = torch.zeros(x.shape[1] * basis.size, dtype=torch.float64)
-        for part in blocks:
-            means += weights[part] @ basis.evaluate(x[part], grid).flatten(1) / total
-        gram, moment = torch.zeros(len(means), len(means), dtype=torch.float64), torch.zeros_like(means)
-        for part in blocks:
-            b = basis.evaluate(x[part], grid).flatten(1) - means
-            gram += b.T @ (weights[part, None] * b)
-            moment += b.T @ (weights[part] * (y[part] - y_mean))
-        return cls(gram, moment, means, y_mean, (weights * (y - y_mean) ** 2).sum(), total, basis.size)
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> KANAdditive:
+        """Fit the terms.
 
-    def solve(self, strength: float) -> tuple[Float[Tensor, "in size"], Float[Tensor, ""]]:
-        """Coefficients of curves with mean 0, and the bias."""
-        c = (self.back @ (self.rotated / self._weights(strength))).view_as(self.means)
-        # The functions of a feature sum to 1: subtracting the mean from every coefficient subtracts it from the curve.
-        return c - (c * self.means).sum(1, keepdim=True), self.y_mean
+        Args:
+            X: an array of numbers, or a frame of pandas or polars; cells may be missing.
+            y: the targets, (rows,) or (rows, outputs).
+            sample_weight: of the rows; whole numbers count rows.
+            offset: what is added to the link scale of every row.
+            exposure: what the mean is proportional to, for a family with a log link: its logarithm is an offset.
+        """
+        columns = self._columns(X, reset=True)
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        family = self.family if isinstance(self.family, Family) else Family(self.family)
+        targets = signed_times(y) if family.name == "cox" else _numbers(y, "y")
+        check_consistent_length(columns[0].values, targets)
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            from sklearn.utils import column_or_1d
 
-    def best_strength(self) -> float:
-        r"""The least $n\,\mathrm{RSS}/(n - \mathrm{df} - 1)^2$, df the trace of the hat matrix, over nine decades."""
-        strengths = [self.scale * 10**e for e in np.linspace(-4, 5, 28)]
-        return min(strengths, key=self._cross_validation)
+            targets = column_or_1d(targets, warn=True)
+        self._several = targets.ndim == 2
+        targets = targets.reshape(len(targets), -1)
+        weights = self._weights(sample_weight, len(targets))
+        for column in targets.T:
+            family.require_targets(column[weights > 0])
+        names = [str(c) for c in y.columns] if self._several and hasattr(y, "columns") else None
+        outputs = names or ([f"y{i + 1}" for i in range(targets.shape[1])] if self._several else [target_name(y)])
+        added = self._offset(family, len(targets), offset, exposure)
+        model = fit_additive(columns, targets, weights, self._settings(family), outputs=outputs, offset=added)
+        self._set_additive(model, columns, weights)
+        return self
 
-    def _weights(self, strength: float) -> Tensor:
-        return 1 + (strength - self.scale) * self.m
+    def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> np.ndarray:
+        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard."""
+        check_is_fitted(self)
+        eta = self.additive_.link(self._columns(X, reset=False))
+        added = self._offset(self.additive_.family, len(eta), offset, exposure)
+        if added is not None:
+            eta = eta + added[:, None]
+        mean = self.additive_.family.mean(eta)
+        return mean if self._several else mean[:, 0]
 
-    def _cross_validation(self, strength: float) -> float:
-        d, explained = self._weights(strength), (1 - self.scale * self.m).clamp_min(0)  # the Gram matrix, rotated
-        z = self.rotated / d
-        rss = self.total - 2 * z @ self.rotated + (explained * z * z).sum()
-        free = self.n - (explained / d).sum() - 1
-        # RSS below its rounding errors is noise: without the floor an interpolating fit would be chosen by chance.
-        return float(self.n * rss.clamp_min(1e-12 * self.total) / free**2) if free > 0.02 * self.n else float("inf")
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of the variance that is explained, $R^2$; of the family `cox` the concordance of Harrell."""
+        if self.additive_.family.name == "cox":
+            return concordance(signed_times(y), self.predict(X))
+        return super().score(X, y, sample_weight)
+
+    def _offset(self, family: Family, rows: int, offset: Any, exposure: Any) -> np.ndarray | None:
+        """The sum of the offset and the logarithm of the exposure."""
+        total = None
+        if offset is not None:
+            total = _numbers(offset, "offset").reshape(-1)
+        if exposure is not None:
+            if not family.log_link:
+                raise ValueError(f"the family {family.name!r} has no log link, so that an exposure means nothing")
+            amount = _numbers(exposure, "exposure").reshape(-1)
+            if not (amount > 0).all():
+                raise ValueError("exposure must be above 0 in every row; leave the other rows out")
+            total = np.log(amount) + (0.0 if total is None else total)
+        if total is not None and len(total) != rows:
+            raise ValueError(f"offset and exposure need one number per row: {rows}, got {len(total)}")
+        return total
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        return tags
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """A copy of an array of finite numbers."""
+    kind: Any = np.float64
+    return np.array(check_array(values, ensure_2d=False, dtype=kind, input_name=name))

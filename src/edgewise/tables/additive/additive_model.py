@@ -1,0 +1,105 @@
+r"""A fitted additive model as a value: an intercept, terms, a family, and the posterior covariance of coefficients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewise.tables.additive.additive_terms import Term, term_from_json
+from edgewise.tables.additive.families import Family, family_from_json
+from edgewise.tables.additive.inputs import Column, Kind, read_columns
+
+FORMAT = "edgewise additive model 1"
+
+
+@dataclass(frozen=True, eq=False)
+class AdditiveModel:
+    r"""$\eta_i(x) = b_i + \sum_t f_{ti}(x)$ of every output i, and the mean of the outcome by the link of the family.
+
+    Args:
+        intercept: b, (outputs,).
+        terms: the terms $f_t$.
+        family: of the outcome.
+        columns: the name and the kind of every column of the table, in order.
+        outputs: the names of the outputs.
+        covariance: the posterior covariance of (b, the coefficients of the terms in order, each flat), per output:
+            (outputs, 1 + coefficients, 1 + coefficients); None where it is unknown.
+        scale: the scale of the noise (the variance of a gaussian outcome) per output; 1 where the family knows it.
+        notes: sentences on what was left out, and why.
+    """
+
+    intercept: np.ndarray
+    terms: tuple[Term, ...]
+    family: Family
+    columns: tuple[tuple[str, Kind], ...]
+    outputs: tuple[str, ...]
+    covariance: np.ndarray | None = None
+    scale: tuple[float, ...] = (1.0,)
+    notes: tuple[str, ...] = ()
+
+    def read(self, X: Any) -> list[Column]:
+        """The columns of a table, as `contributions` and `link` take them."""
+        return X if isinstance(X, list) else read_columns(X, [kind for _, kind in self.columns])
+
+    def contributions(self, X: Any) -> np.ndarray:
+        """What every term adds in every row: (rows, terms, outputs); with the intercept they sum to `link`."""
+        columns = self.read(X)
+        rows = len(columns[0].values)
+        found = [term.values(columns) for term in self.terms]
+        return np.stack(found, axis=1) if found else np.zeros((rows, 0, len(self.intercept)))
+
+    def link(self, X: Any) -> np.ndarray:
+        r"""$\eta$, (rows, outputs)."""
+        columns = self.read(X)
+        total = np.tile(self.intercept, (len(columns[0].values), 1))
+        for term in self.terms:
+            total += term.values(columns)
+        return total
+
+    def matrix(self, columns: Sequence[Column]) -> Any:
+        """A one and all functions: the product with (b, coefficients) is `link`; (rows, 1 + coefficients)."""
+        from scipy import sparse
+
+        ones = sparse.csr_array(np.ones((len(columns[0].values), 1)))
+        return sparse.hstack([ones, *(term.matrix(columns) for term in self.terms)], format="csr")
+
+    def slices(self) -> list[slice]:
+        """Where the coefficients of every term are in the covariance."""
+        ends = np.cumsum([1, *(term.coef[0].size for term in self.terms)])
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+
+    def to_json(self, *, covariance: bool = True) -> dict[str, Any]:
+        """The model as a JSON object, read back by `additive_model_from_json`; without its covariance if asked for."""
+        known = covariance and self.covariance is not None
+        return {
+            "format": FORMAT,
+            "intercept": self.intercept.tolist(),
+            "terms": [term.to_json() for term in self.terms],
+            "family": self.family.to_json(),
+            "columns": [list(column) for column in self.columns],
+            "outputs": list(self.outputs),
+            "covariance": self.covariance.tolist() if known and self.covariance is not None else None,
+            "scale": list(self.scale),
+            "notes": list(self.notes),
+        }
+
+
+def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:
+    """The model that `AdditiveModel.to_json` described."""
+    if record.get("format") != FORMAT:
+        raise ValueError(f"this is no {FORMAT!r}; its format is {record.get('format')!r}")
+    covariance = record["covariance"]
+    return AdditiveModel(
+        intercept=np.asarray(record["intercept"], float),
+        terms=tuple(term_from_json(term) for term in record["terms"]),
+        family=family_from_json(record["family"]),
+        columns=tuple((name, kind) for name, kind in record["columns"]),
+        outputs=tuple(record["outputs"]),
+        covariance=None if covariance is None else np.asarray(covariance, float),
+        scale=tuple(record["scale"]),
+        notes=tuple(record["notes"]),
+    )

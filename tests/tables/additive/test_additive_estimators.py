@@ -1,0 +1,177 @@
+"""The additive estimators: frames of every type, small and odd tables, and the networks that equal them."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+
+from edgewise.tables.additive import additive_model_from_json
+from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier
+
+pytestmark = pytest.mark.usefixtures("module_as_a_user")
+
+
+def mixed_table(rows: int = 400, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """Numbers with missing cells, levels, booleans and dates; what y depends on is known."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-2, 2, rows)
+    city = rng.choice(["Bern", "Oslo", "Rome"], rows)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 1000, rows), unit="D")
+    wet = rng.integers(0, 2, rows).astype(bool)
+    gone = rng.uniform(size=rows) < 0.2
+    y = np.where(gone, 2.0, np.sin(x)) + (city == "Oslo") + 0.5 * wet + np.cos(2 * np.pi * day.day_of_year / 366)
+    frame = pd.DataFrame(
+        {
+            "x": np.where(gone, np.nan, x),
+            "city": pd.Categorical(city),
+            "wet": pd.array(wet, dtype="boolean"),
+            "day": day,
+            "id": pd.array(rng.integers(0, 5, rows), dtype="Int64"),
+        }
+    )
+    return frame, pd.Series(y + 0.1 * rng.normal(size=rows), name="sales")
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    frame, y = mixed_table()
+    return frame, y, KANAdditive().fit(frame, y)
+
+
+def test_a_mixed_table_is_used_as_it_is(mixed):
+    frame, _, model = mixed
+    other, truth = mixed_table(seed=1)
+    assert model.score(other, truth) > 0.98
+    assert [term.name for term in model.additive_.terms] == [
+        *("x", "city", "wet", "day (year)", "day (season)", "day (weekday)", "id")
+    ]
+    np.testing.assert_allclose(
+        model.contributions(frame).sum(1) + model.additive_.intercept, model.predict(frame), atol=1e-10
+    )
+    assert model.feature_importances_.sum() == pytest.approx(1)
+    assert model.feature_importances_.argmin() == 4
+    levels, effects = model.curve("city")
+    assert levels[effects.argmax()] == "Oslo"
+    with pytest.raises(ValueError, match="plot needs a model of curves"):
+        model.plot()
+
+
+def test_missing_cells_have_their_level_and_unseen_levels_have_none(mixed):
+    frame, _, model = mixed
+    row = frame.iloc[[0]].assign(x=[np.nan])
+    x = model.additive_.terms[0]
+    missing = x.values(model.additive_.read(row))[0, 0]
+    seen = x.values(model.additive_.read(row.assign(x=[0.0])))[0, 0]
+    assert missing - seen == pytest.approx(2.0, abs=0.15)
+    new = row.assign(city=pd.Categorical(["Lima"]))
+    assert model.additive_.terms[1].values(model.additive_.read(new))[0, 0] == 0
+
+
+def test_json_and_pickle_keep_the_predictions(mixed):
+    frame, _, model = mixed
+    again = additive_model_from_json(json.loads(json.dumps(model.additive_.to_json())))
+    np.testing.assert_array_equal(again.link(frame)[:, 0], model.predict(frame))
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(copied.predict(frame), model.predict(frame))
+
+
+def test_frames_of_polars_give_the_same_model(mixed):
+    polars = pytest.importorskip("polars")
+    frame, y, model = mixed
+    columns = {
+        "x": polars.Series(frame["x"].to_numpy(), nan_to_null=True),
+        "city": polars.Series(frame["city"].astype(str).tolist(), dtype=polars.Categorical),
+        "wet": polars.Series(frame["wet"].astype(bool).tolist()),
+        "day": polars.Series(frame["day"].to_numpy().astype("datetime64[ms]")),
+        "id": polars.Series(frame["id"].astype(int).tolist()),
+    }
+    other = KANAdditive().fit(polars.DataFrame(columns), y)
+    np.testing.assert_allclose(other.predict(polars.DataFrame(columns)), model.predict(frame), atol=1e-8)
+
+
+def test_the_network_equals_the_model_also_outside_and_where_columns_have_few_values():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=150), rng.integers(0, 2, 150), rng.integers(0, 4, 150), np.full(150, 3.0)], axis=1)
+    y = np.stack([np.sin(x[:, 0]) + x[:, 1] + (x[:, 2] == 2), x[:, 0]], axis=1)
+    model = KANAdditive().fit(x, y)
+    wide = np.vstack([x, 3 * x[:20], x[:20] - 5])
+    with torch.no_grad():
+        np.testing.assert_allclose(model.model_(torch.tensor(wide)).numpy(), model.predict(wide), atol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [KANAdditive(), KANAdditiveClassifier()], ids=lambda m: type(m).__name__)
+def test_odd_tables_are_fitted_or_refused_in_one_sentence(estimator):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 3))
+    y = (x[:, 0] > 0).astype(float)
+    odd = pd.DataFrame({"a": x[:, 0], "constant": 1.0, "empty": np.nan, "one": "level", "noise": x[:, 1]})
+    model = clone(estimator).fit(odd, y)
+    assert np.isfinite(model.contributions(odd)).all()
+    assert model.score(odd, y) > 0.5
+    assert any("empty" in note for note in model.additive_.notes)
+    np.testing.assert_array_equal(model.contributions(odd)[:, [1, 2, 3]], 0)
+    few = clone(estimator).fit(rng.normal(size=(8, 30)), [0, 1] * 4)
+    assert np.isfinite(few.predict(rng.normal(size=(20, 30)))).all()
+    weights = np.r_[np.ones(20), np.zeros(10)]
+    part = clone(estimator).fit(x[:20], y[:20]).predict(x)
+    np.testing.assert_allclose(clone(estimator).fit(x, y, sample_weight=weights).predict(x), part, atol=1e-6)
+    for bad, message in ((x[:0], "0 sample"), (np.where(x > 2, np.inf, x), "infinity")):
+        if np.isinf(bad).any() or not len(bad):
+            with pytest.raises(ValueError, match=message):
+                clone(estimator).fit(bad, y[: len(bad)])
+
+
+def test_separated_classes_have_finite_curves():
+    x = np.linspace(-1, 1, 100)[:, None]
+    model = KANAdditiveClassifier().fit(x, x[:, 0] > 0)
+    assert abs(model.decision_function(x)).max() < 60
+    assert model.score(x, x[:, 0] > 0) == 1
+    three = KANAdditiveClassifier().fit(x, np.digitize(x[:, 0], [-0.3, 0.3]))
+    assert three.score(x, np.digitize(x[:, 0], [-0.3, 0.3])) > 0.97
+
+
+def test_exposure_is_an_offset_and_scales_the_mean():
+    rng = np.random.default_rng(0)
+    x, exposure = rng.uniform(-1, 1, (300, 2)), rng.uniform(0.5, 3, 300)
+    y = rng.poisson(exposure * np.exp(x[:, 0]))
+    model = KANAdditive(family="poisson").fit(x, y, exposure=exposure)
+    same = KANAdditive(family="poisson").fit(x, y, offset=np.log(exposure))
+    np.testing.assert_array_equal(model.predict(x), same.predict(x))
+    np.testing.assert_allclose(model.predict(x, exposure=exposure), model.predict(x) * exposure)
+    assert np.std(np.log(model.predict(x)) - x[:, 0]) < 0.15
+    with pytest.raises(ValueError, match="no log link"):
+        KANAdditive().fit(x, y, exposure=exposure)
+    with pytest.raises(ValueError, match=r"family 'poisson' takes targets"):
+        KANAdditive(family="poisson").fit(x, y - 3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shapes": {"x9": "increasing"}}, r"names the column 'x9'.*x1, x2"),
+        ({"shapes": {"x1": "wavy"}}, "choose one of increasing"),
+        ({"interactions": [("x1", "x9")]}, "names 'x9'"),
+        ({"interactions": "all"}, "interactions must be"),
+        ({"cyclic": {"x1": (1.0, 1.0)}}, "period above 0"),
+        ({"family": "weibull"}, "unknown family"),
+        ({"intervals": 0}, "intervals must be"),
+    ],
+)
+def test_bad_settings_are_named(options, message):
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match=message):
+        KANAdditive(**options).fit(x, x[:, 0])
+
+
+def test_a_cyclic_curve_closes():
+    rng = np.random.default_rng(0)
+    hour = rng.uniform(0, 24, 300)
+    model = KANAdditive(cyclic={"x1": (0, 24)}).fit(hour[:, None], np.sin(2 * np.pi * hour / 24))
+    first, last = model.predict(np.array([[0.0], [24.0 - 1e-9]]))
+    assert first == pytest.approx(last, abs=1e-6)
+    assert model.score(hour[:, None], np.sin(2 * np.pi * hour / 24)) > 0.999
