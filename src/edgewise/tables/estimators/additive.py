@@ -27,9 +27,10 @@ from edgewise.tables.additive.fit_additive import AdditiveSettings, fit_additive
 from edgewise.tables.additive.inputs import is_frame
 from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
+from edgewise.tables.estimators.additive_methods import AdditiveIntervals, AdditiveMethods
 
 
-class AdditiveEstimator(KANEstimator):
+class AdditiveEstimator(AdditiveMethods, KANEstimator):
     """The common part of the additive regressor and classifier."""
 
     additive_: AdditiveModel
@@ -146,6 +147,7 @@ class AdditiveEstimator(KANEstimator):
 
     def _set_additive(self, model: AdditiveModel, columns: list[Column], weights: np.ndarray) -> None:
         self.additive_ = model
+        self.__dict__.pop("conformal_scores_", None)
         network = network_of(model)
         self.model_ = model if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
         rows = np.flatnonzero(weights > 0)
@@ -164,7 +166,7 @@ class AdditiveEstimator(KANEstimator):
         return tags
 
 
-class KANAdditive(RegressorMixin, AdditiveEstimator):
+class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
     r"""A generalised additive model, $g(\operatorname{E} y) = b + \sum_t f_t(x)$, with terms smoothed by evidence.
 
     A column of numbers is a curve (B-splines on quantile knots), a column of texts or of a category one level each,
@@ -254,15 +256,19 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         self._set_additive(model, columns, weights)
         return self
 
-    def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> np.ndarray:
-        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard."""
+    def predict(self, X: Any, *, return_std: bool = False, offset: Any = None, exposure: Any = None) -> Any:
+        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard.
+
+        With `return_std` the posterior standard deviation of the expected outcome beside it, without the noise.
+        """
         check_is_fitted(self)
         eta = self.additive_.link(self._columns(X, reset=False))
         added = self._offset(self.additive_.family, len(eta), offset, exposure)
         if added is not None:
             eta = eta + added[:, None]
         mean = self.additive_.family.mean(eta)
-        return mean if self._several else mean[:, 0]
+        mean = mean if self._several else mean[:, 0]
+        return (mean, self._mean_sd(X, offset, exposure)) if return_std else mean
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of the variance that is explained, $R^2$; of the family `cox` the concordance of Harrell."""
