@@ -1,7 +1,7 @@
 """Coverage of the 90 % intervals and bands of additive models on simulated tables whose truth is known.
 
 The curves are those of Gu and Wahba, as in the simulations of Wood (J. R. Stat. Soc. B 73, 2011), one of them without
-effect; "peak" has a narrow peak on a flat line, which one smoothing strength per curve cannot follow; "skewed" has noise
+effect; "peak" has a narrow peak on a flat line, which one strength per curve cannot follow; "skewed" has noise
 far from that of its family. Per table: the share of 1,000 new outcomes in the intervals of the posterior and in those
 of 200 rows of calibration, the share of arguments in pointwise bands, and that of curves that lie in their simultaneous
 band as a whole.

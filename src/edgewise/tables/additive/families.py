@@ -99,7 +99,9 @@ class Family:
     def slope_and_curvature(
         self, eta: np.ndarray, y: np.ndarray, weights: np.ndarray, spread: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        r"""$\partial\ell/\partial\eta$ and a positive curvature, $\partial^2\ell/\partial\eta^2$ or its mean, of every row.
+        r"""$\partial\ell/\partial\eta$ and a positive curvature of every row, (rows,) each.
+
+        The curvature is $\partial^2\ell/\partial\eta^2$, or its mean where the scale of the noise is estimated.
 
         Args:
             eta: the link scale.

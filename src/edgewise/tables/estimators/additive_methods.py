@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from edgewise.tables.additive import AdditiveModel
+from edgewise.tables.additive.additive_summary import AdditiveSummary, summarised
+from edgewise.tables.additive.deviance import KeptRows
 from edgewise.tables.additive.intervals import (
     conformal_interval,
     conformal_scores,
@@ -22,6 +24,15 @@ class AdditiveMethods:
     """The methods that ask a fitted additive model, of regressors and classifiers."""
 
     additive_: AdditiveModel
+    rows_: KeptRows
+
+    def summary(self) -> AdditiveSummary:
+        """Every term with its size, degrees of freedom and approximate p-value, and the deviance explained.
+
+        The test is in `edgewise.tables.additive.additive_summary`. `print` shows it on 25 lines at most.
+        """
+        check_is_fitted(self)
+        return summarised(self.additive_, self.rows_)
 
     def band(
         self, term: str, *, level: float = 0.9, simultaneous: bool = False, order: int = 0, **options: Any
