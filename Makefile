@@ -16,7 +16,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce docs wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes docs wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,11 +39,11 @@ $(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	@touch $@
 
 $(TESTS): $(READY)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton]'
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino]'
 	@touch $@
 
 $(SLOW): $(TESTS)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton,loggers]'
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino,loggers,hosts]'
 	@touch $@
 
 $(DOCS): $(READY)
@@ -81,6 +81,12 @@ bench: venv  ## speed of kernels and layers on this machine
 reproduce: venv  ## one study: make reproduce NAME=knots OPTIONS="--seeds 2"; without NAME the list
 	$(BIN)/python -m studies $(NAME) $(OPTIONS)
 
+runtimes:  ## exports in every runtime, compared, in an environment of their own: they pin other packages
+	@test -d .venv-runtimes || $(PYTHON) -m venv .venv-runtimes
+	@.venv-runtimes/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  -e '.[viz,sklearn,onnx,openvino,litert,executorch,coreml]'
+	.venv-runtimes/bin/python -m studies export $(OPTIONS)
+
 docs: $(DOCS)  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
@@ -111,4 +117,4 @@ clean:  ## remove what builds and tests leave behind
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the same, and .venv
-	rm -rf .venv
+	rm -rf .venv .venv-runtimes

@@ -24,6 +24,10 @@ def pytest_configure(config: pytest.Config) -> None:
         typecheck.install("edgewise")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    typecheck.begin_test()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not checks_shapes(config):
         return

@@ -2,6 +2,9 @@
 
 import importlib.util
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,35 @@ def test_an_example_runs_and_returns_what_it_prints(name, tmp_path, monkeypatch,
     assert all(isinstance(value, float) and math.isfinite(value) for value in found.values())
     assert "KAN" in capsys.readouterr().out or name == "regression"
     assert not list(tmp_path.iterdir()), "an example left a file behind"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lightning_module", "skorch_net"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_host_trains_the_kan_and_the_mlp(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = load(f"hosts/{name}").main(quick=True)
+    assert set(found) == {"KAN", "MLP"}
+    assert all(math.isfinite(value) for value in found.values())
+
+
+@pytest.mark.slow
+def test_training_continues_after_a_killed_process(tmp_path) -> None:
+    """Two processes, one of which is killed and started again, end where one process ends."""
+    import torch
+
+    states = []
+    for name, start in {
+        "one": [],
+        "two": ["-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=2"],
+    }.items():
+        (tmp_path / name).mkdir()
+        environment = {**os.environ, "STEPS": "40", "DIE_AT": "27"}
+        command = [sys.executable, *start, str(EXAMPLES / "hosts" / "elastic.py"), str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+        states.append(torch.load(tmp_path / name / "state.pt", weights_only=True))
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(states[1][key], tensor, rtol=0, atol=1e-12)
 
 
 def test_the_cox_loss_is_the_sum_over_events() -> None:

@@ -20,6 +20,11 @@ from unittest.mock import patch
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
+CHECKED_CALLS = 20
+"""Of every function in every test: the others call it no differently, and took half of the time of a long test."""
+_test = [0]
+"""Counts the tests."""
+
 checked_by_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
 """An int may stand for a float."""
 
@@ -27,6 +32,11 @@ checked_by_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True, violation
 def install(package: str) -> None:
     """Check the functions of a package that is imported from now on."""
     sys.meta_path.insert(0, _Finder(package))
+
+
+def begin_test() -> None:
+    """Check the first calls of every function again."""
+    _test[0] += 1
 
 
 def typechecked(function: Any) -> Any:
@@ -41,19 +51,30 @@ def typechecked(function: Any) -> Any:
         return function
     if inspect.isgeneratorfunction(function):  # beartype would check its arguments in the scope that asks for values
         return jaxtyping.jaxtyped(typechecker=checked_by_beartype)(function)
-    function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
-    checked = checked_by_beartype(function)
-    if checked is function:
+    if not function.__annotations__:
         return function
+
+    test, calls, checked = 0, 0, None
 
     @functools.wraps(function)
     def scoped(*args: Any, **kwargs: Any) -> Any:
-        if jaxtyping.config.jaxtyping_disable:
+        nonlocal test, calls, checked
+        if test != _test[0]:
+            test, calls = _test[0], 0
+        calls += 1
+        if calls > CHECKED_CALLS or jaxtyping.config.jaxtyping_disable:
             return function(*args, **kwargs)
+        if checked is None:  # at the first call: a process that collects all tests runs few of the functions
+            checked = checked_by_beartype(_with_hints(function))
         with jaxtyping.jaxtyped("context"):
             return checked(*args, **kwargs)
 
     return scoped
+
+
+def _with_hints(function: Any) -> Any:
+    function.__annotations__ = {name: _resolved(hint, function) for name, hint in function.__annotations__.items()}
+    return function
 
 
 def _resolved(hint: Any, function: Any) -> Any:

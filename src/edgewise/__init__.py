@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         callbacks as callbacks,
         compare as compare,
         discovery as discovery,
+        exporting as exporting,
         expressions as expressions,
         functional as functional,
         io as io,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from edgewise.adapters import add_lotra as add_lotra
     from edgewise.bases import BSpline as BSpline
     from edgewise.discovery import discover as discover
+    from edgewise.exporting import export as export
     from edgewise.io import from_pykan as from_pykan, load as load, save as save
     from edgewise.kernels import use_backend as use_backend
     from edgewise.nn import KAN as KAN, KANLinear as KANLinear, Library as Library, SymbolicFn as SymbolicFn
@@ -44,13 +46,13 @@ if TYPE_CHECKING:
         adapt_grid_ as adapt_grid_,
         compact as compact,
         prune as prune,
+        quantize as quantize,
         refine as refine,
         swap_linear as swap_linear,
     )
     from edgewise.symbolic import formula as formula, from_formula as from_formula, symbolify as symbolify
     from edgewise.tables.estimators import (
         KANAdditive as KANAdditive,
-        KANAdditiveClassifier as KANAdditiveClassifier,
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
@@ -68,13 +70,14 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "adapters": "add_lotra",
     "bases": "BSpline",
     "discovery": "discover",
+    "exporting": "export",
     "io": "from_pykan load save",
     "kernels": "use_backend",
     "nn": "KAN KANLinear Library SymbolicFn",
     "penalties": "Entropy Smoothness Sparsity",
-    "surgery": "adapt_grid_ compact prune refine swap_linear",
+    "surgery": "adapt_grid_ compact prune quantize refine swap_linear",
     "symbolic": "formula from_formula symbolify",
-    "tables.estimators": "KANAdditive KANAdditiveClassifier KANClassifier KANRegressor",
+    "tables.estimators": "KANAdditive KANClassifier KANRegressor",
     "tracing": "edge_scores trace",
     "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
     "viz": "diagram plot",

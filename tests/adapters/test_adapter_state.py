@@ -94,6 +94,14 @@ def test_an_adapter_is_refused_where_it_does_not_belong(what, tmp_path):
     assert same(state(other), before)
 
 
+def test_an_adapter_of_another_network_is_no_damaged_file(tmp_path):
+    save_adapter(adapted(), tmp_path / "a")
+    for other in (ew.KAN([2, 1]), ew.KAN([3, 3, 3, 3])):
+        with pytest.raises(ValueError, match=r"a is the adapter of another network: ") as raised:
+            load_adapter(other, tmp_path / "a")
+        assert not isinstance(raised.value, FileFormatError)
+
+
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     model = adapted()
     save_adapter(model, tmp_path / "a")

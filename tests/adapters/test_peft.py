@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+from later import later
 from lotra_zoo import shaken
 from torch import nn
 
 import edgewise as ew
 
-peft = pytest.importorskip("peft")
-
-from edgewise.adapters.peft import LotraConfig  # noqa: E402
+peft, plugin = later("peft"), later("edgewise.adapters.peft")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -24,12 +23,12 @@ def x() -> torch.Tensor:
 
 
 def adapted(seed=2, **options) -> nn.Module:
-    return shaken(peft.get_peft_model(network(), LotraConfig(**options)), seed=seed)
+    return shaken(peft.get_peft_model(network(), plugin.LotraConfig(**options)), seed=seed)
 
 
 @pytest.mark.parametrize("form", ["tucker", "tucker2", "cp", "tt", "lora", "full"])
 def test_a_new_adapter_changes_nothing_and_alone_learns(form):
-    model = peft.get_peft_model(network(), LotraConfig(form=form, ranks=0.6))
+    model = peft.get_peft_model(network(), plugin.LotraConfig(form=form, ranks=0.6))
     torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained
@@ -38,12 +37,12 @@ def test_a_new_adapter_changes_nothing_and_alone_learns(form):
 
 
 def test_targets_can_be_named():
-    model = peft.get_peft_model(network(), LotraConfig(target_modules=["3"], ranks=(2, 2, 2)))
+    model = peft.get_peft_model(network(), plugin.LotraConfig(target_modules=["3"], ranks=(2, 2, 2)))
     assert {name.split(".lotra")[0] for name, p in model.named_parameters() if p.requires_grad} == {
         "base_model.model.3"
     }
     with pytest.raises(ValueError, match="LoTRA adapts KANLinear"):
-        peft.get_peft_model(network(), LotraConfig(target_modules=["0"]))
+        peft.get_peft_model(network(), plugin.LotraConfig(target_modules=["0"]))
 
 
 def test_saved_is_loaded(tmp_path):
@@ -53,7 +52,7 @@ def test_saved_is_loaded(tmp_path):
     torch.testing.assert_close(loaded(x()), model(x()), rtol=1e-12, atol=1e-12)
     for name, p in model.named_parameters():
         assert torch.equal(loaded.get_parameter(name), p)
-    assert isinstance(peft.PeftConfig.from_pretrained(tmp_path), LotraConfig)
+    assert isinstance(peft.PeftConfig.from_pretrained(tmp_path), plugin.LotraConfig)
 
 
 def test_the_status_names_method_layers_and_adapters():
@@ -83,7 +82,7 @@ def test_merged_is_adapted():
 def test_several_adapters():
     model = adapted()
     first = model(x()).detach()
-    model.add_adapter("second", LotraConfig(ranks=2))
+    model.add_adapter("second", plugin.LotraConfig(ranks=2))
     torch.testing.assert_close(model(x()), first, rtol=0, atol=0)
     model.set_adapter("second")
     torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
@@ -100,7 +99,7 @@ def test_several_adapters():
 def test_injected_without_a_wrapper_into_a_kan():
     base = ew.KAN([3, 6, 2], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expected = base(x())
-    model = peft.inject_adapter_in_model(LotraConfig(), base)
+    model = peft.inject_adapter_in_model(plugin.LotraConfig(), base)
     torch.testing.assert_close(model(x()), expected, rtol=1e-12, atol=1e-12)
     shaken(model)
     hessian = torch.func.hessian(lambda x: model(x).sum())(x()[0])

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -294,6 +295,18 @@ def test_bad_cells_are_told_before_anything_is_written(table, capsys):
     assert "line 6" in " ".join(capsys.readouterr().err.split())
     assert not Path("run").exists()
     assert not Path("run.partial").exists()
+
+
+def test_a_reader_that_leaves_early_is_no_mistake(table, finished, capsys, monkeypatch):
+    """As in `edgewise predict RUN TABLE | head -1`."""
+    Path("new.csv").write_text("p,q,kind\n" + 20_000 * "1.5,2.5,u\n")
+    capsys.readouterr()
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        assert run("predict", str(finished.folder), "new.csv") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_prediction_needs_rows_and_the_columns(table, finished, capsys):

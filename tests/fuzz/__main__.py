@@ -75,13 +75,13 @@ def files(kind: str, seed: int, seconds: float) -> Count:
 
 
 def _ended(process: subprocess.Popen, log: Path) -> int | None:
-    """The exit status; None for a process that wrote nothing for a minute, and is killed."""
+    """The exit status; None for a process that is killed: it wrote nothing for a minute, for ten at its beginning."""
     size, since = -1, time.monotonic()
     while process.poll() is None:
         time.sleep(0.2)
         if log.stat().st_size != size:
             size, since = log.stat().st_size, time.monotonic()
-        elif time.monotonic() - since > STUCK:
+        elif time.monotonic() - since > (STUCK if size else 10 * STUCK):
             process.kill()
             process.wait()
             return None

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgewise.io.whole import alone, write_whole
+from edgewise.io.whole import alone, write_whole, written_aside
 
 
 def test_content_replaces_what_was_there(tmp_path):
@@ -49,6 +49,20 @@ def test_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_no
         assert alone(file)
         write_whole(tmp_path / "a.txt", "new")
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", busy.name, other.name}
+
+
+def test_a_killed_writer_of_several_files_leaves_no_folder_for_the_next(tmp_path):
+    left, busy = (tmp_path / f".a.txt.{n * 32}.folder" for n in "01")
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / "lock").touch()
+    with (busy / "lock").open("rb") as file:
+        assert alone(file)
+        with written_aside(tmp_path / "a.txt") as path:
+            path.write_text("new")
+            path.with_name("b.txt").write_text("more")
+            assert not (tmp_path / "b.txt").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", "b.txt", busy.name}
 
 
 def test_links_and_devices_stay_what_they_are(tmp_path):

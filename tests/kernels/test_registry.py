@@ -18,7 +18,7 @@ from edgewise.kernels import (
     under_autocast,
     use_backend,
 )
-from edgewise.kernels.cpu import adamw, grouped_rational, layer, load, network as whole, taylor
+from edgewise.kernels.cpu import adamw, gauss_newton, grouped_rational, layer, load, network as whole, taylor
 from edgewise.nn._fast import plain_layers
 
 native = pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
@@ -35,12 +35,14 @@ def inputs():
         "jets": (layers, x, 1),
         "rational": rational,
         "adam": (p, (p.clone(), p.clone(), torch.zeros(()))),
+        "gauss_newton": ([layers[0].spec], x.double()),
     }
 
 
 @native
 def test_every_capability_has_its_kernel_on_a_cpu():
     kernels = {"layer": layer, "network": whole, "jets": taylor, "rational": grouped_rational, "adam": adamw}
+    kernels["gauss_newton"] = gauss_newton
     assert {capability: find(capability, *given) for capability, given in inputs().items()} == kernels
     assert tuple(kernels) == CAPABILITIES
     assert all(refusals(capability, *given)["cpu"] is None for capability, given in inputs().items())

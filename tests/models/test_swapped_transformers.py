@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from later import later
 
 import edgewise as ew
 
-transformers = pytest.importorskip("transformers")
+transformers = later("transformers")
 pytestmark = pytest.mark.usefixtures("as_a_user")
 
 

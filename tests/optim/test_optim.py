@@ -8,6 +8,7 @@ import torch
 from torch.func import functional_call, hessian, jacrev
 
 import edgewise as ew
+from edgewise.bases import Chebyshev
 from edgewise.nn import KANLinear, ProductNodes, SymbolicEdges
 from edgewise.optim import (
     Network,
@@ -108,6 +109,71 @@ def test_the_jacobian_is_that_of_autograd(name):
     expected = jacrev(functional(model))(numbers.theta[0], x)
     torch.testing.assert_close(jacobian(network, numbers, x)[0], expected, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(network.values(numbers, x.T)[0].T, model(x).detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber", "cross_entropy"])
+@pytest.mark.parametrize("name", MODELS)
+def test_native_normal_equations_are_those_of_the_reference(name, loss):
+    """Of three networks at once, with grids of their own behind the first layer, weights, and inputs outside."""
+    network, start = Network.of(MODELS[name]())
+    x, outputs, criterion = 1.5 * samples(150, 3), network.edges[-1].mask.shape[1], get_loss(loss)
+    y = torch.arange(150) % outputs if criterion.labels else samples(150, outputs, 3)
+    weights = torch.rand(150, generator=generator(4), dtype=torch.float64)
+    theta = start.theta + 0.1 * torch.randn(3, start.theta.shape[1], generator=generator(5), dtype=torch.float64)
+    scale = torch.tensor([1.0, 0.8, 1.3], dtype=torch.float64)[:, None, None]
+    grids = (start.grids[0], *(g.sinh() * scale for g in start.grids[1:]))
+    native = NetworkLeastSquares(network, grids, x, y, weights, criterion)
+    with ew.use_backend("reference"):
+        reference = NetworkLeastSquares(network, grids, x, y, weights, criterion)
+    assert native._local is not None
+    assert reference._local is None
+    for ours, theirs in zip(native.normal_equations(theta), reference.normal_equations(theta), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * max(1.0, float(theirs.abs().max())))
+    torch.testing.assert_close(native.losses(theta), reference.losses(theta), rtol=1e-12, atol=0)
+
+
+def test_native_normal_equations_on_many_samples_and_threads():
+    """Several blocks, cells of one sample, and threads: the same sums."""
+    model = ew.KAN([5, 3, 1], ew.BSpline(30, 3), dtype=torch.float64, generator=generator(1))
+    network, start = Network.of(model)
+    x, y = 1.1 * samples(9000, 5), samples(9000, 1, 2)
+    found = []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            problem = NetworkLeastSquares(network, start.grids, x, y, None, get_loss("mse"))
+            found.append(problem.normal_equations(start.theta))
+    finally:
+        torch.set_num_threads(threads)
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14 * float(theirs.abs().max()))
+    with ew.use_backend("reference"):
+        reference = NetworkLeastSquares(network, start.grids, x, y, None, get_loss("mse"))
+    for ours, theirs in zip(found[0], reference.normal_equations(start.theta), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("backend", [None, "reference"])
+def test_some_parameters_have_their_part_of_the_normal_equations(backend):
+    network, start = Network.of(tangled())
+    x, y, loss = samples(60, 3), samples(60, 2, 1), get_loss("mse")
+    index = torch.randperm(network.parameters, generator=generator(2))[:40].sort().values
+    with ew.use_backend(backend):
+        whole = NetworkLeastSquares(network, start.grids, x, y, None, loss)
+        part = NetworkLeastSquares(network, start.grids, x, y, None, loss, (start.theta[0], index))
+    moved = start.theta[:, index] + 0.1
+    full = start.theta.index_copy(1, index, moved)
+    ours, theirs = part.normal_equations(moved), whole.normal_equations(full)
+    torch.testing.assert_close(ours.gram, theirs.gram[:, index][:, :, index], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ours.gradient, theirs.gradient[:, index], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.losses(moved), whole.losses(full))
+
+
+def test_bases_that_are_not_local_take_the_reference():
+    network, start = Network.of(ew.KAN([2, 1], Chebyshev(5), dtype=torch.float64, generator=generator()))
+    problem = NetworkLeastSquares(network, start.grids, samples(9, 2), samples(9, 1), None, get_loss("mse"))
+    assert problem._local is None
 
 
 @pytest.mark.parametrize("degree", range(10))

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
 from edgewise.pde import AdamDescent, Box, Collocation, GaussNewton, Problem, QuasiNewton, dirichlet, solve
 from edgewise.pde.collocation_loss import CollocationLoss
@@ -54,6 +55,7 @@ def test_a_gradient_after_the_limit_is_not_begun():
             late(theta)
     assert loss.best is not None
     assert loss.best[0] <= before
+    loss.budget = Budget()
     assert float(loss.losses(loss.best[1])) == loss.best[0]
 
 
@@ -90,3 +92,47 @@ def test_a_long_round_reports_while_it_works(monkeypatch):
     assert len(events) > 6
     assert [e.fraction for e in events] == sorted(e.fraction for e in events)
     assert events[-1].fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("hidden", "rounds", "limit"),
+    [(5000, 1, 5000), (2, 2, 45_000)],
+    ids=["before the first gradient", "before the second round"],
+)
+def test_a_time_limit_bounds_the_whole_call(monkeypatch, hidden, rounds, limit):
+    """A clock that counts points instead of seconds; one loss takes 30,003 of them, as 10,001 parameters need."""
+    evaluated = [0]
+
+    def slope(u):
+        evaluated[0] += u.value.numel() if hasattr(u, "value") else 1
+        return u.dx - 1
+
+    class Counted(Budget):
+        def __init__(self, seconds):
+            super().__init__(seconds, lambda: float(evaluated[0]))
+
+    monkeypatch.setattr("edgewise.pde.solver.Budget", Counted)
+    monkeypatch.setattr("edgewise.pde.collocation_loss.BLOCK", 2000 * hidden)
+    model = nn.Sequential(nn.Linear(1, hidden, bias=False), nn.Tanh(), nn.Linear(hidden, 1))
+    method = AdamDescent(starts=1, steps=rounds - 1, intervals=(), rounds=2)
+    points = Collocation(points=30_003) if hidden == 2 else None
+    solution = solve(Problem(LINE, slope, [dirichlet(0.0)]), model, method, collocation=points, seconds=limit)
+    assert solution.message.startswith("time is up")
+    assert solution.error_estimate is None
+    a_block_and_the_validation = 9000
+    assert evaluated[0] < limit + a_block_and_the_validation
+
+
+def test_grids_of_a_wide_network_are_fitted_to_fewer_points(monkeypatch):
+    """A layer of 1,000 curves took 52 s for one fit to 20,000 points, before the first look at the clock."""
+    from edgewise.pde import solver
+
+    rows = {}
+    monkeypatch.setattr(
+        solver, "adapt_grid_", lambda model, x, margin: rows.setdefault(model.layers[1].in_features, len(x))
+    )
+    monkeypatch.setattr(solver, "GRID_VALUES", 2000)
+    for hidden in (2, 20):
+        solve(string(), [hidden], GaussNewton(starts=1, steps=0, intervals=()), collocation=Collocation(points=500))
+    assert rows[2] > 500
+    assert rows[20] <= 100

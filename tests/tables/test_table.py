@@ -173,8 +173,8 @@ def test_rare_levels_get_no_indicator_and_labels_of_rows_are_left_out():
     assert any("'name' has 100 different texts" in warning for warning in prepared.warnings)
 
 
-def test_dates_and_row_counters_are_left_out():
-    table = frame().assign(day=pd.date_range("2020-01-01", periods=30))
+def test_row_counters_and_spans_of_time_are_left_out():
+    table = frame().assign(day=pd.to_timedelta(range(30), unit="D"))
     table["Unnamed: 0"] = range(30)
     prepared = prepare(table, "y")
     assert not {"day", "Unnamed: 0"} & set(prepared.encoding.names)
@@ -277,7 +277,9 @@ def test_empty_cells_can_be_kept():
 def test_empty_cells_are_kept_beside_more_levels_than_indicators():
     levels = pd.Series([f"l{n % 25}" for n in range(100)])
     prepared = prepare(pd.DataFrame({"k": levels.where(levels.index != 7, None), "y": range(100)}), "y", missing="keep")
-    assert "k=(empty)" in prepared.encoding.names
+    assert prepared.encoding.names == ["k (mean of y)"]
+    encoding = prepared.coded(np.arange(100), 0).encoding
+    assert {level for level, _ in encoding.features[0].codes} == {*levels, "(empty)"}
     assert len(prepared.outcome) == 100
 
 

@@ -83,7 +83,8 @@ def read_adapter(path: str | os.PathLike[str]) -> AdapterState:
 def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: str | None = None) -> M:
     """A copy of the model with a saved adapter, active in addition to its own; everything else is frozen.
 
-    Raises `ValueError` if a layer is missing or differs from the one that the adapter was trained in.
+    Raises `ValueError` if a layer is missing or differs from the one that the adapter was trained in, and its subclass
+    `FileFormatError` for a file that is damaged or no adapter.
 
     Args:
         model: the network that the adapter was trained on, or one with the same layers.
@@ -93,7 +94,15 @@ def load_adapter(model: M, source: str | os.PathLike[str] | AdapterState, name: 
     if isinstance(source, AdapterState):
         return _loaded(model, source, name)
     with reading(source):
-        return _loaded(model, read_adapter(source), name)
+        try:
+            return _loaded(model, read_adapter(source), name)
+        except _OtherNetworkError as error:
+            mismatch = error
+    raise ValueError(f"{os.fspath(source)} is the adapter of another network: {mismatch}") from mismatch
+
+
+class _OtherNetworkError(ValueError):
+    """The file is well; the model is another one."""
 
 
 def _loaded(model: M, state: AdapterState, name: str | None) -> M:
@@ -148,7 +157,9 @@ def _place(layer: KANLinear) -> dict[str, Any]:
 def _checked(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) -> KANLinear:
     """The layer, if it matches the one that the adapter was trained in."""
     if not isinstance(layer, KANLinear):
-        raise ValueError(f"the adapter is for a KANLinear {name!r}, which the model does not have; nothing was loaded")
+        raise _OtherNetworkError(
+            f"the adapter is for a KANLinear {name!r}, which the model does not have; nothing was loaded"
+        )
     for key, value in _place(layer).items():
         saved = settings[key]
         if key == "grid":
@@ -156,7 +167,7 @@ def _checked(name: str, layer: nn.Module | None, settings: Mapping[str, Any]) ->
         else:
             same = value == saved
         if not same:
-            raise ValueError(
+            raise _OtherNetworkError(
                 f"layer {name!r}: its {key} is {value}, the adapter was trained with {saved}; load it into the network "
                 "that it was trained on"
             )

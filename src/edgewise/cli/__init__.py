@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | discover | explain | predict | solve`.
+"""The command line: `edgewise fit | discover | explain | predict | export | solve`.
 
 Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the arguments are parsed.
 """
@@ -6,6 +6,7 @@ Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the a
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=f"Networks whose edges are functions: from a table to a formula. {STUDIES}",
             args=given,
         )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except UsageError as error:
         return _refuse(error)
     except ValueError as error:
@@ -55,6 +59,12 @@ def _check_command(given: Sequence[str]) -> None:
         raise UsageError(f"there is no command {given[0]!r}; the commands are {', '.join(COMMANDS)}. {STUDIES}")
 
 
+def _unread() -> int:
+    """The reader of our output, such as `head`, has left with what it wanted: no mistake, and nothing to say."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it flushes at the end
+    return 0
+
+
 def _refuse(error: Exception) -> int:
     errors().print(f"[bold red]error:[/] {plain(str(error))}", highlight=False)
     return 2
@@ -62,9 +72,10 @@ def _refuse(error: Exception) -> int:
 
 def _user_errors() -> tuple[type[ValueError], ...]:
     """The errors whose message tells the user everything."""
+    from edgewise.exporting import ExportError
     from edgewise.io import FileFormatError
     from edgewise.pde import ProblemError
     from edgewise.tables.cells import TableError
     from edgewise.tables.job import RunDirectoryError
 
-    return TableError, RunDirectoryError, ProblemError, FileFormatError
+    return TableError, RunDirectoryError, ProblemError, FileFormatError, ExportError

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sympy
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.oscillations import oscillation
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
-from edgewise.discovery.terms import NOTHING, coefficients, useful
+from edgewise.discovery.terms import NOTHING, coefficients, exact_number, useful
 
 PIECE_ROWS = 4
 """Every piece has at least this many rows more than coefficients."""
@@ -27,9 +27,21 @@ PIECE_ROWS = 4
 Ends = tuple[float, ...]
 
 
-@lru_cache(maxsize=1)
-def simple_laws(goal: Goal) -> tuple[tuple[float, Any, str], ...]:
-    """The relative error, the expression of the inputs and the origin of every law of these kinds that fits at all."""
+Found = tuple[tuple[float, Any, str], ...]
+_known: WeakKeyDictionary[Goal, Found] = WeakKeyDictionary()
+
+
+def simple_laws(goal: Goal) -> Found:
+    """The relative error, the expression of the inputs and the origin of every law of these kinds that fits at all.
+
+    They are searched for once, and known as long as the goal lives.
+    """
+    if goal not in _known:
+        _known[goal] = _search(goal)
+    return _known[goal]
+
+
+def _search(goal: Goal) -> Found:
     found = [(law, "linear in logarithms") for law in _linear_laws(goal)]
     for j in goal.varying:
         goal.pulse(f"pieces along {goal.inputs[j]}")
@@ -140,21 +152,23 @@ def _rest(A: Tensor, z: Tensor) -> float:
 
 def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, gap: Ends, near: Ends) -> Any:
     """Two polynomials that meet near the gap: the larger, the smaller or |t - s|; else with a step in the gap."""
-    p, q = (sympy.Add(*(_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
+    p, q = (sympy.Add(*(exact_number(c) * term for c, term in zip(side, terms, strict=True))) for side in (left, right))
     difference = [b - a for a, b in zip(left, right, strict=True)]
     slope = difference[terms.index(t)]
     if not any(c for c, term in zip(difference, terms, strict=True) if term not in (1, t)) and slope:
         meet, slack = -difference[0] / slope, 0.01 * (near[1] - near[0])
         if near[0] - slack <= meet <= near[1] + slack:
-            rest = sympy.Add(*(_number(c) * term for c, term in zip(left, terms, strict=True) if term not in (1, t)))
+            rest = sympy.Add(
+                *(exact_number(c) * term for c, term in zip(left, terms, strict=True) if term not in (1, t))
+            )
             before, after = left[terms.index(t)], right[terms.index(t)]
             if abs(before + after) < 1e-6 * abs(slope):
                 level = left[0] + before * meet
                 level = level if abs(level) > NOTHING * abs(left[0]) else 0.0
-                return after * sympy.Abs(t - _number(meet)) + _number(level) + rest
+                return after * sympy.Abs(t - exact_number(meet)) + exact_number(level) + rest
             return (sympy.Max if slope > 0 else sympy.Min)(p - rest, q - rest) + rest
-    step = sympy.Add(*(_number(c) * term for c, term in zip(difference, terms, strict=True)))
-    return p + step * sympy.Heaviside(t - _number(shortest_between(*gap)))
+    step = sympy.Add(*(exact_number(c) * term for c, term in zip(difference, terms, strict=True)))
+    return p + step * sympy.Heaviside(t - exact_number(shortest_between(*gap)))
 
 
 def shortest_between(low: float, high: float) -> float:
@@ -168,9 +182,3 @@ def shortest_between(low: float, high: float) -> float:
         if low < middle < high:
             return middle
     return (low + high) / 2
-
-
-def _number(value: float) -> Any:
-    """Whole numbers exactly."""
-    whole = abs(value - round(value)) <= 1e-12 * abs(value)
-    return sympy.Integer(round(value)) if whole else sympy.Float(value, 17)

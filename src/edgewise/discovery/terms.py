@@ -192,3 +192,9 @@ def useful(A: Float[Tensor, "samples terms"], z: Float[Tensor, " samples"]) -> l
             break
         keep.pop(k)
     return keep
+
+
+def exact_number(value: float) -> Any:
+    """The number as an expression; whole numbers are whole."""
+    whole = abs(value - round(value)) <= 1e-12 * abs(value)
+    return sympy.Integer(round(value)) if whole else sympy.Float(value, 17)

@@ -40,7 +40,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     with Path(path).open("rb"):  # a missing file is an OSError that says so
         pass
     with reading(path):
-        metadata, tensors = _opened(path)
+        metadata, tensors = opened(path)
         require("edgewise" in metadata, "it was not written by edgewise.save")
         header = json.loads(metadata["edgewise"])
         require(metadata["edgewise"] == _canonical(header), "its header is damaged")
@@ -53,7 +53,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     return header, tensors
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
+def opened(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the tensors of any file of safetensors."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)

@@ -8,7 +8,6 @@ adds at its ends have the coefficient zero: the same curve, outside the range as
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import BSpline
-from edgewise.io.reading import read_text, reading, require
+from edgewise.io.reading import read_text, reading
+from edgewise.io.tensor_file import one_precision, read_tensors
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
 
 _OUR_NAMES: dict[str, str] = {"x^0.5": "sqrt", "1/sqrt(x)": "1/sqrt", "1/x^0.5": "1/sqrt", "sgn": "sign"}
@@ -130,7 +130,7 @@ def _from_files(path: str | os.PathLike[str]) -> _Source:
         first = config["width"][0]
         kept = list(range(first if isinstance(first, int) else sum(first)))
         with reading(state_path):
-            state = _tensors(state_path)
+            state = one_precision(read_tensors(state_path))
         return _source(config, names, state, kept)
 
 
@@ -148,24 +148,6 @@ def _configuration(text: str) -> Any:
         Names.add_multi_constructor(f"tag:yaml.org,2002:python/{kind}", lambda _, name, node: name)
     Names.add_constructor("tag:yaml.org,2002:python/tuple", Names.construct_sequence)
     return Names(text).get_single_data()
-
-
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file of `torch.save`, whose checksums torch does not look at."""
-    size = path.stat().st_size
-    require(zipfile.is_zipfile(path), "it is not a file of tensors")
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
-        require(stored and sum(part.file_size for part in parts) <= size, "it is packed as torch packs no tensors")
-        require(archive.testzip() is None, "it is damaged: a checksum differs")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    require(
-        isinstance(state, Mapping) and all(isinstance(t, Tensor) for t in state.values()), "it has more than tensors"
-    )
-    dtypes = {t.dtype for t in state.values() if t.is_floating_point()} or {torch.get_default_dtype()}
-    wide = max(dtypes, key=lambda dtype: dtype.itemsize)
-    return {name: t.to(wide) if t.is_floating_point() else t for name, t in state.items()}
 
 
 def _source(config: Mapping[str, Any], names: Any, state: Mapping[str, Tensor], kept: list[int]) -> _Source:

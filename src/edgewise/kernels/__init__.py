@@ -1,7 +1,7 @@
 """Computes sums over edges, networks and optimiser steps; the only package that knows about devices.
 
-A `Backend` supplies kernels for some of the capabilities "layer", "network", "jets", "rational" and "adam"; `find`
-returns the kernel that serves given inputs, and `refusals` why others do not.
+A `Backend` supplies kernels for some of the capabilities "layer", "network", "jets", "rational", "adam" and
+"gauss_newton"; `find` returns the kernel that serves given inputs, and `refusals` why others do not.
 """
 
 from edgewise.kernels import triton as triton  # noqa: I001  (what is registered last is asked first)

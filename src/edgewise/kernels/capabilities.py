@@ -15,7 +15,7 @@ from edgewise.kernels.autograd import Kernel
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 Refusal = str | None
-Capability = Literal["layer", "network", "jets", "rational", "adam"]
+Capability = Literal["layer", "network", "jets", "rational", "adam", "gauss_newton"]
 
 
 class LayerKernel(Kernel, Protocol):
@@ -88,6 +88,24 @@ class AdamKernel(Protocol):
         tensors: Sequence[int],
         counts: Sequence[int],
     ) -> None: ...
+
+
+@runtime_checkable
+class GaussNewtonKernel(Protocol):
+    r"""The capability "gauss_newton": $J^T A^T A J$ and the gradient of S small networks of curves, in float64.
+
+    See `edgewise.kernels.cpu.gauss_newton`; `refuses` takes the functions of every layer of edges and the inputs.
+    """
+
+    LocalFeature: Callable[..., Any]
+
+    def refuses(self, specs: Sequence[EdgeSpec], x: Tensor) -> Refusal: ...
+    def curves(
+        self, spec: EdgeSpec, x: Tensor, knots: Tensor, coef: Tensor, bias: Tensor | None, *, slopes: bool = False,
+        known: Any = None,
+    ) -> tuple[Any, Tensor, Tensor | None]: ...  # fmt: skip
+    def pull_back(self, u: Tensor, slope: Tensor) -> Tensor: ...
+    def add_gram(self, features: Sequence[Any], layers: Sequence[Tensor], gram: Tensor, gradient: Tensor) -> None: ...
 
 
 class AdamSettings(NamedTuple):

@@ -15,6 +15,7 @@ from edgewise.kernels.autograd import Kernel
 from edgewise.kernels.capabilities import (
     AdamKernel,
     Capability,
+    GaussNewtonKernel,
     JetKernel,
     LayerKernel,
     NetworkKernel,
@@ -42,6 +43,7 @@ class Backend:
     jets: JetKernel | None = None
     rational: RationalKernel | None = None
     adam: AdamKernel | None = None
+    gauss_newton: GaussNewtonKernel | None = None
     compiled: Kernel | None = None
 
 
@@ -96,6 +98,8 @@ def find(capability: Literal["jets"], network: Sequence[CurveLayer], x: Tensor, 
 def find(capability: Literal["rational"], x: Tensor, a: Tensor, b: Tensor, /) -> RationalKernel | None: ...
 @overload
 def find(capability: Literal["adam"], p: Tensor, state: Sequence[Tensor] = (), /) -> AdamKernel | None: ...
+@overload
+def find(capability: Literal["gauss_newton"], specs: Sequence[EdgeSpec], x: Tensor, /) -> GaussNewtonKernel | None: ...
 def find(capability: Capability, *inputs: Any) -> Any:
     """The kernel with this capability that serves these inputs; None where plain torch must do the work.
 
@@ -185,6 +189,8 @@ def _foreign(capability: Capability, *inputs: Any) -> Refusal:
             return foreign(*inputs[1:])
         case "network" | "jets":
             return foreign(inputs[1], layers=inputs[0])
+        case "gauss_newton":
+            return foreign(inputs[1])
         case "adam":
             return foreign(inputs[0], *(inputs[1] if len(inputs) > 1 else ()))
         case _:

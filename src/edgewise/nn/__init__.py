@@ -10,9 +10,11 @@ from edgewise.nn.blocks.conv_transpose import (
 )
 from edgewise.nn.blocks.feedforward import KANFeedForward as KANFeedForward
 from edgewise.nn.blocks.mixture import MixtureOfKANs as MixtureOfKANs
+from edgewise.nn.blocks.normed import NormedKANLinear as NormedKANLinear
 from edgewise.nn.blocks.rational import GroupRational as GroupRational
 from edgewise.nn.blocks.recurrent import TKAN as TKAN, TKANCell as TKANCell
 from edgewise.nn.blocks.revin import RevIN as RevIN
+from edgewise.nn.integer import IntegerEdges as IntegerEdges, IntegerKAN as IntegerKAN
 from edgewise.nn.kan import KAN as KAN
 from edgewise.nn.layers import EdgeKey as EdgeKey
 from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
@@ -30,6 +32,8 @@ __all__ = [
     "Affine",
     "EdgeKey",
     "GroupRational",
+    "IntegerEdges",
+    "IntegerKAN",
     "KANAttention",
     "KANConv1d",
     "KANConv2d",
@@ -41,6 +45,7 @@ __all__ = [
     "KANLinear",
     "Library",
     "MixtureOfKANs",
+    "NormedKANLinear",
     "ProductNodes",
     "RevIN",
     "SlimKANLinear",

@@ -25,7 +25,7 @@ def which_kernels(model: nn.Module, x: Tensor) -> str:
     has a line by module name, and "adam" is the optimiser step of all parameters. "reference" is plain torch.
 
     >>> import torch, edgewise as ew
-    >>> print(ew.nn.which_kernels(ew.KANLinear(2, 3, ew.BSpline(5, 7)), torch.zeros(1, 2)))
+    >>> print(which_kernels(ew.KANLinear(2, 3, ew.BSpline(5, 7)), torch.zeros(1, 2)))
     KANLinear: reference
       ...cpu: degree 7 is not between 1 and 5
       triton: inputs are not on a CUDA device

@@ -6,18 +6,20 @@ $$ \frac{\partial f_o}{\partial c_{jki}} = u_{oi}\,B_k(x_j), \qquad u_{oi} = \fr
    \frac{\partial f_o}{\partial x_j} = \sum_i u_{oi}\,\phi_{ij}'(x_j). $$
 
 With a factor $A$ of the curvature of the loss, $A^T A = \partial^2\ell/\partial f^2$, the Gram matrix is
-$\sum_b w_b (A J)_b^T (A J)_b$; it is summed over blocks of samples, so that memory stays bounded.
+$\sum_b w_b (A J)_b^T (A J)_b$; it is summed over blocks of samples, so that memory stays bounded. Where a kernel serves
+the network (`edgewise.optim.local_equations`) the sums are taken in native code; what is here is their specification.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.nn import KAN, ProductNodes
 from edgewise.optim.flat import Design, Network, Parameters, Step, design, symbols
 from edgewise.optim.least_squares import NormalEquations
+from edgewise.optim.local_equations import LocalEquations, pull_products, symbol_rows
 from edgewise.optim.losses import Loss, get_loss
 
 BLOCK = 4_000_000  # entries of a block of the Jacobian: 32 MB
@@ -56,6 +58,7 @@ class NetworkLeastSquares:
         y: targets, what the loss compares with.
         weights: one per sample; None for equal ones.
         loss: with slope and factor.
+        free: all parameters (P) and the positions of those that move, in increasing order; the others stay as given.
     """
 
     def __init__(
@@ -66,39 +69,69 @@ class NetworkLeastSquares:
         y: Tensor,
         weights: Tensor | None,
         loss: Loss,
+        free: tuple[Float[Tensor, " P"], Int[Tensor, " moving"]] | None = None,
     ) -> None:
         self.network, self.grids, self.x, self.y, self.loss = network, grids, x, y, loss
         total = len(x) if weights is None else float(weights.sum())
         self.weights = x.new_full((len(x),), 1 / total) if weights is None else weights / total
         self._xt = x.T.contiguous()
         self._first: Design | None = None
+        self._free = free
+        self._local = LocalEquations.of(network, grids, self._xt, None if free is None else free[1])
 
     def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
         """The loss of every network."""
+        theta = self._whole(theta)
         total, at = self.x.new_zeros(len(theta)), Parameters(theta, self.grids)
         for rows in self._blocks(len(theta), self.network.edges[0].rows * self.x.shape[1] * 4):
-            f = self.network.values(at, self._xt[:, rows], self._first_design(rows))
+            if self._local is None:
+                f = self.network.values(at, self._xt[:, rows], self._first_design(rows))
+            else:
+                f = self._local.forward(theta, rows, slopes=False)[-1].output
             total += self._values(f.transpose(1, 2), rows) @ self.weights[rows]
         return total
 
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         """Gram matrix, gradient and loss of every network, summed over blocks of samples."""
-        (s, p), at = theta.shape, Parameters(theta, self.grids)
+        s, p = theta.shape
+        theta = self._whole(theta)
+        at, p = Parameters(theta, self.grids), p if self._local is not None else theta.shape[1]
         gram, gradient = self.x.new_zeros(s, p, p), self.x.new_zeros(s, p)
         total = self.x.new_zeros(s)
         out = self.network.edges[-1].mask.shape[1]
         for rows in self._blocks(s, p * out):
-            steps = self.network.forward(at, self._xt[:, rows], self._first_design(rows), slopes=True)
-            f, w = steps[-1].output.transpose(1, 2), self.weights[rows]
-            total += self._values(f, rows) @ w
-            assert self.loss.slope is not None
-            assert self.loss.factor is not None
-            slope = (self._each(self.loss.slope, f, rows) * w[:, None]).transpose(1, 2)
-            gradient += _gradient(self.network, steps, slope)
-            factor = self._each(self.loss.factor, f, rows) * w.sqrt()[:, None, None]
-            jt = _rows(self.network, steps, factor.permute(0, 2, 3, 1)).flatten(2)
-            _add_gram(gram, jt)
+            if self._local is None:
+                steps = self.network.forward(at, self._xt[:, rows], self._first_design(rows), slopes=True)
+                loss, slope, factor = self._derivatives(steps[-1].output, rows)
+                gradient += _gradient(self.network, steps, slope)
+                _add_gram(gram, _rows(self.network, steps, factor).flatten(2))
+            else:
+                local = self._local.forward(theta, rows, slopes=True)
+                loss, slope, factor = self._derivatives(local[-1].output, rows)
+                self._local.add(local, torch.cat([factor, slope[:, None]], 1), gram, gradient)
+            total += loss
+        if self._free is not None and self._local is None:
+            index = self._free[1]
+            gram, gradient = gram[:, index][:, :, index], gradient[:, index]
         return NormalEquations(gram, gradient, total)
+
+    def _whole(self, theta: Float[Tensor, "S moving"]) -> Float[Tensor, "S P"]:
+        """All parameters."""
+        if self._free is None:
+            return theta
+        fixed, index = self._free
+        return fixed.expand(len(theta), -1).index_copy(1, index, theta)
+
+    def _derivatives(
+        self, output: Float[Tensor, "S out b"], rows: slice
+    ) -> tuple[Float[Tensor, " S"], Float[Tensor, "S out b"], Float[Tensor, "S r out b"]]:
+        """The loss at these samples, its slope and the factor of its curvature, with the weights of the samples."""
+        assert self.loss.slope is not None
+        assert self.loss.factor is not None
+        f, w = output.transpose(1, 2), self.weights[rows]
+        slope = (self._each(self.loss.slope, f, rows) * w[:, None]).transpose(1, 2)
+        factor = self._each(self.loss.factor, f, rows) * w.sqrt()[:, None, None]
+        return self._values(f, rows) @ w, slope, factor.permute(0, 2, 3, 1)
 
     def _values(self, f: Tensor, rows: slice) -> Tensor:
         return self._each(self.loss.values, f, rows)
@@ -108,7 +141,12 @@ class NetworkLeastSquares:
         return self.loss.each(fn, f, y.expand(len(f), *y.shape), self.weights[rows])
 
     def _blocks(self, starts: int, width: int) -> list[slice]:
-        step = len(self.x) if self.loss.joint else max(1, BLOCK // max(1, starts * width))
+        if self.loss.joint:
+            step = len(self.x)
+        elif self._local is None:
+            step = max(1, BLOCK // max(1, starts * width))
+        else:
+            step = self._local.samples_at_once(starts)
         return [slice(b, b + step) for b in range(0, len(self.x), step)]
 
     def _first_design(self, rows: slice) -> Design | None:
@@ -162,9 +200,8 @@ def _symbol_rows(step: Step, u: Tensor) -> Tensor:
     assert step.part is not None
     assert not isinstance(step.layer, ProductNodes)
     affine = step.part[2]
-    value, slope, x = symbols(step.layer, step.inputs.expand(len(affine), -1, -1), affine)
-    outer = affine[..., 2:3] * slope
-    four = torch.stack([outer * x, outer, value, torch.ones_like(value)], dim=2)
+    found = symbols(step.layer, step.inputs.expand(len(affine), -1, -1), affine)
+    four = symbol_rows(affine, *found)
     return (four[:, :, :, None] * u[:, :, step.layer.targets].transpose(1, 2)[:, :, None]).flatten(1, 2)
 
 
@@ -191,7 +228,10 @@ def _backward(steps: list[Step], upstream: Tensor):
     for n, step in reversed(list(enumerate(steps))):
         yield step, u
         if n > 0:
-            u = _pull_products(step, u) if isinstance(step.layer, ProductNodes) else _pull(step, u)
+            if isinstance(step.layer, ProductNodes):
+                u = pull_products(step.layer, step.inputs, u)
+            else:
+                u = _pull(step, u)
 
 
 def _pull(step: Step, u: Float[Tensor, "S r out b"]) -> Float[Tensor, "S r in b"]:
@@ -208,17 +248,6 @@ def _pull(step: Step, u: Float[Tensor, "S r out b"]) -> Float[Tensor, "S r in b"
         through = u[:, :, step.layer.targets] * (affine[..., 2:3] * slope * affine[..., 0:1])[:, None]
         v = v.index_add(2, step.layer.sources, through)
     return v
-
-
-def _pull_products(step: Step, u: Tensor) -> Tensor:
-    """Through a product: times the other factors."""
-    assert isinstance(step.layer, ProductNodes)
-    columns = []
-    for node, group in enumerate(step.layer.groups()):
-        for factor in group:
-            others = [m for m in group if m != factor]
-            columns.append(u[:, :, node] * step.inputs[:, others].prod(1)[:, None] if others else u[:, :, node])
-    return torch.stack(columns, dim=2)
 
 
 def _add_gram(gram: Float[Tensor, "S P P"], jt: Float[Tensor, "S P n"]) -> None:

@@ -171,10 +171,14 @@ class _State:
         equations = self.problem.normal_equations(self.theta)
         self.losses = equations.loss
         self.total = equations.loss + self._prior_value(self.theta)
-        # Where a symbol has no slope (sqrt at 0) the start stays where it is; the others move on.
-        defined = equations.gram.isfinite().all(-1).all(-1) & equations.gradient.isfinite().all(-1)
-        self.gram = torch.where(defined[:, None, None], equations.gram, 0)
-        self.gradient = torch.where(defined[:, None], equations.gradient, 0)
+        # Where a symbol has no slope (sqrt at 0) the start stays where it is; the others move on. An entry of a Gram
+        # matrix is at most the root of the product of two diagonal ones, so that these tell of all.
+        diagonal = equations.gram.diagonal(dim1=1, dim2=2)
+        defined = diagonal.isfinite().all(-1) & equations.gradient.isfinite().all(-1)
+        self.gram, self.gradient = equations.gram, equations.gradient
+        if not bool(defined.all()):
+            self.gram = torch.where(defined[:, None, None], self.gram, 0)
+            self.gradient = torch.where(defined[:, None], self.gradient, 0)
         if self.prior is not None:
             self.gradient = self.gradient + self.prior.times(self.theta)
         diagonal = self.gram.diagonal(dim1=1, dim2=2)

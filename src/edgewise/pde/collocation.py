@@ -27,10 +27,12 @@ import torch
 from torch import nn
 
 from edgewise.nn import KAN
+from edgewise.pde.collocation_loss import point_blocks
 from edgewise.pde.domains import Box
 from edgewise.pde.grading import graded_terms
 from edgewise.pde.operators import TIME, ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.progress import Budget
 
 SAMPLINGS = ("sobol", "uniform")
 LARGEST_WEIGHT = 300.0  # of a condition, by default
@@ -122,16 +124,24 @@ def adapted_term(
     generator: torch.Generator,
     *,
     graded: bool = False,
+    budget: Budget | None = None,
 ) -> ResidualTerm:
-    """The term with a share of its points replaced by points drawn in proportion to the squared residual."""
+    """The term with a share of its points replaced by points drawn in proportion to the squared residual.
+
+    The candidates whose residuals are not known at the end of the budget are not drawn.
+    """
     n = round(share * term.points.shape[1])
     x = problem.domain.sample(CANDIDATES * term.points.shape[1], generator, "uniform")[None]
     pool = dataclasses.replace(term, points=x, scale=None)
     if graded:
         pool = graded_terms(model, problem, [pool])[0]
-    r = problem.residuals(model, pool, {name: torch.tensor(v) for name, v in unknowns.items()})
-    size = r.square().sum(0)
-    if n == 0 or not bool(torch.isfinite(size).all()) or not bool((size > 0).any()):
+    values, sizes = {name: torch.tensor(v) for name, v in unknowns.items()}, []
+    for rows in point_blocks(model, pool):
+        if budget is not None and budget.over:
+            break
+        sizes.append(problem.residuals(model, pool, values, rows).square().sum(0))
+    size = torch.cat(sizes) if sizes else x.new_zeros(0)
+    if n == 0 or len(size) < n or not bool(torch.isfinite(size).all()) or not bool((size > 0).any()):
         return term
     drawn = torch.multinomial(size + UNIFORM_SHARE * size.mean(), n, generator=generator)
     scale = None if term.scale is None or pool.scale is None else torch.cat([term.scale[n:], pool.scale[drawn]])

@@ -36,7 +36,7 @@ class CollocationLoss:
     is far from 1 are counted in units of it.
 
     Attributes:
-        budget: a gradient raises `TimeIsOver` once it is over; `best` has what was reached.
+        budget: an evaluation raises `TimeIsOver` once it is over; `best` has what was reached.
         watch: called before every gradient.
         best: the least loss that was evaluated, with its parameters.
     """
@@ -122,7 +122,7 @@ class CollocationLoss:
         total = leaves[0].new_zeros((), dtype=torch.float64)
         for term in self.terms:
             n = term.points.shape[1]
-            for rows in self._blocks(term):
+            for rows in point_blocks(self.model, term):
                 self._check_time()
                 with torch.enable_grad():
                     values = zip(self.units.items(), leaves[len(self.parameters) :], strict=True)
@@ -132,11 +132,6 @@ class CollocationLoss:
                     part.backward()
                 total += part.detach()
         return self._noted(total, leaves)
-
-    def _blocks(self, term: ResidualTerm) -> list[slice]:
-        """Blocks of points whose jets, in the widest layer, fit into memory."""
-        widths = [p.shape[0] * max(p.shape[1:]) for p in self.model.parameters() if p.ndim == 3]
-        return _blocks(term.points.shape[1], max(64, *widths, 0) * term.algebra.size)
 
     def gathered(self, leaves: Sequence[Tensor]) -> Float[Tensor, "1 P"]:
         r"""$\theta$ of these leaves."""
@@ -186,7 +181,10 @@ class CollocationLoss:
 
     def _mean_square(self, term: ResidualTerm, unknowns: Mapping[str, Tensor]) -> Tensor:
         n = term.points.shape[1]
-        parts = [self.problem.residuals(self.model, term, unknowns, rows).square().sum() for rows in self._blocks(term)]
+        parts = []
+        for rows in point_blocks(self.model, term):
+            self._check_time()
+            parts.append(self.problem.residuals(self.model, term, unknowns, rows).square().sum())
         return torch.stack(parts).sum() / n
 
     def _rows(self, term: ResidualTerm, rows: slice, values: dict[str, float]) -> list[tuple[Tensor, Tensor]]:
@@ -221,6 +219,13 @@ class CollocationLoss:
         return result
 
 
+def point_blocks(model: nn.Module, term: ResidualTerm) -> list[slice]:
+    """Blocks of the points of a term whose jets, in the widest layer, fit into memory."""
+    curves = [p.shape[0] * max(p.shape[1:]) for p in model.parameters() if p.ndim == 3]
+    matrices = [max(p.shape) for p in model.parameters() if p.ndim == 2]
+    return _blocks(term.points.shape[1], max(64, *curves, *matrices) * term.algebra.size)
+
+
 def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
     """Add the upper triangle of $J^T J$, by bands of columns: half of the work of the whole product."""
     p = J.shape[1]
@@ -232,7 +237,14 @@ def _add_gram(gram: Tensor, J: Tensor, weight: float) -> None:
 
 def _size(guess: float) -> float:
     """What counts as 1 for an unknown: 1, or the power of 2 next to its first guess."""
-    return 1.0 if guess == 0 or NEAR[0] <= abs(guess) <= NEAR[1] else 2.0 ** round(math.log2(abs(guess)))
+    size = abs(guess)
+    return 1.0 if NEAR[0] <= size <= NEAR[1] else float(nearest_power_of_two(torch.tensor(size, dtype=torch.float64)))
+
+
+def nearest_power_of_two(sizes: Tensor) -> Tensor:
+    """The nearest powers of 2, by which numbers are divided without rounding; 1 for 0 and for what is not finite."""
+    usable = torch.isfinite(sizes) & (sizes > 0)
+    return torch.where(usable, torch.exp2(torch.log2(torch.where(usable, sizes, 1.0)).round()), 1.0)
 
 
 def _weight(term: ResidualTerm) -> float:

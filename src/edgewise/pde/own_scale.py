@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from edgewise.jets import Index, Sine
 from edgewise.nn import Affine
 from edgewise.optim.least_squares import levenberg_marquardt
-from edgewise.pde.collocation_loss import CollocationLoss
+from edgewise.pde.collocation_loss import CollocationLoss, nearest_power_of_two
 from edgewise.pde.operators import LAPLACIAN, TIME, algebra_of
 from edgewise.pde.problem import Problem, ResidualTerm, derivative_of, stacked
 
@@ -71,7 +71,7 @@ def own_units(problem: Problem) -> OwnUnits:
     terms = problem.terms(POINTS, BOUNDARY_POINTS, generator)
     probe, unknowns = _sines(problem, generator), dict(problem.unknowns)
     ones = torch.ones(len(problem.fields), dtype=torch.float64)
-    first = map(_power_of_two, term_sizes(problem, probe, terms, unknowns, kind="without source"))
+    first = map(nearest_power_of_two, term_sizes(problem, probe, terms, unknowns, kind="without source"))
     loss = CollocationLoss(problem, probe, OwnUnits(ones, 0 * ones, tuple(first)).of(terms))
     theta = loss.theta(unknowns)
     theta[:, : theta.shape[1] - len(unknowns)] = 0
@@ -84,7 +84,7 @@ def own_units(problem: Problem) -> OwnUnits:
     if all(near) and bool((levels == 0).all()):
         return OwnUnits(ones, levels, None)
     units = term_sizes(problem, probe, terms, unknowns, kind="coefficients")
-    return OwnUnits(_power_of_two(outputs), levels, tuple(map(_power_of_two, units)))
+    return OwnUnits(nearest_power_of_two(outputs), levels, tuple(map(nearest_power_of_two, units)))
 
 
 def term_sizes(
@@ -184,12 +184,6 @@ def _sines(problem: Problem, generator: torch.Generator) -> nn.Module:
         last.bias.zero_()
     hidden.requires_grad_(False)
     return nn.Sequential(Affine(2 / (high - low), -(high + low) / (high - low)), hidden, Sine(), last).double()
-
-
-def _power_of_two(sizes: Tensor) -> Tensor:
-    """The nearest powers of 2, by which numbers are divided without rounding; 1 for 0 and for what is not finite."""
-    usable = torch.isfinite(sizes) & (sizes > 0)
-    return torch.where(usable, torch.exp2(torch.log2(torch.where(usable, sizes, 1.0)).round()), 1.0)
 
 
 def _within(sizes: Tensor, limits: tuple[float, float]) -> bool:

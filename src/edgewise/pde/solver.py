@@ -44,7 +44,8 @@ SEARCH = "search"  # how the names of its rounds begin
 INTERVALS = (5, 10)  # resolutions after the search, by default
 SEARCH_STEPS = 5  # at least so many in its first rounds
 CHECK_POINTS, CHECK_BOUNDARY_POINTS = 2000, 200  # fresh points of a validation, at most
-GRID_POINTS = 20_000  # to which grids are fitted, at most
+GRID_POINTS, GRID_VALUES = 20_000, 2_000_000  # to which grids are fitted, at most: points, and inputs of a layer
+LATE_VALUES = 400_000  # the same for a validation after the time limit
 UNRESOLVED = 0.05  # relative distance of the last two states from which on a message warns
 UNSOLVED = 0.05  # the same for a residual relative to its terms
 SILENCE = 2.0  # seconds within a round after which it reports
@@ -200,7 +201,8 @@ class _Window:
         off = relative_residuals(self.problem, best.model, best.unknowns)
         large = [f"{name} is off by {size:.0%} of its terms" for name, size in off.items() if not size <= UNSOLVED]
         told = [f"{', '.join(large)}: more steps, a finer grid, or conditions that agree"] if large else []
-        estimate = None if coarser is None else self._distance(coarser, last)
+        moved_on = history[-1].steps > 0
+        estimate = self._distance(coarser, last) if coarser is not None and moved_on else None
         if estimate is not None and estimate > UNRESOLVED:
             told.append(f"the last two states still differ by {estimate:.0%}: more steps, a finer grid or windows")
         told += self.run.doubts
@@ -260,10 +262,9 @@ class _Window:
         except (TimeIsOver, KeyboardInterrupt) as ended:
             self.run.stopped |= isinstance(ended, KeyboardInterrupt)
             theta, done = theta if loss.best is None else loss.best[1], loss.steps
-        known = loss.best if self.run.over and loss.best and torch.equal(loss.best[1], theta) else None
-        end = float(loss.losses(theta)) if known is None else known[0]
         unknowns = loss.write(theta)
         validation, residuals = self._validation(loss, theta, points)
+        end = self._end(loss, theta, validation)
         seconds = self.run.budget.spent
         self.history.append(Stage(name, parameters, done, end, validation, residuals, seconds, self.window))
         result = _State(model, unknowns, validation)
@@ -271,6 +272,15 @@ class _Window:
             self.best = dataclasses.replace(result, validation=validation if math.isfinite(validation) else math.inf)
         self.run.report(self.history[-1])
         return result
+
+    def _end(self, loss: CollocationLoss, theta: Tensor, validation: float) -> float:
+        """The loss of the last parameters; after the time limit the one that is known, or the validation."""
+        if self.run.over and loss.best is not None and torch.equal(loss.best[1], theta):
+            return loss.best[0]
+        try:
+            return float(loss.losses(theta))
+        except TimeIsOver:
+            return validation
 
     def _terms(
         self, model: nn.Module, unknowns: dict[str, float], points: int, boundary_points: int
@@ -281,22 +291,26 @@ class _Window:
         terms = self.units.of(collocation.draw(self.problem, model, points, boundary_points, generator))
         if collocation.adaptive > 0 and self.history:
             share = collocation.adaptive
-            terms[0] = adapted_term(self.problem, model, unknowns, terms[0], share, generator, graded=graded)
+            terms[0] = adapted_term(
+                self.problem, model, unknowns, terms[0], share, generator, graded=graded, budget=self.run.budget
+            )
         x = torch.cat([term.points.flatten(0, 1) for term in terms])
-        x = x[:: math.ceil(len(x) / GRID_POINTS)]
+        x = x[:: math.ceil(len(x) / min(GRID_POINTS, max(100, GRID_VALUES // _widest(model))))]
         with torch.no_grad():
             finite = _refinable(model) and bool(self.problem.evaluate(model, x[::10]).isfinite().all())
         if finite:
             adapt_grid_(model, self.problem.inputs_of(x), margin=MARGIN)
             if graded and self.history:
                 grade_(model, self.problem, collocation.grading, generator)
-        if collocation.causal > 0:
+        if collocation.causal > 0 and not self.run.over:
             terms[0] = causal_term(self.problem, model, unknowns, terms[0], collocation.causal)
         return terms
 
     def _validation(self, loss: CollocationLoss, theta: Tensor, points: int) -> tuple[float, dict[str, float]]:
         """The loss at fresh points with the same weights, and the root mean square of every term there."""
         counts = min(points, CHECK_POINTS), CHECK_BOUNDARY_POINTS
+        if self.run.over:
+            counts = min(counts[0], max(100, LATE_VALUES // _widest(loss.model))), counts[1]
         fresh = self.run.collocation.draw(self.problem, loss.model, *counts, self.run.generator)
         weighted = [
             dataclasses.replace(f, weight=t.weight, unit=t.unit) for f, t in zip(fresh, loss.terms, strict=True)
@@ -329,6 +343,11 @@ def _finer(model: nn.Module, intervals: Sequence[int] | None) -> list[int]:
 def _search_rounds(starts: int) -> int:
     """The rounds of a search that halves the starts until one is left."""
     return starts if starts == 1 else starts + _search_rounds(math.ceil(starts / 2))
+
+
+def _widest(model: nn.Module) -> int:
+    """The most inputs of a layer of curves."""
+    return max((m.in_features for m in model.modules() if isinstance(m, KANLinear)), default=1)
 
 
 def _refinable(model: nn.Module) -> bool:

@@ -8,17 +8,20 @@ from edgewise.surgery.compact import compact as compact, select_inputs as select
 from edgewise.surgery.freeze import freeze_ as freeze_
 from edgewise.surgery.grids import adapt_grid_ as adapt_grid_, change_basis as change_basis, refine as refine
 from edgewise.surgery.prune import prune as prune, remove_edge as remove_edge
+from edgewise.surgery.quantize import Quantized as Quantized, quantize as quantize
 from edgewise.surgery.swap import swap_linear as swap_linear
 from edgewise.surgery.symbols import fix as fix, release as release
 from edgewise.surgery.widen import widen as widen
 
 __all__ = [
+    "Quantized",
     "adapt_grid_",
     "change_basis",
     "compact",
     "fix",
     "freeze_",
     "prune",
+    "quantize",
     "refine",
     "release",
     "remove_edge",

@@ -81,10 +81,11 @@ def label_of(value: Any) -> str | int | float | bool:
 
 def texts_of(column: Any, empty: str | None = None) -> np.ndarray:
     """The cells as texts without blanks around them, whole numbers without a point; `empty` where there is none."""
-    found = np.full(len(column), empty, object)
-    full = column.notna().to_numpy()
-    found[full] = [str(label_of(cell)).strip() for cell in column[full]]
-    return found
+    import pandas as pd
+
+    codes, cells = pd.factorize(column)  # a text for every different cell, not for every cell
+    texts = np.array([*(str(label_of(cell)).strip() for cell in cells), empty], object)
+    return texts[codes]
 
 
 def listed(items: Iterable[str], shown: int = SHOWN) -> str:

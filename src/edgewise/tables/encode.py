@@ -1,7 +1,9 @@
 """Encode the columns of a table as numbers: decided once on the training table, by `prepare`, and repeated on new ones.
 
-A number is used as it is. A text becomes one indicator per level, named `column=level`. What cannot be used is
-an error that names the rows.
+A number is used as it is. A text of few levels becomes one indicator per level, named `column=level`, a text of many
+the shrunk mean of the target by level (`edgewise.tables.level_codes`). A date becomes its year and its place in year,
+week and day (`edgewise.tables.date_parts`). An empty cell is an indicator of its own beside the mean of its column, and
+a level of its own among texts. What cannot be used is an error that names the rows.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from edgewise.tables.cells import (
     texts_of,
 )
 from edgewise.tables.column_kinds import Decimal, decimal_of, numbers_of, read_column
+from edgewise.tables.date_parts import date_part, dates_of
+from edgewise.tables.level_codes import LevelCodes, fit_codes
 
 TaskKind = Literal["regression", "classification"]
 EMPTY = "(empty)"
@@ -43,7 +47,10 @@ class Feature:
         other: the only other level of the column, where this indicator is zero; None where there may be more.
         gap: an indicator of empty cells.
         fill: the number that stands for an empty cell; None where there must be none.
-        mark: the percent or currency sign that all numbers of the column have.
+        mark: the percent or currency sign that all numbers of the column have; of dates, see `date_parts.date_order`.
+        part: of a date, see `date_parts.PARTS`.
+        codes: the numbers of the levels of a text column; () before they are fitted, None where it is no such column.
+        outcome: the class whose share the codes are; None where they are means.
     """
 
     name: str
@@ -53,6 +60,20 @@ class Feature:
     gap: bool = False
     fill: float | None = None
     mark: str = ""
+    part: str = ""
+    codes: tuple[tuple[str, float], ...] | None = None
+    outcome: int | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it reads levels."""
+        return self.level is not None or self.codes is not None
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Feature:
+        """The feature that `dataclasses.asdict` and JSON described."""
+        codes = fields["codes"]
+        return cls(**{**fields, "codes": None if codes is None else tuple((level, value) for level, value in codes)})
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,31 @@ class Encoding:
                 found.setdefault(feature.column, []).extend(filter(None, (feature.level, feature.other)))
         return found
 
+    @property
+    def texts(self) -> set[str]:
+        """The columns that are read as texts."""
+        return {feature.column for feature in self.features if feature.is_text}
+
+    def coded(
+        self, texts: Mapping[str, np.ndarray], outcome: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> tuple[Encoding, dict[int, np.ndarray]]:
+        """With the codes of these training rows, and the numbers of these rows themselves, by feature.
+
+        Args:
+            texts: the levels of every row, by column.
+            outcome: as `outcome` gives it, or (rows, targets).
+            seed: of the folds, in which a row is coded by the others.
+            weights: of the rows.
+        """
+        features, own = list(self.features), {}
+        for n, feature in enumerate(features):
+            if feature.codes is not None:
+                target = outcome if feature.outcome is None else _target_of(outcome, feature.outcome)
+                codes, own[n] = fit_codes(texts[feature.column], target.astype(float), seed, weights)
+                pairs = tuple(codes.values.items())
+                features[n] = dataclasses.replace(feature, codes=pairs, fill=codes.other)
+        return dataclasses.replace(self, features=tuple(features)), own
+
     def inputs(self, frame: DataFrame, decimal: Decimal = "auto") -> np.ndarray:
         """The features of every row, float64 of shape (rows, features); `TableError` where one cannot be read."""
         frame, sign = self._known(frame), self.sign(frame, decimal)
@@ -105,6 +151,8 @@ class Encoding:
         found = np.ones(len(frame), bool)
         for name, column in frame.items():
             cells, bad = texts_of(column, EMPTY), np.zeros(len(column), bool)
+            if name in self.texts and name not in self.levels:
+                continue
             if name not in self.levels:
                 reading = read_column(column, sign)
                 known = reading.kind == "number"
@@ -128,8 +176,10 @@ class Encoding:
     def unknown_levels(self, frame: DataFrame) -> dict[str, list[str]]:
         """Texts of a new table that have no indicator: all indicators of their column are zero."""
         frame = self._known(frame)
-        found = {name: set(texts_of(frame[name], EMPTY)) - {*levels, EMPTY} for name, levels in self.levels.items()}
-        return {name: sorted(new) for name, new in found.items() if new}
+        known = {f.column: [level for level, _ in f.codes] for f in self.features if f.codes} | self.levels
+        found = {name: set(texts_of(frame[name], EMPTY)) - {*levels, EMPTY} for name, levels in known.items()}
+        columns = dict.fromkeys(feature.column for feature in self.features)
+        return {name: sorted(found[name]) for name in columns if found.get(name)}
 
     def round(self, prediction: np.ndarray) -> np.ndarray:
         """Each prediction moved to the nearest of `values`; unchanged where there are none, or it is not finite."""
@@ -148,7 +198,7 @@ class Encoding:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Encoding:
         return cls(
-            features=tuple(Feature(**feature) for feature in fields["features"]),
+            features=tuple(map(Feature.from_json, fields["features"])),
             target=fields["target"],
             task=fields["task"],
             classes=tuple(fields["classes"]),
@@ -166,12 +216,25 @@ class Encoding:
         """Numbers as they were read in training, or texts."""
         if column.name in self.levels:
             return self._known_levels(column, texts_of(column, EMPTY))
-        mark = next(feature.mark for feature in self.features if feature.column == column.name)
+        if column.name in self.texts:
+            return texts_of(column, EMPTY)
+        first = next(feature for feature in self.features if feature.column == column.name)
+        if first.part:
+            return self._dates(column, first)
+        mark = first.mark
         values, found = numbers_of(column, decimal, "leave such rows out with --missing drop")
         if found != mark and not np.isnan(values).all():
             new, old = (f"numbers with {sign}" if sign else "plain numbers" for sign in (found, mark))
             raise TableError(f"column {column.name!r} has {new}, the training table had {old}; write them alike")
         return values
+
+    def _dates(self, column: Any, feature: Feature) -> np.ndarray:
+        dates = dates_of(column, feature.mark)  # type: ignore[arg-type]
+        wrong = np.isnat(dates) & column.notna().to_numpy()
+        refuse_rows(wrong, column, "is no date", "correct it, or make it an empty cell")
+        if not any(f.gap or f.fill is not None for f in self.features if f.column == column.name):
+            refuse_rows(np.isnat(dates), column, "is empty", "fill it, or leave such rows out with --missing drop")
+        return dates
 
     def _unreadable(self, name: str, cells: np.ndarray) -> np.ndarray:
         """The rows whose cell of this column no feature can stand for."""
@@ -193,10 +256,19 @@ class Encoding:
         return cells
 
 
+def _target_of(outcome: np.ndarray, place: int) -> np.ndarray:
+    """The share of a class among class numbers, or one of several targets."""
+    return outcome[:, place] if outcome.ndim == 2 else outcome == place
+
+
 def _values(feature: Feature, column: Any, cells: np.ndarray) -> np.ndarray:
     """One input for every row."""
     if feature.level is not None:
         return (cells == feature.level).astype(float)
+    if feature.codes is not None:
+        return LevelCodes(dict(feature.codes), 0.0 if feature.fill is None else feature.fill)(cells)
+    if feature.part:
+        cells = date_part(cells, feature.part)
     if feature.gap:
-        return np.isnan(cells).astype(float)
+        return (np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells)).astype(float)
     return require_finite(cells if feature.fill is None else np.where(np.isnan(cells), feature.fill, cells), column)

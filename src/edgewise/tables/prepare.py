@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,21 +23,43 @@ from edgewise.tables.cells import (
     texts_of,
 )
 from edgewise.tables.column_kinds import MISSING, Decimal, Reading, decimal_of, numbers_of, read_column
+from edgewise.tables.date_parts import PARTS, DateOrder, date_order, date_part, dates_of
 from edgewise.tables.encode import EMPTY, Encoding, Feature
+from edgewise.tables.level_codes import LevelCodes
 
 MIN_ROWS = 10
 MAX_LEVELS = 20
+MAX_INDICATORS = 10
 MAX_CLASSES = 50
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An encoded table: inputs (rows, features), outcome (rows,), and warnings for the reader."""
+    """An encoded table: inputs (rows, features), outcome (rows,), and warnings for the reader.
+
+    `texts` are the levels of the columns that become numbers only once the training rows are known: `coded`.
+    """
 
     encoding: Encoding
     inputs: np.ndarray
     outcome: np.ndarray
     warnings: tuple[str, ...]
+    texts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def coded(self, training: np.ndarray, seed: int) -> Prepared:
+        """With levels of many as numbers that the training rows, given by their places, decide alone."""
+        if not self.texts:
+            return self
+        texts = {name: levels[training] for name, levels in self.texts.items()}
+        encoding, own = self.encoding.coded(texts, self.outcome[training], seed)
+        inputs = self.inputs.copy()
+        for n, values in own.items():
+            feature = encoding.features[n]
+            assert feature.codes is not None
+            assert feature.fill is not None
+            inputs[:, n] = LevelCodes(dict(feature.codes), feature.fill)(self.texts[feature.column])
+            inputs[training, n] = values
+        return dataclasses.replace(self, encoding=encoding, inputs=inputs, texts={})
 
 
 def prepare(
@@ -75,11 +97,18 @@ def prepare(
     table.leave_out_rows(missing)
     frame = table.frame
     encoding = _encode_target(frame[target], task, warnings)
-    features = [feature for name in frame.columns if name != target for feature in table.features(name, missing)]
+    outcomes = _outcomes(encoding)
+    features = [
+        feature for name in frame.columns if name != target for feature in table.features(name, missing, outcomes)
+    ]
     if not features:
         raise TableError(f"no column can serve as an input: {'; '.join(warnings)}")
     encoding = dataclasses.replace(encoding, features=_distinct(features, target), decimal=decimal)
     matrix, outcome = encoding.inputs(frame), encoding.outcome(frame)
+    many = [n for n, feature in enumerate(encoding.features) if feature.codes is not None]
+    levels = {name: texts_of(frame[name], EMPTY) for name in {encoding.features[n].column for n in many}}
+    for n in many:  # until the training rows are known the number of the level stands for its mean
+        matrix[:, n] = np.unique(levels[encoding.features[n].column].astype(str), return_inverse=True)[1]
     kept = _informative(matrix, encoding.names, warnings)
     if not kept:
         raise TableError(f"no column can serve as an input: {'; '.join(warnings)}")
@@ -91,9 +120,16 @@ def prepare(
     copies = [n for n in kept if encoding.task == "regression" and np.array_equal(matrix[:, n], outcome)]
     if copies:
         warnings.append(f"{encoding.names[copies[0]]!r} equals the target in every row; --exclude leaves it out")
-    marked = (dataclasses.replace(f, mark=table.marks.get(f.column, "")) for f in encoding.keep(kept).features)
+    marked = (dataclasses.replace(f, mark=table.marks.get(f.column, f.mark)) for f in encoding.keep(kept).features)
     encoding = dataclasses.replace(encoding, features=tuple(marked))
-    return Prepared(encoding, matrix[:, kept], outcome, tuple(warnings))
+    used = {f.column for f in encoding.features}
+    coded = {name: texts for name, texts in levels.items() if name in used}
+    return Prepared(encoding, matrix[:, kept], outcome, tuple(warnings), coded)
+
+
+def _outcomes(encoding: Encoding) -> list[int | None]:
+    """What the levels of a text of many are coded by: the mean, or the share of every class but the first."""
+    return [None] if encoding.task == "regression" else list(range(1, len(encoding.classes)))
 
 
 @dataclass
@@ -105,6 +141,7 @@ class _Table:
     decimal: Decimal
     warnings: list[str]
     marks: dict[str, str] = dataclasses.field(default_factory=dict)
+    orders: dict[str, DateOrder] = dataclasses.field(default_factory=dict)
 
     def read(self, task: str) -> None:
         """Texts that are numbers become numbers; columns that are empty or dates are left out."""
@@ -116,7 +153,9 @@ class _Table:
             kind = reading.kind
             if is_target and kind in ("empty", "date"):
                 raise TableError(f"the target {name!r} is {_KINDS[kind]}; it must be numbers or classes")
-            if kind in ("empty", "date"):
+            if kind == "date":
+                self._date(name)
+            elif kind == "empty":
                 self.frame = self.frame.drop(columns=name)
                 self.warnings.append(f"{name!r} is {_KINDS[kind]}: left out")
             elif not is_target and name.startswith("Unnamed:") and is_numeric(column) and _counts_rows(column):
@@ -132,6 +171,20 @@ class _Table:
                     self.warnings.append(
                         f"{name!r} has the level {words[0]!r}; --na-values {words[0]} takes it for an empty cell"
                     )
+
+    def _date(self, name: str) -> None:
+        """Turn a column of dates into dates, or leave it out with the reason."""
+        order = date_order(self.frame[name])
+        if order in ("unclear", "times"):
+            reason = "dates whose day and month cannot be told apart" if order == "unclear" else "times without a day"
+            self.frame = self.frame.drop(columns=name)
+            self.warnings.append(f"{name!r} has {reason}: left out")
+            return
+        dates = dates_of(self.frame[name], order)
+        wrong = np.isnat(dates) & self.frame[name].notna().to_numpy()
+        refuse_rows(wrong, self.frame[name], "is no date among dates", "correct it, or leave it out with --exclude")
+        self.frame = self.frame.assign(**{name: dates})
+        self.orders[name] = order
 
     def _numbers(self, column: Any, reading: Reading) -> np.ndarray:
         remedy = "take all for labels with --task classification" if column.name == self.target else ""
@@ -159,11 +212,13 @@ class _Table:
         column = frame[self.target]
         refuse_rows(column.isna().to_numpy(), column, "is empty", "fill it, or leave such rows out with --missing drop")
 
-    def features(self, name: str, missing: str) -> list[Feature]:
+    def features(self, name: str, missing: str, outcomes: Sequence[int | None]) -> list[Feature]:
         """The features of one column; none, with a warning, where it cannot be used."""
         column = self.frame[name]
+        if name in self.orders:
+            return self._date_features(column, missing)
         if not is_numeric(column):
-            return self._indicators(column, missing)
+            return self._indicators(column, missing, outcomes)
         gaps = column.isna()
         if missing != "keep" or not gaps.any():
             return [Feature(name, name)]
@@ -171,8 +226,23 @@ class _Table:
         self.warnings.append(f"{int(gaps.sum())} empty cells of {name!r} are kept: {mean:.4g} stands for them")
         return [Feature(name, name, fill=mean), Feature(f"{name} is empty", name, gap=True)]
 
-    def _indicators(self, column: Any, missing: str) -> list[Feature]:
-        """One indicator per common level; none for texts that only name the rows."""
+    def _date_features(self, column: Any, missing: str) -> list[Feature]:
+        """Year, and the place in year, week and day."""
+        name, dates = str(column.name), column.to_numpy()
+        gaps = np.isnat(dates)
+        found = []
+        for part in PARTS:
+            values = date_part(dates, part)[~gaps]
+            if len(values) and np.ptp(values) > 1e-9:
+                fill = float(values.mean()) if missing == "keep" and gaps.any() else None
+                found.append(Feature(f"{name} ({part})", name, fill=fill, mark=self.orders[name], part=part))
+        if missing == "keep" and gaps.any() and found:
+            found.append(Feature(f"{name} is empty", name, gap=True, mark=self.orders[name], part="year"))
+        self.warnings.append(f"{name!r} is a date: its inputs are {listed([f.name for f in found], 8)}")
+        return found
+
+    def _indicators(self, column: Any, missing: str, outcomes: Sequence[int | None]) -> list[Feature]:
+        """One indicator per common level, or the means of many levels; none for texts that only name the rows."""
         name = str(column.name)
         if missing != "keep":
             bad = column.isna().to_numpy()
@@ -184,11 +254,18 @@ class _Table:
                 f"{listed(map(repr, counts), 2)}: left out as a name of rows"
             )
             return []
+        if len(counts) > MAX_INDICATORS:
+            self.warnings.append(
+                f"{name!r} has {len(counts)} levels: one input instead of as many indicators, "
+                f"{'the mean of the target' if outcomes == [None] else 'the share of a class'} by level, shrunk "
+                "towards that of all rows, learnt from training rows and out of fold there"
+            )
+            return [Feature(_coded_name(name, self.target, n), name, codes=(), outcome=n) for n in outcomes]
         if len(counts) <= 2:  # the second level is where the indicator of the first is zero
             other, level = [None, *counts][-2:]
             return [Feature(f"{name}={level}", name, level, other)]
         least = max(2, len(column) / 1000)
-        common = [level for level, count in counts.items() if level != EMPTY and count >= least][:MAX_LEVELS]
+        common = [level for level, count in counts.items() if level != EMPTY and count >= least]
         common += [EMPTY] * (EMPTY in counts)
         if len(common) < len(counts):
             self.warnings.append(
@@ -197,13 +274,17 @@ class _Table:
         return [Feature(f"{name}={level}", name, level) for level in sorted(common)]
 
 
+def _coded_name(column: str, target: str, outcome: int | None) -> str:
+    return f"{column} (mean of {target})" if outcome is None else f"{column} (share {outcome} of {target})"
+
+
 def _counts_rows(column: Any) -> bool:
     return bool((column.diff().iloc[1:] == 1).all())
 
 
 _KINDS = {
     "empty": "empty in every row",
-    "date": "a date, which must be turned into numbers (year, hour, ...) to be used",
+    "date": "a date",
 }
 
 

@@ -242,12 +242,53 @@ def _check_adam(case: _Case, kernel: Any) -> int:
     return 1
 
 
+def _check_gauss_newton(case: _Case, kernel: Any) -> int:
+    """One layer, in float64: outputs and slopes, and the Gram matrix and gradient against the dense Jacobian."""
+    served = 0
+    for degree, residual in itertools.product((1, 3, 7), RESIDUALS):
+        spec = EdgeSpec(BSpline(4, degree), residual)
+        x, coef = case.draw(2, 30, low=-1.3, high=1.3).double(), case.draw(1, 2, spec.size, 3).double()
+        u = case.draw(1, 3, 3, 30).double()
+        if kernel.refuses([spec], x) is not None:
+            continue
+        served += 1
+        basis = BSpline(4, degree)
+        grid = basis.init_grid(2, -1.0, 1.0, dtype=torch.float64)
+        windows, y, slope = kernel.curves(spec, x[None], basis.full_knots(grid)[None], coef, None, slopes=True)
+        rows = reference.design(x.T, grid, spec)
+        slopes = reference.design(x.T, grid, spec.differentiated())
+        v = torch.einsum("sjkt,bjk,srtb->srjb", coef, slopes, u)
+        places = torch.arange(coef.numel(), dtype=torch.int32).view(2, spec.size, 3)
+        features = []
+        for j in range(2):
+            own = windows.values[:, j], degree + 1, windows.interval[:, j]
+            features.append(kernel.LocalFeature(0, places[j, : basis.size].contiguous(), *own))
+            if windows.residual is not None:
+                features.append(
+                    kernel.LocalFeature(0, places[j, basis.size :].contiguous(), windows.residual[:, j, :, None], 1)
+                )
+        gram, gradient = x.new_zeros(1, coef.numel(), coef.numel()), x.new_zeros(1, coef.numel())
+        kernel.add_gram(features, [u], gram, gradient)
+        J = torch.einsum("bjk,rtb->rbjkt", rows, u[0]).flatten(2)
+        ours = [y, slope, kernel.pull_back(u, slope), gram[0], gradient[0]]
+        theirs = [
+            torch.einsum("bjk,sjkt->stb", rows, coef),
+            torch.einsum("bjk,sjkt->sjtb", slopes, coef),
+            v,
+            torch.einsum("rbp,rbq->pq", J[:-1], J[:-1]),
+            J[-1].sum(0),
+        ]
+        _close(case, ours, theirs, f"the Gauss-Newton matrix of a layer of {spec}")
+    return served
+
+
 _CHECKS: dict[str, Callable[[_Case, Any], int]] = {
     "layer": _check_layer,
     "network": _check_network,
     "jets": _check_jets,
     "rational": _check_rational,
     "adam": _check_adam,
+    "gauss_newton": _check_gauss_newton,
 }
 
 

@@ -39,6 +39,7 @@ SPARE_SMOOTH = 0.95  # parameters per sample, with smoothing
 CLEAN_ORDER = 4  # the derivative that smoothing penalises where there is no noise
 UNLEARNT = 0.25  # relative held-out loss above which the next grid begins anew, and four may bring nothing
 FEW = 10
+POLISH = "polish on all samples"  # the stage that sees the held-out samples
 EXACT = 1e-15  # relative error below which nothing is left to gain
 
 
@@ -55,7 +56,7 @@ def search(
         units = Units.of_model(run.model)
     else:
         units = Units.of_data(train.x, train.y, run.model.out_features, scale_outputs=run.loss.units)
-    part, chosen_by = _hold_out(train, run.seed) if held is None else (train, held)
+    part, chosen_by = hold_out(train, run.seed) if held is None else (train, held)
     at = Search(run, method, units, (part, chosen_by, train), budget, rungs)
     try:
         if warm:
@@ -232,7 +233,7 @@ def _polish(search: Search) -> None:
     chosen, kept = search.fix_error(), search.best
     search.best = Best()
     try:
-        at = search.stage(chosen.starts, search.whole, chosen.basis, 20, every=20, name="polish on all samples")
+        at = search.stage(chosen.starts, search.whole, chosen.basis, 20, every=20, name=POLISH)
     finally:
         search.best = kept
     kept.keep(kept.value, dataclasses.replace(chosen, starts=at))
@@ -248,7 +249,7 @@ def _affordable(search: Search, network: Network, basis: Basis, steps: int, spar
     return parameters <= most and work <= RUNG_WORK
 
 
-def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A fifth of the samples to choose by; all of them twice where there are too few to split."""
     if len(samples) < FEW:
         return samples, samples

@@ -15,6 +15,7 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from edgewise.discovery.terms import exact_number
 from edgewise.progress import Budget
 
 Array = np.ndarray
@@ -52,11 +53,6 @@ class Ratio:
         return np.column_stack([x[:, j] ** k for j, k in zip(self.inputs, self.powers, strict=True)])
 
     @np.errstate(all="ignore")
-    def predict(self, columns: Float[Array, "rows terms"]) -> Float[Array, " rows"]:
-        """The value of the formula."""
-        return _value(*_Sums(self.factors, columns)(self.values))
-
-    @np.errstate(all="ignore")
     def jacobian(self, columns: Float[Array, "rows terms"]) -> Float[Array, "rows terms"]:
         """The derivative by the coefficient of every term."""
         return columns * _slopes(*_Sums(self.factors, columns)(self.values))[list(self.factors)].T
@@ -83,7 +79,10 @@ class Ratio:
             gain = gain / lead if f == 2 else gain * lead
         sums = [
             sympy.Add(
-                *(_number(values[n]) * symbols[self.inputs[n]] ** self.powers[n] for n in np.flatnonzero(kinds == f))
+                *(
+                    exact_number(values[n]) * symbols[self.inputs[n]] ** self.powers[n]
+                    for n in np.flatnonzero(kinds == f)
+                )
             )
             for f in range(4)
         ]
@@ -249,7 +248,3 @@ def _value(a: Array, b: Array, c: Array, offset: Array) -> Array:
 def _slopes(a: Array, b: Array, c: Array, offset: Array) -> Array:
     """The derivatives of the value by the four sums."""
     return np.stack([b / c, a / c, -a * b / c**2, np.ones_like(offset)])
-
-
-def _number(value: float) -> sympy.Expr:
-    return sympy.Integer(1) if value == 1 else sympy.Float(value, 17)

@@ -29,6 +29,7 @@ PREBUILT = Path(__file__).parent / "lib"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}  # of the functions' names
 NAMES = ("sum", "gradients", "plan", "plan_bytes", "rational", "rational_gradients", "adam", "multiply_add")
 NAMES += tuple(f"network_{part}" for part in ("forward", "gradients", "jacobian", "jets", "steps"))
+IN_DOUBLE = ("curves", "pull_back", "gram")
 
 
 def library() -> ctypes.CDLL | None:
@@ -57,7 +58,8 @@ def _loaded() -> tuple[ctypes.CDLL | None, str | None]:
     try:
         path = find_or_build(variant())
         found = ctypes.CDLL(str(path))
-        missing = [name for name in NAMES for end in SUFFIX.values() if not hasattr(found, f"ew_{name}_{end}")]
+        names = [f"{name}_{end}" for name in NAMES for end in SUFFIX.values()]
+        missing = [name for name in (*names, *(f"{n}_f64" for n in IN_DOUBLE)) if not hasattr(found, f"ew_{name}")]
         if missing:
             raise RuntimeError(f"{path} lacks the function {missing[0]!r}; delete it to build it again")
         return found, None

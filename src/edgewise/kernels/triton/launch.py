@@ -1,5 +1,8 @@
 """The three contractions of B-spline layers on a GPU, with the signatures of `reference`.
 
+Kernels read as much memory as the shapes promise. Tensors that are not exactly of the shapes, the dtype and the device
+of a layer are left to the reference, which broadcasts them or says what is wrong.
+
 Triton is imported by the first call, so that importing edgewise does not need it.
 """
 
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from edgewise.bases import BSpline, residual_derivative
+from edgewise.kernels import reference
 from edgewise.kernels.reference import EdgeSpec
 
 BLOCK_B, BLOCK_K, BLOCK_O = 32, 16, 64
@@ -38,6 +42,8 @@ def edge_sum(
     x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     """`reference.edge_sum`."""
+    if not _fits(spec, x, grid, coef, h=h, bias=bias):
+        return reference.edge_sum(x, coef, grid, spec, h, bias)
     w, s = _local(x, grid, spec, h)
     batch, features, out = len(s), s.shape[1], coef.shape[-1]
     y = x.new_empty((*x.shape[:-1], out))
@@ -49,6 +55,8 @@ def edge_sum(
 
 def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) -> Tensor:
     """`reference.edge_pull`."""
+    if not _fits(spec, x, grid, coef, g):
+        return reference.edge_pull(g, x, coef, grid, spec)
     w, s = _local(x, grid, spec, None)
     batch, features, out = len(s), s.shape[1], coef.shape[-1]
     pulled = x.new_empty(x.shape)
@@ -60,6 +68,8 @@ def edge_pull(g: Tensor, x: Tensor, coef: Tensor, grid: Tensor, spec: EdgeSpec) 
 
 def edge_outer(g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None = None) -> Tensor:
     """`reference.edge_outer`."""
+    if not _fits(spec, x, grid, None, g, h):
+        return reference.edge_outer(g, x, grid, spec, h)
     w, s = _local(x, grid, spec, h)
     batch, features, out = len(s), s.shape[1], g.shape[-1]
     outer = x.new_empty((features, spec.size, out))
@@ -67,6 +77,25 @@ def edge_outer(g: Tensor, x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | N
     shape = (batch, features, out, spec.size)
     _launch("outer_kernel", blocks, spec, g.contiguous(), w, s, outer, *shape, BLOCK_K=BLOCK_K)
     return outer
+
+
+def _fits(
+    spec: EdgeSpec, x: Tensor, grid: Tensor, coef: Tensor | None, g: Tensor | None = None, h: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> bool:  # fmt: skip
+    """Whether these are the tensors of one layer, on one device and of one dtype."""
+    basis, last = spec.basis, g if coef is None else coef
+    if not isinstance(basis, BSpline) or x.ndim == 0 or x.shape[-1] == 0 or last is None or last.ndim == 0:
+        return False
+    features, out = x.shape[-1], last.shape[-1]
+    shapes = [
+        (grid, (features, basis.intervals + 1)),
+        (coef, (features, spec.size, out)),
+        (g, (*x.shape[:-1], out)),
+        (h, x.shape),
+        (bias, (out,)),
+    ]
+    return all(t is None or (t.shape == s and t.dtype == x.dtype and t.device == x.device) for t, s in shapes)
 
 
 def _local(x: Tensor, grid: Tensor, spec: EdgeSpec, h: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,7 @@ class AdditiveEstimator(KANEstimator):
         """
         check_is_fitted(self)
         names = [term.name for term in self.additive_.terms]
-        numbers = dict(enumerate(self._more_names()))
+        numbers = dict(enumerate(self.column_names))
         name = numbers.get(int(feature), "") if isinstance(feature, int | np.integer) else feature
         if name not in names:
             raise ValueError(f"there is no feature {feature!r}; the features are {', '.join(names)}")
@@ -122,7 +122,7 @@ class AdditiveEstimator(KANEstimator):
         columns = read_columns(X) if reset else self.additive_.read(X)
         if frame:
             return columns
-        return [Column(name, c.kind, c.values) for name, c in zip(self._more_names(), columns, strict=True)]
+        return [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
 
     def _settings(self, family: Family) -> AdditiveSettings:
         strength: Any = self.smoothness

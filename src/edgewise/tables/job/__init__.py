@@ -1,6 +1,11 @@
 """The jobs of the command line: from a table to a network, a report and a formula; to predictions; to a law."""
 
-from edgewise.tables.job.answers import discover_table as discover_table, predict_table as predict_table
+from edgewise.tables.job.answers import (
+    discover_table as discover_table,
+    predict_file as predict_file,
+    predict_table as predict_table,
+    read_encoding as read_encoding,
+)
 from edgewise.tables.job.record import JobSettings as JobSettings, RunRecord as RunRecord
 from edgewise.tables.job.rundir import (
     RunDirectory as RunDirectory,
@@ -19,6 +24,8 @@ __all__ = [
     "discover_table",
     "fit_table",
     "kept_of",
+    "predict_file",
     "predict_table",
+    "read_encoding",
     "read_record",
 ]

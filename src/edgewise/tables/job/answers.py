@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import Encoding
 from edgewise.tables.job.record import FORMAT, RunRecord
 from edgewise.tables.job.rundir import MODEL, RECORD, read_record
+from edgewise.tables.job.streamed import BLOCK_ROWS, NotPlainError, stream, unknown_of
 from edgewise.tables.job.table_network import predict
 from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import find_table, read_table
@@ -46,22 +48,15 @@ def predict_table(
         na_values: words and numbers that stand for an empty cell, besides those of the run.
         decimal: the decimal sign where the cells allow both; by default as in training.
     """
-    record = read_record(run)
-    with reading(run / MODEL, "; run `edgewise fit` again"):
-        extra = read_header(run / MODEL)["extra"]
-        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
-        encoding = Encoding.from_json(extra["encoding"])
+    record, encoding = read_record(run), read_encoding(run)
     path, _ = find_table(table)
     words, renamed = {*record.settings.na_values, *na_values}, record.settings.renamed
-    texts = {*encoding.levels, *(old for old, new in renamed.items() if new in encoding.levels)}
+    texts = {*encoding.texts, *(old for old, new in renamed.items() if new in encoding.texts)}
     frame = read_table(path, names, na_values=words, decimal=decimal, texts=texts)
     frame = frame.rename(columns={old: new for old, new in renamed.items() if new not in frame})
     if len(frame) == 0:
         raise TableError(f"{table} has no rows")
-    notes = [
-        f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
-        for name, levels in encoding.unknown_levels(frame).items()
-    ]
+    notes = _unknown_notes(encoding.unknown_levels(frame))
     decimal = encoding.sign(frame, decimal)
     if missing == "drop":
         usable = encoding.usable(frame, decimal)
@@ -72,10 +67,56 @@ def predict_table(
         frame = frame[usable].copy()
     values = predict(_function(run, record, formula), encoding, encoding.inputs(frame, decimal))
     _append(frame, encoding, values)
-    undefined = int((~_finite(values)).sum())
-    if undefined:
-        notes.append(f"{undefined} predictions are not finite: the formula is undefined there")
-    return frame, notes
+    return frame, [*notes, *_undefined_notes(int((~_finite(values)).sum()))]
+
+
+def predict_file(
+    run: Path,
+    table: str,
+    write: Callable[[Iterable[bytes]], object],
+    *,
+    formula: bool = False,
+    names: Sequence[str] = (),
+    missing: Literal["error", "drop"] = "error",
+    na_values: Sequence[str] = (),
+    decimal: Decimal = "auto",
+) -> list[str]:
+    """Write the table of `predict_table` as CSV, in blocks where the file is plain; returns its notes.
+
+    Args:
+        run, table, formula, names, missing, na_values, decimal: as in `predict_table`.
+        write: is given the parts of the text once, or, where a later block is not plain, once more from the beginning.
+    """
+    record, encoding = read_record(run), read_encoding(run)
+    settings = record.settings
+    given = names or na_values or settings.na_values or settings.renamed or missing == "drop" or decimal != "auto"
+    if not given:
+        function, undefined = _function(run, record, formula), [0]
+
+        def append(needed: DataFrame, answer: DataFrame) -> None:
+            values = predict(function, encoding, encoding.inputs(needed, "."))
+            undefined[0] += int((~_finite(values)).sum())
+            if undefined[0] and encoding.values:
+                raise NotPlainError("a whole number is undefined")
+            _append(answer, encoding, values)
+
+        note, unknown = unknown_of(encoding)
+        with suppress(NotPlainError):
+            write(stream(find_table(table)[0], encoding, append, note))
+            return [*_unknown_notes(unknown()), *_undefined_notes(undefined[0])]
+    options: dict[str, Any] = {"names": names, "missing": missing, "na_values": na_values, "decimal": decimal}
+    frame, notes = predict_table(run, table, formula=formula, **options)
+    parts = (frame.iloc[n : n + BLOCK_ROWS] for n in range(0, len(frame), BLOCK_ROWS))
+    write(part.to_csv(index=False, header=n == 0).encode() for n, part in enumerate(parts))
+    return notes
+
+
+def read_encoding(run: Path) -> Encoding:
+    """How the columns of a table become the inputs of the network of a run."""
+    with reading(run / MODEL, "; run `edgewise fit` again"):
+        extra = read_header(run / MODEL)["extra"]
+        require(extra.get("format") == FORMAT, "it was not written by this version of `edgewise fit`")
+        return Encoding.from_json(extra["encoding"])
 
 
 def discover_table(
@@ -100,11 +141,11 @@ def discover_table(
     frame = read_table(path, names, na_values=na_values, decimal=decimal)
     prepared = prepare(frame, target, "regression", inputs=inputs, exclude=exclude, missing=missing, decimal=decimal)
     features = prepared.encoding.features
-    numeric = [n for n, feature in enumerate(features) if feature.level is None]
+    numeric = [n for n, feature in enumerate(features) if not feature.is_text and not feature.part]
     notes = list(prepared.warnings)
-    texts = sorted({feature.column for feature in features if feature.level is not None})
+    texts = sorted({feature.column for feature in features if feature.is_text or feature.part})
     if texts:
-        notes.append(f"{', '.join(texts)}: texts cannot be in a law, left out")
+        notes.append(f"{', '.join(texts)}: texts and dates cannot be in a law, left out")
     if not numeric:
         raise TableError("a law needs a column of numbers other than the target, and there is none")
     columns = [features[n].column for n in numeric]
@@ -128,6 +169,17 @@ def discover_table(
     except ValueError as error:
         raise TableError(str(error)) from error
     return found, notes
+
+
+def _unknown_notes(unknown: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
+        for name, levels in unknown.items()
+    ]
+
+
+def _undefined_notes(count: int) -> list[str]:
+    return [f"{count} predictions are not finite: the formula is undefined there"] if count else []
 
 
 def _function(run: Path, record: RunRecord, formula: bool):

@@ -1,0 +1,112 @@
+"""Writes a model as a file of another runtime, runs the file there and compares it with the model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from edgewise.exporting.export_report import ExportError, ExportReport
+from edgewise.exporting.file_check import compared
+from edgewise.exporting.file_format import Format
+from edgewise.exporting.formats import find_format
+from edgewise.exporting.subject import Subject, subject_of
+from edgewise.io.sealed import digest_of
+from edgewise.io.whole import written_aside
+
+
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    format: str | Format,
+    example: Tensor | Sequence[Tensor] | None = None,
+    tolerance: float = 1e-5,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    any_batch: bool = True,
+) -> ExportReport:
+    """Write a model for another runtime, run the file there and compare it with the model.
+
+    The file is written aside, run on 1,000 inputs and moved to its place only where it keeps the tolerance. Numbers
+    are float32 in every format. Adapters are merged, and the change of units of a network is part of the graph.
+
+    Args:
+        model: any module with layers of this package, a fitted estimator (a classifier is exported with its
+            probabilities) or, for formats that take one, a `Formula`.
+        path: the file; an existing one is replaced.
+        format: a name in `edgewise.exporting.formats()`, or a `Format` of your own.
+        example: one input or a tuple of inputs, the batch first; needed where the shape is not known from the model.
+        tolerance: the largest allowed `ExportReport.error`.
+        input_names: for the metadata; those of the network by default.
+        output_names: likewise.
+        units: the units of inputs and outputs by name, for the metadata.
+        metadata: more JSON values by key.
+        any_batch: let the file take any number of rows where the format can; otherwise those of the example.
+
+    Raises:
+        ExportError: the file misses the tolerance; nothing of it is kept.
+        ImportError: a package is missing; the message names the extra.
+        ValueError: the format is unknown, or the shape of the inputs is.
+    """
+    chosen = find_format(format)
+    chosen.require()
+    place = Path(path)
+    if not place.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {place.absolute().parent} for {place.name}; make it first")
+    subject = subject_of(
+        model,
+        example,
+        input_names=input_names,
+        output_names=output_names,
+        units=units,
+        metadata=metadata,
+        any_batch=any_batch and chosen.any_batch,
+    )
+    with written_aside(place) as aside:
+        chosen.write(subject, aside)
+        errors = compared(chosen, aside, subject)
+        if errors is not None and errors.mixed > tolerance:
+            raise ExportError(
+                f"{place.name} as {chosen.name!r} differs from the model by {errors.mixed:.2g}, the tolerance is "
+                f"{tolerance:g}; nothing was written. Give tolerance= if this is enough for you"
+            )
+        size, digest = _size(aside.parent), _digest(aside)
+    packages = chosen.versions()
+    return ExportReport(
+        path=os.fspath(path),
+        format=chosen.name,
+        size=size,
+        error=None if errors is None else errors.mixed,
+        forward_error=None if errors is None else errors.forward,
+        inputs=0 if errors is None else errors.inputs,
+        tolerance=tolerance,
+        runtime="" if errors is None else f"{chosen.runtime} {packages.get(chosen.runtime, '')}".strip(),
+        packages=packages,
+        rows=_rows_taken(chosen, subject),
+        digest=digest,
+    )
+
+
+def _rows_taken(chosen: Format, subject: Subject) -> str:
+    if not subject.any_batch:
+        return str(len(subject.example[0]))
+    return "any" if chosen.most_rows is None else f"1 to {chosen.most_rows}"
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        return digest_of(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = "".join(f"{digest_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()

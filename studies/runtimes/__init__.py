@@ -1,0 +1,1 @@
+"""What other runtimes compute from exported models."""
