@@ -208,3 +208,30 @@ def test_a_classifier_is_exported_with_its_probabilities(tmp_path):
         (p,) = subject.reference(torch.as_tensor(x))
         np.testing.assert_allclose(p.numpy(), fitted.predict_proba(x), rtol=0, atol=1e-12)
         assert list(subject.metadata["classes"]) == fitted.classes_.tolist()
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma", "binomial", "cox"])
+def test_an_estimator_with_a_link_is_exported_as_it_predicts(family, tmp_path):
+    pytest.importorskip("sklearn")
+    x = samples(80, 2).numpy()
+    mean = np.exp(1 + x[:, 0])
+    y = {"poisson": mean.round(), "binomial": (x[:, 0] > 0) * 1.0}.get(family, mean)
+    loss = {"binomial": "bce"}.get(family, family)
+    deep = ew.KANRegressor(hidden=(), loss=loss, random_state=0, steps=3, simplest=False).fit(x, y)
+    outcome = y if family != "cox" else np.array([(True, t) for t in y], dtype=[("event", bool), ("time", float)])
+    for fitted in (ew.KANAdditive(family=family).fit(x, outcome), deep):
+        (found,) = subject_of(fitted).reference(torch.as_tensor(x))
+        np.testing.assert_allclose(found[:, 0].numpy(), fitted.predict(x), rtol=1e-12, atol=1e-12)
+        for name, suffix in (("python", "py"), ("sql", "sql")):
+            assert ew.export(fitted, tmp_path / f"net.{suffix}", format=name, tolerance=1e-10).inputs == 1000
+
+
+def test_an_estimator_of_a_frame_brings_its_encoding_and_one_with_levels_is_refused(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x = samples(60, 1).numpy()[:, 0]
+    frame = pandas.DataFrame({"a": x, "b": np.where(x > 0, "up", "down")})
+    fitted = ew.KANRegressor(hidden=(), random_state=0, steps=3, simplest=False).fit(frame, x)
+    assert subject_of(fitted).metadata["encoding"] == fitted.encoding_.to_json()
+    with pytest.raises(TypeError, match=r"this KANAdditive has levels, .* which no format holds"):
+        ew.export(ew.KANAdditive().fit(frame, x), tmp_path / "net.py", format="python")
+    assert contents(tmp_path) == {}
