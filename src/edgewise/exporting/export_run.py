@@ -29,7 +29,8 @@ def export_run(
     """Write the network of a run for another runtime: see `export`.
 
     The file takes the encoded inputs: how columns become inputs is in its metadata, under "encoding", since the formats
-    have no texts. Of a classification it returns the probabilities of the classes.
+    have no texts. Of a classification the network returns the probabilities of the classes, and the formula what it is
+    a formula of: log-odds or scores.
 
     Args:
         run: the folder of a finished run.
