@@ -262,6 +262,15 @@ def test_what_has_no_counterpart_is_named(case):
         io.PEERS[peer](source)
 
 
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("name", ["efficient_kan", "fastkan_layer", "inkan", "flashkan", "jaxkan_base"])
+def test_no_weights_are_lost_without_a_residual_function(name):
+    oracle = of(name)
+    oracle.settings["residual"] = None
+    with pytest.raises(ValueError, match="say 'silu' or 'identity'"):
+        oracle.converted(oracle.state)
+
+
 def test_other_objects_are_refused_in_words():
     for peer, convert in io.PEERS.items():
         with pytest.raises(TypeError, match=peer.split("-")[0]):
