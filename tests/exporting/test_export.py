@@ -188,6 +188,21 @@ def test_a_small_output_that_is_wrong_is_seen_also_beside_a_large_one(scales, tm
         ew.export(model, tmp_path / "net", format=dataclasses.replace(RIGHT, load=load_without(0)))
 
 
+def test_a_model_without_a_finite_output_is_not_called_equal(tmp_path):
+    model = network([2, 1])
+    model.layers[0].coef.data.fill_(torch.nan)
+    with pytest.raises(ExportError, match="no finite output"):
+        ew.export(model, tmp_path / "net", format=RIGHT)
+    assert contents(tmp_path) == {}
+
+
+def test_an_input_without_a_scale_is_compared_like_others():
+    model = mixed()
+    model.input_affine.scale[1] = 0.0
+    (x,) = check_inputs(subject_of(model))
+    assert bool(torch.isfinite(x).all())
+
+
 def test_rows_without_a_jump_or_a_far_input_are_compared_however_many_inputs_there_are(tmp_path):
     """On a knot of degree 0 every output is right that lies between the two: such rows alone would pass anything."""
 

@@ -43,7 +43,11 @@ def _first_layer(model: nn.Module) -> Tensor | None:
         if isinstance(module, KAN):
             points = _points(find_layer(module, 0)[1])
             affine = module.input_affine
-            return points if affine is None else ((points - affine.shift[:, None]) / affine.scale[:, None])
+            if affine is None:
+                return points
+            scale, shift = affine.scale.detach().cpu().double(), affine.shift.detach().cpu().double()
+            scale = torch.where(scale == 0, 1.0, scale)  # an input without a meaning may be anything
+            return (points - shift[:, None]) / scale[:, None]
         if isinstance(module, KANLinear):
             return _points(module)
     return None

@@ -42,7 +42,10 @@ class Errors(NamedTuple):
 
 
 def compared(chosen: Format, path: Path, subject: Subject) -> Errors | None:
-    """The errors of a written file; None where nothing runs it."""
+    """The errors of a written file; None where nothing runs it.
+
+    Raises `ExportError` where the file has other outputs than the model, or the model none that is finite.
+    """
     if chosen.load is None:
         return None
     inputs = tuple(cast(x, subject.dtype) for x in check_inputs(subject))
@@ -50,6 +53,11 @@ def compared(chosen: Format, path: Path, subject: Subject) -> Errors | None:
     step = min(rows, chosen.most_rows or rows) if subject.any_batch else len(subject.example[0])
     # The file sees the inputs as its own precision has them, and so does the model.
     expected, moved = subject.reference(*inputs), sensitivity(subject, inputs)
+    for m in expected:
+        if m.numel() and not torch.isfinite(m).any():
+            raise ExportError(
+                "the model gives no finite output at any input of the check; nothing was compared or written"
+            )
     scales = [scale_of(m, s) for m, s in zip(expected, moved, strict=True)]
     forward_scales = [scale_of(m) for m in expected]
     mixed = forward = 0.0
