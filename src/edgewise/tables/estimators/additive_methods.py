@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from edgewise.tables.additive import AdditiveModel
 from edgewise.tables.additive.additive_summary import AdditiveSummary, summarised
 from edgewise.tables.additive.deviance import KeptRows
+from edgewise.tables.additive.drawn_terms import panels_of
 from edgewise.tables.additive.intervals import (
     conformal_interval,
     conformal_scores,
@@ -18,6 +19,9 @@ from edgewise.tables.additive.intervals import (
     posterior_interval,
 )
 from edgewise.tables.additive.term_bands import TermBand, Trend, term_band, trends
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class AdditiveMethods:
@@ -33,6 +37,24 @@ class AdditiveMethods:
         """
         check_is_fitted(self)
         return summarised(self.additive_, self.rows_)
+
+    def plot(self, *, theme: str = "light", **options: Any) -> Figure:
+        """All terms on one page: see `edgewise.tables.additive.drawn_terms`.
+
+        Curves have bands and ticks where rows are, levels bars with intervals and their number of rows, surfaces are
+        maps; missing cells are red. Curves and levels share their height. `edgewise.viz.plot` draws the network of a
+        model of curves.
+
+        Args:
+            theme: "light" or "dark".
+            options: `level`, `simultaneous` (bands of whole curves, the default) and `output`, of the bands.
+        """
+        from edgewise.viz.term_panels import draw_panels
+
+        check_is_fitted(self)
+        panels = panels_of(self.additive_, self.rows_.columns, **options)
+        name = self.additive_.outputs[options.get("output", 0)]
+        return draw_panels(panels, theme=theme, title=f"{name}: what every term adds")
 
     def band(
         self, term: str, *, level: float = 0.9, simultaneous: bool = False, order: int = 0, **options: Any
