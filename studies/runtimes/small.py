@@ -110,7 +110,7 @@ def speed(seed: int, rounds: int) -> Row:
         ew.export(quantized.model, whole, format="c", tolerance=0.0)
         ew.export(model, real, format="c")
         ew.export(model, graph, format="onnx")
-        programs = {"C, 8 bits": compiled(whole, 4, 1), "C, float32": compiled(real, 4, 1)}
+        programs = {"C, 8 bits": compiled(whole, 4, 1), "C, float tables": compiled(real, 4, 1)}
         session = load_onnx(graph, subject_of(model))
         steps: dict[str, Any] = {"ONNX Runtime": lambda: session(x[:1])}
         for name, call in programs.items():

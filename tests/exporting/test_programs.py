@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from zoo import BASES, mixed, network, samples
+from zoo import BASES, mixed, network, rng, samples
 
 import edgewise as ew
 from edgewise.bases import Hinge
 from edgewise.exporting import ExportError, formats
 from edgewise.exporting.c_header import compiled
-from edgewise.exporting.export import error_of
+from edgewise.exporting.file_check import error_of
 from edgewise.exporting.subject import subject_of
-from edgewise.nn import DEFAULT_LIBRARY, Affine, SymbolicEdges
+from edgewise.nn import DEFAULT_LIBRARY, Affine, GroupRational, KANFeedForward, SymbolicEdges
 from edgewise.surgery import quantize
 
 NEEDS = {"c": "gcc", "js": "node", "python": "python3", "sql": "python3"}
@@ -125,6 +125,19 @@ def test_a_classifier_gives_probabilities(name, tmp_path):
         assert report.inputs == 1000
 
 
+@pytest.mark.parametrize("name", PROGRAMS[:3])
+def test_layers_one_after_the_other(name, tmp_path):
+    """Linear ones, curves, rational units and a network inside another."""
+    parts = [torch.nn.Linear(3, 4), GroupRational(4, 2, start="gelu"), network([4, 2]), torch.nn.Identity()]
+    parts += [KANFeedForward(2, 4, groups=2, generator=rng(1))]
+    model = torch.nn.Sequential(*parts).double()
+    exported(model, tmp_path, name, tolerance=1e-4 if name == "c" else 1e-10, example=samples(4, 3))
+
+
+def test_a_linear_layer_is_one_line_of_sql(tmp_path):
+    exported(torch.nn.Linear(3, 1).double(), tmp_path, "sql", tolerance=1e-12, example=samples(4, 3))
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_missing_numbers_stay_missing(name, tmp_path):
     model = additive()
@@ -181,8 +194,8 @@ def test_a_deep_network_is_no_sql_and_a_rare_basis_no_python(tmp_path):
     model = ew.surgery.fix(additive(), (0, 0, 0), mine, (1.0, 0.0, 1.0, 0.0))
     with pytest.raises(ValueError, match="no function 'mine'"):
         exported(model, tmp_path, "c")
-    with pytest.raises(TypeError, match="takes a KAN, a KANLinear or a formula"):
-        ew.export(torch.nn.Linear(2, 1), tmp_path / "a.h", format="c", example=torch.ones(2, 2))
+    with pytest.raises(TypeError, match="no program for a GELU; it takes a KAN, linear layers"):
+        ew.export(torch.nn.GELU(), tmp_path / "a.h", format="c", example=torch.ones(2, 2))
     assert not list(tmp_path.iterdir())
 
 

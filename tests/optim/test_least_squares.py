@@ -6,7 +6,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from edgewise.optim import LeastSquares, NormalEquations, ResidualLeastSquares, levenberg_marquardt
+from edgewise.optim import LeastSquares, NormalEquations, ResidualLeastSquares, RowwiseLeastSquares, levenberg_marquardt
 from edgewise.progress import Budget
 
 DAMPINGS = ("identity", "diagonal")
@@ -174,3 +174,22 @@ def test_whatever_has_losses_and_normal_equations_is_a_least_squares_problem():
     assert isinstance(problem, LeastSquares)
     end = levenberg_marquardt(problem, torch.zeros(2, 3).double(), 20, patience=20)
     torch.testing.assert_close(end.theta, torch.full((2, 3), 3.0).double())
+
+
+def test_rows_of_one_sample_each_give_the_same_equations():
+    """Reverse mode over samples with parameters of their own against forward mode; a parameter without effect, too."""
+    x = torch.linspace(0.1, 2.0, 30, dtype=torch.float64)
+    theta = torch.tensor([[0.7, 1.3, 0.2], [2.0, -0.4, 0.1]], dtype=torch.float64)
+
+    def rows(t):
+        return torch.stack([t[:, 0] * torch.exp(t[:, 1] * x), torch.sin(t[:, 0] * x)], -1) - 1
+
+    def flat(t):
+        return rows(t.expand(30, 3)).flatten()
+
+    ours, theirs = RowwiseLeastSquares(rows, 30), ResidualLeastSquares(flat)
+    for a, b in zip(ours.normal_equations(theta), theirs.normal_equations(theta), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(ours.losses(theta), theirs.losses(theta))
+    constant = RowwiseLeastSquares(lambda t: torch.ones(30, 1, dtype=torch.float64), 30).normal_equations(theta)
+    assert not constant.gram.any()

@@ -154,6 +154,22 @@ def test_native_normal_equations_on_many_samples_and_threads():
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * float(theirs.abs().max()))
 
 
+@pytest.mark.parametrize("backend", [None, "reference"])
+def test_some_parameters_have_their_part_of_the_normal_equations(backend):
+    network, start = Network.of(tangled())
+    x, y, loss = samples(60, 3), samples(60, 2, 1), get_loss("mse")
+    index = torch.randperm(network.parameters, generator=generator(2))[:40].sort().values
+    with ew.use_backend(backend):
+        whole = NetworkLeastSquares(network, start.grids, x, y, None, loss)
+        part = NetworkLeastSquares(network, start.grids, x, y, None, loss, (start.theta[0], index))
+    moved = start.theta[:, index] + 0.1
+    full = start.theta.index_copy(1, index, moved)
+    ours, theirs = part.normal_equations(moved), whole.normal_equations(full)
+    torch.testing.assert_close(ours.gram, theirs.gram[:, index][:, :, index], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ours.gradient, theirs.gradient[:, index], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.losses(moved), whole.losses(full))
+
+
 def test_bases_that_are_not_local_take_the_reference():
     network, start = Network.of(ew.KAN([2, 1], Chebyshev(5), dtype=torch.float64, generator=generator()))
     problem = NetworkLeastSquares(network, start.grids, samples(9, 2), samples(9, 1), None, get_loss("mse"))
@@ -400,3 +416,12 @@ def test_bands_are_those_of_linear_regression():
         at = basis.evaluate(bands.points, grid)[:, j] - mean[j]
         torch.testing.assert_close(bands.std[:, j, 0], ((at @ block) * at).sum(-1).sqrt(), rtol=1e-6, atol=1e-8)
         torch.testing.assert_close(bands.values[:, j, 0], at @ fitted.layers[0].coef[j, :, 0].detach())
+
+
+def test_many_inputs_of_few_nodes_take_the_dense_product():
+    """A pair of inputs costs a sort, whatever is summed then."""
+    for widths, local in ([100, 1, 1], False), ([12, 5, 1], True), ([2, 5, 1], True):
+        network, start = Network.of(ew.KAN(widths, ew.BSpline(10, 5), residual=None, dtype=torch.float64))
+        x, y = samples(5, widths[0]), samples(5, 1)
+        problem = NetworkLeastSquares(network, start.grids, x, y, None, get_loss("mse"))
+        assert (problem._local is not None) == local, widths

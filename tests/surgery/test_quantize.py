@@ -142,7 +142,7 @@ def test_what_cannot_be_quantised_is_named():
     model, x = network([2, 1]), samples(10, 2)
     with pytest.raises(TypeError, match="takes a KAN, not a Linear"):
         quantize(torch.nn.Linear(2, 1), x)
-    for bad in ({"bits": 1}, {"bits": 17}, {"segments": 0}, {"codebook": 0}):
+    for bad in ({"bits": 1}, {"bits": 17}, {"segments": 0}, {"segments": 65537}, {"codebook": 0}):
         with pytest.raises(ValueError, match="bits must be 2 to 16"):
             quantize(model, x, **bad)
     for rows in (x[:0], x[:, :1], x * torch.nan):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from tyro.conf import Positional
@@ -28,7 +30,7 @@ def fit(
     force: bool = False,
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
-    missing: Literal["error", "drop", "keep"] = "error",
+    missing: Literal["error", "drop", "keep"] = "keep",
     na_values: tuple[str, ...] = (),
     decimal: Literal["auto", ".", ","] = "auto",
     hidden: int = 5,
@@ -50,8 +52,8 @@ def fit(
         force: Replace the folder of an earlier run.
         inputs: The columns to use; all but the target by default.
         exclude: Columns to leave out.
-        missing: Refuse rows with empty or infinite cells, drop them, or keep empty ones: the mean of the column
-            stands for them, and one more input tells where.
+        missing: Keep rows with empty cells (the mean of the column stands for a number, and one more input tells where;
+            among texts they are a level of their own), refuse them, or drop them.
         na_values: Words and numbers that stand for an empty cell, such as -999 or unknown.
         decimal: The decimal sign, where the cells of a column allow both, such as 1,234.
         hidden: Nodes of the hidden layer; 0 is an additive model.
@@ -165,18 +167,24 @@ def predict(
         decimal: The decimal sign, where the cells of a column allow both; by default as in the training table.
     """
     from edgewise.io import write_whole
-    from edgewise.tables.job import predict_table
+    from edgewise.tables.job import predict_file
 
     _require_place(out)
-    frame, notes = predict_table(
-        run, table, formula=formula, names=names, missing=missing, na_values=na_values, decimal=decimal
-    )
-    print_notes(notes)
-    text = frame.to_csv(index=False)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_whole(out, text)
+    options: dict[str, Any] = {"names": names, "missing": missing, "na_values": na_values, "decimal": decimal}
+    if out is not None:
+        print_notes(predict_file(run, table, lambda parts: write_whole(out, parts), formula=formula, **options))
+        return
+    with TemporaryFile() as kept:  # nothing is printed before the last row is known to be right
+
+        def keep(parts: Iterable[bytes]) -> None:
+            kept.seek(0)
+            kept.truncate()
+            kept.writelines(parts)
+
+        print_notes(predict_file(run, table, keep, formula=formula, **options))
+        kept.seek(0)
+        with TextIOWrapper(kept, encoding="utf-8", newline="") as lines:
+            sys.stdout.writelines(lines)
 
 
 def export(

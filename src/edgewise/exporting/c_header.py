@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from edgewise.exporting.c_integer import integer_program
-from edgewise.exporting.c_like import Language, statements
+from edgewise.exporting.c_like import Language, statements, width
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import formula_lines
 from edgewise.exporting.network_tables import tables_of
@@ -31,7 +31,7 @@ _FLOAT_DIGITS = 9
 def write_c(subject: Subject, path: Path) -> None:
     """The header, with one function of the name of the file: `void NAME(const float *x, float *y)`."""
     name = word(path.stem)
-    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name.upper()}_H", f"#define {name.upper()}_H", ""]
+    lines = ["/*", *head(subject, path, " *"), " */", f"#ifndef {name}_H", f"#define {name}_H", ""]
     if isinstance(subject.model, IntegerKAN):
         lines += integer_program(subject.model, name)
     elif subject.formula is not None:
@@ -43,7 +43,8 @@ def write_c(subject: Subject, path: Path) -> None:
 
 def _of_network(subject: Subject, name: str) -> list[str]:
     real = f"{name.upper()}_REAL"
-    body = statements(tables_of(subject.require_model("c"), "c"), _language(real))
+    steps = tables_of(subject.require_model("c"), "c")
+    body = statements(steps, _language(real))
     tables = [line for key, values in body.tables.items() for line in _table(key, values)]
     return [
         "#include <math.h>",
@@ -54,7 +55,7 @@ def _of_network(subject: Subject, name: str) -> list[str]:
         f"#define {real} double",
         "#endif",
         "",
-        _signature(subject, name),
+        _signature(len(subject.input_names), width(steps[-1]), name),
         *tables,
         *(f"  {line}" for line in body.lines),
         "}",
@@ -66,11 +67,11 @@ def _of_formula(subject: Subject, name: str) -> list[str]:
     inputs = [f"(double)x[{n}]" for n in range(len(subject.formula.inputs))]
     values, helpers = formula_lines(subject.formula, "c", inputs, f"{name}_")
     outputs = [f"  y[{n}] = (float)({value});" for n, value in enumerate(values)]
-    return ["#include <math.h>", "", *helpers, _signature(subject, name), *outputs, "}"]
+    return ["#include <math.h>", "", *helpers, _signature(len(inputs), len(values), name), *outputs, "}"]
 
 
-def _signature(subject: Subject, name: str) -> str:
-    sizes = f"{len(subject.input_names)} inputs and {len(subject.output_names)} outputs"
+def _signature(inputs: int, outputs: int, name: str) -> str:
+    sizes = f"{inputs} inputs and {outputs} outputs"
     return f"/* {sizes}; x and y must not overlap. */\nstatic void {name}(const float *x, float *y)\n{{"
 
 
@@ -101,7 +102,8 @@ def _language(real: str) -> Language:
 
 def load_c(path: Path, subject: Subject) -> Runner:
     """Compile the header and return its function on rows of float32."""
-    return compiled(path, len(subject.input_names), len(subject.output_names))
+    (y,) = subject.reference(*subject.example)
+    return compiled(path, subject.example[0].shape[-1], y.shape[-1])
 
 
 def compiled(path: Path, inputs: int, outputs: int, *flags: str) -> Runner:
@@ -136,4 +138,4 @@ def _compiler() -> str | None:
     return next((found for name in ("gcc", "cc", "clang") if (found := shutil.which(name))), None)
 
 
-C = Format("c", ".h", write_c, load_c if _compiler() else None, "a C compiler")
+C = Format("c", ".h", write_c, load_c if _compiler() else None, Path(_compiler() or "").name)

@@ -59,11 +59,16 @@ def _tables(step: IntegerEdges, n: int) -> list[str]:
     lines += _integers(f"table{n}", step.tables) + _integers(f"slope{n}", step.slopes)
     lines += _integers(f"gain{n}", step.gain) + _integers(f"bias{n}", step.bias) + _floats(f"unit{n}", step.unit)
     if _shared(step):
-        lines += _integers(f"shape{n}", step.table, "uint8_t" if len(step.tables) <= 256 else "uint16_t")
+        lines += _integers(f"shape{n}", step.table, _unsigned(len(step.tables) - 1))
     if not _dense(step):
         counts = step.sources.bincount(minlength=step.in_features)
-        lines += _integers(f"target{n}", step.targets, "uint16_t") + _integers(f"count{n}", counts, "uint16_t")
+        most = _unsigned(step.out_features)
+        lines += _integers(f"target{n}", step.targets, most) + _integers(f"count{n}", counts, most)
     return lines
+
+
+def _unsigned(most: int) -> str:
+    return "uint8_t" if most < 1 << 8 else "uint16_t" if most < 1 << 16 else "uint32_t"
 
 
 def _shared(step: IntegerEdges) -> bool:

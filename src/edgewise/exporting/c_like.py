@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgewise.bases import Chebyshev, Fourier, Gaussian, Hinge, Rational, ReLUPower, Wavelet
 from edgewise.bases._basis import continued_points, point_spacing
-from edgewise.exporting.network_tables import AffineTables, EdgeTables, Products, Softmax, Step
+from edgewise.exporting.network_tables import AffineTables, EdgeTables, Products, RationalTables, Softmax, Step
 
 # The functions of the default library of u, with `number` around constants and `call` around functions of the language.
 _SYMBOLS = {
@@ -94,7 +94,7 @@ def statements(steps: list[Step], language: Language) -> Body:
     body, at = Body([], {}, language), "x"
     for n, step in enumerate(steps):
         to = f"h{n}"
-        body.lines.append(language.array(to, _width(step)))
+        body.lines.append(language.array(to, width(step)))
         if isinstance(step, EdgeTables):
             _edges(body, step, n, at, to)
         elif isinstance(step, AffineTables):
@@ -103,18 +103,21 @@ def statements(steps: list[Step], language: Language) -> Body:
             body.add(_for("i", len(step.scale)) + f"{to}[i] = {units};")
         elif isinstance(step, Products):
             _products(body, step, at, to)
+        elif isinstance(step, RationalTables):
+            _rational(body, step, n, at, to)
         else:
             _softmax(body, step, at, to)
         at = to
-    body.add(_for("i", _width(steps[-1])) + f"y[i] = {language.output(f'{at}[i]')};")
+    body.add(_for("i", width(steps[-1])) + f"y[i] = {language.output(f'{at}[i]')};")
     return body
 
 
-def _width(step: Step) -> int:
+def width(step: Step) -> int:
+    """The number of outputs of a step."""
     if isinstance(step, EdgeTables):
         return step.out_features
-    if isinstance(step, AffineTables):
-        return len(step.scale)
+    if isinstance(step, AffineTables | RationalTables):
+        return len(step.scale if isinstance(step, AffineTables) else step.numerator)
     return step.classes if isinstance(step, Softmax) else step.sums + len(step.arities)
 
 
@@ -126,11 +129,11 @@ def _edges(body: Body, step: EdgeTables, n: int, at: str, to: str) -> None:
     ins, outs = step.in_features, step.out_features
     bias = body.table(f"bias{n}", step.bias)
     body.add(_for("i", outs) + f"{to}[i] = {bias}[i];")
-    if step.basis is not None:
+    if step.basis is not None or step.residual is not None:
         body.add(_for("j", ins) + "{", f"  R v = {at}[j];")
         if step.local is not None:
             _spline(body, step, n, to)
-        else:
+        elif step.basis is not None:
             _basis(body, step, n, to)
         if step.residual is not None:
             assert step.weights is not None
@@ -236,6 +239,23 @@ def _products(body: Body, step: Products, at: str, to: str) -> None:
         factors = " * ".join(f"{at}[{start + f}]" for f in range(arity))
         body.add(f"{to}[{step.sums + m}] = {factors};")
         start += arity
+
+
+def _rational(body: Body, step: RationalTables, n: int, at: str, to: str) -> None:
+    """Both polynomials by Horner."""
+    features, orders = step.numerator.shape
+    numerator, denominator = body.table(f"above{n}", step.numerator), body.table(f"below{n}", step.denominator)
+    last = len(step.denominator) - 1
+    body.add(
+        _for("j", features) + "{",
+        f"  R v = {at}[j];",
+        f"  R a = {numerator}[j * {orders} + {orders - 1}];",
+        f"  R q = {denominator}[{last}];",
+        f"  for (I m = {orders - 2}; m >= 0; m--) a = a * v + {numerator}[j * {orders} + m];",
+        f"  for (I m = {last - 1}; m >= 0; m--) q = q * v + {denominator}[m];",
+        f"  {to}[j] = a / (#1 + @fabs(q * v));",
+        "}",
+    )
 
 
 def _softmax(body: Body, step: Softmax, at: str, to: str) -> None:

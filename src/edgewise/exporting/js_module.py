@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgewise.exporting.c_like import Language, statements
+from edgewise.exporting.c_like import Language, statements, width
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import formula_lines
 from edgewise.exporting.network_tables import tables_of
@@ -51,10 +51,11 @@ def _texts(names: tuple[str, ...]) -> str:
 
 
 def _of_network(subject: Subject) -> list[str]:
-    body = statements(tables_of(subject.require_model("js"), "js"), _JS)
+    steps = tables_of(subject.require_model("js"), "js")
+    body = statements(steps, _JS)
     lines = [line for key, values in body.tables.items() for line in _table(key, values)]
     used = any("erf(" in line for line in body.lines)
-    y = _JS.array("y", len(subject.output_names))
+    y = _JS.array("y", width(steps[-1]))
     return [
         *lines,
         "",

@@ -19,7 +19,16 @@ from torch import Tensor, nn
 
 from edgewise.bases import Basis, BSpline
 from edgewise.exporting.subject import ClassProbabilities
-from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, ProductNodes, SymbolicFn
+from edgewise.nn import (
+    DEFAULT_LIBRARY,
+    KAN,
+    Affine,
+    GroupRational,
+    KANFeedForward,
+    KANLinear,
+    ProductNodes,
+    SymbolicFn,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class EdgeTables:
     """A layer of edges.
 
     Args:
-        basis: of the curves; None where no edge is a curve.
+        basis: of the curves; None where no edge is a curve, as in a linear layer.
         points: the grid (in, points).
         local: of splines, (in, intervals + 2, functions, powers); None for other bases.
         coef: (in, size, out), zero where an edge is no curve.
@@ -88,32 +97,73 @@ class Softmax:
     classes: int
 
 
-Step = EdgeTables | AffineTables | Products | Softmax
+@dataclass(frozen=True)
+class RationalTables:
+    r"""Rational units, $\sum_m a_{jm} x_j^m / (1 + |\sum_m b_m x_j^m|)$, b from order 1."""
+
+    numerator: Float[Tensor, "features orders"]
+    denominator: Float[Tensor, " more"]
+
+
+Step = EdgeTables | AffineTables | Products | RationalTables | Softmax
 
 
 def tables_of(model: nn.Module, format: str) -> list[Step]:
     """The steps of a network, in float64.
 
     Raises:
-        TypeError: the model is neither a KAN nor a KANLinear, nor a classifier with one.
+        TypeError: a part of the model is no layer that programs are written for.
         ValueError: a symbol is not in the default library, and would be another function elsewhere.
     """
     if isinstance(model, ClassProbabilities):
         return [*tables_of(model.network, format), Softmax(len(model.classes))]
-    if not isinstance(model, KAN | KANLinear):
-        raise TypeError(f"the format {format!r} takes a KAN, a KANLinear or a formula, not a {type(model).__name__}")
-    model = copy.deepcopy(model).double()  # so that adapters are merged without rounding
+    return _steps(copy.deepcopy(model).double(), format)  # a copy in which adapters are merged without rounding
+
+
+def _steps(model: nn.Module, format: str) -> list[Step]:
+    """The steps of a module, and of its parts where they are computed one after the other."""
+    step = _step(model, format)
+    return [step] if step is not None else [s for part in _parts(model, format) for s in _steps(part, format)]
+
+
+def _step(model: nn.Module, format: str) -> Step | None:
+    """The step of a module that is one."""
     if isinstance(model, KANLinear):
-        return [_edges(model, 0, format)]
-    steps: list[Step] = [_affine(model.input_affine)] if model.input_affine is not None else []
-    for n, layer in enumerate(model.layers):
-        if isinstance(layer, ProductNodes):
-            steps.append(Products(layer.sums, layer.arities))
-        elif isinstance(layer, KANLinear):
-            steps.append(_edges(layer, n, format))
-        else:
-            raise TypeError(f"the format {format!r} knows no layer {type(layer).__name__} (layer {n})")
-    return [*steps, *([_affine(model.output_affine)] if model.output_affine is not None else [])]
+        return _edges(model, format)
+    if isinstance(model, nn.Linear):
+        return _linear(model)
+    if isinstance(model, ProductNodes):
+        return Products(model.sums, model.arities)
+    if isinstance(model, Affine):
+        return _affine(model)
+    if isinstance(model, GroupRational) and model.dim == -1:
+        numerator = model.numerator.detach().cpu().repeat_interleave(model.features // model.groups, 0)
+        return RationalTables(numerator, model.denominator.detach().cpu())
+    return None
+
+
+def _parts(model: nn.Module, format: str) -> list[nn.Module]:
+    if isinstance(model, nn.Identity | nn.Dropout):
+        return []
+    if isinstance(model, KAN):
+        ends = [[end] if end is not None else [] for end in (model.input_affine, model.output_affine)]
+        return [*ends[0], *model.layers, *ends[1]]
+    if isinstance(model, KANFeedForward):
+        return [model.first, model.up, model.second, model.down]
+    if isinstance(model, nn.Sequential):
+        return list(model)
+    raise TypeError(
+        f"the format {format!r} has no program for a {type(model).__name__}; it takes a KAN, linear layers, layers of "
+        "curves and rational units one after the other, and formulas"
+    )
+
+
+def _linear(layer: nn.Linear) -> EdgeTables:
+    """A linear layer: edges that are the identity with weights."""
+    weights = layer.weight.detach().cpu().T
+    ins, outs = weights.shape
+    bias = torch.zeros(outs, dtype=torch.float64) if layer.bias is None else layer.bias.detach().cpu()
+    return EdgeTables(None, torch.zeros(ins, 0), None, torch.zeros(ins, 0, outs), "identity", weights, (), bias)
 
 
 def _affine(affine: Affine) -> AffineTables:
@@ -121,7 +171,7 @@ def _affine(affine: Affine) -> AffineTables:
 
 
 @torch.no_grad()
-def _edges(layer: KANLinear, n: int, format: str) -> EdgeTables:
+def _edges(layer: KANLinear, format: str) -> EdgeTables:
     curves = torch.where(layer.mask[:, None], layer.curves(), 0).detach().cpu().double()
     size = layer.basis.size
     bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach().cpu()
@@ -135,15 +185,15 @@ def _edges(layer: KANLinear, n: int, format: str) -> EdgeTables:
         curves[:, :size],
         layer.residual if some else None,
         curves[:, size] if some and layer.residual is not None else None,
-        tuple(_symbols(layer, n, format)),
+        tuple(_symbols(layer, format)),
         bias.double(),
     )
 
 
-def _symbols(layer: KANLinear, n: int, format: str) -> list[Symbol]:
+def _symbols(layer: KANLinear, format: str) -> list[Symbol]:
     symbolic = layer.symbolic
     for fn in symbolic.functions:
-        _check_known(fn, n, format)
+        _check_known(fn, format)
     if symbolic.affine is None:
         return []
     rows: list[Any] = symbolic.affine.detach().cpu().double().tolist()
@@ -154,10 +204,10 @@ def _symbols(layer: KANLinear, n: int, format: str) -> list[Symbol]:
     ]
 
 
-def _check_known(fn: SymbolicFn, n: int, format: str) -> None:
+def _check_known(fn: SymbolicFn, format: str) -> None:
     if fn.name not in DEFAULT_LIBRARY or DEFAULT_LIBRARY[fn.name] != fn:
         raise ValueError(
-            f"layer {n}: the format {format!r} has no function {fn.name!r}; release the edge with "
+            f"the format {format!r} has no function {fn.name!r}; release the edge with "
             "`edgewise.surgery.release`, or use functions of `edgewise.nn.DEFAULT_LIBRARY`"
         )
 

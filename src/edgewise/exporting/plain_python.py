@@ -12,7 +12,16 @@ from torch import Tensor
 
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import PYTHON_HELPERS, formula_lines
-from edgewise.exporting.network_tables import AffineTables, EdgeTables, Products, Softmax, Step, Symbol, tables_of
+from edgewise.exporting.network_tables import (
+    AffineTables,
+    EdgeTables,
+    Products,
+    RationalTables,
+    Softmax,
+    Step,
+    Symbol,
+    tables_of,
+)
 from edgewise.exporting.source_text import flat_numbers, head, number, rows, word
 from edgewise.exporting.subject import Subject
 from edgewise.io.whole import write_whole
@@ -50,6 +59,15 @@ _SPLINES = [
     "                out[i] += b * c",
     "",
     "",
+    "def _rational(v, above, below):",
+    "    a = q = 0.0",
+    "    for c in reversed(above):",
+    "        a = a * v + c",
+    "    for c in reversed(below):",
+    "        q = q * v + c",
+    "    return a / (1.0 + abs(q * v))",
+    "",
+    "",
     "def _silu(v):",
     "    return v / (1.0 + math.exp(-v)) if v > -700 else v * 0.0",
     "",
@@ -84,6 +102,9 @@ def _of_network(steps: list[Step], names: list[str]) -> tuple[list[str], list[st
             body.append(f"    h = [v * s + t for v, s, t in zip(h, _SCALE{n}, _SHIFT{n})]")
         elif isinstance(step, Products):
             body.append(f"    h = {_products(step)}")
+        elif isinstance(step, RationalTables):
+            tables += [_nested(f"_ABOVE{n}", step.numerator), _tuple(f"_BELOW{n}", step.denominator)]
+            body.append(f"    h = [_rational(v, a, _BELOW{n}) for v, a in zip(h, _ABOVE{n})]")
         else:
             body += _softmax(step)
     return tables, [*body, "    return tuple(h)"]

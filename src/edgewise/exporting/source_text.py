@@ -19,7 +19,8 @@ _TAKEN = (
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main "
     "abstract arguments await boolean byte catch class debugger delete eval export extends final finally function "
     "implements import in instanceof interface let native new null package private protected public super "
-    "synchronized this throw throws transient try typeof var with yield true false"
+    "synchronized this throw throws transient try typeof var with yield true false "
+    "math bisect int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t"
 )
 
 

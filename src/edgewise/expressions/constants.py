@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.evaluate import Program
 from edgewise.expressions.simplify import canonical
-from edgewise.optim import ResidualLeastSquares, levenberg_marquardt
+from edgewise.optim import LeastSquares, ResidualLeastSquares, RowwiseLeastSquares, levenberg_marquardt
 
 WINDOW = 4.0
 """A snap may move a constant by at most this many standard errors."""
@@ -53,13 +53,9 @@ class Parametric:
         y: Tensor,
         functions: Mapping[str, Callable[[Tensor], Tensor]] | None,
     ) -> Callable[[Tensor], Tensor]:
-        """The residual of y as a function of the parameters: (parameters,) -> (samples * out,)."""
-
-        def residual(theta: Tensor) -> Tensor:
-            columns = torch.cat([x, theta.expand(len(x), len(theta))], -1)
-            return (evaluate(self.expressions, (*inputs, *self.parameters), columns, functions) - y).flatten()
-
-        return residual
+        """The residual of y as a function of parameters of every sample: (samples, parameters) -> (samples, out)."""
+        program = Program.of(self.expressions, (*inputs, *self.parameters), functions)
+        return lambda rows: program(torch.cat([x, rows], -1)) - y
 
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
@@ -96,7 +92,8 @@ def refit_constants(
     """The expressions with their floating point constants refitted to y, and the mean squared error."""
     form = parametric(expressions)
     residual = form.residual(inputs, x.double(), y.double(), functions)
-    theta, cost = minimize_residual(residual, torch.tensor(form.values, dtype=torch.float64), steps=steps)
+    problem = RowwiseLeastSquares(residual, len(x))
+    theta, cost = minimize(problem, torch.tensor(form.values, dtype=torch.float64), steps=steps)
     return form.with_values(theta.tolist()), cost
 
 
@@ -119,7 +116,8 @@ def snap(
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    full = form.residual(inputs, x, y, functions)
+    residual = form.residual(inputs, x, y, functions)
+    full = RowwiseLeastSquares(residual, len(x))
     floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
 
     def fit(fixed: Mapping[int, Any], start: Tensor) -> tuple[Tensor, float]:
@@ -128,12 +126,10 @@ def snap(
             values[n] = float(v)
         open_ = [n for n in range(len(values)) if n not in fixed]
         if not open_:
-            return values, full(values).square().mean().item()
-
-        def some(part: Tensor) -> Tensor:
-            return full(values.index_copy(0, torch.tensor(open_), part))
-
-        part, cost = minimize_residual(some, values[open_], steps=15, target=floor * 1e-2)
+            return values, full.losses(values[None]).item()
+        place = torch.tensor(open_)
+        some = RowwiseLeastSquares(lambda rows: residual(values.expand(len(x), -1).index_copy(1, place, rows)), len(x))
+        part, cost = minimize(some, values[open_], steps=15, target=floor * 1e-2)
         values[open_] = part
         return values, cost
 
@@ -178,7 +174,19 @@ def minimize_residual(
         target: the mean square at which to stop.
         mu: the first damping.
     """
-    problem, start = ResidualLeastSquares(residual), theta.detach()[None]
+    return minimize(ResidualLeastSquares(residual), theta, steps=steps, target=target, mu=mu)
+
+
+def minimize(
+    problem: LeastSquares,
+    theta: Float[Tensor, " P"],
+    *,
+    steps: int = 50,
+    target: float = 1e-30,
+    mu: float = 1e-4,
+) -> tuple[Float[Tensor, " P"], float]:
+    """`minimize_residual` of a problem with normal equations of its own."""
+    start = theta.detach()[None]
     loss = problem.losses(start)
     if not loss.isfinite() or len(theta) == 0:
         return start[0], loss.item()
@@ -187,10 +195,10 @@ def minimize_residual(
 
 
 def _standard_errors(
-    residual: Callable[[Tensor], Tensor], theta: Tensor, free: list[int], cost: float, floor: float
+    problem: RowwiseLeastSquares, theta: Tensor, free: list[int], cost: float, floor: float
 ) -> list[float]:
     r"""$\sigma_n = \sqrt{s^2 (J^T J)^{-1}_{nn}}$, never below the relative floor."""
-    J = torch.func.jacfwd(residual)(theta)[:, free]
+    J = problem.jacobian(theta)[1].flatten(0, 1)[:, free]
     if not torch.isfinite(J).all():  # a sample is at the end of a domain, such as that of a square root
         return [math.inf] * len(free)
     size = J.norm(dim=0).clamp_min(1e-300)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -42,47 +43,100 @@ def evaluate(
 
     Raises `ValueError` naming the part that has no torch form.
     """
-    if x.ndim == 0 or x.shape[-1] != len(inputs):
-        raise ValueError(f"the formula takes inputs of shape (*batch, {len(inputs)}), got {tuple(x.shape)}")
-    table = FUNCTIONS | dict(functions or {})
-    known: dict[sympy.Basic, Tensor] = dict(zip(inputs, x.double().unbind(-1), strict=True))
-    columns = [_value(e, known, table, x).expand(x.shape[:-1]) for e in expressions]
-    return torch.stack(columns, -1)
+    return Program.of(expressions, inputs, functions)(x)
 
 
-def _value(e: Any, known: dict[sympy.Basic, Tensor], table: Mapping[str, Callable[..., Tensor]], x: Tensor) -> Tensor:
-    if e in known:
-        return known[e]
-    if e.is_number:
-        number = complex(e.evalf(20))
-        real = number.real if abs(number.imag) <= 1e-14 * abs(number.real) else float("nan")
-        value = torch.tensor(real, dtype=torch.float64, device=x.device)
-    elif e.is_Add or e.is_Mul:
-        parts = [_value(part, known, table, x) for part in e.args]
-        value = reduce(torch.add if e.is_Add else torch.mul, parts)
-    elif e.is_Pow:
-        value = _power(e, known, table, x)
-    elif isinstance(e, sympy.Function | sympy.Min | sympy.Max) and type(e).__name__ in table:
-        value = table[type(e).__name__](*(_value(part, known, table, x) for part in e.args))
-    elif isinstance(e, sympy.Symbol):
-        raise ValueError(f"{e} is not an input of the formula; its inputs are {', '.join(map(str, known))}")
-    else:
-        raise ValueError(f"{e} has no torch form; give one in `functions` under the name {type(e).__name__!r}")
-    known[e] = value
-    return value
+@dataclass(frozen=True)
+class Program:
+    """Expressions as the operations that compute them, in order, for many evaluations.
+
+    Attributes:
+        inputs: the number of inputs.
+        steps: every operation, and the positions of its arguments among the inputs, constants and earlier results.
+        constants: values by their position.
+        outputs: the positions of the expressions.
+    """
+
+    inputs: int
+    steps: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]
+    constants: Mapping[int, float]
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        expressions: Sequence[Any],
+        inputs: Sequence[Any],
+        functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> Program:
+        """Raises `ValueError` naming the part that has no torch form."""
+        writer = _Writer(inputs, FUNCTIONS | dict(functions or {}))
+        outputs = tuple(writer.place(e) for e in expressions)
+        return cls(len(inputs), tuple(writer.steps), writer.constants, outputs)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The expressions at x of shape (*batch, in), in float64: shape (*batch, out)."""
+        if x.ndim == 0 or x.shape[-1] != self.inputs:
+            raise ValueError(f"the formula takes inputs of shape (*batch, {self.inputs}), got {tuple(x.shape)}")
+        x = x.double()
+        values: dict[int, Any] = dict(enumerate(x.unbind(-1)))
+        values.update({n: x.new_full((), value) for n, value in self.constants.items()})
+        for n, operation, arguments in self.steps:
+            values[n] = operation(*[values[m] for m in arguments])
+        return torch.stack([values[n].expand(x.shape[:-1]) for n in self.outputs], -1)
 
 
-def _power(e: sympy.Pow, known: Any, table: Any, x: Tensor) -> Tensor:
-    base, exponent = e.as_base_exp()
-    if base == sympy.E:
-        return torch.exp(_value(exponent, known, table, x))
-    u = _value(base, known, table, x)
-    if exponent == sympy.Rational(1, 2):
-        return torch.sqrt(u)
-    if exponent == sympy.Rational(-1, 2):
-        return torch.rsqrt(u)
-    if exponent.is_Integer:
-        return u ** int(exponent)
-    if exponent.is_number:
-        return u ** float(exponent)
-    return u ** _value(exponent, known, table, x)
+class _Writer:
+    """Writes the operations of expressions, every shared part once."""
+
+    def __init__(self, inputs: Sequence[Any], table: Mapping[str, Callable[..., Tensor]]) -> None:
+        self.table, self.names = table, ", ".join(map(str, inputs))
+        self.places: dict[Any, int] = {symbol: n for n, symbol in enumerate(inputs)}
+        self.count = len(inputs)
+        self.constants: dict[int, float] = {}
+        self.steps: list[tuple[int, Callable[..., Any], tuple[int, ...]]] = []
+
+    def place(self, e: Any) -> int:
+        """The position of the value of an expression, whose operations are written where they are not yet."""
+        if e in self.places:
+            return self.places[e]
+        if e.is_number:
+            number = complex(e.evalf(20))
+            place = self._constant(number.real if abs(number.imag) <= 1e-14 * abs(number.real) else float("nan"))
+        elif e.is_Add or e.is_Mul:
+            operation = torch.add if e.is_Add else torch.mul
+            place = reduce(lambda left, right: self._step(operation, left, right), map(self.place, e.args))
+        elif e.is_Pow:
+            place = self._power(e)
+        elif isinstance(e, sympy.Function | sympy.Min | sympy.Max) and type(e).__name__ in self.table:
+            place = self._step(self.table[type(e).__name__], *map(self.place, e.args))
+        elif isinstance(e, sympy.Symbol):
+            raise ValueError(f"{e} is not an input of the formula; its inputs are {self.names}")
+        else:
+            raise ValueError(f"{e} has no torch form; give one in `functions` under the name {type(e).__name__!r}")
+        self.places[e] = place
+        return place
+
+    def _power(self, e: sympy.Pow) -> int:
+        base, exponent = e.as_base_exp()
+        if base == sympy.E:
+            return self._step(torch.exp, self.place(exponent))
+        u = self.place(base)
+        if exponent == sympy.Rational(1, 2):
+            return self._step(torch.sqrt, u)
+        if exponent == sympy.Rational(-1, 2):
+            return self._step(torch.rsqrt, u)
+        if exponent.is_number:
+            power = int(exponent) if exponent.is_Integer else float(exponent)
+            return self._step(lambda u: u**power, u)
+        return self._step(torch.pow, u, self.place(exponent))
+
+    def _constant(self, value: float) -> int:
+        self.count += 1
+        self.constants[self.count - 1] = value
+        return self.count - 1
+
+    def _step(self, operation: Callable[..., Any], *arguments: int) -> int:
+        self.count += 1
+        self.steps.append((self.count - 1, operation, arguments))
+        return self.count - 1

@@ -7,23 +7,24 @@ import glob
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 _LOCK = "lock"
 
 
-def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
+def write_whole(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> Path:
     """Replace a file by new content in one step; an interruption leaves the old file as it was. Returns the path.
 
-    Text is written as UTF-8 with the line ends that it has. The folder must exist. What a killed process left there of
-    the same file is removed. A link stays one; a device or a pipe is written to as it is.
+    Text is written as UTF-8 with the line ends that it has, parts as they come. The folder must exist. What a killed
+    process left there of the same file is removed. A link stays one; a device or a pipe is written to as it is.
     """
     target, data = Path(path), content.encode() if isinstance(content, str) else content
+    parts = [data] if isinstance(data, bytes) else data
     if target.exists() and not target.is_file() and not target.is_dir():
         with target.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
         return target
     target = Path(os.path.realpath(target))
     _remove_leftovers(target)
@@ -31,7 +32,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     try:
         with aside.open("xb") as file:
             alone(file)
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():

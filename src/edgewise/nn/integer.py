@@ -95,9 +95,9 @@ class IntegerEdges(_Kept):
         size = self.tables.numel() * self.tables.element_size() + 6 * len(self.gain)
         size += 8 * self.in_features + 8 * self.out_features
         if len(self.tables) != len(self.gain):
-            size += len(self.gain) * (1 if len(self.tables) <= 256 else 2)
+            size += len(self.gain) * _width(len(self.tables) - 1)
         if len(self.gain) != self.in_features * self.out_features:
-            size += 2 * len(self.gain) + 2 * self.in_features
+            size += (len(self.gain) + self.in_features) * _width(self.out_features)
         return size
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
@@ -129,6 +129,11 @@ class IntegerEdges(_Kept):
     def extra_repr(self) -> str:
         shared = "" if len(self.tables) == len(self.gain) else f", edges={len(self.gain)}"
         return f"{self.in_features}, {self.out_features}, tables={tuple(self.tables.shape)}{shared}"
+
+
+def _width(most: int) -> int:
+    """Bytes of a whole number from 0 to `most`."""
+    return 1 if most < 1 << 8 else 2 if most < 1 << 16 else 4
 
 
 class IntegerKAN(_Kept):

@@ -5,6 +5,7 @@ from edgewise.optim.adam import Adam as Adam
 from edgewise.optim.autodiff import (
     ModuleLeastSquares as ModuleLeastSquares,
     ResidualLeastSquares as ResidualLeastSquares,
+    RowwiseLeastSquares as RowwiseLeastSquares,
 )
 from edgewise.optim.bands import Band as Band, edge_bands as edge_bands
 from edgewise.optim.flat import Network as Network, Parameters as Parameters
@@ -40,6 +41,7 @@ __all__ = [
     "NormalEquations",
     "Parameters",
     "ResidualLeastSquares",
+    "RowwiseLeastSquares",
     "Smoothing",
     "absorb_",
     "edge_bands",

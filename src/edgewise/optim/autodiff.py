@@ -1,7 +1,8 @@
 """Least-squares problems whose Jacobian `torch.func` finds: of any residual function, and of any module.
 
 A `KAN` has closed forms for the rows of its Jacobian (`edgewise.optim.jacobian`). A residual of few parameters, such as
-the constants of a formula, is differentiated forward; a module of few trained parameters (adapters, slim layers,
+a search for outer parameters, is differentiated forward; where every residual belongs to one sample, as in a formula,
+backward; a module of few trained parameters (adapters, slim layers,
 networks that mix layers) backward, one pass per output, all samples of a block at once.
 """
 
@@ -46,6 +47,47 @@ class ResidualLeastSquares:
         r, rows = vmap(lambda v: jvp(self.residual, (theta,), (v,))[:2])(eye)
         n = r.shape[1]
         return rows @ rows.T * (2 / n), rows @ r[0] * (2 / n), r[0].square().mean()
+
+
+class RowwiseLeastSquares:
+    r"""The mean square of residuals $r_b(\theta)$ that belong to one sample each, differentiated in reverse mode.
+
+    Every sample gets parameters of its own, so that one backward pass per output gives the rows of all samples: the
+    time does not grow with the number of parameters.
+
+    Args:
+        residual: parameters of every sample (n, P) -> residuals (n, out), row by row.
+        samples: n.
+    """
+
+    def __init__(self, residual: Callable[[Float[Tensor, "n P"]], Float[Tensor, "n out"]], samples: int) -> None:
+        self.residual, self.samples = residual, samples
+
+    def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
+        """The mean square at every point."""
+        with torch.no_grad():
+            return torch.stack([self.residual(t.expand(self.samples, -1)).square().mean() for t in theta])
+
+    def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
+        r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
+        each = []
+        for t in theta:
+            r, rows = self.jacobian(t)
+            flat, n = rows.flatten(0, 1), r.numel()
+            each.append((flat.T @ flat * (2 / n), flat.T @ r.flatten() * (2 / n), r.square().mean()))
+        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+    def jacobian(self, theta: Float[Tensor, " P"]) -> tuple[Float[Tensor, "n out"], Float[Tensor, "n out P"]]:
+        """The residuals and their derivatives."""
+        with torch.enable_grad():
+            own = theta.detach().expand(self.samples, -1).clone().requires_grad_()
+            r = self.residual(own)
+            outputs = range(r.shape[1]) if r.requires_grad else ()
+            rows = [
+                torch.autograd.grad(r[:, o].sum(), own, retain_graph=o < r.shape[1] - 1, materialize_grads=True)[0]
+                for o in outputs
+            ]
+        return r.detach(), torch.stack(rows, 1) if rows else theta.new_zeros(*r.shape, len(theta))
 
 
 class ModuleLeastSquares:

@@ -39,6 +39,11 @@ class Edges:
         return self.basis.size + (self.residual is not None)
 
     @property
+    def rows_reached(self) -> int:
+        """Of these, those that a sample reaches."""
+        return min(self.rows, getattr(self.basis, "degree", self.basis.size) + 1 + (self.residual is not None))
+
+    @property
     def sizes(self) -> tuple[int, int, int]:
         """The number of free coefficients, biases and parameters of symbols."""
         curves = self.mask.numel() * self.rows if self.curves is None else len(self.curves)
@@ -241,13 +246,15 @@ def symbols(edges: Edges, x: Tensor, affine: Tensor) -> tuple[Tensor, Tensor, Te
     r"""$f(\alpha x + \beta)$ and $f'(\alpha x + \beta)$ of every symbol and its input x: each (S, n, samples)."""
     at = x[:, edges.sources]
     inner = affine[..., 0:1] * at + affine[..., 1:2]
-    one = torch.ones_like(inner[:, 0])
-    values, slopes = [], []
-    for n, fn in enumerate(edges.functions):
-        value, slope = torch.func.jvp(fn, (inner[:, n],), (one,))[:2]
-        values.append(value)
-        slopes.append(slope)
-    return torch.stack(values, 1), torch.stack(slopes, 1), at
+    with (
+        torch.enable_grad()
+    ):  # a backward pass over elementwise functions takes a fifth of the time of `torch.func.jvp`
+        inner = inner.detach().requires_grad_()
+        value = torch.stack([fn(inner[:, n]).expand_as(inner[:, n]) for n, fn in enumerate(edges.functions)], 1)
+        slope = torch.zeros_like(inner)
+        if value.requires_grad:
+            (slope,) = torch.autograd.grad(value.sum(), inner, materialize_grads=True)
+    return value.detach(), slope, at
 
 
 def _sums(edges: Edges, x: Tensor, there: Design, part: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ the network (`edgewise.optim.local_equations`) the sums are taken in native code
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from edgewise.nn import KAN, ProductNodes
@@ -58,6 +58,7 @@ class NetworkLeastSquares:
         y: targets, what the loss compares with.
         weights: one per sample; None for equal ones.
         loss: with slope and factor.
+        free: all parameters (P) and the positions of those that move, in increasing order; the others stay as given.
     """
 
     def __init__(
@@ -68,16 +69,19 @@ class NetworkLeastSquares:
         y: Tensor,
         weights: Tensor | None,
         loss: Loss,
+        free: tuple[Float[Tensor, " P"], Int[Tensor, " moving"]] | None = None,
     ) -> None:
         self.network, self.grids, self.x, self.y, self.loss = network, grids, x, y, loss
         total = len(x) if weights is None else float(weights.sum())
         self.weights = x.new_full((len(x),), 1 / total) if weights is None else weights / total
         self._xt = x.T.contiguous()
         self._first: Design | None = None
-        self._local = LocalEquations.of(network, grids, self._xt)
+        self._free = free
+        self._local = LocalEquations.of(network, grids, self._xt, None if free is None else free[1])
 
     def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
         """The loss of every network."""
+        theta = self._whole(theta)
         total, at = self.x.new_zeros(len(theta)), Parameters(theta, self.grids)
         for rows in self._blocks(len(theta), self.network.edges[0].rows * self.x.shape[1] * 4):
             if self._local is None:
@@ -89,7 +93,9 @@ class NetworkLeastSquares:
 
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         """Gram matrix, gradient and loss of every network, summed over blocks of samples."""
-        (s, p), at = theta.shape, Parameters(theta, self.grids)
+        s, p = theta.shape
+        theta = self._whole(theta)
+        at, p = Parameters(theta, self.grids), p if self._local is not None else theta.shape[1]
         gram, gradient = self.x.new_zeros(s, p, p), self.x.new_zeros(s, p)
         total = self.x.new_zeros(s)
         out = self.network.edges[-1].mask.shape[1]
@@ -104,7 +110,17 @@ class NetworkLeastSquares:
                 loss, slope, factor = self._derivatives(local[-1].output, rows)
                 self._local.add(local, torch.cat([factor, slope[:, None]], 1), gram, gradient)
             total += loss
+        if self._free is not None and self._local is None:
+            index = self._free[1]
+            gram, gradient = gram[:, index][:, :, index], gradient[:, index]
         return NormalEquations(gram, gradient, total)
+
+    def _whole(self, theta: Float[Tensor, "S moving"]) -> Float[Tensor, "S P"]:
+        """All parameters."""
+        if self._free is None:
+            return theta
+        fixed, index = self._free
+        return fixed.expand(len(theta), -1).index_copy(1, index, theta)
 
     def _derivatives(
         self, output: Float[Tensor, "S out b"], rows: slice

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from edgewise.nn import KAN, Affine, IntegerEdges, IntegerKAN, KANLinear, ProductNodes
 from edgewise.nn.integer import FRACTION_BITS, GAIN_BITS, SLOPE_BITS
 
+MOST_SEGMENTS = 1 << 16
+"""A position has 24 bits in float32, 8 of them inside a segment."""
 _OUTERMOST = 0.01
 _ROUNDS = 25
 
@@ -63,8 +65,11 @@ def quantize(
     """
     if not isinstance(model, KAN):
         raise TypeError(f"quantize takes a KAN, not a {type(model).__name__}")
-    if not 2 <= bits <= 16 or segments < 1 or (codebook is not None and codebook < 1):
-        raise ValueError(f"bits must be 2 to 16, segments and codebook at least 1; got {bits}, {segments}, {codebook}")
+    if not 2 <= bits <= 16 or not 1 <= segments <= MOST_SEGMENTS or (codebook is not None and codebook < 1):
+        raise ValueError(
+            f"bits must be 2 to 16, segments 1 to {MOST_SEGMENTS:,}, codebook at least 1; "
+            f"got {bits}, {segments}, {codebook}"
+        )
     if x.ndim != 2 or x.shape[1] != model.in_features or len(x) == 0 or not torch.isfinite(x).all():
         raise ValueError(f"x has the shape {tuple(x.shape)}; rows of {model.in_features} finite numbers are needed")
     exact, rough = x.double().cpu(), x.float().cpu()

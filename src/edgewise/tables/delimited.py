@@ -55,7 +55,7 @@ def read_delimited(
                 comment = text
             elif text:
                 head = [line, *islice(lines, FIRST_LINES)]
-                separator = separator or _separator(head)
+                separator = separator or separator_of(head)
                 rows = _rows(chain(head, lines), first, separator)
                 header, rows = (list(names), rows) if names else _header(rows, comment, separator)
                 return _frame(header, _fitting(rows, len(header), separator), decimal, texts)
@@ -63,7 +63,7 @@ def read_delimited(
     raise TableError("the file is empty; a table needs a header line and rows")
 
 
-def _separator(head: Sequence[str]) -> str:
+def separator_of(head: Sequence[str]) -> str:
     """The one that makes as many fields of every line, the more of them numbers the better."""
 
     def merit(separator: str) -> tuple[float, float, bool, int]:
@@ -135,7 +135,7 @@ def _frame(names: Sequence[str], rows: Iterator[Row], decimal: Decimal, texts: C
         cells: list[str] = [*"\0".join(parts[j]).split("\0")] if lines else []
         parts[j].clear()
         columns[j] = _texts(cells) if name.strip() in texts or not cells else _typed(cells, commas)
-    frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"))
+    frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"), copy=False)
     return frame.set_axis([name.strip() or f"Unnamed: {j}" for j, name in enumerate(names)], axis="columns")
 
 

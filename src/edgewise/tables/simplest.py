@@ -16,13 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import BSpline
-from edgewise.nn import KAN, KANLinear
+from edgewise.nn import KAN, Affine, KANLinear
 from edgewise.optim import (
     Loss,
     Network,
@@ -40,6 +41,9 @@ SETTLED = 1e-4
 """A relative change of the loss by new strengths below which they stay."""
 CURVE_INTERVALS, MOST_ADDITIVE = 10, 1500
 """Pieces of a curve of the additive model, and the parameters that it may have; with more it has three pieces."""
+
+MOST_WORK = 1e10
+"""Operations for a Gram matrix: about a second."""
 
 FOLDS_OF_MANY, FOLDS_OF_FEW, FEW_ROWS = 5, 10, 100
 BLOCK = 65_536
@@ -119,6 +123,35 @@ def forward(model: nn.Module, x: Float[Tensor, "rows in"]) -> Float[Tensor, "row
     return torch.cat([model(part) for part in x.split(BLOCK)])
 
 
+def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -> Affine:
+    """The affine map of every feature's range, over rows of positive weight, to [-1, 1]; a constant maps to 0."""
+    used = x[weights > 0]
+    low, high = used.amin(0), used.amax(0)
+    half = torch.where(high > low, (high - low) / 2, 1.0)
+    return Affine(1 / half, -(low + high) / 2 / half)
+
+
+def simple_fits(samples: Samples, loss: Loss, outputs: int) -> dict[str, Fit]:
+    """How the linear and the additive model are fitted, each where its work is affordable, to as many rows as that is.
+
+    The Gram matrix of p parameters takes p^2 operations per row and output. Without five values per parameter in the
+    rows that can be afforded, a model is left out.
+    """
+    fits: dict[str, Fit] = {}
+    for name, rows_of_basis, make in (("linear", 2, fit_linear), ("additive", 6, fit_additive)):
+        parameters = rows_of_basis * samples.x.shape[1] * outputs
+        most = int(MOST_WORK / (parameters**2 * outputs))
+        if most >= len(samples) or most * outputs >= 5 * parameters:
+            fits[name] = partial(_fit_some, make, most, loss, outputs)
+    return fits
+
+
+def _fit_some(make: Callable[[Samples, Loss, int], KAN], most: int, loss: Loss, outputs: int, samples: Samples) -> KAN:
+    if len(samples) > most:
+        samples = samples[torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))[:most]]
+    return make(samples, loss, outputs)
+
+
 def fit_linear(samples: Samples, loss: Loss, outputs: int) -> KAN:
     """A network of one layer whose curves are straight lines: a generalised linear model with a ridge by evidence."""
     slopes, at_zero, _ = _lines(samples, loss, outputs)
@@ -131,7 +164,8 @@ def fit_additive(samples: Samples, loss: Loss, outputs: int) -> KAN:
     Without the ridge the slopes of perfectly separated classes have no minimum.
     """
     size = samples.x.shape[1] * outputs * (CURVE_INTERVALS + 3)
-    intervals = CURVE_INTERVALS if size <= min(MOST_ADDITIVE, len(samples)) else 3
+    fine = size <= min(MOST_ADDITIVE, len(samples)) and size**2 * len(samples) * outputs <= MOST_WORK
+    intervals = CURVE_INTERVALS if fine else 3
     slopes, at_zero, ridge = _lines(samples, loss, outputs)
     start = _one_layer(slopes, at_zero, BSpline(intervals, 3))
     network, at, problem = _problem(start, samples, loss)

@@ -141,6 +141,22 @@ def test_a_wider_bump_of_fastkan_keeps_its_width():
     torch.testing.assert_close(layer(oracle.x), bumps @ coef.T, atol=1e-6, rtol=1e-6)
 
 
+@torch.no_grad()
+def test_what_works_on_layers_works_behind_a_layer_norm():
+    """A network of fast-kan is no KAN, but its curves are traced, pruned and refined like others."""
+    oracle = of("fastkan")
+    model = io.from_fastkan(oracle.state)
+    trace = ew.trace(model, oracle.x)
+    assert list(trace) == ["0.curves", "1.curves"]
+    assert torch.equal(trace.output, model(oracle.x))
+    scores = ew.edge_scores(trace)
+    pruned = ew.prune(model, scores, edge=float(scores["1.curves"].median()))
+    assert 0 < int(pruned[1].curves.mask.sum()) < pruned[1].curves.mask.numel()
+    fine, inside = ew.refine(model, 40), oracle.x.clamp(-1, 1)
+    torch.testing.assert_close(fine(inside), model(inside), atol=0.05, rtol=0.05)
+    assert fine[0].curves.basis.centers == 40
+
+
 def jax_layer(kind, oracle, l, **attributes):
     tensors = {key.split(".")[-1]: t.numpy() for key, t in oracle.state.items() if key.startswith(f"layers.{l}.")}
     grid = oracle.settings.get("grids")
@@ -262,3 +278,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     np.savez(tmp_path / "objects.npz", **{"layers.0.c_basis": np.array([{}], dtype=object)})
     with pytest.raises(io.FileFormatError, match=r"objects\.npz"):
         io.from_jaxkan(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize("name", ["from_efficient_kan", "from_fastkan", "from_flashkan", "from_inkan", "from_jaxkan"])
+def test_the_package_says_where_a_function_is(name):
+    with pytest.raises(AttributeError, match=rf"it is edgewise\.io\.{name}"):
+        getattr(ew, name)

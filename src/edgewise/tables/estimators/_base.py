@@ -128,14 +128,6 @@ def positive_weights(sample_weight: Any, X: Any) -> Float[np.ndarray, " rows"]:
     return weights
 
 
-def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"]) -> Affine:
-    """The affine map of every feature's range, over rows of positive weight, to [-1, 1]; a constant maps to 0."""
-    used = x[weights > 0]
-    low, high = used.amin(0), used.amax(0)
-    half = torch.where(high > low, (high - low) / 2, 1.0)
-    return Affine(1 / half, -(low + high) / 2 / half)
-
-
 def target_name(y: Any) -> str:
     """The name of a series, else y."""
     return str(getattr(y, "name", None) or "y")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,7 +22,7 @@ from sklearn.utils.validation import (
 
 from edgewise.expressions import Formula
 from edgewise.nn import KAN
-from edgewise.tables.additive import AdditiveModel, Column, Family
+from edgewise.tables.additive import AdditiveModel, Column, Family, additive_model_from_json
 from edgewise.tables.additive.as_network import network_of
 from edgewise.tables.additive.axis_choice import TermSettings
 from edgewise.tables.additive.deviance import KeptRows, kept_rows
@@ -152,6 +154,29 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             self.samples_ = torch.from_numpy(np.stack([c.values for c in rows.columns], axis=1))
         strengths = {term.name: dict(term.strengths) for term in model.terms}
         self.smoothness_ = strengths if self.smoothness == "auto" else float(self.smoothness)
+
+    def __getstate__(self) -> Any:
+        """The state without torch: JSON text and arrays, which skops and joblib keep."""
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+        model = state.pop("additive_", None)
+        if model is not None:
+            del state["model_"]
+            state["samples_"] = state["samples_"].numpy() if "samples_" in state else None
+            state["additive_json"] = json.dumps(model.to_json(covariance=False))
+            state["covariance"] = model.covariance
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        state = dict(state)
+        text, covariance = state.pop("additive_json", None), state.pop("covariance", None)
+        samples = state.pop("samples_", None)
+        super().__setstate__(state)
+        if text is not None:
+            self.additive_ = replace(additive_model_from_json(json.loads(text)), covariance=covariance)
+            network = network_of(self.additive_)
+            self.model_ = self.additive_ if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
+        if samples is not None:
+            self.samples_ = torch.from_numpy(samples)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

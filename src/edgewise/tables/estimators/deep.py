@@ -24,11 +24,11 @@ from edgewise.nn import Affine
 from edgewise.nn.kan import Width
 from edgewise.optim import Loss, get_loss
 from edgewise.penalties import Penalty
-from edgewise.tables.estimators._base import KANEstimator, checked, target_names, units_of
+from edgewise.tables.estimators._base import KANEstimator, checked, target_names
 from edgewise.tables.estimators.deep_training import DeepTraining, repeated
 from edgewise.tables.estimators.frame_inputs import mixed_table, training_inputs
 from edgewise.tables.estimators.targets import explained, in_units, per_exposure, survival_times
-from edgewise.tables.simplest import forward
+from edgewise.tables.simplest import forward, units_of
 
 
 class _DeepEstimator(KANEstimator):

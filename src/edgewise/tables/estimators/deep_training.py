@@ -14,7 +14,7 @@ from edgewise.nn import KAN
 from edgewise.nn.kan import Width
 from edgewise.optim import Loss
 from edgewise.penalties import Penalty
-from edgewise.tables.simplest import Fit, Trial, compare, fit_additive, fit_linear, row_losses, simplest
+from edgewise.tables.simplest import Fit, Trial, compare, row_losses, simple_fits, simplest
 from edgewise.training import Auto, FirstOrder, FitResult, LevenbergMarquardt, State, fit
 from edgewise.training.methods import STEPS, Method
 from edgewise.training.result import Record
@@ -23,7 +23,7 @@ from edgewise.training.search_recipe import POLISH, hold_out
 from edgewise.training.second_order import MOST_PARAMETERS, least_parameters
 
 if TYPE_CHECKING:
-    from edgewise.training.callbacks import Callback
+    from edgewise.callbacks import Callback
 
 MIN_ROWS_TO_HOLD_OUT, HELD_OUT_SHARE = 500, 0.1
 SMALL_STEPS = 10
@@ -58,10 +58,9 @@ class DeepTraining:
         """The kind of the model, the model, and how all kinds did on held-out rows; none where there is one only."""
         if not self._compares:
             return "network", self._network(samples), []
-        fits: dict[str, Fit] = {
-            "linear": lambda some: fit_linear(some, self.loss, self.outputs),
-            "additive": lambda some: fit_additive(some, self.loss, self.outputs),
-        }
+        fits = simple_fits(samples, self.loss, self.outputs)
+        if not fits:
+            return "network", self._network(samples), []
         if len(samples) < MIN_ROWS_TO_HOLD_OUT:
             return simplest({**fits, "network": self._network}, samples, self.loss, self.seed)
         return self._by_one_part(fits, samples)

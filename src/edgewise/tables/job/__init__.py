@@ -2,6 +2,7 @@
 
 from edgewise.tables.job.answers import (
     discover_table as discover_table,
+    predict_file as predict_file,
     predict_table as predict_table,
     read_encoding as read_encoding,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "discover_table",
     "fit_table",
     "kept_of",
+    "predict_file",
     "predict_table",
     "read_encoding",
     "read_record",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import Encoding
 from edgewise.tables.job.record import FORMAT, RunRecord
 from edgewise.tables.job.rundir import MODEL, RECORD, read_record
+from edgewise.tables.job.streamed import BLOCK_ROWS, NotPlainError, stream, unknown_of
 from edgewise.tables.job.table_network import predict
 from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import find_table, read_table
@@ -54,10 +56,7 @@ def predict_table(
     frame = frame.rename(columns={old: new for old, new in renamed.items() if new not in frame})
     if len(frame) == 0:
         raise TableError(f"{table} has no rows")
-    notes = [
-        f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
-        for name, levels in encoding.unknown_levels(frame).items()
-    ]
+    notes = _unknown_notes(encoding.unknown_levels(frame))
     decimal = encoding.sign(frame, decimal)
     if missing == "drop":
         usable = encoding.usable(frame, decimal)
@@ -68,10 +67,48 @@ def predict_table(
         frame = frame[usable].copy()
     values = predict(_function(run, record, formula), encoding, encoding.inputs(frame, decimal))
     _append(frame, encoding, values)
-    undefined = int((~_finite(values)).sum())
-    if undefined:
-        notes.append(f"{undefined} predictions are not finite: the formula is undefined there")
-    return frame, notes
+    return frame, [*notes, *_undefined_notes(int((~_finite(values)).sum()))]
+
+
+def predict_file(
+    run: Path,
+    table: str,
+    write: Callable[[Iterable[bytes]], object],
+    *,
+    formula: bool = False,
+    names: Sequence[str] = (),
+    missing: Literal["error", "drop"] = "error",
+    na_values: Sequence[str] = (),
+    decimal: Decimal = "auto",
+) -> list[str]:
+    """Write the table of `predict_table` as CSV, in blocks where the file is plain; returns its notes.
+
+    Args:
+        run, table, formula, names, missing, na_values, decimal: as in `predict_table`.
+        write: is given the parts of the text once, or, where a later block is not plain, once more from the beginning.
+    """
+    record, encoding = read_record(run), read_encoding(run)
+    settings = record.settings
+    given = names or na_values or settings.na_values or settings.renamed or missing == "drop" or decimal != "auto"
+    if not given:
+        function, undefined = _function(run, record, formula), [0]
+
+        def append(needed: DataFrame, answer: DataFrame) -> None:
+            values = predict(function, encoding, encoding.inputs(needed, "."))
+            undefined[0] += int((~_finite(values)).sum())
+            if undefined[0] and encoding.values:
+                raise NotPlainError("a whole number is undefined")
+            _append(answer, encoding, values)
+
+        note, unknown = unknown_of(encoding)
+        with suppress(NotPlainError):
+            write(stream(find_table(table)[0], encoding, append, note))
+            return [*_unknown_notes(unknown()), *_undefined_notes(undefined[0])]
+    options: dict[str, Any] = {"names": names, "missing": missing, "na_values": na_values, "decimal": decimal}
+    frame, notes = predict_table(run, table, formula=formula, **options)
+    parts = (frame.iloc[n : n + BLOCK_ROWS] for n in range(0, len(frame), BLOCK_ROWS))
+    write(part.to_csv(index=False, header=n == 0).encode() for n, part in enumerate(parts))
+    return notes
 
 
 def read_encoding(run: Path) -> Encoding:
@@ -132,6 +169,17 @@ def discover_table(
     except ValueError as error:
         raise TableError(str(error)) from error
     return found, notes
+
+
+def _unknown_notes(unknown: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"column {name!r} has levels that training did not see, or too rarely: {listed(levels)}"
+        for name, levels in unknown.items()
+    ]
+
+
+def _undefined_notes(count: int) -> list[str]:
+    return [f"{count} predictions are not finite: the formula is undefined there"] if count else []
 
 
 def _function(run: Path, record: RunRecord, formula: bool):

@@ -15,7 +15,7 @@ from edgewise.tables.cells import TableError
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
 
-FORMAT = "edgewise-run-3"
+FORMAT = "edgewise-run-4"
 """Changes with every change of the fields."""
 
 HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "log_loss": False}
@@ -30,7 +30,7 @@ class JobSettings:
     names: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    missing: Literal["error", "drop", "keep"] = "error"
+    missing: Literal["error", "drop", "keep"] = "keep"
     na_values: tuple[str, ...] = ()
     decimal: Decimal = "auto"
     hidden: int = 5
@@ -67,14 +67,14 @@ class Score:
 
     Args:
         name: of the model.
-        kind: the network, its formula, a published rule ("reference"), or a baseline.
+        kind: the network, its formula, the additive model, a published rule ("reference"), or a baseline.
         measures: r2, rmse, mae and, on few whole numbers, accuracy; or accuracy and log_loss.
         parameters: how many the model has; None where their count says nothing.
         note: a source.
     """
 
     name: str
-    kind: Literal["network", "formula", "reference", "baseline"]
+    kind: Literal["network", "formula", "additive", "reference", "baseline"]
     measures: Mapping[str, float]
     parameters: int | None
     note: str = ""

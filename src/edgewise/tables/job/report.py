@@ -41,6 +41,7 @@ class Evidence:
         outcome: their outcome: amounts, or class indices.
         prediction: of the network: amounts, or class probabilities.
         symbols: LaTeX of some inputs.
+        additive: the additive model beside the network; None where there is none.
     """
 
     model: KAN
@@ -49,6 +50,7 @@ class Evidence:
     outcome: Num[Array, " rows"]
     prediction: Array
     symbols: Mapping[str, str]
+    additive: KAN | None = None
 
 
 def report_page(record: RunRecord, evidence: Evidence) -> str:
@@ -59,6 +61,7 @@ def report_page(record: RunRecord, evidence: Evidence) -> str:
         _formula(record, evidence),
         _scores(record),
         _importance(record),
+        _terms(evidence, inputs),
         _network(record, diagram(evidence.model, inputs, max_edges=MAX_EDGES)),
         _predictions(record, evidence),
         _curves(evidence.model, inputs),
@@ -226,8 +229,30 @@ def _predictions(record: RunRecord, evidence: Evidence) -> str:
     )
 
 
+def _terms(evidence: Evidence, inputs: torch.Tensor) -> str:
+    """Every term of the additive model, the important ones first."""
+    if evidence.additive is None:
+        return ""
+    figures, more = _figures(evidence.additive, inputs)
+    return (
+        f'<h2>The additive model</h2><div class="curves">{figures}</div>'
+        '<p class="note">The sum of one curve per input, smoothed by the evidence of the training rows: what every '
+        f"input does, whatever the others are. Its scores are above. The network below may join inputs.{more}</p>"
+    )
+
+
 def _curves(model: KAN, inputs: torch.Tensor) -> str:
-    """Every curve in the order of the layers, the important ones first."""
+    """Every curve of the network."""
+    figures, more = _figures(model, inputs)
+    return (
+        f'<h2>Every curve</h2><div class="curves">{figures}</div>'
+        '<p class="note">Below each curve: the range of its argument at the two ends, the range of its values '
+        f"between them.{more}</p>"
+    )
+
+
+def _figures(model: KAN, inputs: torch.Tensor) -> tuple[str, str]:
+    """The curves in the order of the layers, the important ones first, and how many are left out, in words."""
     drawing = diagram(model, inputs, max_edges=10_000)
     edges = sorted(drawing.edges, key=lambda edge: (edge.layer, -edge.score))[:MAX_CURVES]
     figures = "".join(
@@ -236,11 +261,7 @@ def _curves(model: KAN, inputs: torch.Tensor) -> str:
         for edge in edges
     )
     more = f" The {MAX_CURVES} first of {len(drawing.edges)} are shown." if len(drawing.edges) > MAX_CURVES else ""
-    return (
-        f'<h2>Every curve</h2><div class="curves">{figures}</div>'
-        f'<p class="note">Below each curve: the range of its argument at the two ends, the range of its values '
-        f"between them.{more}</p>"
-    )
+    return figures, more
 
 
 def _front(record: RunRecord) -> str:

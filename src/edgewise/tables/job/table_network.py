@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -12,10 +13,14 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from edgewise.discovery.noisy import prune_network, train_network
-from edgewise.nn import KAN, KANLinear
+from edgewise.nn import KAN, Affine, KANLinear
+from edgewise.optim import get_loss
 from edgewise.progress import Budget
 from edgewise.tables.encode import Encoding
 from edgewise.tables.prepare import Prepared
+from edgewise.tables.simplest import Fit, compare, row_losses, simple_fits, units_of
+from edgewise.tracing import outside_grid, trace
+from edgewise.training.samples import Samples
 
 Array = np.ndarray
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15
@@ -135,6 +140,31 @@ def train(encoding: Encoding, rows: Rows, validation: Rows, hidden: int, budget:
     return named(train_network(widths, data, held, loss=loss_name(encoding), seconds=budget.left, seed=seed), encoding)
 
 
+def simple_models(encoding: Encoding, rows: Rows) -> dict[str, Callable[[], KAN]]:
+    """What fits the linear and the additive model to the training rows, in the user's units; what is affordable."""
+    x, y = rows.tensors(encoding)
+    units, scale = units_of(x, torch.ones(len(x), dtype=x.dtype)), None
+    if encoding.task == "regression":
+        spread = y.std(0, correction=0)
+        scale = Affine(torch.where(spread > 0, spread, torch.ones_like(spread)), y.mean(0))
+        y = (y - scale.shift) / scale.scale
+    samples, criterion = Samples(units(x), y), get_loss(loss_name(encoding))
+
+    def in_user_units(make: Fit) -> KAN:
+        layers = cast(list[Any], list(make(samples).layers))
+        return named(KAN.assemble(layers, input_affine=units, output_affine=scale), encoding)
+
+    fits = simple_fits(samples, criterion, len(output_names(encoding)))
+    return {name: partial(in_user_units, make) for name, make in fits.items()}
+
+
+def simplest_of(models: dict[str, KAN], encoding: Encoding, validation: Rows) -> str:
+    """The name of the simplest of these models, in this order, within one standard error on the validation rows."""
+    x, y = validation.tensors(encoding)
+    held, criterion = Samples(x, y), get_loss(loss_name(encoding))
+    return compare({name: row_losses(model, held, criterion) for name, model in models.items()})[0]
+
+
 def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, validation: Rows, budget: Budget, seed: int) -> KAN:
     """The smallest of several prunings that raise the error on the validation rows by at most 5 %; else the model."""
     bound = ALLOWED * loss(encoding, validation.outcome, predict(model, encoding, validation.inputs))
@@ -203,3 +233,12 @@ def unused_inputs(model: KAN) -> list[str]:
     first = next(layer for layer in model.layers if isinstance(layer, KANLinear))
     read = first.mask | first.symbolic.mask(tuple(first.mask.shape))
     return [name for name, used in zip(model.input_names or (), read.any(1).tolist(), strict=True) if not used]
+
+
+def cautions(model: KAN, test: Rows) -> list[str]:
+    """Warnings about the test rows: inputs far outside the range of training."""
+    share = outside_grid(trace(model, torch.as_tensor(test.inputs)))
+    first = next(iter(share.values()))
+    if first > 0.01:
+        return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
+    return []

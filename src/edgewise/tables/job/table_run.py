@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import sympy
-import torch
 
 from edgewise._version import __version__
 from edgewise.compare import fit_baselines
@@ -40,6 +39,7 @@ from edgewise.tables.job.table_network import (
     Array,
     Rows,
     active_parameters,
+    cautions,
     count_edges,
     importance,
     loss_name,
@@ -47,6 +47,8 @@ from edgewise.tables.job.table_network import (
     predict,
     prune_while_good,
     scores,
+    simple_models,
+    simplest_of,
     split,
     train,
     unused_inputs,
@@ -54,7 +56,6 @@ from edgewise.tables.job.table_network import (
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import ShippedTable
-from edgewise.tracing import outside_grid, trace
 
 STAGES = (
     "read the table",
@@ -72,13 +73,14 @@ Baselines come before the formula, which takes all the time that it gets: a netw
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run found: the network, the formulas, the record of everything that was measured, and the test rows."""
+    """What a run found: the network, the formulas, the record of all that was measured, test rows, additive model."""
 
     model: KAN
     front: Front | None
     record: RunRecord
     test: Rows
     encoding: Encoding
+    additive: KAN | None = None
 
 
 def fit_table(
@@ -119,6 +121,7 @@ def fit_table(
         missing=settings.missing,
         decimal=settings.decimal,
     )
+    del frame  # a large table is not needed twice
     fingerprint = {"version": __version__, "table": digest_of(path), "settings": asdict(settings)}
     with RunDirectory(out, fingerprint, force=force) as folder:
         if folder.resumed:
@@ -165,6 +168,15 @@ class _Job:
     report: _Reporter = field(repr=False)
     budget: Budget = field(repr=False)
     late: list[str] = field(default_factory=list)
+
+    def simple(self) -> dict[str, KAN]:
+        """The linear and the additive model, beside a network with hidden nodes and where the time allows them."""
+        found: dict[str, KAN] = {}
+        for name, make in simple_models(self.encoding, self.train).items() if self.settings.hidden else ():
+            if not self.budget.over or self.folder.has(name):
+                self.report.tell(f"{name} model")
+                found[name] = self.folder.model(name, make)
+        return found
 
     def networks(self) -> tuple[KAN, KAN]:
         """The trained network, and the pruned one."""
@@ -268,8 +280,17 @@ def _compute(
     )
     job = _Job(settings, encoding, training, validation, test, folder, report, budget)
     full, model = job.networks()
+    simple = job.simple()
+    chosen = simplest_of({**simple, "network": model}, encoding, validation)
+    if chosen != "network":
+        notes.append(
+            f"hidden nodes bring nothing: on the validation rows the {chosen} model is within one standard error of "
+            "the network, so that it is the network of this run"
+        )
+        full = model = simple[chosen]
     weights = job.importance(model)
     size = active_parameters(model)
+    terms = [m for name, m in simple.items() if name == "additive"]
     baselines = job.baselines(size)
     front = job.formulas(weights)
     record = RunRecord(
@@ -282,6 +303,7 @@ def _compute(
         rows=RowCounts(len(training), len(validation), len(test)),
         scores=(
             job.score("KAN", "network", job.predict(model), size),
+            *(job.score("additive model", "additive", job.predict(m), active_parameters(m)) for m in terms),
             *_formula_scores(job, front),
             *_reference_scores(job, shipped),
             *baselines,
@@ -290,9 +312,9 @@ def _compute(
         network=_network_facts(full, model, encoding),
         formula=_formula_facts(job, front, model),
         front=() if front is None else tuple(map(_entry, front.front)),
-        warnings=(*prepared.warnings, *notes, *_cautions(model, test), *job.too_late()),
+        warnings=(*prepared.warnings, *notes, *cautions(model, test), *job.too_late()),
     )
-    return RunResult(model, front, record, test, encoding)
+    return RunResult(model, front, record, test, encoding, simple.get("additive"))
 
 
 def _write(folder: RunDirectory, result: RunResult, shipped: ShippedTable | None) -> None:
@@ -307,6 +329,7 @@ def _write(folder: RunDirectory, result: RunResult, shipped: ShippedTable | None
         outcome=result.test.outcome,
         prediction=predict(result.model, result.encoding, result.test.inputs),
         symbols={} if shipped is None else shipped.symbols,
+        additive=result.additive,
     )
     folder.write("report.html", report_page(result.record, evidence))
     folder.commit()
@@ -374,12 +397,3 @@ def _disagreement(encoding: Encoding, formula: Array, network: Array) -> Disagre
 
 def _entry(finding: Finding) -> FrontEntry:
     return FrontEntry(str(finding.formula), finding.error, finding.complexity, finding.origin)
-
-
-def _cautions(model: KAN, test: Rows) -> list[str]:
-    """Warnings about the test rows: inputs far outside the range of training."""
-    share = outside_grid(trace(model, torch.as_tensor(test.inputs)))
-    first = next(iter(share.values()))
-    if first > 0.01:
-        return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
-    return []

@@ -342,14 +342,20 @@ struct Gram {
     });
   }
 
-  // Which vectors of weights belong to two nodes that the features have edges to.
+  // Which vectors of weights belong to two nodes that the features have parameters for.
   std::vector<char> chunks(const GramFeature& p, const GramFeature& q, const Weights& w) const {
     std::vector<char> wanted(w.wide / L, 0);
     const int64_t rows = a.layers[w.first].nodes, columns = a.layers[w.second].nodes;
+    const std::vector<char> used = nodes(p, rows), others = nodes(q, columns);
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j)
-        if (p.places[i] >= 0 && q.places[j] >= 0) wanted[w.index[i * columns + j] / L] = 1;
+        if (used[i] && others[j]) wanted[w.index[i * columns + j] / L] = 1;
     return wanted;
+  }
+  static std::vector<char> nodes(const GramFeature& f, int64_t count) {
+    std::vector<char> used(count, 0);
+    for (int64_t n = 0; n < f.rows * count; ++n) used[n % count] |= f.places[n] >= 0;
+    return used;
   }
 
   void give(int64_t s, const GramFeature& p, const GramFeature& q, const Weights& w, const double* sums, int64_t row, int64_t column, int64_t plane) const {
