@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from edgewise.exporting.additive_scoring import export_additive, is_table_model
 from edgewise.exporting.export_report import ExportError, ExportReport
 from edgewise.exporting.file_check import Errors, compared
 from edgewise.exporting.file_format import Format
@@ -60,6 +61,8 @@ def export(
     place = Path(path)
     if not place.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {place.absolute().parent} for {place.name}; make it first")
+    if is_table_model(model):
+        return export_additive(model, path, chosen.name, tolerance, output_names)
     subject = subject_of(
         model,
         example,
