@@ -19,7 +19,8 @@ def check_inputs(subject: Subject, count: int = COUNT, seed: int = 0) -> tuple[T
     """`count` rows of inputs with the shapes and types of the example.
 
     Every number is drawn from one of five sets: the inside of the span (half of all), the points of the grid, the two
-    ends, one width outside, `FAR` widths outside. Integers are drawn below the largest of the example.
+    ends, one width outside, `FAR` widths outside; in a tenth of the rows all are from the inside, where no curve jumps
+    and none is far. Integers are drawn below the largest of the example.
     """
     generator = torch.Generator().manual_seed(seed)
     layer = None if subject.model is None else _first_layer(subject.model)
@@ -73,4 +74,5 @@ def _drawn(shape: tuple[int, ...], points: Tensor, generator: torch.Generator) -
         ends + out * unit * width * FAR,
     ]
     kind = torch.tensor([0, 0, 0, 0, 1, 1, 2, 3, 4, 0])[torch.randint(0, 10, shape, generator=generator)]
+    kind[: shape[0] // 10] = 0
     return torch.stack(choices).gather(0, kind[None])[0]

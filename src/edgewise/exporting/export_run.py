@@ -9,7 +9,7 @@ from typing import Any
 from edgewise.exporting.export import export
 from edgewise.exporting.export_report import ExportReport
 from edgewise.exporting.file_format import Format
-from edgewise.exporting.subject import ClassProbabilities
+from edgewise.exporting.prediction import ClassProbabilities
 from edgewise.expressions import Formula
 from edgewise.io import load
 from edgewise.io.reading import reading
