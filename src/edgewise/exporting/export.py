@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from edgewise.exporting.additive_scoring import export_additive, is_table_model
 from edgewise.exporting.export_report import ExportError, ExportReport
 from edgewise.exporting.file_check import Errors, compared
 from edgewise.exporting.file_format import Format
@@ -67,6 +68,8 @@ def export(
         raise IsADirectoryError(
             f"{place} is a folder; give the path of a file, such as {place / 'model'}{chosen.suffix}"
         )
+    if is_table_model(model):
+        return export_additive(model, path, chosen.name, tolerance, output_names)
     subject = subject_of(
         model,
         example,

@@ -84,11 +84,6 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         self._require_network("formula")
         return super().formula(**options)
 
-    def plot(self, **options: Any) -> Any:
-        """The network diagram; options as in `edgewise.viz.plot`."""
-        self._require_network("plot")
-        return super().plot(**options)
-
     @property
     def feature_importances_(self) -> Float[np.ndarray, " features"]:
         """The share of every column in the deviations of the contributions; a surface counts half for each; sum 1."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from edgewise.tables.additive import AdditiveModel
 from edgewise.tables.additive.additive_summary import AdditiveSummary, summarised
-from edgewise.tables.additive.deviance import KeptRows
+from edgewise.tables.additive.deviance import KeptRows, deviance_explained
+from edgewise.tables.additive.drawn_terms import panels_of
 from edgewise.tables.additive.intervals import (
     conformal_interval,
     conformal_scores,
@@ -18,6 +20,10 @@ from edgewise.tables.additive.intervals import (
     posterior_interval,
 )
 from edgewise.tables.additive.term_bands import TermBand, Trend, term_band, trends
+from edgewise.tables.additive.term_editing import Edit, clipped, smoothed, with_values, without_term
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class AdditiveMethods:
@@ -33,6 +39,24 @@ class AdditiveMethods:
         """
         check_is_fitted(self)
         return summarised(self.additive_, self.rows_)
+
+    def plot(self, *, theme: str = "light", **options: Any) -> Figure:
+        """All terms on one page: see `edgewise.tables.additive.drawn_terms`.
+
+        Curves have bands and ticks where rows are, levels bars with intervals and their number of rows, surfaces are
+        maps; missing cells are red. Curves and levels share their height. `edgewise.viz.plot` draws the network of a
+        model of curves.
+
+        Args:
+            theme: "light" or "dark".
+            options: `level`, `simultaneous` (bands of whole curves, the default) and `output`, of the bands.
+        """
+        from edgewise.viz.term_panels import draw_panels
+
+        check_is_fitted(self)
+        panels = panels_of(self.additive_, self.rows_.columns, **options)
+        name = self.additive_.outputs[options.get("output", 0)]
+        return draw_panels(panels, theme=theme, title=f"{name}: what every term adds")
 
     def band(
         self, term: str, *, level: float = 0.9, simultaneous: bool = False, order: int = 0, **options: Any
@@ -57,6 +81,29 @@ class AdditiveMethods:
         check_is_fitted(self)
         names = [term.name for term in self.additive_.terms]
         return [trend for name in names for trend in trends(self.additive_, name, level=level, output=output)]
+
+    def set_values(self, term: str, on: tuple[float, float], value: float) -> Edit:
+        """The curve has this value of the link scale on an interval: see `term_editing.with_values`."""
+        return self._edited(term, f"set to {value:g} on {on}", with_values(self.additive_, term, on, value))
+
+    def clip_term(self, term: str, low: float, high: float) -> Edit:
+        """The curve stays between two values of the link scale between its knots."""
+        return self._edited(term, f"clipped to [{low:g}, {high:g}]", clipped(self.additive_, term, low, high))
+
+    def smooth_term(self, term: str, factor: float) -> Edit:
+        """The strength of a curve against bending times a factor: see `edgewise.tables.additive.term_editing`."""
+        return self._edited(term, f"smoothed {factor:g} times more", smoothed(self.additive_, term, factor))
+
+    def remove_term(self, term: str) -> Edit:
+        """The model without a term; the others stay as they are."""
+        return self._edited(term, "removed", without_term(self.additive_, term))
+
+    def _edited(self, term: str, what: str, model: AdditiveModel) -> Edit:
+        """A new estimator with this model, beside the change of the deviance explained."""
+        estimator: Any = copy.copy(self)
+        estimator._set_additive(model, self.rows_)
+        scores = [deviance_explained(m, self.rows_) for m in (self.additive_, model)]
+        return Edit(estimator, term, what, *scores)
 
 
 class AdditiveIntervals(AdditiveMethods):
