@@ -161,6 +161,8 @@ def load_sql(path: Path, subject: Subject) -> Runner:
             base.execute(f"CREATE TABLE {table} ({columns})")
             base.executemany(f"INSERT INTO {table} VALUES ({marks})", x.double().tolist())
             found = base.execute(statement).fetchall()
+        except sqlite3.Error as error:
+            raise ValueError(f"SQLite does not run {path.name}: {error}") from error
         finally:
             base.close()
         values = [[math.nan if v is None else v for v in row] for row in found]

@@ -13,11 +13,17 @@ from torch import Tensor
 from edgewise.io.container import opened
 from edgewise.io.reading import reading, require
 
+_BEFORE_ZIP = b"\x80\x02\x8a\x0a\x6c"
+"""How files of `torch.save` begin that are no archives: a pickle of a large number."""
+
 
 def read_tensors(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     """The tensors of a file of safetensors, or of `torch.save`, whose checksums torch does not look at."""
     with reading(path):
         if not zipfile.is_zipfile(path):
+            with Path(path).open("rb") as file:
+                old = file.read(len(_BEFORE_ZIP)) == _BEFORE_ZIP
+            require(not old, "it is of the kind that torch wrote before 1.6; load it and save its state dict again")
             return opened(path)[1]
         size = Path(path).stat().st_size
         with zipfile.ZipFile(path) as archive:

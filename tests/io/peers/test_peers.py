@@ -289,6 +289,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
     with pytest.raises(io.FileFormatError, match=r"whole\.pt"):
         io.from_inkan(tmp_path / "whole.pt")
+    torch.save(of("efficient_kan").state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(io.FileFormatError, match=r"old\.pt.*before 1\.6"):
+        io.from_efficient_kan(tmp_path / "old.pt")
     np.savez(tmp_path / "objects.npz", **{"layers.0.c_basis": np.array([{}], dtype=object)})
     with pytest.raises(io.FileFormatError, match=r"objects\.npz"):
         io.from_jaxkan(tmp_path / "objects.npz")
