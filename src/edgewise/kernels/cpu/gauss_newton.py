@@ -104,8 +104,10 @@ def curves(
     _check("coef", coef, (starts, features, spec.size, out))
     if bias is not None:
         _check("bias", bias, (starts, out))
-    if {len(x), len(knots)} - {1, starts} or (known is not None and slopes):
+    if starts < 1 or {len(x), len(knots)} - {1, starts} or (known is not None and slopes):
         raise ValueError(f"{len(x)} sets of inputs and {len(knots)} of knots are neither one nor those of {starts}")
+    if reason := refuses([spec], x):
+        raise ValueError(reason)
     kind, width = RESIDUAL[spec.residual], _stride(basis.degree + 1)
     if known is None:
         windows = Windows(
@@ -183,6 +185,9 @@ def add_gram(
 def _packed(f: LocalFeature, starts: int, nodes: int, samples: int, parameters: int) -> bytes:
     """The struct of a feature, checked against the shapes that native code will assume."""
     places, windows, interval = f.places, f.windows, f.interval
+    for t in (places, interval):
+        if t is not None and (not t.is_cpu or foreign(t) is not None):
+            raise ValueError(f"places and intervals must be on the CPU, got {t.device}")
     rows = len(places)
     if places.shape != (rows, nodes) or places.dtype != torch.int32 or not places.is_contiguous():
         raise ValueError(f"places must be (functions, {nodes}) contiguous int32, got {tuple(places.shape)}")
