@@ -11,6 +11,7 @@ MODULES = {
     "anderson": "kan_paper.anderson",
     "continual": "applications.continual",
     "conv": "applications.conv",
+    "coverage": "applications.coverage",
     "edge-search": "speed.edge_search",
     "export": "runtimes.export",
     "feynman": "symbolic.recovery",

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from edgewise.symbolic import formula as formula, from_formula as from_formula, symbolify as symbolify
     from edgewise.tables.estimators import (
         KANAdditive as KANAdditive,
+        KANAdditiveClassifier as KANAdditiveClassifier,
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
@@ -77,7 +78,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "penalties": "Entropy Smoothness Sparsity",
     "surgery": "adapt_grid_ compact prune quantize refine swap_linear",
     "symbolic": "formula from_formula symbolify",
-    "tables.estimators": "KANAdditive KANClassifier KANRegressor",
+    "tables.estimators": "KANAdditive KANAdditiveClassifier KANClassifier KANRegressor",
     "tracing": "edge_scores trace",
     "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
     "viz": "diagram plot",

@@ -71,6 +71,19 @@ def test_an_interrupted_writer_leaves_nothing(tmp_path):
     assert contents(tmp_path) == {}
 
 
+def test_what_a_converter_or_a_runtime_raises_is_told_with_advice(tmp_path):
+    def fail(*given):
+        raise RuntimeError("error 0x10\nand a long story")
+
+    for changed in ({"write": fail}, {"load": fail}):
+        broken = dataclasses.replace(RIGHT, **changed)
+        with pytest.raises(
+            ExportError, match=r"'note' refuses this model: RuntimeError: error 0x10; try any_batch=False"
+        ):
+            ew.export(mixed(), tmp_path / "net.note", format=broken)
+    assert contents(tmp_path) == {}
+
+
 def test_a_folder_is_replaced_whole(tmp_path):
     def write(subject, path):
         path.mkdir()

@@ -5,7 +5,7 @@ import torch
 
 import edgewise as ew
 from edgewise.bases import Gaussian
-from edgewise.kernels import EdgeSpec
+from edgewise.kernels import EdgeSpec, threads_for
 from edgewise.kernels.cpu import gauss_newton, load
 from edgewise.kernels.cpu.gauss_newton import LocalFeature, add_gram, curves, pull_back
 
@@ -110,3 +110,12 @@ def test_sums_of_other_shapes_are_refused():
         add_gram([], [zeros(2, 2, 3, 5)], zeros(2, 20, 21), zeros(2, 21))
     with pytest.raises(ValueError, match="nodes"):
         add_gram([], [zeros(2, 2, 3, 5), zeros(2, 3, 3, 5)], zeros(2, 21, 21), zeros(2, 21))
+
+
+def test_small_work_takes_one_thread():
+    given = torch.get_num_threads()
+    with threads_for(1e6):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == given
+    with threads_for(1e12):
+        assert torch.get_num_threads() == given

@@ -416,3 +416,12 @@ def test_bands_are_those_of_linear_regression():
         at = basis.evaluate(bands.points, grid)[:, j] - mean[j]
         torch.testing.assert_close(bands.std[:, j, 0], ((at @ block) * at).sum(-1).sqrt(), rtol=1e-6, atol=1e-8)
         torch.testing.assert_close(bands.values[:, j, 0], at @ fitted.layers[0].coef[j, :, 0].detach())
+
+
+def test_many_inputs_of_few_nodes_take_the_dense_product():
+    """A pair of inputs costs a sort, whatever is summed then."""
+    for widths, local in ([100, 1, 1], False), ([12, 5, 1], True), ([2, 5, 1], True):
+        network, start = Network.of(ew.KAN(widths, ew.BSpline(10, 5), residual=None, dtype=torch.float64))
+        x, y = samples(5, widths[0]), samples(5, 1)
+        problem = NetworkLeastSquares(network, start.grids, x, y, None, get_loss("mse"))
+        assert (problem._local is not None) == local, widths

@@ -16,11 +16,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import edgewise as ew
-from edgewise.tables.estimators import KANAdditive, KANClassifier, KANRegressor
+from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier, KANClassifier, KANRegressor
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
 
-ALL = [KANRegressor(hidden=(2,), random_state=0), KANClassifier(hidden=(2,), random_state=0), KANAdditive()]
+ALL = [
+    KANRegressor(hidden=(2,), random_state=0),
+    KANClassifier(hidden=(2,), random_state=0),
+    KANAdditive(),
+    KANAdditiveClassifier(),
+]
+CLASSIFIERS = KANClassifier | KANAdditiveClassifier
 
 
 def table(rows: int = 120, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -30,7 +36,7 @@ def table(rows: int = 120, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def target(model, y: pd.Series) -> pd.Series:
-    return y.gt(y.median()).map({True: "big", False: "small"}) if isinstance(model, KANClassifier) else y
+    return y.gt(y.median()).map({True: "big", False: "small"}) if isinstance(model, CLASSIFIERS) else y
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,7 @@ def apart() -> dict:
         "from sklearn.utils.estimator_checks import check_estimator\n"
         "regressor = ew.KANRegressor(hidden=(2,), simplest=False, steps=5)\n"
         "models = ew.KANAdditive(), ew.KANClassifier(simplest=False), regressor\n"
+        "models = *models, ew.KANAdditiveClassifier(intervals=4)\n"
         "done = {type(model).__name__: check_estimator(model, on_fail=None) for model in models}\n"
         "rows = {name: [[c['check_name'], c['status'], repr(c['exception'])] for c in d] for name, d in done.items()}\n"
         "print(json.dumps({'loaded': loaded, 'checks': rows}))"
@@ -62,7 +69,7 @@ def apart() -> dict:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["KANRegressor", "KANClassifier", "KANAdditive"])
+@pytest.mark.parametrize("name", ["KANRegressor", "KANClassifier", "KANAdditive", "KANAdditiveClassifier"])
 def test_every_check_of_scikit_learn_passes_and_none_is_skipped(name, apart):
     checks = apart["checks"][name]
     assert len(checks) > 50
@@ -92,7 +99,7 @@ def test_pandas_names_are_kept_and_the_network_is_in_the_users_units(model):
     assert model.model_.input_names == ("width", "height")
     with torch.no_grad():
         raw = model.model_(torch.tensor(x.to_numpy()))[:, 0].numpy()
-    if isinstance(model, KANClassifier):
+    if isinstance(model, CLASSIFIERS):
         np.testing.assert_allclose(1 / (1 + np.exp(-raw)), model.predict_proba(x)[:, 1])
     else:
         np.testing.assert_allclose(raw, model.predict(x))

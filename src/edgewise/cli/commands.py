@@ -183,8 +183,8 @@ def predict(
 
         print_notes(predict_file(run, table, keep, formula=formula, **options))
         kept.seek(0)
-        for line in TextIOWrapper(kept, encoding="utf-8", newline=""):
-            sys.stdout.write(line)
+        with TextIOWrapper(kept, encoding="utf-8", newline="") as lines:
+            sys.stdout.writelines(lines)
 
 
 def export(

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from edgewise.exporting.additive_scoring import export_additive, is_table_model
 from edgewise.exporting.export_report import ExportError, ExportReport
-from edgewise.exporting.file_check import compared
+from edgewise.exporting.file_check import Errors, compared
 from edgewise.exporting.file_format import Format
 from edgewise.exporting.formats import find_format
 from edgewise.exporting.subject import Subject, subject_of
@@ -51,7 +52,7 @@ def export(
         any_batch: let the file take any number of rows where the format can; otherwise those of the example.
 
     Raises:
-        ExportError: the file misses the tolerance; nothing of it is kept.
+        ExportError: the file misses the tolerance, or the converter or the runtime refuses it; nothing of it is kept.
         ImportError: a package is missing; the message names the extra.
         ValueError: the format is unknown, or the shape of the inputs is.
     """
@@ -60,6 +61,8 @@ def export(
     place = Path(path)
     if not place.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {place.absolute().parent} for {place.name}; make it first")
+    if is_table_model(model):
+        return export_additive(model, path, chosen.name, tolerance, output_names)
     subject = subject_of(
         model,
         example,
@@ -70,8 +73,7 @@ def export(
         any_batch=any_batch and chosen.any_batch,
     )
     with written_aside(place) as aside:
-        chosen.write(subject, aside)
-        errors = compared(chosen, aside, subject)
+        errors = _written(chosen, aside, subject)
         if errors is not None and errors.mixed > tolerance:
             raise ExportError(
                 f"{place.name} as {chosen.name!r} differs from the model by {errors.mixed:.2g}, the tolerance is "
@@ -92,6 +94,19 @@ def export(
         rows=_rows_taken(chosen, subject),
         digest=digest,
     )
+
+
+def _written(chosen: Format, aside: Path, subject: Subject) -> Errors | None:
+    """Write and compare; what a converter or a runtime raises, of whatever kind, becomes an `ExportError`."""
+    try:
+        chosen.write(subject, aside)
+        return compared(chosen, aside, subject)
+    except (ValueError, TypeError, ImportError, OSError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        advice = "; try any_batch=False, which fixes the number of rows" if subject.any_batch else ""
+        raise ExportError(f"the format {chosen.name!r} refuses this model: {reason}{advice}") from error
 
 
 def _rows_taken(chosen: Format, subject: Subject) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ExportError(ValueError):
-    """The file that was written does not compute what the model computes; nothing of it was kept."""
+    """The file does not compute what the model computes, or cannot be written or run; nothing of it was kept."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from edgewise.kernels.capabilities import AdamSettings as AdamSettings
 from edgewise.kernels.devices import (
     accelerators as accelerators,
     autocast as autocast,
+    threads_for as threads_for,
     under_autocast as under_autocast,
 )
 from edgewise.kernels.dispatch import (
@@ -53,6 +54,7 @@ __all__ = [
     "refusals",
     "register_backend",
     "registered_backends",
+    "threads_for",
     "under_autocast",
     "use_backend",
     "whole_networks_up_to",

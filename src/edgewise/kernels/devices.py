@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,3 +22,21 @@ def autocast(x: Tensor, dtype: torch.dtype | None) -> torch.autocast:
 def under_autocast(x: Tensor) -> bool:
     """Whether mixed precision is enabled on the device of x."""
     return torch.is_autocast_enabled(x.device.type)
+
+
+PER_THREAD = 1e8
+"""Multiplications of one call that pay for another thread."""
+
+
+@contextlib.contextmanager
+def threads_for(work: float) -> Iterator[None]:
+    """As many of torch's threads as so many multiplications occupy, within the block.
+
+    Threads that wait for one another do so in a loop: on a busy machine small work then takes eight times its time.
+    """
+    given = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(given, int(work / PER_THREAD))))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(given)

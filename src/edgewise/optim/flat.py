@@ -39,6 +39,11 @@ class Edges:
         return self.basis.size + (self.residual is not None)
 
     @property
+    def rows_reached(self) -> int:
+        """Of these, those that a sample reaches."""
+        return min(self.rows, getattr(self.basis, "degree", self.basis.size) + 1 + (self.residual is not None))
+
+    @property
     def sizes(self) -> tuple[int, int, int]:
         """The number of free coefficients, biases and parameters of symbols."""
         curves = self.mask.numel() * self.rows if self.curves is None else len(self.curves)

@@ -135,7 +135,7 @@ def _frame(names: Sequence[str], rows: Iterator[Row], decimal: Decimal, texts: C
         cells: list[str] = [*"\0".join(parts[j]).split("\0")] if lines else []
         parts[j].clear()
         columns[j] = _texts(cells) if name.strip() in texts or not cells else _typed(cells, commas)
-    frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"))
+    frame = pd.DataFrame(columns, index=pd.Index(lines, dtype="int64", name="line"), copy=False)
     return frame.set_axis([name.strip() or f"Unnamed: {j}" for j, name in enumerate(names)], axis="columns")
 
 

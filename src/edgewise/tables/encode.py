@@ -137,8 +137,13 @@ class Encoding:
     def inputs(self, frame: DataFrame, decimal: Decimal = "auto") -> np.ndarray:
         """The features of every row, float64 of shape (rows, features); `TableError` where one cannot be read."""
         frame, sign = self._known(frame), self.sign(frame, decimal)
-        columns = {name: self._cells(frame[name], sign) for name in frame.columns}
-        return np.column_stack([_values(f, frame[f.column], columns[f.column]) for f in self.features])
+        found = np.empty((len(frame), len(self.features)))
+        for name in frame.columns:  # the cells of one column at a time: a large table is in memory once, not thrice
+            cells = self._cells(frame[name], sign)
+            for n, feature in enumerate(self.features):
+                if feature.column == name:
+                    found[:, n] = _values(feature, frame[name], cells)
+        return found
 
     def sign(self, frame: DataFrame, given: Decimal = "auto") -> Decimal:
         """The decimal sign of a new table: the one given, else its own, else that of the training table."""

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -124,7 +125,8 @@ def prepare(
     encoding = dataclasses.replace(encoding, features=tuple(marked))
     used = {f.column for f in encoding.features}
     coded = {name: texts for name, texts in levels.items() if name in used}
-    return Prepared(encoding, matrix[:, kept], outcome, tuple(warnings), coded)
+    matrix = matrix if len(kept) == matrix.shape[1] else matrix[:, kept]
+    return Prepared(encoding, matrix, outcome, tuple(warnings), coded)
 
 
 def _outcomes(encoding: Encoding) -> list[int | None]:
@@ -344,7 +346,7 @@ def _informative(matrix: np.ndarray, names: list[str], warnings: list[str]) -> l
     seen: dict[bytes, str] = {}
     for n, name in enumerate(names):
         values = np.ascontiguousarray(matrix[:, n])
-        twin = seen.setdefault(values.tobytes(), name)
+        twin = seen.setdefault(blake2b(values.data).digest(), name)
         if values.min() == values.max():
             warnings.append(f"{name!r} is {values[0]:g} in every row: left out")
         elif twin != name:

@@ -16,7 +16,7 @@ from edgewise.bases import BSpline
 from edgewise.nn import KAN, ProductNodes
 from edgewise.optim import Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
 from edgewise.training.search_stages import Search, Starts
-from edgewise.training.search_starts import random_lines, track
+from edgewise.training.search_starts import flat_curves, random_lines
 
 SAMPLES = 4000  # that a sum is fitted to, at most
 WORK = 4e9  # multiplications of one fit, at most
@@ -60,13 +60,12 @@ def additive_fits(search: Search) -> list[AdditiveFit]:
     widths = [search.model.in_features, search.model.out_features]
     fits: list[AdditiveFit] = []
     basis = BSpline(COARSE, search.method.degrees[0], extrapolation=search.extrapolation)
+    sums = Network.of(KAN(widths, basis, residual=None, dtype=torch.float64))[0]
     while not search.budget.over:
-        network, parameters = Network.of(KAN(widths, basis, residual=None, dtype=torch.float64))
+        network, parameters = flat_curves(sums, basis, some.x.T.contiguous())
         count = network.parameters
         if count > SPARE * len(some) * (1 if search.loss.labels else widths[1]) or count**2 * len(some) > WORK:
             break
-        parameters = dataclasses.replace(parameters, theta=torch.zeros_like(parameters.theta))
-        network, parameters = track(network, parameters, some.x.T.contiguous(), basis)
         problem = NetworkLeastSquares(network, parameters.grids, some.x, some.y, some.weights, search.loss)
         prior = Smoothing.weak(network, 1, len(some))
         steps = 2 if search.loss.units else 10

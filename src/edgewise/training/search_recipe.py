@@ -152,6 +152,8 @@ def _extend(search: Search, at: Starts) -> None:
         before = search.best.value
         at = _rung(search, at, basis)
         worse = worse + 1 if search.best.state is not None and search.best.value >= 0.9 * before else 0
+        if worse and search.is_hopeless(at) and not _unlearnt(search):
+            break
         if search.best.value < EXACT**2:
             break
 
@@ -166,8 +168,10 @@ def _rung(search: Search, at: Starts, basis: Basis) -> Starts:
             network = at.network.with_bases([basis] * len(at.network.edges), None)
             at = dataclasses.replace(at, prior=_first_prior(search, network, len(at.parameters)))
         ends.append(search.stage(at, search.train, basis, search.count, every=10, name=f"{name}, smoothed"))
-    if (wanted is None or wanted is False) and (
-        not ends or search.clean or _affordable(search, at.network, basis, 1, SPARE)
+    if (
+        (wanted is None or wanted is False)
+        and (not ends or search.clean or _affordable(search, at.network, basis, 1, SPARE))
+        and not (ends and search.is_hopeless(ends[0]))
     ):
         plain = dataclasses.replace(ends[-1] if ends else at, prior=None)
         ends.append(search.stage(plain, search.train, basis, search.count, every=10, name=name))

@@ -29,6 +29,7 @@ CLEAN = 1e-3  # relative held-out error below which there is no noise to fit
 FIRST_DAMPING = 1e-3
 KEPT_DAMPING = 1e-4  # damping carried into a new stage, at most
 USUAL_STAGES = 16
+HOPELESS = 100.0  # held-out losses above so many times the least one are not followed further
 WORTH_IT = 0.8  # a network without smoothing must have this share of the error of the smooth one
 MARGIN = 2.0  # expected gaps between the outermost sample and the end of its range
 
@@ -157,7 +158,8 @@ class Search:
                 prior = prior.updated(end.theta, end.gram, losses, count, self.loss.known_noise)
             done += took
             self.steps += end.steps
-            if self.budget.over or (end.steps < took and done >= 2 * every):
+            result = Starts(network, parameters, damping, prior)
+            if self.budget.over or (done >= 2 * every and (end.steps < took or self.is_hopeless(result))):
                 break
         result = Starts(network, parameters, damping, prior)
         self._note(result, basis, name, losses)
@@ -175,6 +177,12 @@ class Search:
             at.network, at.parameters.grids, self.held.x, self.held.y, self.held.weights, self.loss
         )
         return held.losses(at.parameters.theta)
+
+    def is_hopeless(self, at: Starts) -> bool:
+        """Whether a single network is so far behind the best one that more steps will not bring it there."""
+        if self.best.state is None or len(at.parameters) > 1:
+            return False
+        return not bool(self.held_loss(at)[0] <= HOPELESS * self.best.value)
 
     def fix_error(self) -> Choice:
         """The best network, with its held-out loss before it sees the held-out samples."""

@@ -118,10 +118,22 @@ def track(
         own = basis
         if occupied and n > 0 and isinstance(basis, BSpline):
             own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
-        extra = (high - low) * (min(MARGIN, 0.5 / own.intervals) if isinstance(own, BSpline) else MARGIN)
         bases.append(own)
-        grids.append(even_grid(own, low - extra, high + extra))
+        grids.append(_around(own, low, high))
     return regrid(network, parameters, bases, grids)
+
+
+def flat_curves(network: Network, basis: Basis, x: Float[Tensor, "in samples"]) -> tuple[Network, Parameters]:
+    """A network of one layer on `basis` over the range of its inputs, all curves zero."""
+    network = network.with_bases([basis], None)
+    theta = torch.zeros(1, network.parameters, dtype=torch.float64)
+    return network, Parameters(theta, (_around(basis, *_range(x[None], x[None], REACH)),))
+
+
+def _around(basis: Basis, low: Tensor, high: Tensor) -> Tensor:
+    """The even grid that reaches a little beyond a range."""
+    extra = (high - low) * (min(MARGIN, 0.5 / basis.intervals) if isinstance(basis, BSpline) else MARGIN)
+    return even_grid(basis, low - extra, high + extra)
 
 
 def _inputs(network: Network, parameters: Parameters, x: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edgewise._columns import as_tensor
 from edgewise.callbacks import State, ended_by
-from edgewise.kernels import accelerators
+from edgewise.kernels import accelerators, threads_for
 from edgewise.nn import KAN, KANLinear, SlimKANLinear
 from edgewise.nn.layers import count_parameters
 from edgewise.optim import Minimum, ModuleLeastSquares, levenberg_marquardt
@@ -22,7 +22,7 @@ from edgewise.training.keep import Best
 from edgewise.training.loop import train_first_order
 from edgewise.training.methods import STEPS, Auto, FirstOrder, LevenbergMarquardt
 from edgewise.training.result import FitReport, FitResult, Record, Stop
-from edgewise.training.samples import Run
+from edgewise.training.samples import Run, Samples
 from edgewise.training.search_recipe import search
 from edgewise.training.search_stages import FIRST_DAMPING
 from edgewise.training.search_widths import search_widths
@@ -84,7 +84,7 @@ def _searched(run: Run, method: Auto, name: str) -> FitResult:
     train, held = double.read_in_memory(double.model)
     if name == "lm" and held is None:
         held = train
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), threads_for(_work(run, train)):
         if method.widths == "auto":
             result = search_widths(double, method, train, held, budget)
         else:
@@ -94,6 +94,13 @@ def _searched(run: Run, method: Auto, name: str) -> FitResult:
     front = tuple(dataclasses.replace(shape, model=shape.model.to(dtype)) for shape in result.front)
     report = dataclasses.replace(result.report, method=name)
     return FitResult(result.model.to(dtype), result.history, report, front)
+
+
+def _work(run: Run, train: Samples) -> float:
+    """Multiplications of a step on 20 intervals: the matrix, which uses local support, and its factorisation."""
+    assert isinstance(run.model, KAN)
+    edges = least_parameters(run.model) / 6
+    return len(train) * (6 * edges) ** 2 / 2 + (20 * edges) ** 3 / 3
 
 
 def _has_past(model: KAN) -> bool:

@@ -11,27 +11,40 @@ from jaxtyping import Float, Num
 Array = np.ndarray
 
 
-def curve(x: Sequence[float], y: Sequence[float | None], *, symbol: bool, title: str) -> str:
-    """One edge: its values over its arguments, with the ends of both axes."""
+def curve(
+    x: Sequence[float], y: Sequence[float | None], *, symbol: bool, title: str, height: float | None = None
+) -> str:
+    """One edge: its values over its arguments, with the ends of both axes.
+
+    Args:
+        x: arguments, rising.
+        y: values; None where there is none.
+        symbol: whether the edge is a symbol.
+        title: for screen readers.
+        height: the range of values that the picture shows, the curve in its middle, so that several can be compared; by
+            default that of the curve.
+    """
     finite = [v for v in y if v is not None]
     if not finite:
         return ""
     left, right, top, bottom = 4.0, 176.0, 8.0, 88.0
     low, high = min(finite), max(finite)
     across = (right - left) / ((x[-1] - x[0]) or 1.0)
-    up = (bottom - top) / ((high - low) or 1.0)
+    span = max(height or 0.0, high - low)
+    up = (bottom - top) / (span or 1.0)
+    floor = (low + high - span) / 2
     lines = " ".join(
-        "M" + "L".join(f"{left + (a - x[0]) * across:.1f} {bottom - (b - low) * up:.1f}" for a, b in stretch)
+        "M" + "L".join(f"{left + (a - x[0]) * across:.1f} {bottom - (b - floor) * up:.1f}" for a, b in stretch)
         for stretch in _finite_stretches(x, y)
     )
-    zero = f'<path class="axis" d="M{left} {bottom + low * up:.1f}H{right}"/>' if low < 0 < high else ""
+    zero = f'<path class="axis" d="M{left} {bottom + floor * up:.1f}H{right}"/>' if floor < 0 < floor + span else ""
     return (
-        f'<svg viewBox="0 0 180 112" role="img"><title>{escape(title)}</title>'
+        f'<svg viewBox="0 0 180 124" role="img"><title>{escape(title)}</title>'
         f'<path class="axis" d="M{left} {bottom + 4}H{right}"/>{zero}'
         f'<path class="curve{" symbol" if symbol else ""}" d="{lines}"/>'
         f'<text class="tick" x="{left}" y="106">{_number(x[0])}</text>'
         f'<text class="tick" x="{right}" y="106" text-anchor="end">{_number(x[-1])}</text>'
-        f'<text class="tick" x="90" y="106" text-anchor="middle">{_number(low)} … {_number(high)}</text></svg>'
+        f'<text class="tick" x="90" y="120" text-anchor="middle">{_number(low)} … {_number(high)}</text></svg>'
     )
 
 
@@ -112,4 +125,4 @@ def _finite_stretches(x: Sequence[float], y: Sequence[float | None]) -> Iterable
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
+    return f"{value:{'.0f' if 1e3 <= abs(value) < 1e6 else '.3g'}}".replace("-", "−")

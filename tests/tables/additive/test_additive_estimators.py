@@ -57,8 +57,8 @@ def test_a_mixed_table_is_used_as_it_is(mixed):
     assert model.feature_importances_.argmin() == 4
     levels, effects = model.curve("city")
     assert levels[effects.argmax()] == "Oslo"
-    with pytest.raises(ValueError, match="plot needs a model of curves"):
-        model.plot()
+    with pytest.raises(ValueError, match="formula needs a model of curves"):
+        model.formula()
 
 
 def test_missing_cells_have_their_level_and_unseen_levels_have_none(mixed):

@@ -19,7 +19,7 @@ def network_of(model: AdditiveModel) -> KAN | None:
     terms = model.terms
     axes = [term.axes[0] for term in terms]
     plain = all(term.kind == "curve" and term.inputs[0].kind == "number" for term in terms)
-    if not plain or any(axis.missing for axis in axes):
+    if not plain or len(terms) != len(model.columns) or any(axis.missing for axis in axes):
         return None
     splines = [axis for axis in axes if isinstance(axis, SplineAxis)]
     basis = BSpline(max(len(axis.knots) - 1 for axis in splines), max(axis.degree for axis in splines))

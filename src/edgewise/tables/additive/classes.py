@@ -54,7 +54,7 @@ def fit_classes(
             fits[k] = fit = fit_output(blocks, objective, rows, start=start, fixed=keep, steps=2)
             eta[:, k] = stack.eta(fit.theta) + offset[:, k]
         p = softmax(eta, axis=1)
-        if sweep > 0 and abs(p - before).max() < TOLERANCE:
+        if sweep > 0 and abs(p - before)[weights > 0].max() < TOLERANCE:
             break
         before = p
     return [fit for fit in fits if fit is not None]

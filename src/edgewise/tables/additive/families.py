@@ -99,7 +99,9 @@ class Family:
     def slope_and_curvature(
         self, eta: np.ndarray, y: np.ndarray, weights: np.ndarray, spread: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        r"""$\partial\ell/\partial\eta$ and a positive $\partial^2\ell/\partial\eta^2$ of every row, (rows,) each.
+        r"""$\partial\ell/\partial\eta$ and a positive curvature of every row, (rows,) each.
+
+        The curvature is $\partial^2\ell/\partial\eta^2$, or its mean where the scale of the noise is estimated.
 
         Args:
             eta: the link scale.
@@ -112,6 +114,9 @@ class Family:
         assert loss.slope is not None
         assert loss.factor is not None
         slope, factor = loss.each(loss.slope, *given)[:, 0], loss.each(loss.factor, *given)[:, 0, 0]
+        if loss.dispersion and loss.power is not None:
+            # Of the expected curvature the sum of slope^2 / curvature is that of Pearson, whose mean is the scale.
+            return self._rule.factor * slope.numpy(), np.exp((2 - loss.power) * eta)
         return self._rule.factor * slope.numpy(), self._rule.factor * factor.square().numpy()
 
     def _loss_at(self, spread: float) -> Loss:

@@ -3,8 +3,8 @@ r"""Rank pairs of columns by what their interaction explains of the residuals of
 The rows are sorted into a table of bins of both arguments. With the sums $S_{ab}$ of the slopes and $H_{ab}$ of the
 curvatures of the loss in a cell, a free effect per cell lowers twice the loss by $\sum S_{ab}^2/H_{ab}$, and free
 effects of rows and of columns by $\sum S_a^2/H_a$ and $\sum S_b^2/H_b$. Without an interaction the difference,
-divided by the scale, is about chi-squared (Rao's score test); its excess in standard deviations ranks the pairs. Two
-resolutions of bins find wide and narrow interactions (Lou, Caruana, Gehrke and Hooker, KDD 2013, use one split).
+divided by the scale, is about chi-squared (Rao's score test); as a standard normal variable, by its cube root (Wilson
+and Hilferty 1931), it ranks the pairs. Two resolutions of bins find wide and narrow interactions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Residuals:
 
 
 def rank_pairs(blocks: Sequence[Block], residuals: Residuals) -> list[tuple[float, int, int]]:
-    """All pairs of blocks of different columns: the excess and the two numbers of the blocks, the greatest first."""
+    """All pairs of blocks of different columns, the most significant first: (normal score, block, block)."""
     rows = len(residuals.slope)
     if rows > ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:ROWS])
@@ -80,7 +80,10 @@ def _excess(first: tuple[np.ndarray, int], second: tuple[np.ndarray, int], resid
         sides = _explained(s.sum(0), h.sum(0)) + _explained(s.sum(1), h.sum(1))
         gain += (_explained(s, h) - sides) / scale
         freedom += max(full.sum() - full.any(0).sum() - full.any(1).sum() + 1, 0)
-    return (gain - freedom) / np.sqrt(2 * freedom) if freedom > 0 else -np.inf
+    if freedom <= 0:
+        return -np.inf
+    width = 2 / (9 * freedom)
+    return float((np.cbrt(max(gain, 0.0) / freedom) - (1 - width)) / np.sqrt(width))
 
 
 def _explained(s: np.ndarray, h: np.ndarray) -> float:

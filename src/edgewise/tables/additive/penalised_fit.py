@@ -29,7 +29,8 @@ LOWEST, HIGHEST = -23.0, 16.0
 START = 4.0
 """Where a strength begins, from the same: the search comes from the smooth side, which few rows need."""
 LEAST_SCALE = 1e-6
-"""The least share of the variance that counts as noise, in steps of the evidence."""
+FEW_ROWS = 3e-3
+"""The least share of the variance that counts as noise, and the same in rows: few rows can be interpolated."""
 WIDEST_PRIOR = 10.0
 """The largest prior standard deviation of a group on a logit or log scale, which separated classes need."""
 
@@ -195,7 +196,10 @@ def fit_output(
             gram, less = stack.gram(curvature), objective.correction(stack, eta)
             gram = gram if less is None else gram - less
         if step == 0:
-            floor = LEAST_SCALE * float((slope**2 / np.maximum(curvature, 1e-300)).sum()) + 1e-290
+            floor = (
+                max(LEAST_SCALE, FEW_ROWS / objective.samples) * float((slope**2 / np.maximum(curvature, 1e-300)).sum())
+                + 1e-290
+            )
         centre = theta * (groups < 0)
         terms = theta - centre
         product, sums = gram @ terms, stack.sums(slope)

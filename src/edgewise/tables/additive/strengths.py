@@ -26,6 +26,7 @@ from scipy.linalg import cho_solve, cholesky, lapack
 
 LONGEST_STEP = 5.0
 STEPS = 60
+POLISHING_STEPS = 4
 TOLERANCE = 1e-5
 """Of the gradient of V: half of it is the change of the log evidence when a strength is multiplied by e."""
 WORTH_LEAVING_OUT = 0.15
@@ -142,11 +143,10 @@ def best_strengths(
         step, last = _step(part, here, low[kept], high[kept])
         if step is None:
             break
-        there = part.solve(np.clip(here.log_strengths + step, low[kept], high[kept])) if last else None
+        there = _polished(part, here, low[kept], high[kept]) if last else None
         there = _searched(part, here, step, low[kept], high[kept]) if there is None else there
-        if there is None:
-            break
-        here = there
+        last = last or there is None
+        here = _polished(part, here, low[kept], high[kept]) if there is None else there
         found[kept] = here.log_strengths
         if last:
             break
@@ -157,11 +157,18 @@ def best_strengths(
     return here if len(kept) == model.count else model.solve(found)
 
 
-def _step(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray | None, bool]:
-    """The step of the logarithms, None at an optimum, and whether it is the last one.
+def _polished(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> Solved:
+    """A few steps that are too short for V to tell them from rounding, yet each doubles the digits."""
+    for _ in range(POLISHING_STEPS):
+        step, _ = _step(model, here, low, high)
+        if step is None or abs(step).max() < 1e-10:
+            break
+        here = model.solve(np.clip(here.log_strengths + np.clip(step, -0.5, 0.5), low, high))
+    return here
 
-    The last step is too short for V to tell it from rounding, yet it doubles the digits.
-    """
+
+def _step(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """The step of the logarithms, None at an optimum, and whether the search is at its end."""
     if model.count == 0:
         return None, True
     gradient, hessian, edf = model.derivatives(here)

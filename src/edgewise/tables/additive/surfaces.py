@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import norm
 
 from edgewise.tables.additive.axes import Axis, CircleAxis, LevelAxis
 from edgewise.tables.additive.axis_choice import spline_axis
 from edgewise.tables.additive.blocks import DISTINCT, Block, curve_block, surface_block
 from edgewise.tables.additive.inputs import Column
-from edgewise.tables.additive.pair_ranking import Residuals, rank_pairs
+from edgewise.tables.additive.pair_ranking import RESOLUTIONS, Residuals, rank_pairs
 
 FEW_ROWS = 20_000
 INTERVALS_OF_FEW_ROWS, INTERVALS_OF_MANY_ROWS = 4, 7
 BINS_OF_MANY_ROWS = 256
 LEVELS = 20
-LEAST_EXCESS = 3.0
-"""Standard deviations by which the residuals must ask for a pair."""
+LEVEL_OF_A_TEST = 0.05
+"""The chance that residuals without any interaction ask for a pair, over all pairs (Bonferroni)."""
 PARAMETERS = 1000
 ROWS_PER_PARAMETER = 6
 LEAST_FREEDOM = 0.5
@@ -48,10 +49,12 @@ def chosen_surfaces(
     room = min(PARAMETERS, weights.sum() / ROWS_PER_PARAMETER) / max(1.0, residuals.slope.shape[1] / 2)
     most = 2 * len(blocks) if isinstance(interactions, str) else int(interactions)
     found: list[Block] = []
-    for excess, i, j in rank_pairs(blocks, residuals):
+    ranked = rank_pairs(blocks, residuals)
+    least = float(norm.isf(LEVEL_OF_A_TEST / (len(RESOLUTIONS) * max(len(ranked), 1))))
+    for score, i, j in ranked:
         if len(found) >= most:
             break
-        if automatic and excess < LEAST_EXCESS:
+        if automatic and score < least:
             break
         surface = surface_of(blocks[i], blocks[j], columns, weights)
         room -= surface.parameters

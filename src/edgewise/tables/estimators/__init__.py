@@ -1,10 +1,11 @@
 r"""Scikit-learn estimators: tables or arrays in, feature names kept, inputs and targets scaled inside.
 
-`KANRegressor` and `KANClassifier` train a network of any widths. `KANAdditive` is the network of one layer,
+`KANRegressor` and `KANClassifier` train a network of any widths. `KANAdditive` and `KANAdditiveClassifier` are networks
+of one layer,
 
 $$ f(x) = b + \sum_j \phi_j(x_j), $$
 
-a generalised additive model; its coefficients solve a penalised linear system.
+generalised additive models, with levels, missing cells and surfaces of pairs, and smoothing strengths by evidence.
 """
 
 try:

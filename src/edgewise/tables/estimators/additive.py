@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,18 +23,20 @@ from sklearn.utils.validation import (
 
 from edgewise.expressions import Formula
 from edgewise.nn import KAN
-from edgewise.tables.additive import AdditiveModel, Column, Family
+from edgewise.tables.additive import AdditiveModel, Column, Family, additive_model_from_json
 from edgewise.tables.additive.as_network import network_of
 from edgewise.tables.additive.axis_choice import TermSettings
+from edgewise.tables.additive.deviance import KeptRows, kept_rows
 from edgewise.tables.additive.fit_additive import AdditiveSettings, fit_additive
 from edgewise.tables.additive.inputs import is_frame
 from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
+from edgewise.tables.estimators.additive_methods import AdditiveIntervals, AdditiveMethods
 
 MAX_DEGREE = 9  # of `BSpline`
 
 
-class AdditiveEstimator(KANEstimator):
+class AdditiveEstimator(AdditiveMethods, KANEstimator):
     """The common part of the additive regressor and classifier."""
 
     additive_: AdditiveModel
@@ -82,11 +86,6 @@ class AdditiveEstimator(KANEstimator):
         """The curves as a formula; options as those of `KANRegressor.formula`."""
         self._require_network("formula")
         return super().formula(**options)
-
-    def plot(self, **options: Any) -> Any:
-        """The network diagram; options as in `edgewise.viz.plot`."""
-        self._require_network("plot")
-        return super().plot(**options)
 
     @property
     def feature_importances_(self) -> Float[np.ndarray, " features"]:
@@ -153,18 +152,40 @@ class AdditiveEstimator(KANEstimator):
             raise ValueError("sample_weight is zero in every row; at least one row needs a non-zero weight")
         return weights if (weights == weights.round()).all() else weights * ((weights > 0).sum() / weights.sum())
 
-    def _set_additive(self, model: AdditiveModel, columns: list[Column], weights: np.ndarray) -> None:
+    def _set_additive(self, model: AdditiveModel, rows: KeptRows) -> None:
         self.additive_ = model
+        self.rows_ = rows
+        self.__dict__.pop("conformal_scores_", None)
         network = network_of(model)
         self.model_ = model if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
-        rows = np.flatnonzero(weights > 0)
-        rows = rows[:: max(1, -(-len(rows) // 2000))]
-        shown = [Column(c.name, c.kind, c.values[rows]) for c in columns]
-        self.spreads_ = model.contributions(shown).std(0).mean(-1)
+        self.spreads_ = model.contributions(list(rows.columns)).std(0).mean(-1)
         if network is not None:
-            self.samples_ = torch.from_numpy(np.stack([c.values for c in shown], axis=1))
+            self.samples_ = torch.from_numpy(np.stack([c.values for c in rows.columns], axis=1))
         strengths = {term.name: dict(term.strengths) for term in model.terms}
         self.smoothness_ = strengths if self.smoothness == "auto" else float(self.smoothness)
+
+    def __getstate__(self) -> Any:
+        """The state without torch: JSON text and arrays, which skops and joblib keep."""
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+        model = state.pop("additive_", None)
+        if model is not None:
+            del state["model_"]
+            state["samples_"] = state["samples_"].numpy() if "samples_" in state else None
+            state["additive_json"] = json.dumps(model.to_json(covariance=False))
+            state["covariance"] = model.covariance
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        state = dict(state)
+        text, covariance = state.pop("additive_json", None), state.pop("covariance", None)
+        samples = state.pop("samples_", None)
+        super().__setstate__(state)
+        if text is not None:
+            self.additive_ = replace(additive_model_from_json(json.loads(text)), covariance=covariance)
+            network = network_of(self.additive_)
+            self.model_ = self.additive_ if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
+        if samples is not None:
+            self.samples_ = torch.from_numpy(samples)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -173,7 +194,7 @@ class AdditiveEstimator(KANEstimator):
         return tags
 
 
-class KANAdditive(RegressorMixin, AdditiveEstimator):
+class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
     r"""A generalised additive model, $g(\operatorname{E} y) = b + \sum_t f_t(x)$, with terms smoothed by evidence.
 
     A column of numbers is a curve (B-splines on quantile knots), a column of texts or of a category one level each,
@@ -205,6 +226,7 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
             without missing cells; else `additive_`.
         smoothness_: the strengths by term and part, or the one that was given.
         spreads_: the standard deviation of every term over the training rows.
+        rows_: at most 2,000 training rows, for `summary` and `plot`.
         samples_: rows of the training data that show where the curves are used, if `model_` is a network.
     """
 
@@ -260,18 +282,22 @@ class KANAdditive(RegressorMixin, AdditiveEstimator):
         outputs = names or ([f"y{i + 1}" for i in range(targets.shape[1])] if self._several else [target_name(y)])
         added = self._offset(family, len(targets), offset, exposure)
         model = fit_additive(columns, targets, weights, self._settings(family), outputs=outputs, offset=added)
-        self._set_additive(model, columns, weights)
+        self._set_additive(model, kept_rows(columns, targets, weights, added))
         return self
 
-    def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> np.ndarray:
-        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard."""
+    def predict(self, X: Any, *, return_std: bool = False, offset: Any = None, exposure: Any = None) -> Any:
+        """The expected outcome of every row, (rows,) or (rows, outputs); of the family `cox` the relative hazard.
+
+        With `return_std` the posterior standard deviation of the expected outcome beside it, without the noise.
+        """
         check_is_fitted(self)
         eta = self.additive_.link(self._columns(X, reset=False))
         added = self._offset(self.additive_.family, len(eta), offset, exposure)
         if added is not None:
             eta = eta + added[:, None]
         mean = self.additive_.family.mean(eta)
-        return mean if self._several else mean[:, 0]
+        mean = mean if self._several else mean[:, 0]
+        return (mean, self._mean_sd(X, offset, exposure)) if return_std else mean
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> float:
         """The share of the variance that is explained, $R^2$; of the family `cox` the concordance of Harrell."""

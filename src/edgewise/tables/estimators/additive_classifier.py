@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from edgewise.tables.additive import Family
+from edgewise.tables.additive.deviance import kept_rows
 from edgewise.tables.additive.fit_additive import fit_additive
 from edgewise.tables.estimators.additive import AdditiveEstimator
 
@@ -40,6 +41,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
             without missing cells; else `additive_`.
         smoothness_: the strengths by term and part, or the one that was given.
         spreads_: the standard deviation of every term over the training rows.
+        rows_: at most 2,000 training rows, for `summary` and `plot`.
         samples_: rows of the training data that show where the curves are used, if `model_` is a network.
     """
 
@@ -87,9 +89,8 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         else:
             family, targets = Family("multinomial"), np.eye(count)[labels]
             names = [f"score of {label}" for label in self.classes_]
-        self._set_additive(
-            fit_additive(columns, targets, weights, self._settings(family), outputs=names), columns, weights
-        )
+        model = fit_additive(columns, targets, weights, self._settings(family), outputs=names)
+        self._set_additive(model, kept_rows(columns, targets, weights, None))
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ It shows what was found first, then how good it is, then where it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -233,11 +233,12 @@ def _terms(evidence: Evidence, inputs: torch.Tensor) -> str:
     """Every term of the additive model, the important ones first."""
     if evidence.additive is None:
         return ""
-    figures, more = _figures(evidence.additive, inputs)
+    figures, more = _figures(evidence.additive, inputs, one_scale=True)
     return (
         f'<h2>The additive model</h2><div class="curves">{figures}</div>'
         '<p class="note">The sum of one curve per input, smoothed by the evidence of the training rows: what every '
-        f"input does, whatever the others are. Its scores are above. The network below may join inputs.{more}</p>"
+        "input does, whatever the others are. All have one scale. Its scores are above. The network below may join "
+        f"inputs.{more}</p>"
     )
 
 
@@ -246,19 +247,25 @@ def _curves(model: KAN, inputs: torch.Tensor) -> str:
     figures, more = _figures(model, inputs)
     return (
         f'<h2>Every curve</h2><div class="curves">{figures}</div>'
-        '<p class="note">Below each curve: the range of its argument at the two ends, the range of its values '
-        f"between them.{more}</p>"
+        '<p class="note">Below each curve: the range of its argument at the two ends, and under it the range of its '
+        f"values.{more}</p>"
     )
 
 
-def _figures(model: KAN, inputs: torch.Tensor) -> tuple[str, str]:
+def _range(values: Sequence[float | None]) -> float:
+    finite = [v for v in values if v is not None]
+    return max(finite) - min(finite) if finite else 0.0
+
+
+def _figures(model: KAN, inputs: torch.Tensor, *, one_scale: bool = False) -> tuple[str, str]:
     """The curves in the order of the layers, the important ones first, and how many are left out, in words."""
     drawing = diagram(model, inputs, max_edges=10_000)
     edges = sorted(drawing.edges, key=lambda edge: (edge.layer, -edge.score))[:MAX_CURVES]
+    height = max((_range(edge.y) for edge in edges), default=0.0) if one_scale else None
     figures = "".join(
-        f"<figure>{curve(edge.x, edge.y, symbol=edge.kind == 'symbol', title=_edge_name(drawing, edge))}"
-        f"<figcaption>{escape(_edge_name(drawing, edge))}</figcaption></figure>"
-        for edge in edges
+        f"<figure>{curve(e.x, e.y, symbol=e.kind == 'symbol', title=_edge_name(drawing, e), height=height)}"
+        f"<figcaption>{escape(_edge_name(drawing, e))}</figcaption></figure>"
+        for e in edges
     )
     more = f" The {MAX_CURVES} first of {len(drawing.edges)} are shown." if len(drawing.edges) > MAX_CURVES else ""
     return figures, more

@@ -121,6 +121,7 @@ def fit_table(
         missing=settings.missing,
         decimal=settings.decimal,
     )
+    del frame  # a large table is not needed twice
     fingerprint = {"version": __version__, "table": digest_of(path), "settings": asdict(settings)}
     with RunDirectory(out, fingerprint, force=force) as folder:
         if folder.resumed:

@@ -1,0 +1,158 @@
+r"""Intervals for new outcomes: from the posterior and the noise of the family, or from the errors of other rows.
+
+**Posterior.** The link scale of a row has a normal posterior of mean $\eta$ and variance $s^2$. The interval holds the
+share `level` of the distribution of the outcome, averaged over that posterior: of a gaussian outcome
+$\eta \pm z\sqrt{s^2 + \phi}$, of a Poisson or gamma outcome the quantiles of a mixture over the nodes of
+Gauss-Hermite quadrature. It is right where the family is.
+
+**Split conformal.** With the scores $r_i = |y_i - \mu_i| / d_i$ of n rows that the fit has not seen, the interval is
+$\mu \pm q\,d$, q being the $\lceil (n + 1)\,\text{level}\rceil$-th smallest score. It holds a new outcome with
+probability at least `level`, and below $\text{level} + 1/(n + 1)$ where no scores tie, for any model and any noise, as
+long as the rows are exchangeable (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Lei and
+others, J. Am. Stat. Assoc. 113, 2018). The widths $d = \sqrt{\mu'^2 s^2 + \phi v(\mu)}$ follow the variance function v
+of the family; they are 1 where it has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+from edgewise.tables.additive.additive_model import AdditiveModel
+from edgewise.tables.additive.inputs import Column
+from edgewise.tables.additive.term_bands import require_covariance, require_level
+
+ROWS = 16_384
+NODES = 15
+"""Of Gauss-Hermite quadrature over the posterior of the link scale."""
+HALVINGS = 60
+
+VARIANCES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "gaussian": lambda mu, _: np.ones_like(mu),
+    "poisson": lambda mu, _: mu,
+    "gamma": lambda mu, _: mu**2,
+    "tweedie": lambda mu, power: mu**power,
+}
+"""The variance functions of families, of the mean and the parameter."""
+
+
+def link_sd(model: AdditiveModel, columns: Sequence[Column]) -> np.ndarray:
+    """The posterior standard deviation of the link scale, (rows, outputs)."""
+    covariance = require_covariance(model)
+    rows = len(columns[0].values)
+    found = np.empty((rows, len(covariance)))
+    for start in range(0, rows, ROWS):
+        part = slice(start, start + ROWS)
+        matrix = model.matrix([Column(c.name, c.kind, c.values[part]) for c in columns])
+        for i, v in enumerate(covariance):
+            found[part, i] = np.einsum("nk,nk->n", matrix @ v, matrix.toarray())
+    return np.sqrt(np.maximum(found, 0.0))
+
+
+def mean_slope(model: AdditiveModel, eta: np.ndarray) -> np.ndarray:
+    r"""$\partial\mu/\partial\eta$ of families with one output at a time."""
+    if model.family.log_link:
+        return model.family.mean(eta)
+    if model.family.name == "binomial":
+        p = model.family.mean(eta)
+        return p * (1 - p)
+    return np.ones_like(eta)
+
+
+def posterior_interval(
+    model: AdditiveModel, eta: np.ndarray, sd: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of a new outcome, each of the shape of `eta`, (rows, outputs).
+
+    Args:
+        model: fitted.
+        eta: the link scale, offsets included.
+        sd: its posterior standard deviation.
+        level: the probability of the interval.
+    """
+    tail = (1 - require_level(level)) / 2
+    family, scale = model.family, np.broadcast_to(np.asarray(model.scale, float), eta.shape[1:])
+    if family.name == "gaussian":
+        half = stats.norm.ppf(1 - tail) * np.sqrt(sd**2 + scale)
+        return eta - half, eta + half
+    if family.name not in ("poisson", "gamma"):
+        raise ValueError(
+            f"the family {family.name!r} has no distribution of outcomes to take an interval from; "
+            "call `calibrate` with rows that the fit has not seen, then ask with conformal=True"
+        )
+    cdf = _mixture(family.name, eta, sd, scale)
+    found = [_quantile(cdf, np.full(eta.shape, p), whole=family.name == "poisson") for p in (tail, 1 - tail)]
+    return found[0], found[1]
+
+
+def _mixture(name: str, eta: np.ndarray, sd: np.ndarray, scale: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The distribution function of an outcome, averaged over the posterior of its link scale."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    means = [np.exp(np.clip(eta + z * sd, -700, 700)) for z in nodes]
+    shares = weights / weights.sum()
+
+    def cdf(y: np.ndarray) -> np.ndarray:
+        if name == "poisson":
+            found = [w * stats.poisson.cdf(y, mu) for w, mu in zip(shares, means, strict=True)]
+        else:
+            found = [w * stats.gamma.cdf(y, 1 / scale, scale=mu * scale) for w, mu in zip(shares, means, strict=True)]
+        return np.sum(found, axis=0)
+
+    return cdf
+
+
+def _quantile(cdf: Callable[[np.ndarray], np.ndarray], p: np.ndarray, *, whole: bool) -> np.ndarray:
+    """The least y >= 0, of `whole` numbers if asked for, with cdf(y) >= p; by bisection."""
+    low, high = np.full(p.shape, -1.0 if whole else 0.0), np.ones(p.shape)
+    while (short := cdf(high) < p).any() and high.max() < 1e300:
+        low, high = np.where(short, high, low), np.where(short, 2 * high, high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        middle = np.floor(middle) if whole else middle
+        above = cdf(middle) >= p
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+        if whole and (high - low <= 1).all():
+            break
+    return high
+
+
+def conformal_widths(model: AdditiveModel, eta: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """The d of the scores, of the shape of `eta`."""
+    family = model.family
+    if family.name not in VARIANCES:
+        return np.ones_like(eta)
+    mu = family.mean(eta)
+    noise = np.asarray(model.scale, float) * VARIANCES[family.name](mu, family.parameter or 0.0)
+    return np.maximum(np.sqrt((mean_slope(model, eta) * sd) ** 2 + noise), 1e-300)
+
+
+def conformal_scores(model: AdditiveModel, eta: np.ndarray, sd: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The scores of rows that the fit has not seen, in increasing order by output: (rows, outputs)."""
+    if not np.isfinite(y).all():
+        raise ValueError("the outcomes of the calibration must be finite numbers; leave the other rows out")
+    return np.sort(abs(y - model.family.mean(eta)) / conformal_widths(model, eta, sd), axis=0)
+
+
+def conformal_quantile(scores: np.ndarray, level: float) -> np.ndarray:
+    """The q of every output from the sorted scores, (outputs,).
+
+    Raises `ValueError` where there are too few rows for the level: no finite interval would keep it.
+    """
+    n, level = len(scores), require_level(level)
+    place = math.ceil((n + 1) * level - 1e-9)
+    if place > n:
+        least = math.ceil(level / (1 - level) - 1e-9)
+        raise ValueError(f"{n} rows of calibration are too few for the level {level:g}; it needs {least} or more")
+    return scores[place - 1]
+
+
+def conformal_interval(
+    model: AdditiveModel, eta: np.ndarray, sd: np.ndarray, scores: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of a new outcome, within what the family can have; arguments as above."""
+    mu, half = model.family.mean(eta), conformal_quantile(scores, level) * conformal_widths(model, eta, sd)
+    low, high = model.family.loss.targets
+    return np.clip(mu - half, low, high), np.clip(mu + half, low, high)
