@@ -80,6 +80,7 @@ def test_windows_of_other_samples_are_refused():
         ({"places": zeros(7, 3, dtype=torch.int32).to("meta")}, "on the CPU"),
         ({"interval": zeros(1, 5, dtype=torch.int32).to("meta")}, "on the CPU"),
         ({"functions": 5}, "do not fit"),
+        ({"windows": zeros(1, 5, 5)}, "multiple of 4"),
         ({"functions": 0}, "do not fit"),
         ({"windows": zeros(1, 6, 4)}, "windows"),
         ({"windows": zeros(3, 5, 4)}, "neither one"),

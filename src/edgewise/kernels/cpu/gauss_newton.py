@@ -53,7 +53,8 @@ class LocalFeature:
     Attributes:
         layer: the position of the layer among those given to `add_gram`.
         places: the position of every parameter, (functions, nodes); -1 where there is none.
-        windows: (sets, samples, stride); None for a constant 1.
+        windows: (sets, samples, stride), the stride 1 or a multiple of 4, zeros past the functions; None for a
+            constant 1.
         functions: how many of the stride are meant.
         interval: (sets, samples); None where all functions are in the window.
     """
@@ -194,6 +195,8 @@ def _packed(f: LocalFeature, starts: int, nodes: int, samples: int, parameters: 
     stride = 0 if windows is None else windows.shape[2]
     if not 1 <= f.functions <= MAX_FUNCTIONS or f.functions > max(stride, 1) or rows < f.functions:
         raise ValueError(f"{f.functions} functions do not fit into windows of {stride} and {rows} rows")
+    if stride > 1 and stride % 4:
+        raise ValueError(f"vectors of four are read: windows need a stride of 1 or a multiple of 4, got {stride}")
     if windows is not None:
         _check("windows", windows, (len(windows), samples, stride), lone=True)
     if interval is None:
