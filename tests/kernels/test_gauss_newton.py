@@ -48,6 +48,16 @@ def test_layers_of_other_shapes_are_refused(x, at, coef, bias):
         curves(SPEC, x, at, coef, bias)
 
 
+def test_functions_that_are_not_compiled_and_no_networks_are_refused():
+    basis = ew.BSpline(4, 9)
+    at = basis.full_knots(basis.init_grid(2, -1.0, 1.0, dtype=torch.float64))[None]
+    curves(EdgeSpec(basis), zeros(1, 2, 5), at, zeros(1, 2, 13, 3), None)
+    with pytest.raises(ValueError, match="of order 1 is not compiled in"):
+        curves(EdgeSpec(basis, None, 1), zeros(1, 2, 5), at, zeros(1, 2, 13, 3), None)
+    with pytest.raises(ValueError, match="neither one nor those of 0"):
+        curves(SPEC, zeros(0, 2, 5), knots(), zeros(0, 2, 7, 3), None)
+
+
 def test_windows_of_other_samples_are_refused():
     coef = zeros(1, 2, 7, 3)
     windows, y, _ = curves(SPEC, zeros(1, 2, 5), knots(), coef, None)
@@ -67,7 +77,10 @@ def test_windows_of_other_samples_are_refused():
     [
         ({"places": zeros(7, 3, dtype=torch.int64)}, "int32"),
         ({"places": zeros(7, 2, dtype=torch.int32)}, "int32"),
+        ({"places": zeros(7, 3, dtype=torch.int32).to("meta")}, "on the CPU"),
+        ({"interval": zeros(1, 5, dtype=torch.int32).to("meta")}, "on the CPU"),
         ({"functions": 5}, "do not fit"),
+        ({"windows": zeros(1, 5, 5)}, "multiple of 4"),
         ({"functions": 0}, "do not fit"),
         ({"windows": zeros(1, 6, 4)}, "windows"),
         ({"windows": zeros(3, 5, 4)}, "neither one"),

@@ -56,7 +56,7 @@ def test_predictions_are_on_the_scale_of_the_target(name):
 def test_the_unit_of_a_positive_target_does_not_matter(name):
     x = inputs(120)
     y = DRAWS[name](np.random.default_rng(1), np.exp(log_mean(x))).astype(float)
-    models = [KANRegressor((), loss=name).fit(x, scale * y) for scale in (1.0, 1000.0)]
+    models = [KANRegressor((), loss=name, random_state=0).fit(x, scale * y) for scale in (1.0, 1000.0)]
     np.testing.assert_allclose(1000 * models[0].predict(x), models[1].predict(x), rtol=1e-6)
 
 
@@ -106,6 +106,13 @@ def test_survival_times_of_either_kind_give_relative_hazards():
 def test_the_concordance_counts_pairs():
     f, y = torch.tensor([3.0, 2.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, -2.0, 4.0])
     assert concordance(f, y) == pytest.approx((3 + 1.5) / 5)
+
+
+def test_an_exposure_belongs_to_rates_in_predictions_too():
+    x = inputs(40)
+    model = KANRegressor((), steps=2).fit(x, x[:, 0])
+    with pytest.raises(ValueError, match="'mse' is none"):
+        model.predict(x, exposure=np.ones(40))
 
 
 def test_several_targets_are_learnt_at_once():
@@ -166,6 +173,15 @@ def test_the_linear_model_is_that_of_least_squares_where_there_is_much_data():
     y = 2 + x @ [1.0, -2.0, 0.0] + 0.1 * rng.normal(size=400)
     found = forward(fit_linear(Samples(torch.tensor(x), torch.tensor(y)[:, None]), get_loss("mse"), 1), torch.tensor(x))
     np.testing.assert_allclose(found[:, 0], LinearRegression().fit(x, y).predict(x), atol=2e-3)
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_the_linear_model_does_not_depend_on_the_order_of_the_rows(loss):
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.normal(size=(12, 20)))  # more slopes than rows
+    y, order = (x[:, :1] > 0).double(), torch.tensor(rng.permutation(12))
+    here, there = (fit_linear(Samples(a, b), get_loss(loss), 1) for a, b in ((x, y), (x[order], y[order])))
+    np.testing.assert_allclose(forward(here, x), forward(there, x), rtol=1e-8, atol=1e-9)
 
 
 def test_without_a_signal_the_models_shrink_to_a_constant_and_separated_classes_stay_finite():

@@ -188,6 +188,26 @@ def test_unknown_levels_are_predicted_and_new_gaps_are_named(fitted):
         model.predict(frame.rename(columns={"city": "town"}))
 
 
+@pytest.mark.parametrize("model", [KANRegressor, KANClassifier])
+def test_of_two_levels_one_may_be_that_of_empty_cells_and_a_third_is_refused(model):
+    x = np.random.default_rng(0).uniform(-1, 1, 60)
+    known = pd.DataFrame({"kind": np.where(x > 0, "a", None), "x": x})
+    estimator = model((), random_state=0).fit(known, x > 0)
+    assert list(estimator.model_.input_names) == ["kind=a", "x"]
+    assert estimator.score(known, x > 0) > 0.9
+    with pytest.raises(ValueError, match="holds 'b', where training saw"):
+        estimator.predict(known.assign(kind="b"))
+
+
+def test_days_of_python_are_dates():
+    frame, y = mixed()
+    frame = frame[["day", "size"]].fillna({"size": 0.0})
+    days = frame.assign(day=[None if pd.isna(day) else day.date() for day in frame["day"]])
+    one, two = (KANRegressor((), random_state=0, steps=3).fit(table, y) for table in (frame, days))
+    assert one.model_.input_names == two.model_.input_names
+    np.testing.assert_array_equal(one.predict(frame), two.predict(days))
+
+
 def test_missing_numbers_of_an_array_are_a_learnt_level():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (200, 2))

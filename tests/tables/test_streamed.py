@@ -111,3 +111,17 @@ def test_a_wrong_cell_is_told_with_all_its_rows(run, tmp_path, monkeypatch):
     new.to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(TableError, match=r"'n' is empty or not a number \(NaN\) in lines 5, 72"):
         answer(run, tmp_path / "new.csv")
+
+
+def test_blank_lines_are_no_rows_and_an_older_prediction_is_replaced(run, tmp_path, whole):
+    new = table(150).drop(columns=["y", "note"]).to_csv(index=False)
+    (tmp_path / "new.csv").write_text(new)
+    plain, _ = answer(run, tmp_path / "new.csv")
+    lines = new.splitlines(keepends=True)
+    (tmp_path / "gaps.csv").write_text("".join([*lines[:100], "\n", *lines[100:], "\n"]))
+    assert answer(run, tmp_path / "gaps.csv")[0] == plain
+    assert whole == []
+    (tmp_path / "again.csv").write_bytes(plain)
+    found, expected = (pd.read_csv(io.BytesIO(text)) for text in (answer(run, tmp_path / "again.csv")[0], plain))
+    assert whole == [1]
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-12)

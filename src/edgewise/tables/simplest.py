@@ -36,7 +36,7 @@ from edgewise.optim.least_squares import Prior
 from edgewise.training.samples import Samples
 
 LINEAR_ROUNDS, CURVE_ROUNDS, STEPS = 12, 20, 1
-LEAST_DAMPING, SINGULAR = 1e-9, 1e-9
+LEAST_DAMPING, SINGULAR = 1e-9, 1e-12
 SETTLED = 1e-4
 """A relative change of the loss by new strengths below which they stay."""
 CURVE_INTERVALS, MOST_ADDITIVE = 10, 1500
@@ -265,14 +265,16 @@ class _Slopes:
         return (theta[:, self.positions[:, -1]] - theta[:, self.positions[:, 0]]) / 2
 
     def taken(self, hessian: Float[Tensor, "1 P P"]) -> float:
-        """The parameters that the penalty takes away: the trace of its matrix times the inverse Hessian."""
-        matrix = hessian[0].clone()
-        # A constant may move between curve and bias: that direction, which no slope has, is settled by a small ridge.
-        matrix.diagonal().add_(SINGULAR * matrix.diagonal().amax())
-        inverse = torch.linalg.inv(matrix)
+        """The parameters that the penalty takes away from lines: the trace of its matrix times the inverse Hessian.
+
+        In coordinates of slopes and biases, for a constant may move between a curve of two coefficients and its bias.
+        """
         first, last = self.positions[:, 0], self.positions[:, -1]
-        each = inverse[first, first] + inverse[last, last] - 2 * inverse[first, last]
-        return float((self.ridge * each).sum()) / 4
+        edges, columns = len(self.ridge), torch.eye(hessian.shape[1], dtype=hessian.dtype)
+        lines = torch.cat([columns[:, last] - columns[:, first], columns[:, 2 * edges :]], 1)
+        matrix = lines.T @ hessian[0] @ lines
+        matrix.diagonal().add_(SINGULAR * matrix.diagonal().amax())  # equal columns with hardly a ridge
+        return float(self.ridge @ torch.linalg.inv(matrix).diagonal()[:edges])
 
 
 @dataclass(frozen=True)

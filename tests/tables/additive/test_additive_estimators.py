@@ -157,7 +157,11 @@ def test_exposure_is_an_offset_and_scales_the_mean():
         ({"shapes": {"x1": "wavy"}}, "choose one of increasing"),
         ({"interactions": [("x1", "x9")]}, "names 'x9'"),
         ({"interactions": "all"}, "interactions must be"),
-        ({"cyclic": {"x1": (1.0, 1.0)}}, "period above 0"),
+        ({"cyclic": {"x1": (1.0, 1.0)}}, r"cyclic\['x1'\] must be the two ends of a period"),
+        ({"cyclic": {"x1": 3.0}}, "two ends of a period"),
+        ({"shapes": {"x1": "convex"}, "interactions": [("x1", "x2")]}, "a surface could undo that"),
+        ({"interactions": 1.5}, "whole number"),
+        ({"degree": 2.5}, "degree must be an integer"),
         ({"family": "weibull"}, "unknown family"),
         ({"intervals": 0}, "intervals must be"),
     ],
@@ -175,3 +179,35 @@ def test_a_cyclic_curve_closes():
     first, last = model.predict(np.array([[0.0], [24.0 - 1e-9]]))
     assert first == pytest.approx(last, abs=1e-6)
     assert model.score(hour[:, None], np.sin(2 * np.pi * hour / 24)) > 0.999
+
+
+def test_cells_that_are_no_dates_are_refused_in_a_column_of_dates():
+    frame, y = mixed_table(60)
+    model = KANAdditive().fit(frame[["x", "day"]], y)
+    texts = frame[["x", "day"]].assign(day=frame["day"].astype(str))
+    np.testing.assert_array_equal(model.predict(texts), model.predict(frame[["x", "day"]]))
+    with pytest.raises(ValueError, match="'day' held dates in training, but now holds numbers"):
+        model.predict(frame[["x", "day"]].assign(day=20_000))
+    with pytest.raises(ValueError, match="cyclic names the column 'day' of dates"):
+        KANAdditive(cyclic={"day": (0, 1)}).fit(frame[["x", "day"]], y)
+
+
+def test_a_model_read_back_knows_its_columns():
+    frame, y = mixed_table(60)
+    frame = frame[["x", "city"]]
+    estimator = KANAdditive().fit(frame, y)
+    model = additive_model_from_json(json.loads(json.dumps(estimator.additive_.to_json())))
+    np.testing.assert_array_equal(model.link(frame)[:, 0], estimator.predict(frame))
+    for wrong in (frame[["city", "x"]], frame[["x"]], frame.rename(columns={"x": "z"})):
+        with pytest.raises(ValueError, match="reads the columns x, city in this order"):
+            model.link(wrong)
+
+
+def test_a_score_counts_the_exposure():
+    rng = np.random.default_rng(0)
+    x, exposure = rng.uniform(-1, 1, (400, 1)), rng.uniform(0.1, 10, 400)
+    y = rng.poisson(exposure * np.exp(x[:, 0]))
+    model = KANAdditive(family="poisson").fit(x, y, exposure=exposure)
+    share = 1 - np.mean((y - model.predict(x, exposure=exposure)) ** 2) / y.var()
+    assert model.score(x, y, exposure=exposure) == pytest.approx(share)
+    assert share > 0.5

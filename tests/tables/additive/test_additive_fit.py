@@ -158,6 +158,20 @@ def test_every_family_finds_its_curves(family):
         assert np.mean(y < model.link(numbers(x))[:, 0]) == pytest.approx(0.8, abs=0.03)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("level", [0.05, 0.9])
+def test_the_share_below_a_quantile_is_its_level_however_small_the_noise(level, seed):
+    """The intercept has no prior: the mean slope of the loss vanishes at its minimum."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (400, 3))
+    y = np.sin(3 * x[:, 0]) + (x[:, 1] > 0) + 0.01 * rng.normal(size=400)
+    family = Family("quantile", level)
+    for columns in (numbers(x), numbers(x[:, :1])):
+        model = fit_additive(columns, y[:, None], np.ones(400), AdditiveSettings(family))
+        slope, _ = family.slope_and_curvature(model.link(columns)[:, 0], y, np.ones(400), y.std())
+        assert abs(slope.mean()) < 2e-3
+
+
 def brute_partial_likelihood(eta, y):
     """The cost of Cox with Breslow's ties, written as its definition."""
     time = abs(y)

@@ -53,7 +53,8 @@ class LocalFeature:
     Attributes:
         layer: the position of the layer among those given to `add_gram`.
         places: the position of every parameter, (functions, nodes); -1 where there is none.
-        windows: (sets, samples, stride); None for a constant 1.
+        windows: (sets, samples, stride), the stride 1 or a multiple of 4, zeros past the functions; None for a
+            constant 1.
         functions: how many of the stride are meant.
         interval: (sets, samples); None where all functions are in the window.
     """
@@ -104,8 +105,10 @@ def curves(
     _check("coef", coef, (starts, features, spec.size, out))
     if bias is not None:
         _check("bias", bias, (starts, out))
-    if {len(x), len(knots)} - {1, starts} or (known is not None and slopes):
+    if starts < 1 or {len(x), len(knots)} - {1, starts} or (known is not None and slopes):
         raise ValueError(f"{len(x)} sets of inputs and {len(knots)} of knots are neither one nor those of {starts}")
+    if reason := refuses([spec], x):
+        raise ValueError(reason)
     kind, width = RESIDUAL[spec.residual], _stride(basis.degree + 1)
     if known is None:
         windows = Windows(
@@ -183,12 +186,17 @@ def add_gram(
 def _packed(f: LocalFeature, starts: int, nodes: int, samples: int, parameters: int) -> bytes:
     """The struct of a feature, checked against the shapes that native code will assume."""
     places, windows, interval = f.places, f.windows, f.interval
+    for t in (places, interval):
+        if t is not None and (not t.is_cpu or foreign(t) is not None):
+            raise ValueError(f"places and intervals must be on the CPU, got {t.device}")
     rows = len(places)
     if places.shape != (rows, nodes) or places.dtype != torch.int32 or not places.is_contiguous():
         raise ValueError(f"places must be (functions, {nodes}) contiguous int32, got {tuple(places.shape)}")
     stride = 0 if windows is None else windows.shape[2]
     if not 1 <= f.functions <= MAX_FUNCTIONS or f.functions > max(stride, 1) or rows < f.functions:
         raise ValueError(f"{f.functions} functions do not fit into windows of {stride} and {rows} rows")
+    if stride > 1 and stride % 4:
+        raise ValueError(f"vectors of four are read: windows need a stride of 1 or a multiple of 4, got {stride}")
     if windows is not None:
         _check("windows", windows, (len(windows), samples, stride), lone=True)
     if interval is None:

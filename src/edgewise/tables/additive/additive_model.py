@@ -11,7 +11,7 @@ import numpy as np
 
 from edgewise.tables.additive.additive_terms import Term, term_from_json
 from edgewise.tables.additive.families import Family, family_from_json
-from edgewise.tables.additive.inputs import Column, Kind, read_columns
+from edgewise.tables.additive.inputs import Column, Kind, is_frame, read_columns
 
 FORMAT = "edgewise additive model 1"
 
@@ -42,8 +42,18 @@ class AdditiveModel:
     notes: tuple[str, ...] = ()
 
     def read(self, X: Any) -> list[Column]:
-        """The columns of a table, as `contributions` and `link` take them."""
-        return X if isinstance(X, list) else read_columns(X, [kind for _, kind in self.columns])
+        """The columns of a table, as `contributions` and `link` take them.
+
+        Args:
+            X: columns already read; an array with the columns of training in their order; or a frame with their names.
+        """
+        if isinstance(X, list):
+            return X
+        names = [name for name, _ in self.columns]
+        if X.shape[1] != len(names) or (is_frame(X) and [str(name) for name in X.columns] != names):
+            got = ", ".join(map(str, X.columns)) if is_frame(X) else f"{X.shape[1]} without names"
+            raise ValueError(f"the model reads the columns {', '.join(names)} in this order; got {got}")
+        return read_columns(X, [kind for _, kind in self.columns])
 
     def contributions(self, X: Any) -> np.ndarray:
         """What every term adds in every row: (rows, terms, outputs); with the intercept they sum to `link`."""

@@ -53,6 +53,9 @@ def main_blocks(
         for name in names:
             if name not in known:
                 raise ValueError(f"{what} names the column {name!r}; the columns are {', '.join(known)}")
+    for column in columns:
+        if column.name in settings.cyclic:
+            _check_period(column, settings.cyclic[column.name])
     used = weights > 0
     blocks, notes = [], []
     for position, column in enumerate(columns):
@@ -67,6 +70,17 @@ def main_blocks(
             notes += note
             blocks.append(curve_block(part, axis, values, weights, plain=settings.plain, shape=shape))
     return blocks, notes
+
+
+def _check_period(column: Column, ends: tuple[float, float]) -> None:
+    """`ValueError` for a column that is not of numbers, or ends that are not two increasing ones."""
+    if column.kind != "number":
+        raise ValueError(
+            f"cyclic names the column {column.name!r} of {column.kind}s; only numbers are cyclic in a period of yours "
+            "(season, weekday and hour of dates are so anyway)"
+        )
+    if np.shape(ends) != (2,) or not -np.inf < float(ends[0]) < float(ends[1]) < np.inf:
+        raise ValueError(f"cyclic[{column.name!r}] must be the two ends of a period such as (0, 24), got {ends!r}")
 
 
 def inputs_of(position: int, column: Column, used: np.ndarray) -> list[Input]:

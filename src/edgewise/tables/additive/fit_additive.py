@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from edgewise.tables.additive.classes import fit_classes
 from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.inputs import Column
 from edgewise.tables.additive.pair_ranking import Residuals
-from edgewise.tables.additive.penalised_fit import FamilyObjective, OutputFit, fit_output
+from edgewise.tables.additive.penalised_fit import STEPS, FamilyObjective, OutputFit, fit_output
 from edgewise.tables.additive.shape_constraints import constrained_solution, without_rounding
 from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.surfaces import LEAST_FREEDOM, chosen_surfaces
@@ -86,14 +86,32 @@ def _fits(
     return [
         fit_output(
             blocks,
-            kind(settings.family, target, weights, added),
+            objective := kind(settings.family, target, weights, added),
             len(y),
+            start=_mean_fit(blocks, objective, fixed) if settings.family.name == "quantile" else None,
             fixed=fixed,
             gram=gram,
             constrained=shaped,
+            steps=4 * STEPS if settings.family.name == "quantile" else STEPS,
         )
         for target, added in zip(y.T, offset.T, strict=True)
     ]
+
+
+def _mean_fit(blocks: Sequence[Block], objective: FamilyObjective, fixed: np.ndarray | None) -> OutputFit:
+    """Where the search for a quantile begins: the curves of the mean, moved to the quantile of the residuals.
+
+    From a constant the density of the residuals, and with it every step, is that of the signal, not of the noise.
+    """
+    y, weights, rows = objective.y, objective.weights, len(objective.y)
+    fit = fit_output(blocks, FamilyObjective(Family(), y, weights, objective.offset), rows, fixed=fixed)
+    residuals = y - objective.offset - Stack(blocks, True, rows).eta(fit.theta)
+    order = np.argsort(residuals, kind="stable")
+    below = np.cumsum(weights[order]) >= (objective.family.parameter or 0.5) * weights.sum()
+    theta = fit.theta.copy()
+    theta[0] += residuals[order][below.argmax()]
+    curvature = objective.derivatives(Stack(blocks, True, rows).eta(theta))[1].sum() / weights.sum()
+    return replace(fit, theta=theta, log_strengths=fit.log_strengths + np.log(curvature))
 
 
 def _with_surfaces(

@@ -167,11 +167,20 @@ def _polars_column(column: Any, name: str, kind: Kind | None) -> tuple[Kind, np.
             return kind, _finite(column.cast(polars.Float64).fill_null(np.nan).to_numpy().copy(), name)
         return kind, _numbers(column.to_numpy(), column.is_not_null().to_numpy(), name)
     if kind == "date":
-        return kind, column.cast(polars.Datetime("ms")).to_numpy().astype("datetime64[ms]")
+        return kind, _dates(_naive(column, polars), name)
     return kind, texts(column.to_list(), column.is_not_null().to_numpy())
 
 
+def _naive(column: Any, polars: Any) -> Any:
+    """A series of pandas; dates with the clock time of their zone, as pandas has them without it."""
+    if column.dtype == polars.Datetime and column.dtype.time_zone is not None:
+        column = column.dt.replace_time_zone(None)
+    return _pandas().Series(column.to_list() if column.dtype == polars.String else column.to_numpy())
+
+
 def _dates(column: Any, name: str) -> np.ndarray:
+    if _pandas().api.types.is_numeric_dtype(column.dtype):
+        raise ValueError(f"column {name!r} held dates in training, but now holds numbers; turn them into dates")
     try:
         return _pandas().to_datetime(column).to_numpy().astype("datetime64[ms]")
     except (TypeError, ValueError) as error:

@@ -95,5 +95,7 @@ def _named(blocks: Sequence[Block], pairs: Sequence[tuple[str, str]]) -> list[tu
         for name in pair:
             if name not in names:
                 raise ValueError(f"interactions names {name!r}; the terms are {', '.join(names)}")
+            if shape := blocks[names.index(name)].shape:
+                raise ValueError(f"interactions names {name!r}, which is to be {shape}: a surface could undo that")
         found.append((names.index(pair[0]), names.index(pair[1])))
     return found

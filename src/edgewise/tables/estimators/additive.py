@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import (
     _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
     check_array,
@@ -31,6 +32,8 @@ from edgewise.tables.additive.inputs import is_frame
 from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
 from edgewise.tables.estimators.additive_methods import AdditiveIntervals, AdditiveMethods
+
+MAX_DEGREE = 9  # of `BSpline`
 
 
 class AdditiveEstimator(AdditiveMethods, KANEstimator):
@@ -116,7 +119,7 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             X = validate_data(
                 self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
             )
-        columns = read_columns(X) if reset else self.additive_.read(X)
+        columns = read_columns(X, None if reset else [kind for _, kind in self.additive_.columns])
         if frame:
             return columns
         return [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
@@ -127,9 +130,15 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             raise ValueError(f"smoothness must be 'auto' or a number >= 0, got {self.smoothness!r}")
         if self.intervals != "auto" and not (isinstance(self.intervals, Integral) and int(self.intervals) > 0):
             raise ValueError(f"intervals must be 'auto' or a positive integer, got {self.intervals!r}")
+        if not (isinstance(self.degree, Integral) and 0 <= int(self.degree) <= MAX_DEGREE):
+            raise ValueError(f"degree must be an integer from 0 to {MAX_DEGREE}, got {self.degree!r}")
+        if isinstance(self.interactions, Real) and not isinstance(self.interactions, Integral):
+            raise ValueError(
+                f"interactions must be a whole number, 'auto' or a list of pairs, got {self.interactions!r}"
+            )
         terms = TermSettings(
             intervals=None if self.intervals == "auto" else int(self.intervals),
-            degree=self.degree,
+            degree=int(self.degree),
             plain=strength != "auto",
             shapes=dict(self.shapes or {}),
             cyclic=dict(self.cyclic or {}),
@@ -290,11 +299,12 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         mean = mean if self._several else mean[:, 0]
         return (mean, self._mean_sd(X, offset, exposure)) if return_std else mean
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> float:
         """The share of the variance that is explained, $R^2$; of the family `cox` the concordance of Harrell."""
+        predicted = self.predict(X, offset=offset, exposure=exposure)
         if self.additive_.family.name == "cox":
-            return concordance(signed_times(y), self.predict(X))
-        return super().score(X, y, sample_weight)
+            return concordance(signed_times(y), predicted)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
 
     def _offset(self, family: Family, rows: int, offset: Any, exposure: Any) -> np.ndarray | None:
         """The sum of the offset and the logarithm of the exposure."""

@@ -27,7 +27,7 @@ from edgewise.penalties import Penalty
 from edgewise.tables.estimators._base import KANEstimator, checked, target_names
 from edgewise.tables.estimators.deep_training import DeepTraining, repeated
 from edgewise.tables.estimators.frame_inputs import mixed_table, training_inputs
-from edgewise.tables.estimators.targets import explained, in_units, per_exposure, survival_times
+from edgewise.tables.estimators.targets import explained, in_units, per_exposure, require_rate, survival_times
 from edgewise.tables.simplest import forward, units_of
 
 
@@ -197,8 +197,11 @@ class KANRegressor(RegressorMixin, _DeepEstimator):
     def predict(self, X: Any, exposure: Any = None) -> np.ndarray:
         """The prediction for every row on the scale of the target; with "cox" the hazard relative to the mean row."""
         check_is_fitted(self)
-        mean = self._loss().mean(self._forward(X))
+        loss = self._loss()
+        mean = loss.mean(self._forward(X))
         time = self._exposure(exposure, len(mean))
+        if time is not None:
+            require_rate(loss)
         mean = mean if time is None else mean * time[:, None]
         return (mean[:, 0] if self._flat else mean).numpy()
 

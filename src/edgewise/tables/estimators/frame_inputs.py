@@ -3,7 +3,8 @@
 Arrays and frames of numbers without missing cells are taken as they are. All others go through an `Encoding`:
 
 - a missing number is the mean of its column beside an input that tells where it is, and so a level that is learnt;
-- a text of at most `MAX_INDICATORS` levels is one indicator per level, a missing text being a level;
+- a text of at most `MAX_INDICATORS` levels is one indicator per level, a missing text being a level, and of two levels
+  one indicator: there a third level in a new table is an error, elsewhere it has no indicator;
 - a text of more levels is the shrunk mean of the target by level (`edgewise.tables.level_codes`), out of fold for the
   training rows;
 - a date is its year and its place in year, week and day.
@@ -23,9 +24,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from edgewise.tables.cells import DataFrame, is_numeric, texts_of
-from edgewise.tables.date_parts import PARTS, date_part
+from edgewise.tables.date_parts import PARTS, date_part, dates_of
 from edgewise.tables.encode import EMPTY, Encoding, Feature
 from edgewise.tables.prepare import MAX_INDICATORS
+
+DATES = ("datetime", "datetime64", "date")
 
 
 def mixed_table(X: Any) -> DataFrame | None:
@@ -93,8 +96,8 @@ def _features(column: Any, place: str, name: str, outcomes: Sequence[int | None]
     if is_numeric(column):
         values = column.to_numpy(float, na_value=np.nan)
         return _numbers(Feature(name, place), values, gaps)
-    if pd.api.types.is_datetime64_any_dtype(column):
-        dates = column.dt.tz_localize(None).to_numpy().astype("datetime64[ms]")
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.infer_dtype(column, skipna=True) in DATES:
+        dates = dates_of(column)
         parts = [Feature(f"{name} ({part})", place, part=part) for part in PARTS]
         read = [(feature, date_part(dates, feature.part)) for feature in parts]
         found = [_numbers(f, v, gaps)[0] for f, v in read if not gaps.all() and np.ptp(v[~gaps]) > 1e-9]
@@ -107,7 +110,9 @@ def _features(column: Any, place: str, name: str, outcomes: Sequence[int | None]
             for mark, outcome in zip(marks, outcomes, strict=True)
         ]
     levels = sorted(counts)
-    return [Feature(f"{name}={level}", place, level) for level in (levels[1:] if len(levels) == 2 else levels)]
+    if len(levels) == 2:  # a level that is neither is an error: the indicator of the second would take it for the first
+        return [Feature(f"{name}={levels[1]}", place, levels[1], levels[0])]
+    return [Feature(f"{name}={level}", place, level) for level in levels]
 
 
 def _numbers(feature: Feature, values: np.ndarray, gaps: np.ndarray) -> list[Feature]:

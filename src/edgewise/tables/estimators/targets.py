@@ -65,9 +65,14 @@ def per_exposure(
     """The targets of an exposure of 1, and their weights."""
     if exposure is None:
         return y, weights
+    return y / exposure[:, None], weights * exposure ** (2 - require_rate(loss))
+
+
+def require_rate(loss: Loss) -> float:
+    """The power of the variance; `ValueError` where the mean is no rate, so that an exposure means nothing."""
     if loss.power is None:
         raise ValueError(f"exposure belongs to a loss of counts or positive amounts, and {loss.name!r} is none")
-    return y / exposure[:, None], weights * exposure ** (2 - loss.power)
+    return loss.power
 
 
 def survival_times(y: Any) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Predict a table in blocks, so that memory does not grow with it: plain CSV files and Parquet files, by pyarrow.
 
 What a block needs is known from training: the columns of the encoding, as numbers or as texts. All cells are written as
-they were read. A file that is not plain (comments, signs of amounts, decimal commas, empty lines, cells that training
-cannot place) is left to `predict_table`, which reads it whole and names every row that is wrong.
+they were read. A file that is not plain (comments, signs of amounts, decimal commas, an empty line at its head, cells
+that training cannot place) is left to `predict_table`, which reads it whole and names every row that is wrong.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _batches(path: Path) -> Iterator[Any]:
     reader = arrow_csv.open_csv(
         path,
         arrow_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=[name.strip() for name in names], skip_rows=1),
-        arrow_csv.ParseOptions(delimiter=separator, ignore_empty_lines=False, newlines_in_values=True),
+        arrow_csv.ParseOptions(delimiter=separator, ignore_empty_lines=True, newlines_in_values=True),
         arrow_csv.ConvertOptions(
             column_types={name.strip(): pa.string() for name in names}, null_values=[""], strings_can_be_null=True
         ),
@@ -112,6 +112,8 @@ def _text(batch: Any, answer: DataFrame, *, header: bool) -> bytes:
     from pyarrow import csv as arrow_csv
 
     names = [*batch.schema.names, *map(str, answer.columns)]
+    if len(set(names)) < len(names):
+        raise NotPlainError("a column of the table has the name of one that is appended")
     added = [pa.array(answer[name].to_numpy(), from_pandas=True) for name in answer.columns]
     table = pa.table([*batch.columns, *added], names=names)
     sink = pa.BufferOutputStream()
