@@ -241,12 +241,14 @@ def test_an_estimator_with_a_link_is_exported_as_it_predicts(family, tmp_path):
             assert ew.export(fitted, tmp_path / f"net.{suffix}", format=name, tolerance=1e-10).inputs == 1000
 
 
-def test_an_estimator_of_a_frame_brings_its_encoding_and_one_with_levels_is_refused(tmp_path):
+def test_an_estimator_of_a_frame_brings_its_encoding_and_one_with_levels_is_no_graph(tmp_path):
     pandas = pytest.importorskip("pandas")
     x = samples(60, 1).numpy()[:, 0]
     frame = pandas.DataFrame({"a": x, "b": np.where(x > 0, "up", "down")})
     fitted = ew.KANRegressor(hidden=(), random_state=0, steps=3, simplest=False).fit(frame, x)
     assert subject_of(fitted).metadata["encoding"] == fitted.encoding_.to_json()
-    with pytest.raises(TypeError, match=r"this KANAdditive has levels, .* which no format holds"):
-        ew.export(ew.KANAdditive().fit(frame, x), tmp_path / "net.py", format="python")
+    with pytest.raises(ValueError, match="leave them out"):
+        ew.export(ew.KANAdditive().fit(frame, x), tmp_path / "net.py", format="python", units={"a": "m"})
+    with pytest.raises(ValueError, match=r"this model has levels, .* which 'sql' and 'python' take"):
+        ew.export(ew.KANAdditive().fit(frame, x), tmp_path / "net.js", format="js")
     assert contents(tmp_path) == {}

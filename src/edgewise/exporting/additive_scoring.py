@@ -51,7 +51,8 @@ def export_additive(
         estimator: fitted.
         path: the file; an existing one is replaced.
         format: "sql" or "python".
-        tolerance: the largest difference from the estimator, relative to 1 and the outputs.
+        tolerance: the largest difference from the estimator, relative to 1 (or what the output reaches, where that
+            is less) and the outputs.
         output_names: of the outputs; those of the estimator by default.
 
     Raises:
@@ -73,7 +74,8 @@ def export_additive(
         text = make(model, names, place.stem)
         write_whole(aside, text)
         got = np.array(run(aside, place.stem, inputs_of(model), rows), float).reshape(expected.shape)
-        error = float((abs(got - expected) / (1 + abs(expected))).max())
+        least = np.clip(abs(expected).max(0), 1e-300, 1)  # a small output is compared on its own scale
+        error = float((abs(got - expected) / (least + abs(expected))).max())
         if not error <= tolerance:
             raise ExportError(
                 f"{place.name} as {format!r} differs from the model by {error:.2g}, the tolerance is {tolerance:g}; "

@@ -69,6 +69,11 @@ def export(
             f"{place} is a folder; give the path of a file, such as {place / 'model'}{chosen.suffix}"
         )
     if is_table_model(model):
+        if input_names is not None or units is not None or metadata is not None:
+            raise ValueError(
+                "this model is read by the columns of its table, and its file holds no input_names=, units= "
+                "or metadata=; leave them out"
+            )
         return export_additive(model, path, chosen.name, tolerance, output_names)
     subject = subject_of(
         model,

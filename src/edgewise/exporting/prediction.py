@@ -51,16 +51,11 @@ class Outcome(nn.Sequential):
 def prediction_of(model: Any) -> nn.Module:
     """A copy of a module, or of the network of a fitted estimator with what its predictions need behind it.
 
-    Raises `TypeError` for anything else, also for additive models that are no network.
+    Raises `TypeError` for anything else.
     """
     if isinstance(model, nn.Module):
         return copy.deepcopy(model).eval()
     network = getattr(model, "model_", None)
-    if isinstance(network, AdditiveModel):
-        raise TypeError(
-            f"this {type(model).__name__} has levels, missing cells, cyclic terms or surfaces, which no format holds: "
-            "only curves of numbers without missing cells can be exported; `additive_` describes every term"
-        )
     if not isinstance(network, nn.Module):
         raise TypeError(f"export takes a module, a fitted estimator or a Formula, not {type(model).__name__}")
     network = copy.deepcopy(network)
