@@ -1,7 +1,9 @@
 """Callables that see the state of a run of `fit`: they may end it, or log it with the tools of others.
 
-with SummaryWriter("runs/first") as writer:
-ew.fit(model, data, callbacks=[ew.callbacks.TensorBoard(writer)])
+A writer or a run is opened and closed by the caller::
+
+    with SummaryWriter("runs/first") as writer:
+        ew.fit(model, data, callbacks=[ew.callbacks.TensorBoard(writer)])
 """
 
 from __future__ import annotations

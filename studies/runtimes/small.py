@@ -2,7 +2,8 @@
 
 The accuracy is that of classes on held-out rows: with the network, with 8 bits, and with 8 bits and a codebook. The
 ranges come from the training rows. The time is of a network [4, 8, 1] at one row: of the C function alone in a loop, of
-the same function through ctypes, and of `InferenceSession.run` of ONNX Runtime with one thread on the exported graph.
+the same function from Python, and of ONNX Runtime with one thread on the exported graph from Python; both calls from
+Python include the conversion of tensors.
 """
 
 from __future__ import annotations

@@ -309,6 +309,18 @@ def test_a_reader_that_leaves_early_is_no_mistake(table, finished, capsys, monke
     assert capsys.readouterr().err == ""
 
 
+def test_an_export_that_cannot_be_is_told_in_one_line(table, finished, capsys):
+    Path("folder").mkdir()
+    for arguments, message in (
+        (("--format", "sql"), "one layer of edges"),
+        (("--format", "python", "--out", "folder"), "folder is a folder"),
+        (("--format", "python", "--tolerance", "-1"), "tolerance must be"),
+    ):
+        assert run("export", str(finished.folder), *arguments) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(Path("folder").iterdir())
+
+
 def test_prediction_needs_rows_and_the_columns(table, finished, capsys):
     capsys.readouterr()
     pd.DataFrame({"P": [1.0], "q": [2.0], "kind": ["u"]}).to_csv("new.csv", index=False)

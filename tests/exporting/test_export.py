@@ -11,8 +11,9 @@ from zoo import mixed, network, samples
 import edgewise as ew
 from edgewise.exporting import ExportError, ExportReport, Format, find_format, formats
 from edgewise.exporting.check_inputs import check_inputs
-from edgewise.exporting.file_check import error_of, sensitivity
+from edgewise.exporting.file_check import error_of, scale_of, sensitivity
 from edgewise.exporting.subject import subject_of
+from edgewise.nn import Affine
 
 HUNDREDTH = 0.01
 
@@ -98,6 +99,16 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert (first.error, first.runtime, first.size) == (None, "", 3)
 
 
+@pytest.mark.parametrize("name", ["results", "results.note"])
+def test_a_folder_is_not_replaced_by_a_file(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "kept").write_text("of the user")
+    with pytest.raises(IsADirectoryError, match="is a folder; give the path of a file"):
+        ew.export(mixed(), tmp_path / name, format=RIGHT)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert contents(tmp_path / name) == {"kept": b"of the user"}
+
+
 def test_what_is_unknown_or_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match=f"no format 'onx'; there are {', '.join(formats())}"):
         ew.export(mixed(), tmp_path / "net", format="onx")
@@ -108,6 +119,8 @@ def test_what_is_unknown_or_missing_is_named(tmp_path):
         ew.export(mixed(), tmp_path / "none" / "net", format=RIGHT)
     with pytest.raises(ValueError, match="give example="):
         ew.export(torch.nn.Linear(2, 1), tmp_path / "net", format=RIGHT)
+    with pytest.raises(ValueError, match="tolerance must be"):
+        ew.export(mixed(), tmp_path / "net", format=RIGHT, tolerance=float("nan"))
     with pytest.raises(TypeError, match="not str"):
         ew.export("model", tmp_path / "net", format=RIGHT)
     assert contents(tmp_path) == {}
@@ -133,7 +146,7 @@ def test_the_inputs_of_the_check_lie_inside_on_knots_at_the_ends_outside_and_far
 def test_the_error_counts_what_is_not_finite():
     m = torch.tensor([[1.0, -3.0], [torch.nan, torch.inf]])
     assert error_of(m, m) == 0
-    assert error_of(m + torch.tensor([[0.4, 0.0], [0.0, 0.0]]), m) == pytest.approx(0.1)
+    assert error_of(m + torch.tensor([[0.0, 0.4], [0.0, 0.0]]), m) == pytest.approx(0.1)
     for n in range(4):
         y = m.clone()
         y.view(-1)[n] = torch.nan if n != 2 else 0.0
@@ -148,8 +161,57 @@ def test_the_error_is_relative_to_what_a_rounding_of_the_inputs_does():
     (s,) = sensitivity(subject_of(model), (x,))
     torch.testing.assert_close(s, 50 * x.abs(), rtol=1e-6, atol=1e-6)
     (m,) = subject_of(model).reference(x)
-    assert error_of(m + 1e-3, m, s) == pytest.approx(1e-3 / 1001)
+    assert error_of(m + 1e-3, m, scale_of(m, s)) == pytest.approx(1e-3 / 1001)
     assert error_of(m + 1e-3, m) == pytest.approx(1e-3)
+
+
+def load_without(output):
+    """A file that returns 0 for one output."""
+
+    def load(path, subject):
+        def run(*inputs):
+            y = subject.reference(*inputs)[0].clone()
+            y[:, output] = 0
+            return (y,)
+
+        return run
+
+    return load
+
+
+@pytest.mark.parametrize("scales", [(1e-7, 1e-7), (1e-7, 1.0), (1.0, 1e9)])
+def test_a_small_output_that_is_wrong_is_seen_also_beside_a_large_one(scales, tmp_path):
+    layers = list(network([2, 3, 2]).layers)
+    units = Affine(torch.tensor(scales, dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+    model = ew.KAN.assemble(layers, output_affine=units)
+    with pytest.raises(ExportError, match="differs from the model"):
+        ew.export(model, tmp_path / "net", format=dataclasses.replace(RIGHT, load=load_without(0)))
+
+
+def test_a_model_without_a_finite_output_is_not_called_equal(tmp_path):
+    model = network([2, 1])
+    model.layers[0].coef.data.fill_(torch.nan)
+    with pytest.raises(ExportError, match="no finite output"):
+        ew.export(model, tmp_path / "net", format=RIGHT)
+    assert contents(tmp_path) == {}
+
+
+def test_an_input_without_a_scale_is_compared_like_others():
+    model = mixed()
+    model.input_affine.scale[1] = 0.0
+    (x,) = check_inputs(subject_of(model))
+    assert bool(torch.isfinite(x).all())
+
+
+def test_rows_without_a_jump_or_a_far_input_are_compared_however_many_inputs_there_are(tmp_path):
+    """On a knot of degree 0 every output is right that lies between the two: such rows alone would pass anything."""
+
+    def load(path, subject):
+        return lambda x: (subject.reference(x)[0] + HUNDREDTH,)
+
+    model = network([120, 1], basis=ew.BSpline(5, 0))
+    with pytest.raises(ExportError, match="differs from the model"):
+        ew.export(model, tmp_path / "net", format=dataclasses.replace(RIGHT, load=load))
 
 
 def test_a_classifier_is_exported_with_its_probabilities(tmp_path):
@@ -161,3 +223,30 @@ def test_a_classifier_is_exported_with_its_probabilities(tmp_path):
         (p,) = subject.reference(torch.as_tensor(x))
         np.testing.assert_allclose(p.numpy(), fitted.predict_proba(x), rtol=0, atol=1e-12)
         assert list(subject.metadata["classes"]) == fitted.classes_.tolist()
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma", "binomial", "cox"])
+def test_an_estimator_with_a_link_is_exported_as_it_predicts(family, tmp_path):
+    pytest.importorskip("sklearn")
+    x = samples(80, 2).numpy()
+    mean = np.exp(1 + x[:, 0])
+    y = {"poisson": mean.round(), "binomial": (x[:, 0] > 0) * 1.0}.get(family, mean)
+    loss = {"binomial": "bce"}.get(family, family)
+    deep = ew.KANRegressor(hidden=(), loss=loss, random_state=0, steps=3, simplest=False).fit(x, y)
+    outcome = y if family != "cox" else np.array([(True, t) for t in y], dtype=[("event", bool), ("time", float)])
+    for fitted in (ew.KANAdditive(family=family).fit(x, outcome), deep):
+        (found,) = subject_of(fitted).reference(torch.as_tensor(x))
+        np.testing.assert_allclose(found[:, 0].numpy(), fitted.predict(x), rtol=1e-12, atol=1e-12)
+        for name, suffix in (("python", "py"), ("sql", "sql")):
+            assert ew.export(fitted, tmp_path / f"net.{suffix}", format=name, tolerance=1e-10).inputs == 1000
+
+
+def test_an_estimator_of_a_frame_brings_its_encoding_and_one_with_levels_is_refused(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x = samples(60, 1).numpy()[:, 0]
+    frame = pandas.DataFrame({"a": x, "b": np.where(x > 0, "up", "down")})
+    fitted = ew.KANRegressor(hidden=(), random_state=0, steps=3, simplest=False).fit(frame, x)
+    assert subject_of(fitted).metadata["encoding"] == fitted.encoding_.to_json()
+    with pytest.raises(TypeError, match=r"this KANAdditive has levels, .* which no format holds"):
+        ew.export(ew.KANAdditive().fit(frame, x), tmp_path / "net.py", format="python")
+    assert contents(tmp_path) == {}

@@ -17,6 +17,7 @@ from edgewise.bases import Hinge
 from edgewise.exporting import ExportError, formats
 from edgewise.exporting.c_header import compiled
 from edgewise.exporting.file_check import error_of
+from edgewise.exporting.prediction import ClassProbabilities
 from edgewise.exporting.subject import subject_of
 from edgewise.nn import DEFAULT_LIBRARY, Affine, GroupRational, KANFeedForward, SymbolicEdges
 from edgewise.surgery import quantize
@@ -116,8 +117,6 @@ def test_products_symbols_units_and_absent_edges_at_once(name, tmp_path):
 
 @pytest.mark.parametrize("name", PROGRAMS[:3])
 def test_a_classifier_gives_probabilities(name, tmp_path):
-    from edgewise.exporting.subject import ClassProbabilities
-
     for classes in (2, 3):
         model = ClassProbabilities(network([3, 2, 1 if classes == 2 else classes]), "abc"[:classes])
         example = samples(4, 3)
@@ -178,6 +177,30 @@ def test_formulas(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+def test_a_sign_of_what_is_missing_is_missing(name, tmp_path):
+    model = ew.surgery.fix(additive(), (0, 0, 0), "sign", (1.0, 0.0, 1.0, 0.0))
+    steps = formula(sympy.sign(u) + 0 * v, sympy.Heaviside(v))
+    x = torch.tensor([[math.nan, 0.5, 0.5], [-0.2, 0.5, 0.5], [0.2, 0.5, 0.5]], dtype=torch.float64)
+    for n, (what, given) in enumerate(((model, x), (steps, x[:, [0, 0]]))):
+        path = tmp_path / f"net{n}"
+        ew.export(what, path, format=name, tolerance=EXACT[name])
+        got, (expected,) = run(what, path, name, given), subject_of(what).reference(given)
+        assert bool(got[0].isnan().all())
+        torch.testing.assert_close(got[1:].double(), expected[1:], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PROGRAMS[:3])
+def test_poles_and_overflows_of_formulas_have_the_right_sign(name, tmp_path):
+    wide = formula(sympy.atanh(u), sympy.sinh(1000 * u), u**17, sympy.floor(u) + v, sympy.log(u + 1))
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1e30, 0.0], [-1e30, 0.0]], dtype=torch.float64)
+    ew.export(wide, tmp_path / "net", format=name, tolerance=math.inf)
+    got, (expected,) = run(wide, tmp_path / "net", name, x), subject_of(wide).reference(x)
+    infinite = expected.abs() > 3e38
+    torch.testing.assert_close(got.sign()[infinite], expected.sign()[infinite], check_dtype=False)
+    assert bool((got.isnan() == expected.isnan()).all())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_what_a_language_has_no_function_for_is_named(name, tmp_path):
     with pytest.raises(ValueError, match="gamma"):
         exported(formula(sympy.gamma(u) + v), tmp_path, name)
@@ -224,6 +247,41 @@ def test_no_name_breaks_out_of_a_program(name, tmp_path):
     words = sympy.symbols(["x'y", '"*/--'], real=True)
     odd = ew.expressions.Formula((words[0] * words[1],), tuple(words), (ODD[0],))
     ew.export(odd, tmp_path / "int", format=name)
+
+
+@pytest.mark.parametrize("stem", ["max", "round", "fmaxf", "y0", "NAN", "tuple", "default", "-"])
+def test_a_file_may_have_the_name_of_a_function(stem, tmp_path):
+    for name in [name for name, needs in NEEDS.items() if shutil.which(needs)]:
+        path = tmp_path / f"{stem}{formats()[name].suffix}"
+        assert ew.export(network([2, 1]), path, format=name).inputs == 1000
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_names_fit_the_model_or_are_refused(name, tmp_path):
+    for setting, given in (("input_names", ["a"]), ("input_names", "ab"), ("output_names", ["y", "z"])):
+        with pytest.raises(ValueError, match=f"{setting} must be . names"):
+            exported(network([2, 1]), tmp_path, name, **{setting: given})
+    for shape in ((2,), (4, 3)):
+        with pytest.raises(ValueError, match=r"example must be rows of 2 numbers, got the shape"):
+            exported(network([2, 1]), tmp_path, name, example=torch.zeros(shape))
+    broken = network([2, 1])
+    broken.layers[0].coef.data[0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"a number of the model is nan|a number that is none"):
+        exported(broken, tmp_path, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_columns_of_one_name_are_no_sql(tmp_path):
+    for names in (["a", "a"], ["a", "A"]):
+        with pytest.raises(ValueError, match="two columns are named 'a'"):
+            exported(network([2, 1]), tmp_path, "sql", input_names=names)
+
+
+def test_a_classifier_of_two_classes_is_sql_and_one_of_three_is_refused(tmp_path):
+    two, three = (ClassProbabilities(network([3, n]), "abc"[: max(n, 2)]) for n in (1, 3))
+    exported(two, tmp_path, "sql", tolerance=EXACT["sql"])
+    with pytest.raises(ValueError, match="classifiers of two classes"):
+        exported(three, tmp_path, "sql")
 
 
 def test_names_and_units_travel(tmp_path):

@@ -91,3 +91,16 @@ def test_a_wrong_tensor_is_the_reference(entry, monkeypatch):
             torch.testing.assert_close(found, expected, msg=f"{n} {kind}")
         else:
             assert type(found) is type(expected), (n, kind)
+
+
+@pytest.mark.parametrize(
+    ("batch", "features", "out"),
+    [(2**20, 1024, 1), (2**20, 1, 2**11), (1, 2**14, 2**15), (1, 2**16, 1)],
+    ids=["local values", "results", "coefficients", "blocks"],
+)
+def test_kernels_do_not_count_beyond_their_integers(batch, features, out):
+    """Offsets have 32 bits on the device: what is larger is left to the reference. Nothing here takes memory."""
+    one = torch.zeros(())
+    grid, coef = one.expand(features, SPEC.basis.intervals + 1), one.expand(features, SPEC.size, out)
+    assert layer._fits(SPEC, one.expand(8, 2), grid[:2].expand(2, -1), coef[:2, :, :1].expand(2, -1, -1))
+    assert not layer._fits(SPEC, one.expand(batch, features), grid, coef)

@@ -11,7 +11,7 @@ import torch
 import edgewise as ew
 from edgewise import FirstOrder
 from edgewise.training import Checkpoint, Schedule
-from edgewise.training.schedules import SHAPES, get_schedule
+from edgewise.training.schedules import SHAPES, get_schedule, name_of
 
 STEPS = 20
 
@@ -92,6 +92,19 @@ def test_a_resumed_run_continues_its_schedule(tmp_path):
 def test_mistakes_are_explained(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_checkpoint_knows_a_schedule_by_the_same_name_in_every_process():
+    def factor(share, power):
+        return (1 - share) ** power
+
+    class Halves:
+        def __call__(self, share):
+            return 0.5
+
+    for schedule in (partial(factor, power=2), Halves()):
+        assert "0x" not in name_of(schedule)
+    assert name_of(partial(factor, power=2)) != name_of(partial(factor, power=3))
 
 
 def test_a_name_stands_for_a_schedule_without_warm_up():

@@ -216,7 +216,10 @@ def export(
     path = Path(f"{run.resolve().name}{chosen.suffix}") if out is None else out
     _require_place(path, is_folder=path.is_dir())
     with errors().status(f"writing and checking {plain(str(path))} ..."):
-        report = export_run(run, path, format=chosen, formula=formula, tolerance=tolerance)
+        try:
+            report = export_run(run, path, format=chosen, formula=formula, tolerance=tolerance)
+        except (ValueError, TypeError) as error:  # a model that the format cannot hold: a mistake of no program
+            raise UsageError(str(error)) from error
     output().print(plain(str(report)), highlight=False, soft_wrap=True)
 
 

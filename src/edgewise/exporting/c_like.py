@@ -30,7 +30,7 @@ _SYMBOLS = {
     "x^1.5": "u * @sqrt(u)",
     "1/sqrt": "#1 / @sqrt(u)",
     "abs": "@fabs(u)",
-    "sign": "(u > #0 ? #1 : #0) - (u < #0 ? #1 : #0)",
+    "sign": "u > #0 ? #1 : (u < #0 ? -#1 : u)",
     "arcsin": "@asin(u)",
     "arccos": "@acos(u)",
     "arctan": "@atan(u)",

@@ -19,7 +19,8 @@ def check_inputs(subject: Subject, count: int = COUNT, seed: int = 0) -> tuple[T
     """`count` rows of inputs with the shapes and types of the example.
 
     Every number is drawn from one of five sets: the inside of the span (half of all), the points of the grid, the two
-    ends, one width outside, `FAR` widths outside. Integers are drawn below the largest of the example.
+    ends, one width outside, `FAR` widths outside; in a tenth of the rows all are from the inside, where no curve jumps
+    and none is far. Integers are drawn below the largest of the example.
     """
     generator = torch.Generator().manual_seed(seed)
     layer = None if subject.model is None else _first_layer(subject.model)
@@ -42,7 +43,11 @@ def _first_layer(model: nn.Module) -> Tensor | None:
         if isinstance(module, KAN):
             points = _points(find_layer(module, 0)[1])
             affine = module.input_affine
-            return points if affine is None else ((points - affine.shift[:, None]) / affine.scale[:, None])
+            if affine is None:
+                return points
+            scale, shift = affine.scale.detach().cpu().double(), affine.shift.detach().cpu().double()
+            scale = torch.where(scale == 0, 1.0, scale)  # an input without a meaning may be anything
+            return (points - shift[:, None]) / scale[:, None]
         if isinstance(module, KANLinear):
             return _points(module)
     return None
@@ -73,4 +78,5 @@ def _drawn(shape: tuple[int, ...], points: Tensor, generator: torch.Generator) -
         ends + out * unit * width * FAR,
     ]
     kind = torch.tensor([0, 0, 0, 0, 1, 1, 2, 3, 4, 0])[torch.randint(0, 10, shape, generator=generator)]
+    kind[: shape[0] // 10] = 0
     return torch.stack(choices).gather(0, kind[None])[0]

@@ -41,7 +41,7 @@ def export(
     Args:
         model: any module with layers of this package, a fitted estimator (a classifier is exported with its
             probabilities) or, for formats that take one, a `Formula`.
-        path: the file; an existing one is replaced.
+        path: the file; an existing one is replaced, a folder only by a format that writes folders of this suffix.
         format: a name in `edgewise.exporting.formats()`, or a `Format` of your own.
         example: one input or a tuple of inputs, the batch first; needed where the shape is not known from the model.
         tolerance: the largest allowed `ExportReport.error`.
@@ -54,13 +54,20 @@ def export(
     Raises:
         ExportError: the file misses the tolerance, or the converter or the runtime refuses it; nothing of it is kept.
         ImportError: a package is missing; the message names the extra.
-        ValueError: the format is unknown, or the shape of the inputs is.
+        IsADirectoryError: the path is a folder, which is not replaced.
+        ValueError: the format is unknown, or the shape of the inputs is, or names do not fit it.
     """
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be a number >= 0, got {tolerance}")
     chosen = find_format(format)
     chosen.require()
     place = Path(path)
     if not place.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {place.absolute().parent} for {place.name}; make it first")
+    if place.is_dir() and place.suffix != chosen.suffix:
+        raise IsADirectoryError(
+            f"{place} is a folder; give the path of a file, such as {place / 'model'}{chosen.suffix}"
+        )
     if is_table_model(model):
         return export_additive(model, path, chosen.name, tolerance, output_names)
     subject = subject_of(

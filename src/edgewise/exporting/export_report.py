@@ -20,9 +20,10 @@ class ExportReport:
         path: the file.
         format: its name.
         size: bytes, of all files and of folders with what is in them.
-        error: the largest difference of file and model, relative to 1, the outputs and their sensitivity to the inputs:
-            the equation is in `edgewise.exporting.file_check`; None where nothing here runs the file.
-        forward_error: the same relative to 1 and the outputs alone; far outside the grids it is larger where the model
+        error: the largest difference of file and model, relative to 1 (or what the output reaches, where that is less),
+            the outputs and their sensitivity to the inputs: the equation is in `edgewise.exporting.file_check`; None
+            where nothing here runs the file.
+        forward_error: the same without the sensitivity; far outside the grids it is larger where the model
             itself is sensitive to rounding.
         inputs: how many inputs were compared: in the span of the grids, on knots, at both ends, outside and far off.
         tolerance: that `error` had to keep.

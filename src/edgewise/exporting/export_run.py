@@ -9,7 +9,7 @@ from typing import Any
 from edgewise.exporting.export import export
 from edgewise.exporting.export_report import ExportReport
 from edgewise.exporting.file_format import Format
-from edgewise.exporting.subject import ClassProbabilities
+from edgewise.exporting.prediction import ClassProbabilities
 from edgewise.expressions import Formula
 from edgewise.io import load
 from edgewise.io.reading import reading
@@ -29,7 +29,8 @@ def export_run(
     """Write the network of a run for another runtime: see `export`.
 
     The file takes the encoded inputs: how columns become inputs is in its metadata, under "encoding", since the formats
-    have no texts. Of a classification it returns the probabilities of the classes.
+    have no texts. Of a classification the network returns the probabilities of the classes, and the formula what it is
+    a formula of: log-odds or scores.
 
     Args:
         run: the folder of a finished run.

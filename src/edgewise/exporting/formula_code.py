@@ -47,10 +47,17 @@ PYTHON_HELPERS = [
     "    try:",
     "        return float(f(*arguments))",
     "    except OverflowError:",
-    "        return math.inf",
+    "        a = arguments[0]",
+    "        if f is math.pow:",
+    "            return -math.inf if a < 0 and arguments[1] % 2 == 1 else math.inf",
+    "        return -math.inf if a < 0 and f in (math.sinh, math.floor, math.ceil) else math.inf",
     "    except ValueError:",
-    "        zero = f is math.log and arguments[0] == 0",
-    "        return -math.inf if zero else math.nan",
+    "        a = arguments[0]",
+    "        if f is math.log and a == 0:",
+    "            return -math.inf",
+    "        if f is math.pow and a == 0:",
+    "            return math.inf",
+    "        return math.copysign(math.inf, a) if f is math.atanh and abs(a) == 1 else math.nan",
     "",
     "",
     "def _over(a, b):",
@@ -118,8 +125,13 @@ class _Printer:
         if name in ("Min", "Max"):
             return self._extreme(parts, "<" if name == "Min" else ">")
         if name in ("sign", "Heaviside"):
-            below, zero = ("-1.0", "0.0") if name == "sign" else ("0.0", parts[1] if len(parts) > 1 else "0.5")
-            return self._select(f"{parts[0]} > 0", "1.0", self._select(f"{parts[0]} < 0", below, zero))
+            u, below, zero = parts[0], "-1.0", "0.0"
+            if name == "Heaviside":
+                below, zero = "0.0", parts[1] if len(parts) > 1 else "0.5"
+            known = self._select(
+                f"{u} < 0", below, self._select(f"{u} = 0" if self.language == "sql" else f"{u} == 0", zero, u)
+            )
+            return self._select(f"{u} > 0", "1.0", known)
         return self._call(name, ", ".join(parts), e)
 
     def _extreme(self, parts: list[str], sign: str) -> str:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.bases import Basis, BSpline
-from edgewise.exporting.subject import ClassProbabilities
+from edgewise.exporting.prediction import ClassProbabilities
 from edgewise.nn import (
     DEFAULT_LIBRARY,
     KAN,

@@ -35,7 +35,7 @@ _SYMBOLS = {
     "x^1.5": "u * _safe(math.sqrt, u)",
     "1/sqrt": "_over(1.0, _safe(math.sqrt, u))",
     "abs": "abs(u)",
-    "sign": "(u > 0) - (u < 0)",
+    "sign": "1.0 if u > 0 else -1.0 if u < 0 else u",
     "gaussian": "math.exp(-u * u)",
     **{f"arc{name}": f"_safe(math.a{name}, u)" for name in ("sin", "cos", "tan", "tanh")},
     **{f"{name}": f"_safe(math.{name}, u)" for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh")},

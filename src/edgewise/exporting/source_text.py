@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import keyword
 import math
@@ -20,19 +21,24 @@ _TAKEN = (
     "abstract arguments await boolean byte catch class debugger delete eval export extends final finally function "
     "implements import in instanceof interface let native new null package private protected public super "
     "synchronized this throw throws transient try typeof var with yield true false "
-    "math bisect int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t"
+    "math bisect int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t "
+    "fdim fmax fmin fpclassify ilogb isfinite isinf isnan isnormal jn llrint llround logb lrint lround nan nearbyint "
+    "nexttoward j0 j1 rint round scalb scalbln scalbn signbit signgam significand drem y0 y1 yn"
 )
 
 
 def word(text: str) -> str:
     """A name of a function in C, JavaScript and Python, made from any text such as the name of a file.
 
-    >>> word("my net-2"), word("1"), word("int"), word("größe"), word("sinf")
-    ('my_net_2', 'kan_1', 'kan_int', 'gr__e', 'kan_sinf')
+    >>> word("my net-2"), word("1"), word("int"), word("größe"), word("sinf"), word("NAN"), word("max")
+    ('my_net_2', 'kan_1', 'kan_int', 'gr__e', 'kan_sinf', 'kan_NAN', 'kan_max')
     """
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
     taken = not re.match(r"[A-Za-z]", name) or name in _TAKEN.split() or keyword.iskeyword(name)
-    taken = taken or keyword.issoftkeyword(name) or any(hasattr(math, word) for word in (name, name.removesuffix("f")))
+    plain = name.removesuffix("f"), name.removesuffix("l")
+    taken = taken or any(hasattr(math, word) or word in _TAKEN.split() for word in plain)
+    # Macros of C are in capitals, and a function of Python would hide the one that its own lines call.
+    taken = taken or name.isupper() or keyword.issoftkeyword(name) or hasattr(builtins, name)
     return f"kan_{name}" if taken else name
 
 
@@ -46,7 +52,12 @@ def remark(text: Any) -> str:
 
 
 def number(value: float, digits: int = 17) -> str:
-    """A finite number as all four languages write it, with so many significant digits."""
+    """A finite number as all four languages write it, with so many significant digits.
+
+    Raises `ValueError` for another one.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"a number of the model is {value}; programs are written of finite numbers alone")
     text = f"{value:.{digits}g}"
     return text if any(c in text for c in ".en") else f"{text}.0"
 

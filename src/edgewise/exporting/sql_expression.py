@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import formula_lines
-from edgewise.exporting.network_tables import AffineTables, EdgeTables, Step, Symbol, tables_of
+from edgewise.exporting.network_tables import AffineTables, EdgeTables, Softmax, Step, Symbol, tables_of
 from edgewise.exporting.source_text import head, number
 from edgewise.exporting.subject import Subject
 from edgewise.io.whole import write_whole
@@ -39,7 +39,11 @@ _SYMBOLS = {
 
 def write_sql(subject: Subject, path: Path) -> None:
     """The statement: one column per output, from the table of the file's name."""
-    inputs = [f"{quoted(name)}" for name in subject.input_names]
+    inputs = [quoted(name) for name in subject.input_names]
+    lower = [name.lower() for name in inputs]
+    for name in subject.input_names:
+        if lower.count(quoted(name).lower()) > 1:
+            raise ValueError(f"two columns are named {name!r}, in SQL without regard to case; give input_names=")
     if subject.formula is not None:
         values, _ = formula_lines(subject.formula, "sql", inputs)
     else:
@@ -54,14 +58,16 @@ def quoted(name: str) -> str:
     >>> print(quoted('a "b"'))
     "a ""b"""
     '''
-    if "\0" in name or not name:
+    if "\0" in name or not name or any("\ud800" <= c <= "\udfff" for c in name):
         raise ValueError(f"{name!r} cannot be the name of a column in SQL; give input_names= or output_names=")
     return '"' + name.replace('"', '""') + '"'
 
 
 def _of_network(steps: list[Step], inputs: list[str]) -> list[str]:
-    edges = [step for step in steps if isinstance(step, EdgeTables)]
-    if len(edges) != 1 or any(not isinstance(step, EdgeTables | AffineTables) for step in steps):
+    sums = [step for step in steps if isinstance(step, EdgeTables) and not _one_by_one(step)]
+    if any(isinstance(step, Softmax) and step.classes > 2 for step in steps):
+        raise ValueError("the format 'sql' takes classifiers of two classes; export the network of the scores alone")
+    if len(sums) > 1 or any(not isinstance(step, EdgeTables | AffineTables | Softmax) for step in steps):
         raise ValueError(
             "the format 'sql' takes additive models, which have one layer of edges, and formulas; "
             "`edgewise.symbolify` and `edgewise.formula` turn a deeper network into one"
@@ -73,7 +79,15 @@ def _of_network(steps: list[Step], inputs: list[str]) -> list[str]:
             values = [f"({v} * {_signed(s)} + {_signed(t)})" for v, s, t in pairs]
         elif isinstance(step, EdgeTables):
             values = [_sum(step, values, i) for i in range(step.out_features)]
+        elif isinstance(step, Softmax):
+            values = [f"(1.0 / (1.0 + exp({sign}{values[0]})))" for sign in ("", "-")]
     return values
+
+
+def _one_by_one(step: EdgeTables) -> bool:
+    """Whether every output is one symbol of one input, as behind a link: the text does not grow with the layer."""
+    targets = [symbol.target for symbol in step.symbols]
+    return step.basis is None and step.weights is None and len(set(targets)) == len(targets)
 
 
 def _sum(step: EdgeTables, inputs: list[str], i: int) -> str:

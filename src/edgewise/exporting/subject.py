@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from edgewise._version import __version__
+from edgewise.exporting.prediction import ClassProbabilities, core_of, prediction_of
 from edgewise.expressions import Formula
 from edgewise.nn import KAN, IntegerKAN, KANLinear
+
+Names = tuple[str, ...]
 
 ROWS = 4
 """Rows of the example that is made where none is given; exporters take a single row for a constant."""
@@ -83,44 +87,29 @@ def subject_of(
     any_batch: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> Subject:
-    """The subject of a module, an estimator or a formula. The arguments are those of `export`."""
+    """The subject of a module, an estimator or a formula. The arguments are those of `export`.
+
+    Raises `ValueError` where there are not as many names as inputs and outputs.
+    """
     formula = model if isinstance(model, Formula) else None
-    module, labels = (None, None) if formula is not None else _module_of(model)
-    core = module if labels is None else labels.network
+    module = None if formula is not None else prediction_of(model)
+    core = core_of(module)
+    labels = module if isinstance(module, ClassProbabilities) else None
     found_in = formula.inputs if formula is not None else getattr(core, "input_names", None)
     found_out = formula.names if formula is not None else getattr(core, "output_names", None)
     if labels is not None:
         found_out = labels.names
-    inputs = _example(module, formula, example)
-    table = len(inputs) == 1 and inputs[0].ndim == 2
-    names = tuple(map(str, input_names or found_in or _numbered("x", inputs[0].shape[-1] if table else len(inputs))))
-    outs = tuple(map(str, output_names or found_out or _numbered("y", getattr(core, "out_features", 1))))
+    inputs = _example(core, formula, example)
+    names = _names("input_names", input_names, found_in, "x", inputs)
+    subject = Subject(module, formula, inputs, names, (), any_batch=any_batch, dtype=dtype)
+    outs = _names("output_names", output_names, found_out, "y", subject.reference(*inputs))
     facts: dict[str, Any] = {"producer": f"edgewise {__version__}", "input_names": names, "output_names": outs}
     facts |= {} if module is None else {"model_sha256": digest_of_model(module)} | _scaling(core)
     facts |= {} if labels is None else {"classes": labels.classes}
     facts |= {} if units is None else {"units": dict(units)}
-    return Subject(module, formula, inputs, names, outs, facts | dict(metadata or {}), any_batch=any_batch, dtype=dtype)
-
-
-class ClassProbabilities(nn.Module):
-    r"""The probabilities of a classifier: softmax of its scores, of $(0, s)$ where two classes have one score s.
-
-    Args:
-        network: from inputs to scores.
-        classes: the labels.
-    """
-
-    def __init__(self, network: nn.Module, classes: Sequence[Any]) -> None:
-        super().__init__()
-        self.network, self.classes = network, tuple(classes)
-        self.names = tuple(f"probability of {label}" for label in self.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(*batch, in) to (*batch, classes)."""
-        scores = self.network(x)
-        if len(self.classes) == 2:
-            scores = torch.cat([scores * 0, scores], dim=-1)
-        return scores.softmax(-1)
+    encoding = getattr(model, "encoding_", None)
+    facts |= {} if encoding is None else {"encoding": encoding.to_json()}
+    return dataclasses.replace(subject, output_names=outs, metadata=facts | dict(metadata or {}))
 
 
 def digest_of_model(model: nn.Module) -> str:
@@ -153,44 +142,35 @@ def flat(outputs: Any) -> tuple[Tensor, ...]:
     return tuple(tensor for part in parts if part is not None for tensor in flat(part))
 
 
-def _module_of(model: Any) -> tuple[nn.Module, ClassProbabilities | None]:
-    """The module of a model or a fitted estimator, and, of a classifier, the same with its labels."""
-    network = model if isinstance(model, nn.Module) else getattr(model, "model_", None)
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"export takes a module, a fitted estimator or a Formula, not {type(model).__name__}")
-    network = copy.deepcopy(network).eval()
-    if network is None or isinstance(model, nn.Module) or not hasattr(model, "classes_"):
-        return network, network if isinstance(network, ClassProbabilities) else None
-    labels = ClassProbabilities(network, [_plain(label) for label in model.classes_]).eval()
-    return labels, labels
-
-
-def _plain(label: Any) -> Any:
-    """A label of numpy as a value of Python."""
-    return label.item() if hasattr(label, "item") else label
-
-
-def _example(module: nn.Module | None, formula: Formula | None, example: Any) -> tuple[Tensor, ...]:
+def _example(core: nn.Module | None, formula: Formula | None, example: Any) -> tuple[Tensor, ...]:
+    features = core.in_features if isinstance(core, KAN | KANLinear | IntegerKAN) else None
+    features = len(formula.inputs) if formula is not None else features
     if example is not None:
-        inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+        inputs: tuple[Tensor, ...] = (example,) if isinstance(example, Tensor) else tuple(example)
         if not inputs or any(not isinstance(x, Tensor) or x.ndim == 0 or x.shape[0] == 0 for x in inputs):
             raise ValueError("example must be one tensor, or a tuple of tensors, with at least one row each")
+        shapes = [tuple(x.shape) for x in inputs]
+        if features is not None and (len(shapes) > 1 or len(shapes[0]) < 2 or shapes[0][-1] != features):
+            raise ValueError(f"example must be rows of {features} numbers, got the shape {', '.join(map(str, shapes))}")
         return inputs
-    features = len(formula.inputs) if formula is not None else _features(module)
     if features is None:
         raise ValueError(
-            f"the shape of the inputs of a {type(module).__name__} is not known; give example=, a tensor with some rows"
+            f"the shape of the inputs of a {type(core).__name__} is not known; give example=, a tensor with some rows"
         )
     return (torch.linspace(-0.9, 0.9, ROWS * features, dtype=torch.float64).reshape(ROWS, features),)
 
 
-def _features(module: nn.Module | None) -> int | None:
-    core = module.network if isinstance(module, ClassProbabilities) else module
-    return core.in_features if isinstance(core, KAN | KANLinear | IntegerKAN) else None
-
-
-def _numbered(letter: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{letter}{n + 1}" for n in range(count))
+def _names(setting: str, given: Any, found: Any, letter: str, tensors: Sequence[Tensor]) -> Names:
+    """The names that were given, else those of the model, else numbered ones; one per column of a table."""
+    table = len(tensors) == 1 and tensors[0].ndim == 2
+    count = tensors[0].shape[-1] if table else len(tensors)
+    fixed = table or len(tensors) > 1
+    if isinstance(given, str) or (given is not None and fixed and len(given) != count):
+        raise ValueError(f"{setting} must be {count} names, got {given!r}")
+    known = given if given is not None else found
+    if known is None or (fixed and len(known) != count):
+        return tuple(f"{letter}{n + 1}" for n in range(count))
+    return tuple(map(str, known))
 
 
 def _scaling(core: Any) -> dict[str, Any]:

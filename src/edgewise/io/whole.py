@@ -49,7 +49,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path of the same name in an empty folder beside it, for writers that need a path and may write several files.
 
     At the end all that is in the folder moves beside `path`, the file of that name last, and replaces what was there;
-    after an exception nothing of it is kept. What a killed process left is removed.
+    after an exception nothing of it is kept. What a killed process left is removed. Only a folder replaces a folder.
     """
     target = Path(os.path.realpath(path))
     for old in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.folder"):
@@ -63,7 +63,11 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             alone(lock)
             (folder / "new").mkdir()
             yield folder / "new" / target.name
-            for part in sorted((folder / "new").iterdir(), key=lambda part: part.name == target.name):
+            parts = sorted((folder / "new").iterdir(), key=lambda part: part.name == target.name)
+            for part in parts:
+                if not part.is_dir() and target.with_name(part.name).is_dir():
+                    raise IsADirectoryError(f"{target.with_name(part.name)} is a folder; give the path of a file")
+            for part in parts:
                 old = target.with_name(part.name)
                 if old.is_dir():
                     old.replace(folder / f"old-{part.name}")

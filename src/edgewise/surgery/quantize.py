@@ -64,7 +64,7 @@ def quantize(
         ValueError: a setting is out of its range, x has another shape or is not finite, or an edge is not.
     """
     if not isinstance(model, KAN):
-        raise TypeError(f"quantize takes a KAN, not a {type(model).__name__}")
+        raise TypeError(f"quantize takes a KAN, not a {type(model).__name__}; of a fitted estimator give its `model_`")
     if not 2 <= bits <= 16 or not 1 <= segments <= MOST_SEGMENTS or (codebook is not None and codebook < 1):
         raise ValueError(
             f"bits must be 2 to 16, segments 1 to {MOST_SEGMENTS:,}, codebook at least 1; "

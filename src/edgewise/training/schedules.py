@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -76,8 +77,8 @@ def get_schedule(schedule: str | Factor | None) -> Factor | None:
 
 
 def name_of(schedule: str | Factor) -> str:
-    """What a checkpoint knows a schedule by: its settings, or the name of a function."""
-    return getattr(schedule, "__qualname__", None) or repr(get_schedule(schedule))
+    """What a checkpoint knows a schedule by: its settings, or the name of a function, the same in every process."""
+    return getattr(schedule, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(get_schedule(schedule)))
 
 
 def set_rates_(optimizer: Optimizer, schedule: str | Factor | None, step: int, steps: int) -> None:

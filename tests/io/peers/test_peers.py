@@ -196,18 +196,23 @@ def test_a_nested_state_of_jaxkan_with_its_random_keys():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("intervals", [5, 50, 200])
-def test_flashkan_is_converted_from_its_coefficients(intervals):
-    """Compared with scipy: flashkan's own values in float32 are wrong by up to the size of the curve."""
+def test_flashkan_is_converted_from_its_coefficients(intervals, dtype):
+    """Compared with scipy: flashkan's own values in float32 are wrong by up to the size of the curve.
+
+    A knot that is rounded moves the curve by its slope, which is its size over the distance of the knots.
+    """
     g = torch.Generator().manual_seed(intervals)
     size, step = intervals + 3, 2 / intervals
-    coef = torch.randn(1, 1, size, generator=g)
-    starts = (torch.arange(size) - 3) * step - 1
-    model = io.from_flashkan({"grid_starts": starts, "spline_weight": coef, "base_weight": torch.zeros(1, 1)})
-    x = torch.linspace(-1, 1, 501)
+    coef = torch.randn(1, 1, size, generator=g, dtype=dtype)
+    starts = ((torch.arange(size, dtype=torch.float64) - 3) * step - 1).to(dtype)
+    state = {"grid_starts": starts, "spline_weight": coef, "base_weight": torch.zeros(1, 1, dtype=dtype)}
+    model = io.from_flashkan(state)
+    x = torch.linspace(-1, 1, 501, dtype=dtype)
     knots = (np.arange(size + 4) - 3) * step - 1
     true = ScipySpline(knots, coef[0, 0].double().numpy(), 3)(x.double().numpy())
-    atol = 2e-5 * np.abs(true).max() * intervals / 50 + 2e-6
+    atol = 2 * torch.finfo(dtype).eps * intervals * np.abs(true).max()
     np.testing.assert_allclose(model(x[:, None])[:, 0].numpy(), true, atol=atol)
 
 
@@ -255,6 +260,15 @@ def test_what_has_no_counterpart_is_named(case):
     peer, source, words = REFUSED[case]
     with pytest.raises(ValueError, match=words):
         io.PEERS[peer](source)
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("name", ["efficient_kan", "fastkan_layer", "inkan", "flashkan", "jaxkan_base"])
+def test_no_weights_are_lost_without_a_residual_function(name):
+    oracle = of(name)
+    oracle.settings["residual"] = None
+    with pytest.raises(ValueError, match="say 'silu' or 'identity'"):
+        oracle.converted(oracle.state)
 
 
 def test_other_objects_are_refused_in_words():

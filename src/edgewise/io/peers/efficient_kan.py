@@ -15,7 +15,7 @@ from edgewise.io.peers.peer_layers import PeerLayer, as_network, peer_layers, sp
 from edgewise.nn import KAN, KANLinear
 
 
-def from_efficient_kan(source: Any, *, residual: str | None = "silu") -> KAN:
+def from_efficient_kan(source: Any, *, residual: str = "silu") -> KAN:
     """The network of efficient-kan as a KAN that computes the same.
 
     Args:
@@ -31,7 +31,7 @@ def from_efficient_kan(source: Any, *, residual: str | None = "silu") -> KAN:
     return as_network([_layer(layer, residual) for layer in layers])
 
 
-def _layer(old: PeerLayer, residual: str | None) -> KANLinear:
+def _layer(old: PeerLayer, residual: str) -> KANLinear:
     coef = old.expect("spline_weight", -1, -1, -1)
     outputs, inputs, _ = coef.shape
     weights, knots = old.expect("base_weight", outputs, inputs), old.expect("grid", inputs, -1)

@@ -19,7 +19,7 @@ from edgewise.nn import KAN, KANLinear, NormedKANLinear
 _NORM, _BASE = {"layernorm.weight", "layernorm.bias"}, {"base_linear.weight", "base_linear.bias"}
 
 
-def from_fastkan(source: Any, *, residual: str | None = "silu") -> KAN | nn.Sequential:
+def from_fastkan(source: Any, *, residual: str = "silu") -> KAN | nn.Sequential:
     """The network of fast-kan as one that computes the same: a KAN, or with layer norms a `torch.nn.Sequential`.
 
     Args:
@@ -40,7 +40,7 @@ def from_fastkan(source: Any, *, residual: str | None = "silu") -> KAN | nn.Sequ
     return nn.Sequential(*built)
 
 
-def _layer(old: PeerLayer, residual: str | None) -> KANLinear | NormedKANLinear:
+def _layer(old: PeerLayer, residual: str) -> KANLinear | NormedKANLinear:
     basis, centers = _bumps(old)
     outputs, columns = old.expect("spline_linear.weight", -1, -1).shape
     inputs, left = divmod(columns, basis.centers)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from edgewise.bases import BSpline, Chebyshev, Fourier, Gaussian
-from edgewise.io.peers.peer_layers import check_widths, plain_layer, spline_layer
+from edgewise.io.peers.peer_layers import check_widths, plain_layer, require_residual, spline_layer
 from edgewise.io.reading import reading, require
 from edgewise.io.tensor_file import one_precision
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, SymbolicEdges
@@ -77,7 +77,7 @@ def from_jaxkan(
     *,
     grids: Sequence[Any] | None = None,
     layer_type: str | None = None,
-    residual: str | None = "silu",
+    residual: str = "silu",
 ) -> KAN:
     """The network of jaxKAN as a KAN that computes the same.
 
@@ -137,7 +137,7 @@ def _flat(state: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _from_arrays(
-    arrays: Mapping[str, Any], grids: Sequence[Any] | None, layer_type: str | None, residual: str | None
+    arrays: Mapping[str, Any], grids: Sequence[Any] | None, layer_type: str | None, residual: str
 ) -> list[_Layer]:
     groups: dict[int, dict[str, Tensor]] = {}
     for key, value in arrays.items():
@@ -159,6 +159,8 @@ def _from_arrays(
                 "the knots of jaxkan's splines are in no variable of nnx.state, and `update_grids` moves them; "
                 "give the model, or `grids=[layer.grid.item for layer in model.layers]` with the state"
             )
+        if "c_res" in tensors:
+            require_residual(f"layers.{n}.", residual)
         grid = None if grids is None or kind not in ("base", "spline") else _tensor(grids[n])
         layers.append(_Layer(f"layers.{n}", kind, tensors, grid, residual if "c_res" in tensors else None))
     return layers

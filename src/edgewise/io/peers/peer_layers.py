@@ -45,10 +45,10 @@ class PeerLayer:
             )
         return t
 
-    def residual(self, attribute: str, default: str | None) -> str | None:
+    def residual(self, attribute: str, default: str) -> str:
         """The residual function by our name: that of the module, or the one that the user says of bare tensors."""
         if self.module is None:
-            check_residual(default)
+            require_residual(self.place, default)
             return default
         function = getattr(self.module, attribute)
         name = _OUR_RESIDUALS.get(type(function) if isinstance(function, nn.Module) else function)
@@ -57,6 +57,13 @@ class PeerLayer:
                 f"{self.place}{attribute} is {function!r}; the residual functions here are silu and identity"
             )
         return name
+
+
+def require_residual(place: str, name: str | None) -> None:
+    """Raise `ValueError` unless this is a residual function: without one the weights of the layer would be lost."""
+    check_residual(name)
+    if name is None:
+        raise ValueError(f"{place}residual: the layer has weights of a residual function; say 'silu' or 'identity'")
 
 
 def peer_layers(

@@ -20,7 +20,7 @@ from edgewise.io.peers.peer_layers import PeerLayer, as_network, peer_layers, sp
 from edgewise.nn import KAN, KANLinear
 
 
-def from_inkan(source: Any, *, residual: str | None = "silu") -> KAN:
+def from_inkan(source: Any, *, residual: str = "silu") -> KAN:
     """The network of inkan as a KAN that computes the same.
 
     Args:
@@ -36,7 +36,7 @@ def from_inkan(source: Any, *, residual: str | None = "silu") -> KAN:
     return as_network([_packed(layer, residual) for layer in layers])
 
 
-def from_flashkan(source: Any, *, residual: str | None = "silu") -> KAN:
+def from_flashkan(source: Any, *, residual: str = "silu") -> KAN:
     """The network of flashkan as a KAN that computes the curves of its coefficients.
 
     These are the curves of the real B-splines, which flashkan itself reaches in float64 and not in float32.
@@ -54,7 +54,7 @@ def from_flashkan(source: Any, *, residual: str | None = "silu") -> KAN:
     return as_network([_separate(layer, residual) for layer in layers])
 
 
-def _packed(old: PeerLayer, residual: str | None) -> KANLinear:
+def _packed(old: PeerLayer, residual: str) -> KANLinear:
     size, weight = len(old.expect("grid_starts", -1)), old.expect("weight", -1, -1)
     outputs, columns = weight.shape
     inputs, left = divmod(columns, size + 1)
@@ -66,13 +66,13 @@ def _packed(old: PeerLayer, residual: str | None) -> KANLinear:
     return _cubic(old, coef, weight[:, inputs * size :], residual)
 
 
-def _separate(old: PeerLayer, residual: str | None) -> KANLinear:
+def _separate(old: PeerLayer, residual: str) -> KANLinear:
     outputs, inputs = old.expect("base_weight", -1, -1).shape
     size = len(old.expect("grid_starts", -1))
     return _cubic(old, old.expect("spline_weight", outputs, inputs, size), old["base_weight"], residual)
 
 
-def _cubic(old: PeerLayer, coef: Tensor, weights: Tensor, residual: str | None) -> KANLinear:
+def _cubic(old: PeerLayer, coef: Tensor, weights: Tensor, residual: str) -> KANLinear:
     starts, size = old["grid_starts"].double(), coef.shape[-1]
     if size < 2:
         raise ValueError(f"{old.place}grid_starts has {size} entries; the distance of the knots needs two")

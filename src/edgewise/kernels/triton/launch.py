@@ -1,7 +1,8 @@
 """The three contractions of B-spline layers on a GPU, with the signatures of `reference`.
 
 Kernels read as much memory as the shapes promise. Tensors that are not exactly of the shapes, the dtype and the device
-of a layer are left to the reference, which broadcasts them or says what is wrong.
+of a layer are left to the reference, which broadcasts them or says what is wrong; so are those with more numbers than
+the 32 bits in which kernels count.
 
 Triton is imported by the first call, so that importing edgewise does not need it.
 """
@@ -20,6 +21,8 @@ from edgewise.kernels import reference
 from edgewise.kernels.reference import EdgeSpec
 
 BLOCK_B, BLOCK_K, BLOCK_O = 32, 16, 64
+MOST_NUMBERS, MOST_FEATURES = 2**31 - 1, 2**16 - 1
+"""What an offset in a tensor, and the second and third place in a grid of blocks, can be."""
 
 
 def refuses(spec: EdgeSpec, x: Tensor) -> str | None:
@@ -88,6 +91,11 @@ def _fits(
     if not isinstance(basis, BSpline) or x.ndim == 0 or x.shape[-1] == 0 or last is None or last.ndim == 0:
         return False
     features, out = x.shape[-1], last.shape[-1]
+    # Of the local values, of the results and of the coefficients; blocks reach up to one block beyond.
+    batch = x.numel() // features + BLOCK_B
+    most = max(batch * features * (basis.degree + 2), batch * (out + BLOCK_O), features * spec.size * (out + BLOCK_O))
+    if most > MOST_NUMBERS or features > MOST_FEATURES:
+        return False
     shapes = [
         (grid, (features, basis.intervals + 1)),
         (coef, (features, spec.size, out)),
