@@ -57,7 +57,7 @@ def test_saved_is_loaded(tmp_path):
 
 def test_the_status_names_method_layers_and_adapters():
     model = adapted()
-    model.add_adapter("second", LotraConfig(ranks=2))
+    model.add_adapter("second", plugin.LotraConfig(ranks=2))
     model.base_model.set_adapter(["default", "second"])
     status = peft.get_model_status(model)
     assert status.peft_types == {"default": "LOTRA", "second": "LOTRA"}

@@ -33,7 +33,7 @@ def test_a_law_with_its_evidence(table, capsys, tmp_path):
     printed = capsys.readouterr()
     assert "E = m*v**2/2" in printed.out
     assert "exact" in printed.out
-    assert "colour: texts cannot be in a law" in printed.err
+    assert "colour: texts and dates cannot be in a law, left out" in printed.err
     written = json.loads((tmp_path / "law.json").read_text())
     m, v = sympy.symbols("m v", real=True)
     assert sympy.sympify(written["law"]["formula"]["outputs"]["E"]) == m * v**2 / 2

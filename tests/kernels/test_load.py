@@ -92,4 +92,4 @@ def test_a_file_that_is_no_library_falls_back_with_one_warning(places, anew, con
 @pytest.mark.skipif(load.library() is None, reason=str(load.why_not()))
 def test_a_library_without_a_kernel_falls_back_with_one_warning(anew, caplog, monkeypatch):
     monkeypatch.setattr(load, "NAMES", (*load.NAMES, "absent"))
-    assert "lacks the function 'absent'; delete it" in falls_back(caplog)
+    assert "lacks the function 'absent_f32'; delete it" in falls_back(caplog)

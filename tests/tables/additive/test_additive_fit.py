@@ -172,6 +172,22 @@ def test_the_share_below_a_quantile_is_its_level_however_small_the_noise(level, 
         assert abs(slope.mean()) < 2e-3
 
 
+@pytest.mark.parametrize(
+    "family", ["gaussian", "gamma", ("tweedie", 1.5), ("quantile", 0.2), ("expectile", 0.2)], ids=str
+)
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_the_unit_of_the_target_does_not_matter(family, unit):
+    rng = np.random.default_rng(0)
+    x = numbers(rng.uniform(-1, 1, (150, 2)))
+    y = np.exp(np.sin(3 * x[0].values) + 0.3 * rng.normal(size=150))[:, None]
+    family = Family(family) if isinstance(family, str) else Family(*family)
+    means = [
+        family.mean(fit_additive(x, scale * y, np.ones(150), AdditiveSettings(family)).link(x)) / scale
+        for scale in (1.0, unit)
+    ]
+    np.testing.assert_allclose(means[1], means[0], rtol=1e-5)
+
+
 def brute_partial_likelihood(eta, y):
     """The cost of Cox with Breslow's ties, written as its definition."""
     time = abs(y)

@@ -125,12 +125,12 @@ class FamilyObjective(Objective):
         return self.weights * slope, self.weights * max(density, 1e-3 / self.spread)
 
     def start(self) -> float:
-        b = 0.0
+        b, longest = 0.0, self.spread if self.family.loss.link == "identity" else 1.0
         for _ in range(100):
             slope, curvature = self.derivatives(np.full(len(self.y), b))
             step = slope.sum() / max(curvature.sum(), 1e-12 * self.samples)
-            b -= float(np.clip(step, -1.0, 1.0)) if not self.quadratic else float(step)
-            if abs(step) < 1e-10 or self.quadratic:
+            b -= float(np.clip(step, -longest, longest)) if not self.quadratic else float(step)
+            if abs(step) < 1e-10 * longest or self.quadratic:
                 break
         return b
 
@@ -189,6 +189,7 @@ def fit_output(
         theta[0] = objective.start()
     rho = fixed if fixed is not None else None if start is None else start.log_strengths
     eta, converged, bounds, floor = stack.eta(theta), False, None, 0.0
+    unit = 1.0 if objective.known_scale else abs(objective.value(eta))
     solved, model = None, None
     for step in range(steps):
         slope, curvature = objective.derivatives(eta)
@@ -217,7 +218,7 @@ def fit_output(
         rho = solved.log_strengths
         target = centre + (solved.theta if constrained is None else constrained(model, solved))
         theta, eta, gain, level = _halved(stack, objective, (theta, eta), target, solved.ridge)
-        converged = step > 0 and gain < 1e-9 * (1 + abs(level))
+        converged = step > 0 and gain < 1e-9 * (unit + abs(level))
         if converged:
             break
     assert solved is not None
