@@ -81,7 +81,8 @@ def test_json_and_pickle_keep_the_predictions(mixed):
 
 
 def test_frames_of_polars_give_the_same_model(mixed):
-    polars = pytest.importorskip("polars")
+    import polars
+
     frame, y, model = mixed
     columns = {
         "x": polars.Series(frame["x"].to_numpy(), nan_to_null=True),
