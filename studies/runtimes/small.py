@@ -63,7 +63,7 @@ def measure(case: Case, run: Run[SmallSettings]) -> Row:
     for name, settings in SETTINGS.items():
         quantized = ew.quantize(network, seen, **settings)
         accuracy = _accuracy(quantized.model, rows, targets)
-        found[name] = {"accuracy": accuracy, "bytes": quantized.bytes, "relative": quantized.relative}
+        found[name] = {"accuracy": accuracy, "bytes": quantized.nbytes, "relative": quantized.relative}
     return found
 
 
@@ -118,7 +118,7 @@ def speed(seed: int, rounds: int) -> Row:
             steps[name] = timing.Many(lambda call=call: call(x), ROWS)
             steps[f"{name}, from Python"] = lambda call=call: call(x[:1])
         times = timing.interleaved(steps, "ONNX Runtime", rounds=rounds)
-    return {"bytes": quantized.bytes, "times": {name: asdict(found) for name, found in times.items()}}
+    return {"bytes": quantized.nbytes, "times": {name: asdict(found) for name, found in times.items()}}
 
 
 def summarise(rows: list[Row]) -> list[Row]:

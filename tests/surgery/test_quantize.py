@@ -71,7 +71,7 @@ def test_eight_bits_lose_little_and_more_bits_less():
 def test_a_small_network_takes_less_than_two_kilobytes():
     quantized = quantize(network([4, 8, 1]), samples(100, 4, **INSIDE))
     held = sum(t.numel() * t.element_size() for layer in quantized.model.layers for t in _stored(layer))
-    assert quantized.bytes == held < 2000
+    assert quantized.nbytes == held < 2000
 
 
 def _stored(layer):
@@ -93,8 +93,8 @@ def test_one_far_row_costs_nothing_on_the_others():
 def test_a_codebook_makes_many_edges_small():
     model, x = network([12, 16, 3], seed=1), samples(300, 12, **INSIDE)
     apart, shared, few = (quantize(model, x, codebook=count) for count in (None, 32, 8))
-    assert shared.bytes < 0.5 * apart.bytes
-    assert few.bytes < shared.bytes
+    assert shared.nbytes < 0.5 * apart.nbytes
+    assert few.nbytes < shared.nbytes
     assert apart.relative < shared.relative < few.relative < 0.5
     every = quantize(model, x, codebook=12 * 16)
     assert torch.equal(every.model(x), apart.model(x))
@@ -161,5 +161,5 @@ def test_a_network_of_integers_has_no_parameters_and_says_its_size():
     for moved in (quantized.model.double(), quantized.model.half(), quantized.model.to("cpu", torch.bfloat16)):
         assert torch.equal(moved(x), y)
     edges = [layer for layer in quantized.model.layers if isinstance(layer, IntegerEdges)]
-    assert quantized.bytes == sum(layer.bytes for layer in edges) + 16
-    assert f"{quantized.bytes:,} bytes" in str(quantized)
+    assert quantized.nbytes == sum(layer.nbytes for layer in edges) + 16
+    assert f"{quantized.nbytes:,} bytes" in str(quantized)

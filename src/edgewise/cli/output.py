@@ -65,7 +65,7 @@ def print_summary(record: RunRecord) -> None:
     rows = record.rows
     console.print(
         f"\n[bold]{plain(record.target)}[/] from {plain(record.table)}: {record.task}, "
-        f"trained on {rows.train + rows.validation} rows, scores on {rows.test} others\n",
+        f"trained on {rows.train} rows and chosen by {rows.validation} more, scores on {rows.test} others\n",
         highlight=False,
     )
     console.print(_score_table(record))

@@ -18,7 +18,7 @@ _TYPES = {1: "int8_t", 2: "int16_t", 4: "int32_t", 8: "int32_t"}
 def integer_program(model: IntegerKAN, name: str) -> list[str]:
     """The lines of the header between its guards."""
     lines = ["#include <stdint.h>", "", "#if (-1 >> 1) != -1", "#error shifts of negative numbers must keep the sign"]
-    lines += ["#endif", "", f"/* {model.bytes} bytes of tables; a row with an input that is not finite gives NaN. */"]
+    lines += ["#endif", "", f"/* {model.nbytes} bytes of tables; a row with an input that is not finite gives NaN. */"]
     lines += [f"static void {name}(const float *x, float *y)", "{"]
     body: list[str] = []
     at, steps = "x", [*model.layers, *([] if model.output_affine is None else [model.output_affine])]

@@ -90,7 +90,7 @@ class IntegerEdges(_Kept):
         return self.tables.shape[1] - 1
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Of the numbers that a program needs to store; indices of tables only where tables are shared."""
         size = self.tables.numel() * self.tables.element_size() + 6 * len(self.gain)
         size += 8 * self.in_features + 8 * self.out_features
@@ -166,9 +166,9 @@ class IntegerKAN(_Kept):
         self.in_features, self.out_features = first.in_features, last.out_features
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Of the numbers that a program needs to store."""
-        size = sum(layer.bytes for layer in self.layers if isinstance(layer, IntegerEdges))
+        size = sum(layer.nbytes for layer in self.layers if isinstance(layer, IntegerEdges))
         return size + (0 if self.output_affine is None else 8 * self.out_features)
 
     @torch.no_grad()

@@ -29,21 +29,21 @@ class Quantized:
 
     Args:
         model: computes in integers; `export(model, path, format="c")` writes it as C.
-        bytes: of its numbers.
+        nbytes: of its numbers.
         relative: the root mean square of its errors, in units of the standard deviation of the outputs.
         worst: the largest error on the samples.
         changed: the share of rows whose largest output is another one, as for classes; 0 with one output.
     """
 
     model: IntegerKAN
-    bytes: int
+    nbytes: int
     relative: float
     worst: float
     changed: float
 
     def __str__(self) -> str:
         lost = f"error {self.relative:.2e} of the spread, {self.worst:.3g} at most"
-        return f"{self.bytes:,} bytes, {lost}" + (f", {self.changed:.2%} of classes changed" if self.changed else "")
+        return f"{self.nbytes:,} bytes, {lost}" + (f", {self.changed:.2%} of classes changed" if self.changed else "")
 
 
 @torch.no_grad()
@@ -233,4 +233,4 @@ def _measured(model: IntegerKAN, x: Tensor, exact: Tensor) -> Quantized:
     spread = float(exact.std(0, correction=0).square().mean().sqrt())
     rms = float(difference.square().mean().sqrt())
     changed = float((got.argmax(-1) != exact.argmax(-1)).double().mean()) if exact.shape[-1] > 1 else 0.0
-    return Quantized(model, model.bytes, rms / spread if spread > 0 else rms, float(difference.max()), changed)
+    return Quantized(model, model.nbytes, rms / spread if spread > 0 else rms, float(difference.max()), changed)
