@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 import edgewise as ew
 from edgewise.optim import get_loss, tweedie
 from edgewise.tables.estimators import KANClassifier, KANRegressor
-from edgewise.tables.estimators.targets import concordance, explained, survival_times
+from edgewise.tables.estimators.targets import explained, survival_times
 from edgewise.tables.simplest import compare, fit_additive, fit_linear, forward
 from edgewise.training.samples import Samples
 
@@ -105,7 +105,8 @@ def test_survival_times_of_either_kind_give_relative_hazards():
 
 def test_the_concordance_counts_pairs():
     f, y = torch.tensor([3.0, 2.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, -2.0, 4.0])
-    assert concordance(f, y) == pytest.approx((3 + 1.5) / 5)
+    assert explained(get_loss("cox"), f[:, None], y[:, None], torch.ones(4)) == pytest.approx((3 + 1.5) / 5)
+    assert explained(get_loss("cox"), f[:, None], -y[:, None].abs(), torch.ones(4)) == 0.5  # no event, so no pair
 
 
 def test_an_exposure_belongs_to_rates_in_predictions_too():

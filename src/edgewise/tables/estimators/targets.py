@@ -6,6 +6,7 @@ the same as a target $y / E$ with the weight $E^{2-p}$, so that no loss needs an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from edgewise.nn import Affine
 from edgewise.optim import Loss
+from edgewise.tables.additive.survival import concordance
 
 Rows = Float[Tensor, "rows out"]
 
@@ -103,21 +105,11 @@ def survival_times(y: Any) -> np.ndarray:
 def explained(loss: Loss, f: Rows, y: Rows, weights: Float[Tensor, " rows"]) -> float:
     """The share of the loss of the best constant that is explained: R2 for "mse"; the concordance for "cox"."""
     if loss.joint:
-        return concordance(f[:, 0], y[:, 0])
+        found = concordance(y[:, 0].numpy(), f[:, 0].numpy())
+        return 0.5 if math.isnan(found) else found  # without a pair whose order is known
     best = torch.cat([_constant(loss, y[:, [i]], weights) for i in range(y.shape[1])], 1)
     least = float(loss(best.expand_as(y), y, weights))
     return 1 - float(loss(f, y, weights)) / least if least > 0 else 0.0
-
-
-def concordance(f: Float[Tensor, " rows"], y: Float[Tensor, " rows"]) -> float:
-    """The share of pairs whose order is known in which the earlier event has the greater risk; ties count a half."""
-    right = pairs = 0.0
-    time = y.abs()
-    for b in (y >= 0).nonzero()[:, 0].tolist():
-        later = (time > time[b]) | ((time == time[b]) & (y < 0))
-        pairs += float(later.sum())
-        right += float((f[b] > f[later]).sum()) + 0.5 * float((f[b] == f[later]).sum())
-    return right / pairs if pairs else 0.5
 
 
 def _constant(loss: Loss, y: Rows, weights: Float[Tensor, " rows"]) -> Rows:
