@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
+    from edgewise.tables.table_relations import discover_relations as discover_relations
     from edgewise.tracing import edge_scores as edge_scores, trace as trace
     from edgewise.training import (
         Auto as Auto,
@@ -79,6 +80,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "surgery": "adapt_grid_ compact prune quantize refine swap_linear",
     "symbolic": "formula from_formula symbolify",
     "tables.estimators": "KANAdditive KANAdditiveClassifier KANClassifier KANRegressor",
+    "tables.table_relations": "discover_relations",
     "tracing": "edge_scores trace",
     "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
     "viz": "diagram plot",
