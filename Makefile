@@ -100,10 +100,13 @@ wheels: wheel  ## and those for Linux on Arm, macOS on Arm and Windows, by zig's
 	  $(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist . || exit 1; done
 
 # gcc and clang agree on these flags. Leaks are python's own; a thread's kept scratch memory is no leak either.
-sanitize: venv  ## the tests of native code once under ASan and UBSan
-	EDGEWISE_CACHE=$(CURDIR)/build/sanitized \
-	EDGEWISE_CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
-	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+SANITIZED = EDGEWISE_CACHE=$(CURDIR)/build/sanitized EDGEWISE_CPU_VARIANT=$(VARIANT) \
+	EDGEWISE_CXXFLAGS="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+VARIANT ?=
+sanitize: venv  ## the tests of native code once under ASan and UBSan: make sanitize VARIANT=x86-64-v3
+	$(SANITIZED) $(BIN)/python -c "from edgewise.kernels.cpu.load import find_or_build, variant; find_or_build(variant())"
+	$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu_network.py tests/kernels/test_cpu_jets.py tests/optim/test_adam.py \
 	tests/kernels/test_gauss_newton.py tests/optim/test_optim.py tests/kernels/test_cpu.py \
 	-k "(not test_cpu.py or ragged or intervals or bad_input) and (not test_optim.py or native)"
