@@ -24,6 +24,9 @@ ROUNDS = 6
 FEW_DRAWS, MANY_DRAWS = 12, 100
 """Drawn fields of noise while terms are searched, and for the final constants."""
 
+ENOUGH = 6000
+"""Windows times draws at least, from which the bias of the normal equations is estimated."""
+
 Z_KEPT = 4.0
 """A term whose constant is nearer to zero, in standard errors, is left out."""
 
@@ -54,10 +57,11 @@ def search_equation(
     guess = np.linalg.norm(np.concatenate([b for _, b in raw])) / np.where(sizes > 0, sizes, np.inf)
     white = Whitened.of(systems, field, raw, terms, guess, apart=True)
     seen: list[tuple[int, ...]] = []
+    draws = max(FEW_DRAWS, math.ceil(ENOUGH / len(white.target)))
     chosen: tuple[int, ...] = ()
     for _ in range(ROUNDS):
         tick("terms of a field")
-        design, target = moments(systems, field, terms, white, generator, FEW_DRAWS)
+        design, target = moments(systems, field, terms, white, generator, draws)
         chosen = _best(sparse_terms(design, target, most=MAX_TERMS), len(white.target), len(terms)).terms
         if not chosen:
             break
@@ -83,10 +87,12 @@ def constants_again(
 
 
 def _best(choices: Sequence[TermChoice], windows: int, many: int) -> TermChoice:
-    """The set of greatest evidence: the misfit Q in units of its noise, or of its mean where the metric is too fine."""
+    """The set of greatest evidence: by the misfit Q, in units of what the largest set leaves where that is no noise."""
+    largest = choices[-1]
+    scale = max(largest.residual**2 * many / max(many - len(largest.terms), 1), 1.0)
 
     def evidence(choice: TermChoice) -> float:
-        misfit = windows * math.log1p(choice.residual**2 * many / windows)
+        misfit = choice.residual**2 * many / scale
         return -misfit / 2 - len(choice.terms) * (math.log(windows) / 2 + math.log(many))
 
     return max(choices, key=evidence)

@@ -132,7 +132,7 @@ class FieldLaw:
 
     def simulate(
         self, u0: Any, t: Any, *, boundary: Any = None
-    ) -> Float[np.ndarray, "*grid"] | dict[str, Float[np.ndarray, times * cells]]:
+    ) -> Float[np.ndarray, "*grid"] | dict[str, Float[np.ndarray, "*grid"]]:
         """Solve the law forward on the grid of the data.
 
         Args:

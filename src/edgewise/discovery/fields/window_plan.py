@@ -23,7 +23,7 @@ WIDTH = 1.5
 MIN_SPACINGS = 8
 """The least radius in grid spacings: below, a sum over the points is no integral of a fourth derivative."""
 
-WIDEST = 2.5
+WIDEST = 4.0
 """An axis is at least so many radii long."""
 
 SHIFT = 0.25
