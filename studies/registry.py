@@ -15,6 +15,8 @@ MODULES = {
     "edge-search": "speed.edge_search",
     "export": "runtimes.export",
     "feynman": "symbolic.recovery",
+    "fields": "symbolic.fields",
+    "fields-lawless": "symbolic.fields",
     "forecast-336": "applications.forecast",
     "forecast-96": "applications.forecast",
     "gpt": "applications.gpt",
