@@ -41,6 +41,7 @@ MODULES = {
     "noise": "kan_paper.noise",
     "pde": "pde.study",
     "pde_laws": "pde.laws",
+    "relations": "kan_paper.relations",
     "segmentation": "applications.segmentation",
     "small": "runtimes.small",
     "symbolic": "symbolic.recovery",

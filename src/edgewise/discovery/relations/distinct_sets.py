@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from edgewise.discovery.relations.least_sets import LeastSet, least_set, needed
+from edgewise.discovery.relations.least_sets import DETERMINED, LeastSet, least_set, needed
 from edgewise.discovery.relations.predicted_columns import Moments
 
 CLEARLY = 0.1
@@ -16,6 +16,9 @@ FAINT = 0.02
 """A share of what is left that shows that two columns depend on one another beside a third."""
 
 Tick = Callable[[], object]
+
+Rule = tuple[frozenset[int], frozenset[int]]
+"""The columns of a law, and those of them that it determines from its others."""
 
 
 @dataclass(frozen=True)
@@ -34,33 +37,48 @@ class DistinctSets:
 def distinct_sets(moments: Moments, count: int, tick: Tick) -> DistinctSets:
     """The relations of a table of `count` columns."""
     found = least_sets(moments, count, tick)
-    laws, implied = _laws([s for s in found if s.determined])
+    laws, implied = _laws(moments, [s for s in found if s.determined])
+    rules = [_rule(moments, law) for law in laws]
     parts = [
         _in_own_columns(moments, part, laws) for s in found if not s.determined for part in _parts(moments, s, tick)
     ]
     tendencies: list[LeastSet] = []
     for s in sorted(_best_of_each(parts), key=lambda s: (len(s.columns), s.loss)):
         tick()
-        reasons = implying(s, [*laws, *tendencies]) or _extended(moments, s, [*laws, *tendencies])
+        kept = [*laws, *tendencies]
+        reasons = implying(s, kept, rules) or _extended(moments, s, kept, rules)
         if reasons:
             implied.append((s, reasons))
         else:
             tendencies.append(s)
     weaker = [s for s in tendencies if any(_is_weak_part(s, t) for t in tendencies)]
-    return DistinctSets((*laws, *(s for s in tendencies if s not in weaker)), tuple(implied))
+    kept = [*laws, *(s for s in tendencies if s not in weaker)]
+    own = {k.columns for k in kept}
+    return DistinctSets(tuple(kept), tuple((s, reasons) for s, reasons in implied if s.columns not in own))
 
 
-def _laws(found: list[LeastSet]) -> tuple[list[LeastSet], list[tuple[LeastSet, tuple[frozenset[int], ...]]]]:
+def _laws(
+    moments: Moments, found: list[LeastSet]
+) -> tuple[list[LeastSet], list[tuple[LeastSet, tuple[frozenset[int], ...]]]]:
     """The sets that determine a column, the smallest and most accurate first, and those that these imply."""
     kept: list[LeastSet] = []
+    rules: list[Rule] = []
     implied = []
     for s in sorted(_best_of_each(found), key=lambda s: (len(s.columns), s.loss)):
-        reasons = implying(s, kept)
+        rule = _rule(moments, s)
+        reasons = _derived(rule, rules)
         if reasons:
             implied.append((s, reasons))
         else:
             kept.append(s)
+            rules.append(rule)
     return kept, implied
+
+
+def _rule(moments: Moments, law: LeastSet) -> Rule:
+    """The law with the columns that it determines from its others: of classes and numbers perhaps the classes alone."""
+    given = {t for t in law.others if moments.best(t, law.columns - {t})[0] < DETERMINED}
+    return law.columns, frozenset({law.target, *given})
 
 
 def _best_of_each(found: list[LeastSet]) -> list[LeastSet]:
@@ -141,32 +159,33 @@ def _cliques(nodes: Iterable[int], apart: list[tuple[int, int]]) -> list[frozens
     ]
 
 
-def implying(s: LeastSet, kept: list[LeastSet]) -> tuple[frozenset[int], ...]:
-    """The kept relations that imply a set; empty where they do not.
+def _derived(rule: Rule, rules: list[Rule]) -> tuple[frozenset[int], ...]:
+    """The laws that determine, one after another, a column of a further law from its others; empty where none do."""
+    columns, given = rule
+    chains = (closure(columns - {t}, rules) for t in sorted(given) if t in closure(columns - {t}, rules)[0])
+    return tuple(min((used for _, used in chains), key=len, default=()))
 
-    Laws imply another law where, column after column, they determine the target from the others. A statistical
-    relation is implied by one with the same columns up to those that the laws determine, and by a stronger one that
-    has its columns and more.
+
+def implying(s: LeastSet, kept: list[LeastSet], rules: list[Rule]) -> tuple[frozenset[int], ...]:
+    """The kept relations that imply a statistical one; empty where they do not.
+
+    It is implied by one with the same columns up to those that the laws determine, and by a law that has its columns
+    and more.
     """
-    laws = [k.columns for k in kept if k.determined]
-    if s.determined:
-        reached, used = closure(s.others, laws)
-        return tuple(used) if any(s.target == t or t in s.columns for t in reached - s.others) else ()
-    own, used = closure(s.columns, laws)
+    own, used = closure(s.columns, rules)
     for k in kept:
-        if s.columns < k.columns and k.determined:
+        if s.columns <= k.columns and k.determined:
             return (k.columns,)
-        if closure(k.columns, laws)[0] == own:
+        if closure(k.columns, rules)[0] == own:
             return (k.columns, *(u for u in used if u != k.columns))
     return ()
 
 
-def _extended(moments: Moments, s: LeastSet, kept: list[LeastSet]) -> tuple[frozenset[int], ...]:
+def _extended(moments: Moments, s: LeastSet, kept: list[LeastSet], rules: list[Rule]) -> tuple[frozenset[int], ...]:
     """The kept relation that a statistical one only adds columns to, without explaining clearly more of the target."""
-    laws = [k.columns for k in kept if k.determined]
-    own = closure(s.columns, laws)[0]
+    own = closure(s.columns, rules)[0]
     for k in kept:
-        core = closure(k.columns, laws)[0]
+        core = closure(k.columns, rules)[0]
         if core < own and s.target in core:
             left = moments.best(s.target, core - {s.target})[0]
             if s.loss > max(left - CLEARLY, left / 4):
@@ -174,11 +193,11 @@ def _extended(moments: Moments, s: LeastSet, kept: list[LeastSet]) -> tuple[froz
     return ()
 
 
-def closure(columns: frozenset[int], laws: list[frozenset[int]]) -> tuple[frozenset[int], list[frozenset[int]]]:
-    """All columns that the laws determine from some, and the laws used: a law determines its last unknown column."""
+def closure(columns: frozenset[int], rules: list[Rule]) -> tuple[frozenset[int], list[frozenset[int]]]:
+    """All columns that laws determine from some, up to branches, and the laws used."""
     reached, used = columns, []
     while True:
-        law = next((law for law in laws if len(law - reached) == 1), None)
+        law = next((law for law, given in rules if len(law - reached) == 1 and law - reached <= given), None)
         if law is None:
             return reached, used
         reached, used = reached | law, [*used, law]

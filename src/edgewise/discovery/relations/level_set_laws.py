@@ -26,6 +26,15 @@ ROUNDING = 1e-6
 FEW_VALUES = 4
 """A column with fewer different values is a class rather than a number."""
 
+MOST_SYMBOLS = 25
+"""A longer formula of a tendency is not shown."""
+
+NEAR = 0.01
+"""How far a neighbouring row is, in standard deviations of every column."""
+
+STEEPEST = 0.1
+"""A formula that changes more to a neighbour, in its own standard deviations, swings between the rows."""
+
 MOST_COLUMNS = 6
 """Relations of more columns are shown as curves, without a formula."""
 
@@ -131,9 +140,11 @@ def _searched(
         seed=seed,
         progress=progress,
     )
-    shown = found.law or min((a for a in found.alternatives if a.complexity <= 40), key=_worth, default=None)
-    if shown is None:
-        return _none(f"no law of {view} in the other columns: {found.reason}")
+    x = values[:, others]
+    fitting = [law for law in (found.law, *sorted(found.alternatives, key=_worth)) if law and _is_plain(law, x)]
+    if not fitting:
+        return _line(values, symbols, place, f"no law of {view} in the other columns: {found.reason}")
+    shown = fitting[0]
     law = view - shown.formula.expressions[0]
     exact = found.exact or shown.error < ROUNDING
     forms = (
@@ -146,11 +157,35 @@ def _searched(
     share = max(0.0, 1 - shown.error**2)
     if exact:
         reason = f"exact: rounding alone is left ({shown.error:.1g} of the spread)"
-    elif found.law is not None:
+    elif found.law is shown:
         reason = f"a law up to noise: it explains {share:.1%} of {view}; {found.reason}"
     else:
         reason = f"the best short formula explains {share:.1%} of {view} and is not announced as a law: {found.reason}"
     return LevelSetLaw(law, forms, exact, share, reason)
+
+
+def _is_plain(law: Law, x: Array) -> bool:
+    """Whether a law is short and does not swing between neighbouring rows."""
+    if law.complexity > MOST_SYMBOLS:
+        return False
+    steps = NEAR * x.std(0) * np.random.default_rng(0).normal(size=x.shape)
+    here, beside = law.formula(x), law.formula(x + steps)
+    change = np.median(np.abs(beside - here))
+    return bool(change <= STEEPEST * np.std(here))
+
+
+def _line(values: Array, symbols: tuple[sympy.Symbol, ...], place: int, reason: str) -> LevelSetLaw:
+    """The best linear formula of one column, where no other is found."""
+    others = [j for j in range(len(symbols)) if j != place]
+    a = np.concatenate([values[:, others], np.ones((len(values), 1))], 1)
+    scale = np.abs(a).max(0)
+    y = values[:, place]
+    weights = np.linalg.pinv(a / scale) @ y / scale
+    share = 1 - float(np.var(y - a @ weights) / np.var(y))
+    terms = [sympy.Float(w) * symbols[j] for w, j in zip(weights[:-1], others, strict=True)]
+    line = sympy.Add(*terms, sympy.Float(weights[-1]) if abs(weights[-1]) > 1e-9 * np.ptp(y) else 0)
+    form = SolvedForm(str(symbols[place]), line, 1.0)
+    return LevelSetLaw(symbols[place] - line, (form,), False, share, f"a line explains {share:.1%}; {reason}")
 
 
 def _worth(law: Law) -> float:

@@ -33,6 +33,9 @@ MOST_UNNAMED = 2
 """A polynomial with more coefficients that are no simple numbers may be a series of another function."""
 
 ROWS = 2000
+LARGEST = 10**12
+"""The largest numerator; a larger number is written as a decimal."""
+
 SIMPLE = 20
 """The largest denominator of a rational coefficient."""
 
@@ -89,7 +92,7 @@ def _expression(powers: list[tuple[int, ...]], coefficients: Array, symbols: Seq
 def _simple(value: float) -> Any:
     """The rational number that a coefficient is up to rounding, or the coefficient."""
     near = Fraction(value).limit_denominator(SIMPLE)
-    if near and abs(value - near) < 1e-6 * abs(value):
+    if near and abs(value - near) < 1e-6 * abs(value) and abs(near.numerator) < LARGEST:
         return sympy.Rational(near.numerator, near.denominator)
     return sympy.Float(value)
 

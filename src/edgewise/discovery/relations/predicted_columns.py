@@ -67,7 +67,8 @@ class Moments:
 
     def best(self, target: int, columns: frozenset[int]) -> tuple[float, Model]:
         """The least loss over the models, and the model."""
-        models = [m for m in self.models if m.order <= len(columns)] if len(columns) else self.models[:1]
+        sizes = {order: len(self.features.places(columns, order)) for order in {m.order for m in self.models}}
+        models = [m for m in self.models if m.order == 1 or (m.order <= len(columns) and sizes[m.order] < self.rows)]
         return min(((self.loss(target, columns, m), m) for m in models), key=lambda pair: pair[0])
 
     def functions(self, target: int, columns: frozenset[int], model: Model) -> tuple[Array, Array]:
