@@ -46,6 +46,7 @@ MODULES = {
     "small": "runtimes.small",
     "symbolic": "symbolic.recovery",
     "symbolic-pykan": "peers.symbolic_pykan",
+    "tables25": "applications.tables25",
     "tabular": "applications.tabular",
     "tutorials": "symbolic.recovery",
     "vit": "applications.vit",
