@@ -146,14 +146,11 @@ def curved_proposals(
     rows: StateRows, i: int, base: Sequence[StateTerm], states: Sequence[sympy.Symbol], keep: int = 3
 ) -> list[Proposal]:
     """The best proposals for equation i with one term that has a constant inside, by evidence."""
-    x = rows.inputs[:, : len(states)]
     chosen: list[tuple[int, CurvedTerm, float]] = []
-    scored = [
-        (most, *_best_start(rows, i, base, family, most), family) for family in families(states, x) for most in SIZES
-    ]
-    for most in SIZES:
-        best = sorted((s for s in scored if s[0] == most and math.isfinite(s[1])), key=lambda s: -s[1])
-        chosen += [(most, family, k) for _, _, k, family in best[:keep]]
+    starts = [_starts(rows, i, base, family) for family in families(states, rows.inputs[:, : len(states)])]
+    for n, most in enumerate(SIZES):
+        best = sorted((own[n] for own in starts if math.isfinite(own[n][0])), key=lambda start: -start[0])
+        chosen += [(most, family, k) for _, family, k in best[:keep]]
     found = []
     for most, family, k in chosen:
         k = _refined(rows, i, base, family, k, most)
@@ -168,16 +165,19 @@ def curved_proposals(
     return [*found[:keep], *few[:2]]
 
 
-def _best_start(
-    rows: StateRows, i: int, base: Sequence[StateTerm], family: CurvedTerm, most: int
-) -> tuple[float, float]:
-    """The most evidence of a family on its grid, with so many terms in all, and the constant there."""
-    return max((_evidence(rows, i, base, family.at(k), most), k) for k in family.grid)
+def _starts(
+    rows: StateRows, i: int, base: Sequence[StateTerm], family: CurvedTerm
+) -> list[tuple[float, CurvedTerm, float]]:
+    """For every size of `SIZES` the most evidence of a family on its grid, and the constant there."""
+    trials = [(k, _evidences(rows, i, base, family.at(k))) for k in family.grid]
+    best = [max(trials, key=lambda trial: trial[1][n]) for n in range(len(SIZES))]
+    return [(values[n], family, k) for n, (k, values) in enumerate(best)]
 
 
-def _evidence(rows: StateRows, i: int, base: Sequence[StateTerm], term: StateTerm, most: int) -> float:
-    choices = rows.choices(i, [*base, term], always=[len(base)], most=most)
-    return max((c.evidence for c in choices), default=-math.inf)
+def _evidences(rows: StateRows, i: int, base: Sequence[StateTerm], term: StateTerm) -> list[float]:
+    """The most evidence of sets with a term, for every size of `SIZES`."""
+    choices = rows.choices(i, [*base, term], always=[len(base)], most=SIZES[-1])
+    return [max((c.evidence for c in choices if len(c.terms) <= most), default=-math.inf) for most in SIZES]
 
 
 def _refined(rows: StateRows, i: int, base: Sequence[StateTerm], family: CurvedTerm, k: float, most: int) -> float:
@@ -185,7 +185,7 @@ def _refined(rows: StateRows, i: int, base: Sequence[StateTerm], family: CurvedT
     width = abs(math.log(abs(family.grid[-1] / family.grid[-2])))
     for _ in range(3):
         near = [k * math.exp(width * s) for s in np.linspace(-1, 1, 7)]
-        k = max(near, key=lambda value: _evidence(rows, i, base, family.at(value), most))
+        k = max(near, key=lambda value: _evidences(rows, i, base, family.at(value))[SIZES.index(most)])
         width /= 3
     return k
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,15 +65,17 @@ class SystemSearch:
     def run(self) -> None:
         """Libraries from small to large, until one is adequate by a short law; the time may end it earlier."""
         try:
-            libraries = list(self._polynomial_libraries())
-            promising = [some for some in libraries if self._explains(some)]
-            for some in promising:
+            small, large = self._polynomial_libraries()
+            for some in filter(self._explains, small):
                 self._try(some)
                 if self._settled():
                     break
             if not self._settled() and not (self.adequate(self.best) and self._short()):
                 self._beyond_polynomials()
-            for some in libraries if not self.fits else []:
+            if not self.adequate(self.best):
+                for some in filter(self._explains, large):
+                    self._try(some)
+            for some in [] if self.fits else small:
                 self._try(some)
             self._finish()
         except TimeIsOver:
@@ -100,14 +102,12 @@ class SystemSearch:
     def _polynomials(self, degree: int) -> list[StateTerm]:
         return polynomials(self._symbols(), highest_degree(len(self._symbols()), degree))
 
-    def _polynomial_libraries(self) -> Iterator[list[list[StateTerm]]]:
-        sizes = set()
-        top = self.degree if len(self._symbols()) > 2 else max(self.degree, 5)
-        for degree in sorted({2, 3, top}):
-            library = self._polynomials(min(degree, top))
-            if len(library) not in sizes:
-                sizes.add(len(library))
-                yield [library] * len(self.bench.data.states)
+    def _polynomial_libraries(self) -> tuple[list[list[list[StateTerm]]], list[list[list[StateTerm]]]]:
+        """Libraries of low degree for a start, and those of high degree, which imitate any function."""
+        d, few = len(self.bench.data.states), len(self._symbols()) <= 2
+        low = {len(lib): lib for lib in (self._polynomials(k) for k in (2, self.degree))}
+        high = {len(lib): lib for lib in (self._polynomials(k) for k in ((5,) if few else ()))}
+        return [[lib] * d for lib in low.values()], [[lib] * d for n, lib in high.items() if n not in low]
 
     def _try(self, libraries: Sequence[Sequence[StateTerm]]) -> None:
         """Fits what the regression proposes, the more cautious proposal first."""

@@ -77,8 +77,8 @@ def families(states: Sequence[sympy.Symbol], x: np.ndarray) -> Iterator[CurvedTe
     for j, z in enumerate(states):
         size = float(np.abs(x[:, j]).max())
         middle = float(np.median(np.abs(x[:, j]))) or size
-        constants = tuple(np.geomspace(middle / 20, 10 * size, 12))
-        rates = tuple(np.geomspace(0.1 / size, 20 / size, 12))
+        constants = tuple(np.geomspace(middle / 20, 10 * size, 9))
+        rates = tuple(np.geomspace(0.1 / size, 20 / size, 9))
         factors = (sympy.Integer(1), *states)
         for other in factors:
             if x[:, j].min() >= 0:

@@ -28,6 +28,9 @@ EXPLAINS = 0.5
 LIKE = 0.4
 """Remainders at neighbouring states of a map that are more alike than this are no noise."""
 
+CONSTANTS = 6
+"""The most constants of a law for every component."""
+
 TANGENTS = 64
 """The number of points from which growth of small differences is followed."""
 
@@ -81,7 +84,7 @@ def verified(bench: Bench, fit: SystemFit, held: Trajectories, limit: np.ndarray
     left = _left(bench, fit, held.paths)
     growth, doubt = lyapunov(bench, fit)
     chaotic = growth > 4 * doubt and growth * held.duration > 1
-    lasts = [(_horizon(bench, fit, path, spread), float(path.t[-1] - path.t[0])) for path in held.paths]
+    lasts = [(_horizon(bench, fit, path, spread, chaotic), float(path.t[-1] - path.t[0])) for path in held.paths]
     horizon, duration = min(lasts, key=lambda last: last[0] / last[1])
     residual = np.full(len(spread), np.inf) if left is None else left
     check = Verification(True, "", tuple(map(float, residual)), horizon, duration, growth, chaotic)
@@ -109,9 +112,14 @@ def _objections(
         i = int(np.argmax(left / noise))
         yield f"it leaves {left[i] / noise[i]:.2g} times as much of {names[i]} on the held-out rows as on the others"
     if bench.is_map and (noise > 10 * bench.floor).any():
-        similar = likeness(bench, fit)
+        similar, rest = likeness(bench, fit)
+        if (rest > EXPLAINS * spread).any():
+            yield f"from one row to the next it leaves {(rest / spread).max():.2g} of the spread"
         if similar.max() > LIKE:
             yield f"what it leaves of {names[int(similar.argmax())]} depends on the state: it is not noise"
+    count = len(fit.shot.constants)
+    if count > CONSTANTS * len(names):
+        yield f"it needs {count} constants: curves rather than a law"
     whole = check.horizon > 0.999 * check.duration
     if check.chaotic and not whole and check.horizon * check.lyapunov < 1:
         yield f"its prediction holds for {check.horizon * check.lyapunov:.2g} Lyapunov times only"
@@ -119,8 +127,8 @@ def _objections(
         yield f"its prediction holds for {check.horizon:.3g} of {check.duration:.3g} time units, and it is not chaotic"
 
 
-def likeness(bench: Bench, fit: SystemFit) -> np.ndarray:
-    """The correlation of what a map leaves at a state and at the nearest other state, per component.
+def likeness(bench: Bench, fit: SystemFit) -> tuple[np.ndarray, np.ndarray]:
+    """The correlation of what a map leaves at a state and at the nearest other state, and its size, per component.
 
     Near zero for noise, near one where another function fits better (the test of Stefansson, Koncar and Jones, Neural
     Computing and Applications 1997).
@@ -131,7 +139,8 @@ def likeness(bench: Bench, fit: SystemFit) -> np.ndarray:
     scaled = states / np.maximum(states.std(0), 1e-300)
     near = np.asarray(KDTree(scaled).query(scaled, k=2)[1])
     rest = rest - rest.mean(0)
-    return np.mean(rest * rest[near[:, 1]], 0) / np.maximum(np.mean(rest**2, 0), 1e-300)
+    square = np.mean(rest**2, 0)
+    return np.mean(rest * rest[near[:, 1]], 0) / np.maximum(square, 1e-300), np.sqrt(square)
 
 
 def _left(bench: Bench, fit: SystemFit, paths: Sequence[Path]) -> np.ndarray | None:
@@ -152,9 +161,21 @@ def _left(bench: Bench, fit: SystemFit, paths: Sequence[Path]) -> np.ndarray | N
     return None if shot is None else shot.noise
 
 
-def _horizon(bench: Bench, fit: SystemFit, path: Path, spread: np.ndarray) -> float:
-    """How long the law predicts a path from its first state, estimated from the rows before or the first ones."""
-    start = _first_state(bench, fit, path)
+def _horizon(bench: Bench, fit: SystemFit, path: Path, spread: np.ndarray, chaotic: bool) -> float:
+    """How long the law predicts a path from its first state; of a chaotic one the median over several later begins."""
+    first = _begin(bench, fit, path)
+    spans = [_span(bench, fit, path, first, spread)]
+    memory = 5 * bench.segments.x.shape[1] + 20
+    if chaotic and spans[0] < 0.999 * (path.t[-1] - path.t[0]):
+        for begin in np.linspace(0, 0.7 * len(path), 6).astype(int)[1:]:
+            known = path.part(slice(max(0, begin - memory), begin + 1))
+            if len(known) > 6:
+                spans.append(_span(bench, fit, path.part(slice(begin, None)), _state(bench, fit, known, -1), spread))
+    return float(np.median(spans))
+
+
+def _span(bench: Bench, fit: SystemFit, path: Path, start: np.ndarray | None, spread: np.ndarray) -> float:
+    """How long the law predicts a path from this state."""
     if start is None:
         return 0.0
     x = simulated(fit.right, fit.shot.constants, start, path.t, path.u, bench.is_map)
@@ -164,30 +185,31 @@ def _horizon(bench: Bench, fit: SystemFit, path: Path, spread: np.ndarray) -> fl
     return float((path.t[wrong[0]] if len(wrong) else path.t[-1]) - path.t[0])
 
 
-def _first_state(bench: Bench, fit: SystemFit, path: Path) -> np.ndarray | None:
+def _begin(bench: Bench, fit: SystemFit, path: Path) -> np.ndarray | None:
     """The state at the begin of a path: that of the fitted trajectory that ends there, else from its first rows."""
     seg = bench.segments
     for k in np.flatnonzero(~seg.linked):
-        begins = np.flatnonzero(seg.seen[k])
-        last = int(begins[-1])
+        last = int(np.flatnonzero(seg.seen[k])[-1])
         if seg.t[k, last] == path.t[0] and np.array_equal(seg.x[k, last], path.x[0]):
             times, controls = seg.t[k, : last + 1], seg.u[k, : last + 1]
             return simulated(fit.right, fit.shot.constants, fit.shot.states[k], times, controls, bench.is_map)[-1]
-    rows = max(4, len(path) // 10)
-    part = path.part(slice(0, rows))
-    segments = Segments.of([part], min(rows, bench.segments.x.shape[1]))
-    noise = np.maximum(fit.shot.noise, bench.floor)
-    shot = shoot(
-        segments,
-        bench.stepper(fit.right),
-        fit.shot.constants,
-        segments.x[:, 0],
-        noise,
-        gaps=bench.gaps,
-        floor=bench.floor,
-        fixed=True,
+    return _state(bench, fit, path.part(slice(0, max(4, len(path) // 10))), 0)
+
+
+def _state(bench: Bench, fit: SystemFit, path: Path, row: int) -> np.ndarray | None:
+    """The first or last state of the trajectory of the law that is nearest to some rows."""
+    segments = Segments.of([path], min(len(path), bench.segments.x.shape[1]))
+    noise, c = np.maximum(fit.shot.noise, bench.floor), fit.shot.constants
+    starts, step = segments.x[:, 0], bench.stepper(fit.right)
+    shot = shoot(segments, step, c, starts, noise, gaps=bench.gaps, floor=bench.floor, fixed=True)
+    if shot is None:
+        return None
+    begun = segments.seen.shape[1] * (len(shot.states) - 1)
+    return (
+        shot.states[0]
+        if row == 0
+        else simulated(fit.right, c, shot.states[-1], path.t[begun:], path.u[begun:], bench.is_map)[-1]
     )
-    return None if shot is None else shot.states[0]
 
 
 def simulated(
