@@ -25,7 +25,7 @@ from edgewise.discovery.fields.window_plan import WindowPlan, weak_systems, wind
 from edgewise.expressions.constants import named_near
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
-EXPLAINED = 0.03
+EXPLAINED = 0.01
 """A law may leave this share of the left side unexplained beyond noise; more is structure that it lacks."""
 
 WEAK_EXPLAINED = 0.1
