@@ -92,7 +92,8 @@ class Discovery:
             tell it from other laws; `wrong_rows` are left out of that.
         reason: a sentence that says why this law is announced, or why none is.
         alternatives: the front of error against complexity, simplest first.
-        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form.
+        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form;
+            infinite where a law was found before curves were fitted.
         seconds: time of the search.
         wrong_rows: rows of the table that do not follow the law, at most one in twenty.
     """
@@ -125,7 +126,7 @@ class Discovery:
             "exact": self.exact,
             "reason": self.reason,
             "alternatives": [a.to_json() for a in self.alternatives],
-            "curves_error": self.curves_error,
+            "curves_error": self.curves_error if math.isfinite(self.curves_error) else None,
             "seconds": self.seconds,
             "wrong_rows": list(self.wrong_rows),
         }

@@ -22,8 +22,8 @@ KINDS = (0.0, 0.5, 1.0)
 LEAST = 3.0
 """Another kind than constant noise must be so many times as likely, in natural logarithms."""
 
-UNLIKELY = 0.01
-"""A test against chance fails below this probability, shared by all tests of a law."""
+UNLIKELY = 0.001
+"""A test against chance fails below this probability, shared by all tests of a law: what terms that are found pass."""
 
 MOST_TERMS = 0.2
 """A polynomial that residuals are compared with has at most this share of the rows as terms."""
@@ -57,7 +57,7 @@ def scale_of(value: Float[Tensor, " rows"], kind: float) -> Float[Tensor, " rows
     return value.abs() ** kind if kind else torch.ones_like(value)
 
 
-def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"]) -> bool:
+def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], unlikely: float = UNLIKELY) -> bool:
     """Whether polynomials of the inputs explain more of what a law leaves than chance does.
 
     A polynomial of degree three of every input alone, then one of degree two of all of them, each by an F test.
@@ -70,7 +70,7 @@ def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"]) -
         if len(powers) > MOST_TERMS * len(rest):
             continue
         A = products_of(chebyshev(u, u.amin(0), u.amax(0), degree + 1), powers)
-        if chance(A, rest) < UNLIKELY / len(sets):
+        if chance(A, rest) < unlikely / len(sets):
             return True
     return False
 
