@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | discover | relations | explain | predict | export | solve`.
+"""The command line: `edgewise fit | discover | relations | explain | predict | export | solve | studio`.
 
 Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the arguments are parsed.
 """

@@ -261,6 +261,53 @@ def solve(
     return 0 if solution.converged else 1
 
 
+def studio(
+    source: Positional[str],
+    /,
+    target: str | None = None,
+    table: str | None = None,
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    hidden: int = 3,
+    seconds: float = 20.0,
+    seed: int = 0,
+    port: int = 0,
+    browser: bool = True,
+) -> None:
+    """Work on a network in its picture: a page on this machine, until Ctrl-C.
+
+    Fix functions on edges, prune, constrain, fit and compare; every step can be undone, and the session is exported as
+    a Python script.
+
+    Args:
+        source: The folder of a run; or a CSV or Parquet file, or the name of a shipped table (knots), for which a small
+            network is trained first.
+        target: The column to predict; for a table.
+        table: The table of the run, where it is neither here nor beside the folder.
+        inputs: The columns to use; all but the target by default; for a table.
+        exclude: Columns to leave out; for a table.
+        hidden: Nodes of the hidden layer; 0 is an additive model; for a table.
+        seconds: Time limit in seconds of the first training; for a table.
+        seed: Seed of all randomness.
+        port: Where to listen on 127.0.0.1; a free port by default.
+        browser: Open the page in the browser.
+    """
+    from edgewise.studio import open_run, open_table, serve
+
+    if Path(source).is_dir():
+        if target is not None:
+            raise UsageError("--target is for a table; a run has its target")
+        with errors().status(f"reading {plain(source)} ..."):
+            work = open_run(Path(source), table)
+    elif target is None:
+        raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
+    else:
+        with errors().status(f"training a small network for {plain(target)} ..."):
+            work = open_table(source, target, inputs=inputs, exclude=exclude, hidden=hidden, seconds=seconds, seed=seed)
+    errors().print("the studio is open until Ctrl-C:")
+    serve(work, port=port, browser=browser, announce=lambda url: print(url, flush=True))
+
+
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "fit": fit,
     "discover": discover,
@@ -269,6 +316,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "predict": predict,
     "export": export,
     "solve": solve,
+    "studio": studio,
 }
 
 
