@@ -141,6 +141,7 @@ def _searched(
         output=str(view) if view in symbols else "y",
         seconds=max(budget.left, 0.5),
         seed=seed,
+        clock=budget.clock,
         progress=progress,
     )
     x = values[:, others]
