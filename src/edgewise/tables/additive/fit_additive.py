@@ -187,9 +187,15 @@ def assembled(
         edf = tuple(float(fit.edf[where].sum()) for fit in fits)
         coef = without_rounding(block, coef)
         terms.append(Term(block.inputs, block.axes, coef, edf, strengths, block.shape))
-    covariance = np.stack([to_coef @ fit.covariance @ to_coef.T for fit in fits])
+    covariance, more = (
+        np.stack([to_coef @ v @ to_coef.T for v in parts])
+        for parts in zip(*((fit.covariance, fit.uncertainty) for fit in fits), strict=True)
+    )
     scale = tuple(fit.scale for fit in fits)
-    return AdditiveModel(coefs[:, 0].copy(), tuple(terms), family, columns, outputs, covariance, scale, notes)
+    slow = [name for name, fit in zip(outputs, fits, strict=True) if not fit.converged]
+    if slow:
+        notes = (*notes, f"the fit of {', '.join(slow)} did not settle: its last step still changed the loss")
+    return AdditiveModel(coefs[:, 0].copy(), tuple(terms), family, columns, outputs, covariance, more, scale, notes)
 
 
 def coefficient_map(blocks: Sequence[Block]) -> np.ndarray:
