@@ -176,7 +176,7 @@ export function Studio() {
           <div><dt>error</dt><dd>{digits(now.error)}</dd></div>
           {r2 !== null && <div><dt>R²</dt><dd>{share(r2)}</dd></div>}
           {now.heldError !== null && <div><dt title={`${state.heldRows} rows that no step sees`}>error on other rows</dt><dd>{digits(now.heldError)}</dd></div>}
-          <div><dt>edges</dt><dd>{now.curves} <span class="soft small">curves</span> {now.symbols} <span class="soft small">symbols</span></dd></div>
+          <div><dt>edges</dt><dd>{now.curves} <span class="soft small">{now.curves === 1 ? "curve" : "curves"}</span> {now.symbols} <span class="soft small">{now.symbols === 1 ? "symbol" : "symbols"}</span></dd></div>
         </dl>
         <div class="buttons" role="group" aria-label="Session">
           <button type="button" disabled={busy || now.parent === null} onClick={() => void act({ do: "undo" })}>Undo</button>

@@ -92,6 +92,7 @@ def _listening(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((ADDRESS, port))
+        listening.listen()  # so that a page that is opened at once waits for the server
     except OSError as error:
         listening.close()
         raise OSError(f"port {port} of {ADDRESS} cannot be used ({error}); choose another --port") from error
