@@ -8,6 +8,8 @@ import type { Edge, Key, Network, Node } from "./types";
 const BOX = { width: 1.25, height: 0.8 };
 const NAME_SIZE = 0.34;
 const LETTERS = 24;
+/** A padlock, 0.17 wide and 0.2 high. */
+const LOCK = "M0 .09h.17v.11h-.17zM.035 .09v-.03a.05 .05 0 0 1 .1 0v.03";
 const MARKS: Record<string, string> = {
   increasing: "↗", decreasing: "↘", convex: "∪", concave: "∩", "increasing convex": "↗∪", "increasing concave": "↗∩",
   even: "±", odd: "∓",
@@ -192,9 +194,10 @@ class EdgeBox extends Component<BoxProps> {
           />
         )}
         <text class="tag" x={left + 0.06} y={top - 0.07}>{tag}</text>
-        <text class="state" aria-hidden="true" x={left + BOX.width - 0.06} y={top - 0.07}>
-          {(edge.shape ? MARKS[edge.shape] ?? "" : "") + (edge.shared.length ? " ⚭" : "") + (edge.locked ? " 🔒︎" : "")}
+        <text class="state" aria-hidden="true" x={left + BOX.width - (edge.locked ? 0.26 : 0.06)} y={top - 0.07}>
+          {(edge.shape ? MARKS[edge.shape] ?? "" : "") + (edge.shared.length ? " ≡" : "")}
         </text>
+        {edge.locked && <path class="lock" transform={`translate(${left + BOX.width - 0.23} ${top - 0.25})`} d={LOCK} />}
       </g>
     );
   }
