@@ -144,6 +144,8 @@ def print_law(found: Discovery) -> None:
         console.print("\n[bold]no law[/]")
     else:
         console.print(f"\n[bold]{plain(str(found.formula))}[/]", highlight=False, soft_wrap=True)
+        for constant in found.law.constants:
+            console.print(f"  {plain(str(constant))}", highlight=False, soft_wrap=True)
     style = "green" if found.exact else "yellow"
     console.print(f"[{style}]{plain(found.reason)}[/]\n", highlight=False, soft_wrap=True)
     if found.alternatives:

@@ -8,8 +8,9 @@ from a structure of curves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
+from edgewise.discovery.power_sums import power_sums
 from edgewise.discovery.separable import products_of, total_degree
 from edgewise.discovery.simple_laws import simple_laws
 from edgewise.discovery.structure import Structure, Variables
@@ -42,12 +44,14 @@ class RoughLaw:
         variables: what these are in the inputs, and their samples.
         origin: how it was found.
         curves_error: the least relative error of a structure of curves that was known when the law was proposed.
+        contested: the next law is as good as this one, and is to be judged before the search ends.
     """
 
     expression: Any
     variables: Variables
     origin: str
     curves_error: float
+    contested: bool = False
 
 
 def exact_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
@@ -62,6 +66,14 @@ def close_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
     for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
         if EXACT <= error < 1.1 * goal.curves_error:
             yield _of_inputs(law, origin, goal, goal.curves_error)
+
+
+def sums_of_powers(goal: Goal) -> Iterator[RoughLaw]:
+    """Sums of power laws with the shortest descriptions, whether curves are better or not: noise decides."""
+    laws = list(power_sums(goal))
+    for law in laws:
+        rough = _of_inputs(law, "sum of power laws", goal, math.inf)
+        yield replace(rough, contested=law is not laws[-1])
 
 
 def exact_ratios(goal: Goal) -> Iterator[RoughLaw]:
@@ -116,6 +128,7 @@ QUICK_GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (exact_simp
 GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
     *QUICK_GENERATORS,
     exact_log_ratios,
+    sums_of_powers,
     close_simple_laws,
     close_ratios,
     of_structures,

@@ -87,7 +87,7 @@ def _may_need(goal: Goal, answer: Discovery) -> bool:
 def _searched(goal: Goal) -> Discovery:
     """The answer for one goal: every rough law judged, until one is exact or settled or the time is over."""
     verdicts: list[Verdict] = []
-    curves_error = math.inf
+    curves_error, settled = math.inf, False
     try:
         generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
         for rough in chain.from_iterable(generate(goal) for generate in generators):
@@ -98,7 +98,8 @@ def _searched(goal: Goal) -> Discovery:
                 log.info("%s: %s", rough.origin, verdict)
                 if goal.pulse.listener is not None:
                     goal.pulse.listener(Event(rough.origin, goal.budget.fraction, str(verdict)))
-            if goal.budget.over or (verdict is not None and verdict.settled):
+            settled = settled or (verdict is not None and verdict.settled)
+            if goal.budget.over or (settled and not rough.contested):
                 break
     except TimeIsOver:
         log.info("the time is over")

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgewise.tables.additive.additive_terms import Term, term_from_json
 from edgewise.tables.additive.families import Family, family_from_json
-from edgewise.tables.additive.inputs import Column, Kind, is_frame, read_columns
+from edgewise.tables.additive.inputs import Column, Kind, is_frame, missing_cells, read_columns
 
 FORMAT = "edgewise additive model 1"
 
@@ -96,6 +96,15 @@ class AdditiveModel:
             "scale": list(self.scale),
             "notes": list(self.notes),
         }
+
+
+def new_gaps(model: AdditiveModel, columns: Sequence[Column]) -> dict[str, int]:
+    """The number of missing cells by the names of columns that had none in training: there their terms add 0."""
+    known = {
+        part.position for term in model.terms for part, axis in zip(term.inputs, term.axes, strict=True) if axis.missing
+    }
+    counts = {c.name: missing_cells(c) for place, c in enumerate(columns) if place not in known}
+    return {name: count for name, count in counts.items() if count}
 
 
 def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:

@@ -99,6 +99,13 @@ def read_columns(X: Any, kinds: Sequence[Kind] | None = None) -> list[Column]:
     return found
 
 
+def missing_cells(column: Column) -> int:
+    """How many cells of a column are missing."""
+    if column.kind == "level":
+        return sum(value is None for value in column.values.tolist())
+    return int((np.isnat(column.values) if column.kind == "date" else np.isnan(column.values)).sum())
+
+
 def is_frame(X: Any) -> bool:
     """True for a table with typed columns, which numpy would turn into objects."""
     return hasattr(X, "columns") and hasattr(X, "shape") and not isinstance(X, np.ndarray)
