@@ -1,6 +1,7 @@
-/* The socket to the workspace: every message has a number, and its answer resolves a promise. */
+/* Messages to the workspace: every one has a number, and its answer resolves a promise; the way there is a transport. */
 
 import type { Answer, Message, Progress, State } from "./types";
+import type { Transport, TransportEvents } from "./transports";
 
 interface Waiting {
   resolve: (answer: Answer) => void;
@@ -13,48 +14,38 @@ export interface Handlers {
   connected: (open: boolean) => void;
 }
 
-export class Connection {
-  private socket: WebSocket | null = null;
+export class Connection implements TransportEvents {
   private waiting = new Map<number, Waiting>();
   private next = 1;
-  private tries = 0;
+  private transport: Transport;
 
-  constructor(private handlers: Handlers) {
-    this.open();
+  constructor(start: (events: TransportEvents) => Transport, private handlers: Handlers) {
+    this.transport = start(this);
   }
 
   /** Send a message; the promise is rejected with the text of an error. */
   ask(message: Message, progress?: (progress: Progress) => void): Promise<Answer> {
     const id = this.next++;
     return new Promise((resolve, reject) => {
-      if (this.socket?.readyState !== WebSocket.OPEN) {
-        reject(new Error("the studio is not connected; is its command still running?"));
-        return;
-      }
       this.waiting.set(id, { resolve, reject, progress });
-      this.socket.send(JSON.stringify({ ...message, id }));
+      if (this.transport.send({ ...message, id })) return;
+      this.waiting.delete(id);
+      reject(new Error("the studio is not connected; is its command still running?"));
     });
   }
 
-  private open(): void {
-    const token = new URLSearchParams(location.search).get("token") ?? "";
-    const socket = new WebSocket(`ws://${location.host}/socket?token=${encodeURIComponent(token)}`);
-    this.socket = socket;
-    socket.onopen = () => {
-      this.tries = 0;
-      this.handlers.connected(true);
-      void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State));
-    };
-    socket.onmessage = (event) => this.receive(JSON.parse(String(event.data)) as Answer);
-    socket.onclose = () => {
-      this.handlers.connected(false);
-      for (const waiting of this.waiting.values()) waiting.reject(new Error("the connection was lost"));
-      this.waiting.clear();
-      setTimeout(() => this.open(), Math.min(8000, 500 * 2 ** this.tries++));
-    };
+  opened(): void {
+    this.handlers.connected(true);
+    void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State));
   }
 
-  private receive(answer: Answer): void {
+  closed(): void {
+    this.handlers.connected(false);
+    for (const waiting of this.waiting.values()) waiting.reject(new Error("the connection was lost"));
+    this.waiting.clear();
+  }
+
+  received(answer: Answer): void {
     if (answer.state && answer.id === undefined) {
       this.handlers.state(answer.state as State);
       return;

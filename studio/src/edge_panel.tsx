@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Chart } from "./chart";
-import { edgeTitle, sourceOf } from "./network";
+import { edgeTitle, sourceOf, tagOf } from "./network";
 import { digits, keyText, share, symbolText } from "./numbers";
 import type { Answer, Candidate, Edge, Message, State } from "./types";
 
@@ -46,7 +46,7 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
       {sharing}
       <h2 class="edge-title">{edgeTitle(state.network, edge)}</h2>
       <p class={edge.kind === "symbol" ? "symbol-text" : "soft"}>
-        {symbol || <>curve {edge.curve?.replace("f_", "f")}</>}
+        {symbol || `curve ${tagOf(edge)}`}
         {edge.shape ? `, ${edge.shape}` : ""}
         {edge.shared.length ? `, shares its function with ${edge.shared.length} other ${edge.shared.length === 1 ? "edge" : "edges"}` : ""}
         {edge.locked ? ", locked" : ""}
@@ -108,16 +108,15 @@ function Candidates({ edge, error, list, busy, act, over, setOver }: ListProps) 
               type="button"
               class={`row${candidate === over ? " over" : ""}${candidate.name === edge.symbol ? " own" : ""}`}
               disabled={busy || edge.locked}
-              aria-label={`Fix to ${candidate.name}: R squared ${digits(candidate.r2, 5)}, network error ${digits(candidate.error)} instead of ${digits(error)}`}
               onPointerEnter={() => setOver(candidate)}
               onFocus={() => setOver(candidate)}
               onBlur={() => setOver(null)}
               onClick={() => void act({ do: "fix", edge: edge.key, name: candidate.name })}
             >
-              <span>{n < 9 && <kbd>{n + 1}</kbd>}</span>
-              <b>{candidate.name}</b>
-              <span>{share(candidate.r2)}</span>
-              <span>{digits(candidate.error)}</span>
+              <span aria-hidden="true">{n < 9 && <kbd>{n + 1}</kbd>}</span>
+              <b><span class="unseen">Fix to </span>{candidate.name}</b>
+              <span><span class="unseen">R squared </span>{share(candidate.r2)}</span>
+              <span><span class="unseen">network error </span>{digits(candidate.error)}</span>
             </button>
           </li>
         ))}

@@ -8,6 +8,8 @@ import type { Edge, Key, Network, Node } from "./types";
 const BOX = { width: 1.25, height: 0.8 };
 const NAME_SIZE = 0.34;
 const LETTERS = 24;
+/** A padlock, 0.17 wide and 0.2 high. */
+const LOCK = "M0 .09h.17v.11h-.17zM.035 .09v-.03a.05 .05 0 0 1 .1 0v.03";
 const MARKS: Record<string, string> = {
   increasing: "↗", decreasing: "↘", convex: "∪", concave: "∩", "increasing convex": "↗∪", "increasing concave": "↗∩",
   even: "±", odd: "∓",
@@ -31,6 +33,7 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
   const [view, setView] = useState<Box | null>(null);
   const drag = useRef<{ x: number; y: number; view: Box; moved: boolean } | null>(null);
   const [focus, setFocus] = useState<string | null>(null);
+  const labels = useMemo(() => network.edges.map((edge) => edgeLabel(network, edge)), [network]);
   const shown = view ?? whole;
   const first = focus ?? (selected ? keyText(selected) : network.edges[0] ? keyText(network.edges[0].key) : "");
 
@@ -95,13 +98,13 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
         onKeyDown={keys}
       >
         <Wires network={network} selected={selected} />
-        {network.edges.map((edge) => {
+        {network.edges.map((edge, n) => {
           const key = keyText(edge.key);
           return (
             <EdgeBox
               key={key}
               edge={edge}
-              label={edgeLabel(network, edge)}
+              label={labels[n] ?? ""}
               selected={sameKey(edge.key, selected)}
               marked={marked.includes(key)}
               tabbable={!!onSelect && key === first}
@@ -155,7 +158,7 @@ class EdgeBox extends Component<BoxProps> {
     const strength = 0.25 + 0.75 * Math.sqrt(edge.importance);
     const value = at === null ? null : valueAt(edge, at);
     const share = at === null ? 0 : Math.max(0, Math.min(1, (at - edge.x[0]) / (edge.x[1] - edge.x[0] || 1)));
-    const tag = edge.symbol ?? (edge.curve ? edge.curve.replace("f_", "f") : "");
+    const tag = tagOf(edge);
     const interaction = active
       ? {
           role: "button" as const,
@@ -180,8 +183,8 @@ class EdgeBox extends Component<BoxProps> {
       <g class={`edge ${edge.kind}${selected ? " selected" : ""}${marked ? " marked" : ""}`} data-key={keyText(edge.key)} aria-label={label} {...interaction}>
         <rect class="box" x={left} y={top} width={BOX.width} height={BOX.height} rx="0.12" />
         <path class="density" d={bars(edge.density, left + 0.09, left + BOX.width - 0.09, top + BOX.height - 0.03, 0.12)} />
-        {edge.band && <path class="band" d={bandPath(edge, span, inside)} opacity={strength} />}
-        <path class="line" d={path(edge.y, span, inside)} opacity={strength} />
+        {edge.band && <path class="band" d={bandPath(edge, span, inside)} />}
+        <path class="line" d={path(edge.y, span, inside)} stroke-opacity={strength} />
         {value !== null && (
           <circle
             class="dot"
@@ -191,9 +194,10 @@ class EdgeBox extends Component<BoxProps> {
           />
         )}
         <text class="tag" x={left + 0.06} y={top - 0.07}>{tag}</text>
-        <text class="state" x={left + BOX.width - 0.06} y={top - 0.07}>
-          {(edge.shape ? MARKS[edge.shape] ?? "" : "") + (edge.shared.length ? " ⚭" : "") + (edge.locked ? " 🔒︎" : "")}
+        <text class="state" aria-hidden="true" x={left + BOX.width - (edge.locked ? 0.26 : 0.06)} y={top - 0.07}>
+          {(edge.shape ? MARKS[edge.shape] ?? "" : "") + (edge.shared.length ? " ≡" : "")}
         </text>
+        {edge.locked && <path class="lock" transform={`translate(${left + BOX.width - 0.23} ${top - 0.25})`} d={LOCK} />}
       </g>
     );
   }
@@ -216,7 +220,7 @@ class Wires extends Component<{ network: Network; selected: Key | null }> {
               key={keyText(edge.key)}
               class={`${edge.kind}${sameKey(edge.key, selected) ? " selected" : ""}`}
               d={d}
-              opacity={0.2 + 0.6 * Math.sqrt(edge.importance)}
+              stroke-opacity={0.2 + 0.6 * Math.sqrt(edge.importance)}
             />
           );
         })}
@@ -263,8 +267,13 @@ export function edgeTitle(network: Network, edge: Edge): string {
 }
 
 function edgeLabel(network: Network, edge: Edge): string {
-  const what = edge.symbol ? `symbol ${edge.symbol}` : "curve";
+  const what = `${edge.kind} ${tagOf(edge)}`;
   return `${edgeTitle(network, edge)}: ${what}, importance ${digits(edge.importance, 2)}${edge.locked ? ", locked" : ""}${edge.shape ? `, ${edge.shape}` : ""}`;
+}
+
+/** What is written above an edge: its function, or the name of its curve in the formula. */
+export function tagOf(edge: Edge): string {
+  return edge.symbol ?? edge.curve?.replace("f_", "f") ?? "";
 }
 
 function radius(node: Node): number {

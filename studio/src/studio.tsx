@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Connection } from "./connection";
+import type { Transport, TransportEvents } from "./transports";
 import { EdgePanel } from "./edge_panel";
 import { FormulaBar } from "./formula_bar";
 import { History } from "./history";
@@ -22,7 +23,13 @@ interface Compared {
   formula: Formula;
 }
 
-export function Studio() {
+interface Props {
+  start: (events: TransportEvents) => Transport;
+  /** What hears the shortcuts: the window of a page, or the element of a widget, so that a notebook keeps its keys. */
+  keysFrom: Window | HTMLElement;
+}
+
+export function Studio({ start, keysFrom }: Props) {
   const [state, setState] = useState<State | null>(null);
   const [connected, setConnected] = useState(false);
   const [selected, setSelected] = useState<Key | null>(null);
@@ -39,7 +46,7 @@ export function Studio() {
   const [shortcuts, setShortcuts] = useState(true);
   const help = useRef<HTMLDialogElement>(null);
 
-  const [connection] = useState(() => new Connection({ state: setState, connected: setConnected }));
+  const [connection] = useState(() => new Connection(start, { state: setState, connected: setConnected }));
   const ask = useCallback((message: Message) => connection.ask(message), [connection]);
   const tell = useCallback((text: string, bad = false) => setStatus({ text, bad }), []);
 
@@ -119,13 +126,14 @@ export function Studio() {
   }
 
   useEffect(() => {
-    function key(event: KeyboardEvent): void {
+    function key(pressed: Event): void {
+      const event = pressed as KeyboardEvent;
       const target = event.target as HTMLElement;
       const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName) && (target as HTMLInputElement).type !== "checkbox";
       const command = event.ctrlKey || event.metaKey;
       if (help.current?.open || (typing && event.key !== "Escape")) return;
       if (command && event.key.toLowerCase() === "z") {
-        event.preventDefault();
+        handled(event);
         void act({ do: event.shiftKey ? "redo" : "undo" });
         return;
       }
@@ -153,12 +161,12 @@ export function Studio() {
       }
       const handler = doing[event.key];
       if (handler) {
-        event.preventDefault();
+        handled(event);
         handler();
       }
     }
-    addEventListener("keydown", key);
-    return () => removeEventListener("keydown", key);
+    keysFrom.addEventListener("keydown", key);
+    return () => keysFrom.removeEventListener("keydown", key);
   });
 
   const now = state?.history[state.current];
@@ -176,7 +184,7 @@ export function Studio() {
           <div><dt>error</dt><dd>{digits(now.error)}</dd></div>
           {r2 !== null && <div><dt>R²</dt><dd>{share(r2)}</dd></div>}
           {now.heldError !== null && <div><dt title={`${state.heldRows} rows that no step sees`}>error on other rows</dt><dd>{digits(now.heldError)}</dd></div>}
-          <div><dt>edges</dt><dd>{now.curves} <span class="soft small">curves</span> {now.symbols} <span class="soft small">symbols</span></dd></div>
+          <div><dt>edges</dt><dd>{now.curves} <span class="soft small">{now.curves === 1 ? "curve" : "curves"}</span> {now.symbols} <span class="soft small">{now.symbols === 1 ? "symbol" : "symbols"}</span></dd></div>
         </dl>
         <div class="buttons" role="group" aria-label="Session">
           <button type="button" disabled={busy || now.parent === null} onClick={() => void act({ do: "undo" })}>Undo</button>
@@ -234,6 +242,12 @@ export function Studio() {
       <Help dialog={help} shortcuts={shortcuts} setShortcuts={setShortcuts} />
     </div>
   );
+}
+
+/** The key is ours alone: neither the browser nor a notebook around the studio acts on it. */
+function handled(event: KeyboardEvent): void {
+  event.preventDefault();
+  event.stopPropagation();
 }
 
 const KEYS: [string, string][] = [

@@ -88,7 +88,7 @@ def test_a_session_over_the_socket(client):
         assert ask(socket, do="fix", edge=[0, 0, 0], name="sin")["ok"]
         assert ask(socket, do="undo")["ok"]
         state = ask(socket, do="state")
-        assert [branch["step"].split()[0] for branch in state["history"]] == ["start", "fit,", "fix"]
+        assert [branch["step"].split()[0] for branch in state["history"]] == ["start", "fit,", "sin"]
         assert state["current"] == 1
         assert "no edge" in ask(socket, do="remove", edge=[0, 5, 0])["error"]
 

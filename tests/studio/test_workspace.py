@@ -92,7 +92,7 @@ def test_undo_redo_and_branches(work, do):
     assert work.tree.current.id == 2  # the branch that was visited last, not the newest
     do("name", state=2, name="a parabola")
     assert work.state()["history"][2]["name"] == "a parabola"
-    assert work.state()["history"][2]["step"].startswith("fix load")
+    assert work.state()["history"][2]["step"].startswith("x^2 on load & `wind` ")
     other = do("compare", state=3)
     assert [edge["symbol"] for edge in other["network"]["edges"]] == ["sin", "x^3"]
 

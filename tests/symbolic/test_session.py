@@ -76,6 +76,13 @@ def test_forbidden_functions_are_neither_suggested_nor_fixed(session):
         session.forbid("furlong")
 
 
+def test_where_no_allowed_function_suits_none_is_suggested(session):
+    only = session.forbid(*(name for name in session.library if name != "0"))
+    assert only.suggest((0, 0, 0)) == ()
+    with pytest.raises(ValueError, match="'0' is not defined on the range"):
+        only.fix((0, 0, 0), "0")
+
+
 def test_released_and_removed_edges(session):
     freed = session.fix((0, 0, 0), "sin").release((0, 0, 0))
     assert freed.model.layers[0].mask.all()

@@ -165,6 +165,8 @@ def told(step: SessionStep, session: Session) -> str:
             words.append(edge_title(session, value))
         else:
             words.append(names[value] if step.method in BY_INPUT and isinstance(value, int) else f"{value}")
+    if step.method == "fix":
+        return f"{words[1]} on {words[0]}"
     return f"{step.method} {', '.join(words)}"
 
 

@@ -19,6 +19,7 @@ from edgewise.tables.job.rundir import MODEL
 from edgewise.tables.job.table_network import Rows, named, split, train
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
+from edgewise.tables.shipped import shipped_tables
 
 CLASSES = (
     "The target is a class, so that the network gives log-odds; errors are root mean square differences from the "
@@ -80,10 +81,8 @@ def _table_of(run: Path, name: str) -> str:
     for place in (Path(name), run.resolve().parent / name):
         if place.is_file():
             return str(place)
-    try:
-        find_table(name)
-    except TableError:
-        raise TableError(f"the table {name!r} of the run is neither here nor beside {run}; name it: --table") from None
+    if name not in shipped_tables():
+        raise TableError(f"the table {name!r} of the run is neither here nor beside {run}; name it: --table")
     return name
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import save as tensors_to_bytes
 
 from edgewise.io import save
+from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.studio.branches import History
 
 SCRIPT, START, DATA = "session.py", "start.safetensors", "data.safetensors"
@@ -36,7 +37,9 @@ print(f"error {session.error:.6g}")
 
 def script(tree: History, number: int) -> str:
     """Python source of the steps from the first state to this one; it reads the files of `bundle` beside it."""
-    return "\n".join([_HEAD.rstrip("\n"), *(step.code() for step in tree.steps(number)), _TAIL])
+    own = [name for name, fn in tree[0].session.library.items() if DEFAULT_LIBRARY.get(name) != fn]
+    note = [f"# needs your own functions: Session(..., library=...) with {', '.join(map(repr, own))}"] if own else []
+    return "\n".join([_HEAD.rstrip("\n"), *note, *(step.code() for step in tree.steps(number)), _TAIL])
 
 
 def bundle(tree: History, number: int) -> bytes:

@@ -90,7 +90,7 @@ class StudioServer:
             return self._plain("this server is only for this machine", 403)
         if name not in BUNDLE:
             return self._plain("there is no such file", 404)
-        return self._response(_static(name), BUNDLE[name])
+        return self._response(static_text(name), BUNDLE[name])
 
     async def _socket(self, socket: WebSocket) -> None:
         if not (self._is_here(socket) and self._knows_token(socket) and self._comes_from_page(socket)):
@@ -212,7 +212,7 @@ def _no_constant(name: str) -> Any:
 
 def _page(work: Workspace) -> str:
     """The document around the bundle, whose digests are in the addresses, so that no browser keeps an old one."""
-    marks = {name: hashlib.sha256(_static(name).encode()).hexdigest()[:12] for name in BUNDLE}
+    marks = {name: hashlib.sha256(static_text(name).encode()).hexdigest()[:12] for name in BUNDLE}
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -220,10 +220,11 @@ def _page(work: Workspace) -> str:
         f"<title>{escape(work.state()['title'])} · edgewise studio</title>\n"
         f'<link rel="stylesheet" href="/studio.css?{marks["studio.css"]}">\n'
         f'<script type="module" src="/studio.js?{marks["studio.js"]}"></script>\n'
-        '</head>\n<body>\n<div id="studio"></div>\n'
+        '</head>\n<body>\n<div id="edgewise-studio"></div>\n'
         "<noscript>The studio is a page of scripts: please allow them for this address.</noscript>\n</body>\n</html>\n"
     )
 
 
-def _static(name: str) -> str:
+def static_text(name: str) -> str:
+    """A file of the page's bundle."""
     return files("edgewise.studio").joinpath("static", name).read_text(encoding="utf-8")

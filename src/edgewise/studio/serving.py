@@ -9,12 +9,16 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgewise._columns import as_tensor
 from edgewise.nn import KAN
+from edgewise.studio.notebook import widget_of
 from edgewise.studio.server import ADDRESS, MAX_MESSAGE, StudioServer
 from edgewise.studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from anywidget import AnyWidget
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,7 @@ def open_studio(model: KAN, x: Any, y: Any, *, port: int = 0, browser: bool = Tr
         browser: open the page.
         settings: further arguments of `Workspace`.
     """
-    inputs, targets = (as_tensor(value).to(next(model.parameters())) for value in (x, y))
-    work = Workspace(model, inputs, targets[:, None] if targets.ndim == 1 else targets, **settings)
+    work = workspace_of(model, x, y, **settings)
     listening = _listening(port)
     server = StudioServer(work, listening.getsockname()[1])
     running = _uvicorn(server)
@@ -70,6 +73,24 @@ def open_studio(model: KAN, x: Any, y: Any, *, port: int = 0, browser: bool = Tr
     if browser:
         webbrowser.open(server.url)
     return OpenStudio(work, server.url, close)
+
+
+def widget(model: KAN, x: Any, y: Any, **settings: Any) -> AnyWidget:
+    """The studio as a widget of a notebook, for any that shows anywidget; its session is `widget.work.session`.
+
+    Args:
+        model: the network; it is not changed.
+        x: inputs, as tensor, array or frame.
+        y: targets, of the shape of the model's output; (n,) stands for (n, 1).
+        settings: further arguments of `Workspace`.
+    """
+    return widget_of(workspace_of(model, x, y, **settings))
+
+
+def workspace_of(model: KAN, x: Any, y: Any, **settings: Any) -> Workspace:
+    """The workspace of a network and data of any kind, in the network's own dtype."""
+    inputs, targets = (as_tensor(value).to(next(model.parameters())) for value in (x, y))
+    return Workspace(model, inputs, targets[:, None] if targets.ndim == 1 else targets, **settings)
 
 
 def serve(work: Workspace, *, port: int = 0, browser: bool = True, announce: Callable[[str], None] = print) -> None:
@@ -92,6 +113,7 @@ def _listening(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((ADDRESS, port))
+        listening.listen()  # so that a page that is opened at once waits for the server
     except OSError as error:
         listening.close()
         raise OSError(f"port {port} of {ADDRESS} cannot be used ({error}); choose another --port") from error
