@@ -16,7 +16,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes docs wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes studio docs wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ runtimes:  ## exports in every runtime, compared, in an environment of their own
 	  -e '.[viz,sklearn,onnx,openvino,litert,executorch,coreml]'
 	.venv-runtimes/bin/python -m studies export $(OPTIONS)
 
+studio:  ## the page of the studio, from studio/ into src/edgewise/studio/static (needs node and npm)
+	cd studio && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
+
 docs: $(DOCS)  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
@@ -100,10 +103,13 @@ wheels: wheel  ## and those for Linux on Arm, macOS on Arm and Windows, by zig's
 	  $(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist . || exit 1; done
 
 # gcc and clang agree on these flags. Leaks are python's own; a thread's kept scratch memory is no leak either.
-sanitize: venv  ## the tests of native code once under ASan and UBSan
-	EDGEWISE_CACHE=$(CURDIR)/build/sanitized \
-	EDGEWISE_CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
-	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+SANITIZED = EDGEWISE_CACHE=$(CURDIR)/build/sanitized EDGEWISE_CPU_VARIANT=$(VARIANT) \
+	EDGEWISE_CXXFLAGS="-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+VARIANT ?=
+sanitize: venv  ## the tests of native code once under ASan and UBSan: make sanitize VARIANT=x86-64-v3
+	$(SANITIZED) $(BIN)/python -c "from edgewise.kernels.cpu.load import find_or_build, variant; find_or_build(variant())"
+	$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 	$(PYTEST) -m "not compile and not slow" tests/kernels/test_cpu_network.py tests/kernels/test_cpu_jets.py tests/optim/test_adam.py \
 	tests/kernels/test_gauss_newton.py tests/optim/test_optim.py tests/kernels/test_cpu.py \
 	-k "(not test_cpu.py or ragged or intervals or bad_input) and (not test_optim.py or native)"

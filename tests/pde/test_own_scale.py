@@ -147,3 +147,20 @@ def test_a_residual_is_relative_to_its_terms(scales):
     starved, _ = solved(linear, method=GaussNewton(starts=1, steps=0, intervals=()), **scales)
     assert starved.message.startswith("not solved: equation is off by ")
     assert not starved.solved
+
+
+@pytest.mark.parametrize("time", [{}, {"t": (0, 1)}], ids=["still", "in time"])
+def test_a_laplacian_counts_as_the_sum_of_its_second_derivatives(time):
+    """So that a harmonic function, whose Laplacian is 0, solves the equation of Laplace."""
+    domain, edges = Box(x=(0, 1), y=(0, 2), **time), [dirichlet(lambda x, y: x**2 - y**2)]
+    short, long = (Problem(domain, e, edges) for e in (lambda u: u.laplacian, lambda u: u.dxx + u.dyy))
+    torch.manual_seed(0)
+    model = KAN([len(domain.coordinates), 3, 1], dtype=torch.float64)
+    first, second = (relative_residuals(problem, model, {}) for problem in (short, long))
+    assert first == pytest.approx(second, rel=1e-9)
+    assert first["equation"] < 0.9
+
+
+def test_the_equation_of_laplace_is_solved():
+    problem = Problem(Box(x=(0, 1), y=(0, 1)), lambda u: u.laplacian, [dirichlet(lambda x, y: x**2 - y**2)])
+    assert solve(problem, [3], QUICK, collocation=Collocation(points=100)).solved

@@ -1,12 +1,14 @@
 """Solve differential equations with networks, by collocation with exact derivatives of `edgewise.jets`.
 
-`Problem` states an equation on a domain (`Box`, `disk`, `polygon`, `Region`, `Slab`) with conditions (`dirichlet`,
-`neumann`, `robin`, `initial`, `periodic`, `observe`, `condition`); `solve(problem, model, method)` finds a `Solution`.
+`Problem` states an equation on a domain (`Box`, `disk`, `polygon`, `Region`, `Slab`, `Mesh`, and what `|`, `&` and `-`
+make of them) with conditions (`dirichlet`, `neumann`, `robin`, `initial`, `periodic`, `observe`, `condition`);
+`solve(problem, model, method)` finds a `Solution`.
 The method is a value, `GaussNewton`, `QuasiNewton`, `AdamDescent` or `BySize` (the default), and holds what belongs to
 the minimisation: starts, steps, rounds, resolutions. `Collocation` is the value that holds what belongs to the
 discretisation: points and weights. What is left are arguments of the run: windows of time, seconds, seed, progress.
 """
 
+from edgewise.pde.clouds import PointCloud as PointCloud, read_cloud as read_cloud
 from edgewise.pde.collocation import Collocation as Collocation
 from edgewise.pde.conditions import (
     Condition as Condition,
@@ -23,9 +25,15 @@ from edgewise.pde.domains import (
     Domain as Domain,
     Region as Region,
     Slab as Slab,
+)
+from edgewise.pde.exact_shapes import (
+    annulus as annulus,
+    ball as ball,
+    cylinder as cylinder,
     disk as disk,
     polygon as polygon,
 )
+from edgewise.pde.meshes import Mesh as Mesh, read_mesh as read_mesh
 from edgewise.pde.operators import ProblemError as ProblemError
 from edgewise.pde.problem import Problem as Problem
 from edgewise.pde.problem_file import run_problem_file as run_problem_file
@@ -47,6 +55,8 @@ __all__ = [
     "Condition",
     "Domain",
     "GaussNewton",
+    "Mesh",
+    "PointCloud",
     "Problem",
     "ProblemError",
     "QuasiNewton",
@@ -56,7 +66,10 @@ __all__ = [
     "SolutionRecord",
     "SolveMethod",
     "Stage",
+    "annulus",
+    "ball",
     "condition",
+    "cylinder",
     "dirichlet",
     "disk",
     "initial",
@@ -64,6 +77,8 @@ __all__ = [
     "observe",
     "periodic",
     "polygon",
+    "read_cloud",
+    "read_mesh",
     "robin",
     "run_problem_file",
     "solve",

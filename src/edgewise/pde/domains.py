@@ -1,21 +1,27 @@
-"""Define where an equation holds: boxes, signed distances, and either of them over a span of time.
+"""Define where an equation holds: boxes, signed distances, and either of them along a further coordinate.
 
 A domain has named coordinates, of which `t` is time, and named parts of its boundary: the faces "x-", "x+", "t-" of a
-box, the "wall" of a region. "boundary" is all of them but those of time.
+box, the "wall" of a region. "boundary" is all of them but those of time. `a | b`, `a & b` and `a - b` are unions,
+intersections and differences; `domain.named("inlet")` gives the whole boundary of a domain another name.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.pde.operators import TIME, ProblemError
+
+if TYPE_CHECKING:
+    from edgewise.pde.combined import Combined
+
+ENDS_OF_TIME = (f"{TIME}-", f"{TIME}+")
 
 
 class BoundaryPoints(NamedTuple):
@@ -46,7 +52,28 @@ class Domain(ABC):
     def _boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
         """n points of one part."""
 
+    def during(self, start: float, end: float) -> Domain:
+        """The same space over another span of time.
+
+        Raises:
+            ProblemError: a domain without time, or of a kind that cannot be cut.
+        """
+        raise ProblemError(f"{self!r} has no time that could be cut; give `Slab(space, t=(start, end))`")
+
+    def __or__(self, other: Domain) -> Combined:
+        return _combined("union", self, other)
+
+    def __and__(self, other: Domain) -> Combined:
+        return _combined("intersection", self, other)
+
+    def __sub__(self, other: Domain) -> Combined:
+        return _combined("difference", self, other)
+
     @final
+    def named(self, name: str) -> Domain:
+        """The same domain whose boundary, but for the ends of time, is one part of that name."""
+        return Renamed(self, name)
+
     def sample(self, n: int, generator: torch.Generator, method: str = "sobol") -> Float[Tensor, "n d"]:
         """n points inside; `method` is "sobol" (evenly spread) or "uniform" (independent)."""
         low, high = self._corners()
@@ -64,7 +91,7 @@ class Domain(ABC):
     def boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
         """n points of one part of the boundary; for "boundary", of all parts but those of time."""
         if part == "boundary":
-            spatial = [p for p in self.parts if not p.startswith(TIME)]
+            spatial = [p for p in self.parts if p not in ENDS_OF_TIME]
             shares = [self._boundary(p, math.ceil(n / len(spatial)), generator) for p in spatial]
             return BoundaryPoints(*(torch.cat(column) for column in zip(*shares, strict=True)))
         if part not in self.parts:
@@ -87,6 +114,11 @@ class Box(Domain):
         self.coordinates, self.bounds = tuple(intervals), _checked(intervals)
         self.parts = tuple(c + side for c in intervals for side in "-+")
 
+    def during(self, start: float, end: float) -> Domain:
+        if TIME not in self.coordinates:
+            return super().during(start, end)
+        return Box(**dict(zip(self.coordinates, self.bounds, strict=True)) | {TIME: (start, end)})
+
     def distance(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         low, high = self._corners()
         return torch.maximum(low - x, x - high).amax(-1)
@@ -108,6 +140,9 @@ class Region(Domain):
     `distance` may be any function of the coordinates that is negative inside and has a slope on the boundary, which is
     one part, "wall"; the intervals must enclose the region. If the boundary is known, `wall` maps values in [0, 1] to
     points on it and the normals there.
+
+    With a coordinate `t` the region moves: `Region(lambda x, t: x - 1 - t / 2, x=(0, 2), t=(0, 1))` is cut by the box
+    of its intervals at the ends of time alone, "t-" and "t+", and the normals of the wall point out of space.
     """
 
     def __init__(
@@ -117,14 +152,30 @@ class Region(Domain):
         **intervals: tuple[float, float],
     ) -> None:
         self.coordinates, self.bounds = tuple(intervals), _checked(intervals)
-        self.parts = ("wall",)
+        self.parts = ("wall", *ENDS_OF_TIME) if TIME in self.coordinates else ("wall",)
         self._distance, self._wall = distance, wall
         self.sample(1, torch.Generator().manual_seed(0))
 
+    def during(self, start: float, end: float) -> Domain:
+        if TIME not in self.coordinates:
+            return super().during(start, end)
+        intervals = dict(zip(self.coordinates, self.bounds, strict=True)) | {TIME: (start, end)}
+        return Region(self._distance, self._wall, **intervals)
+
     def distance(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        return self._distance(*x.unbind(-1))
+        value = self._distance(*x.unbind(-1))
+        if TIME not in self.coordinates:
+            return value
+        t, (start, end) = x[:, self._time], self.bounds[self._time]
+        return torch.maximum(value, torch.maximum(start - t, t - end))
+
+    @property
+    def _time(self) -> int:
+        return self.coordinates.index(TIME)
 
     def _boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
+        if part in ENDS_OF_TIME:
+            return self._end_of_time(part, n, generator)
         if self._wall is not None:
             return self._wall(unit_points(n, 1, generator, "sobol")[:, 0])
         # Points of a thin band, moved along the slope onto the zero set, lie evenly on it.
@@ -133,6 +184,8 @@ class Region(Domain):
         found, kept = [], 0
         for _ in range(200):
             x = low - margin + (high - low + 2 * margin) * unit_points(max(4 * n, 256), len(low), generator, "sobol")
+            if TIME in self.coordinates:  # the slope is taken in space: points stay at their times
+                x[:, self._time] = x[:, self._time].clamp(low[self._time], high[self._time])
             value, slope = self._slope(x)
             near = value.abs() < 0.02 * (high - low).amax() * slope.norm(dim=-1)
             x = x[near]
@@ -148,21 +201,55 @@ class Region(Domain):
         raise ProblemError(f"{self!r}: its boundary was not found; the distance must have a slope where it is zero")
 
     def _slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The function and its slope in space."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            value = self.distance(x)
-            return value.detach(), torch.autograd.grad(value.sum(), x)[0]
+            value = self._distance(*x.unbind(-1))
+            (slope,) = torch.autograd.grad(value.sum(), x)
+        if TIME in self.coordinates:
+            slope[:, self._time] = 0
+        return value.detach(), slope
+
+    def _end_of_time(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
+        """Points of the space that the region fills at its start or its end."""
+        low, high = self._corners()
+        end = (low if part == ENDS_OF_TIME[0] else high)[self._time]
+        found, kept = [], 0
+        for _ in range(100):
+            x = low + (high - low) * unit_points(max(2 * n, 64), len(low), generator, "sobol")
+            x[:, self._time] = end
+            found.append(x[self._distance(*x.unbind(-1)) < 0])
+            kept += len(found[-1])
+            if kept >= n:
+                break
+        if not kept:
+            raise ProblemError(f"{self!r} is empty at t = {end:g}: give a span of time in which it is not")
+        points = torch.cat(found)[:n]
+        normals = torch.zeros_like(points)
+        normals[:, self._time] = -1 if part == ENDS_OF_TIME[0] else 1
+        return BoundaryPoints(points, normals)
 
 
 class Slab(Domain):
-    """A domain of space over a span of time: `Slab(disk(), t=(0, 1))`, with the further parts "t-" and "t+"."""
+    """A domain along one more coordinate, with the further parts "t-" and "t+", or whatever it is called.
 
-    def __init__(self, space: Domain, t: tuple[float, float]) -> None:
-        if TIME in space.coordinates:
-            raise ProblemError(f"{space!r} has a time already; give a domain of space")
-        self.space = space
-        self.coordinates, self.bounds = (*space.coordinates, TIME), (*space.bounds, *_checked({TIME: t}))
-        self.parts = (*space.parts, "t-", "t+")
+    `Slab(disk(), t=(0, 1))` is a disk over a span of time, `Slab(disk(), z=(0, 2))` a cylinder,
+    `Slab(Slab(disk(), z=(0, 2)), t=(0, 1))` a cylinder over time.
+    """
+
+    def __init__(self, space: Domain, **interval: tuple[float, float]) -> None:
+        if len(interval) != 1:
+            raise ProblemError(f"a slab takes one interval, such as t=(0, 1), got {', '.join(interval) or 'none'}")
+        (axis,) = interval
+        if axis in space.coordinates or TIME in space.coordinates:
+            taken = axis if axis in space.coordinates else TIME
+            raise ProblemError(f"{space!r} has the coordinate {taken} already; give a domain without it")
+        self.space, self.axis = space, axis
+        self.coordinates, self.bounds = (*space.coordinates, axis), (*space.bounds, *_checked(interval))
+        self.parts = (*space.parts, f"{axis}-", f"{axis}+")
+
+    def during(self, start: float, end: float) -> Domain:
+        return Slab(self.space, t=(start, end)) if self.axis == TIME else super().during(start, end)
 
     def distance(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         start, end = self.bounds[-1]
@@ -170,72 +257,40 @@ class Slab(Domain):
 
     def _boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
         start, end = self.bounds[-1]
-        if part in ("t-", "t+"):
-            inside = self.space.sample(n, generator)
-            time = torch.full((n, 1), start if part == "t-" else end, dtype=inside.dtype)
-            normals = torch.zeros(n, len(self.coordinates), dtype=inside.dtype)
-            normals[:, -1] = -1 if part == "t-" else 1
-            return BoundaryPoints(torch.cat([inside, time], -1), normals)
+        if part in (f"{self.axis}-", f"{self.axis}+"):
+            inside, lower = self.space.sample(n, generator), part[-1] == "-"
+            along = torch.full((len(inside), 1), start if lower else end, dtype=inside.dtype)
+            normals = torch.zeros(len(inside), len(self.coordinates), dtype=inside.dtype)
+            normals[:, -1] = -1 if lower else 1
+            return BoundaryPoints(torch.cat([inside, along], -1), normals)
         space = self.space.boundary(part, n, generator)
         points = space.points.repeat(math.ceil(n / len(space.points)), 1)[:n]
         normals = space.normals.repeat(math.ceil(n / len(space.points)), 1)[:n]
-        time = start + (end - start) * unit_points(n, 1, generator, "sobol")
-        return BoundaryPoints(torch.cat([points, time], -1), torch.cat([normals, torch.zeros_like(time)], -1))
+        along = start + (end - start) * unit_points(n, 1, generator, "sobol")
+        return BoundaryPoints(torch.cat([points, along], -1), torch.cat([normals, torch.zeros_like(along)], -1))
 
 
-def disk(center: tuple[float, float] = (0.0, 0.0), radius: float = 1.0) -> Region:
-    """A disk in x and y."""
-    (a, b), r = center, radius
-    if not r > 0:
-        raise ProblemError(f"a disk needs a radius above 0, got {radius}")
+class Renamed(Domain):
+    """A domain whose boundary is one part; see `Domain.named`."""
 
-    def distance(x: Tensor, y: Tensor) -> Tensor:
-        return torch.hypot(x - a, y - b) - r
+    def __init__(self, domain: Domain, name: str) -> None:
+        if not name or name in (*ENDS_OF_TIME, "boundary"):
+            raise ProblemError(f"a part of the boundary cannot be called {name!r}; that name has a meaning of its own")
+        self.domain, self.name = domain, name
+        self.coordinates, self.bounds = domain.coordinates, domain.bounds
+        self.parts = (name, *(part for part in domain.parts if part in ENDS_OF_TIME))
 
-    def wall(s: Tensor) -> BoundaryPoints:
-        angle = 2 * math.pi * s
-        normals = torch.stack([torch.cos(angle), torch.sin(angle)], -1)
-        return BoundaryPoints(normals * r + torch.tensor([a, b], dtype=torch.float64), normals)
+    def during(self, start: float, end: float) -> Domain:
+        return Renamed(self.domain.during(start, end), self.name)
 
-    return Region(distance, wall, x=(a - r, a + r), y=(b - r, b + r))
+    def sample(self, n: int, generator: torch.Generator, method: str = "sobol") -> Float[Tensor, "n d"]:
+        return self.domain.sample(n, generator, method)
 
+    def distance(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        return self.domain.distance(x)
 
-def polygon(vertices: Sequence[tuple[float, float]]) -> Region:
-    """The inside of a simple polygon in x and y, convex or not."""
-    if len(vertices) < 3:
-        raise ProblemError(f"a polygon has at least 3 vertices, got {len(vertices)}")
-    corners = torch.tensor(vertices, dtype=torch.float64)
-    following = corners.roll(-1, 0)
-    cross = corners[:, 0] * following[:, 1] - corners[:, 1] * following[:, 0]
-    if not cross.sum().abs() > 0:
-        raise ProblemError(f"the polygon {list(vertices)} has no interior: its area is 0")
-
-    def distance(x: Tensor, y: Tensor) -> Tensor:
-        p = torch.stack([x, y], -1)[..., None, :]
-        to = p - corners
-        along = ((to * edges).sum(-1) / lengths**2).clamp(0, 1)
-        nearest = (to - along[..., None] * edges).square().sum(-1).amin(-1)
-        # A ray to the right crosses the boundary an odd number of times from inside.
-        level = p[..., 1]
-        crosses = (corners[:, 1] > level) != (following[:, 1] > level)
-        rise = torch.where(crosses, edges[:, 1], torch.ones_like(edges[:, 1]))
-        at = corners[:, 0] + (level - corners[:, 1]) * edges[:, 0] / rise
-        inside = (crosses & (p[..., 0] < at)).sum(-1) % 2 == 1
-        return torch.where(inside, -1.0, 1.0) * torch.sqrt(nearest)
-
-    edges = following - corners
-    lengths = edges.norm(dim=-1)
-    outward = torch.stack([edges[:, 1], -edges[:, 0]], -1) / lengths[:, None] * cross.sum().sign()
-
-    def wall(s: Tensor) -> BoundaryPoints:
-        ends = lengths.cumsum(0)
-        at = s * ends[-1]
-        edge = torch.searchsorted(ends, at, right=True).clamp(max=len(lengths) - 1)
-        share = (at - ends[edge] + lengths[edge]) / lengths[edge]
-        return BoundaryPoints(corners[edge] + share[:, None] * edges[edge], outward[edge])
-
-    low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
-    return Region(distance, wall, x=(low[0], high[0]), y=(low[1], high[1]))
+    def _boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
+        return self.domain.boundary("boundary" if part == self.name else part, n, generator)
 
 
 def unit_points(n: int, d: int, generator: torch.Generator, method: str) -> Float[Tensor, "n d"]:
@@ -256,3 +311,11 @@ def _checked(intervals: dict[str, tuple[float, float]]) -> tuple[tuple[float, fl
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ProblemError(f"the domain has no interior: {name} runs from {low} to {high}; give finite low < high")
     return tuple((float(low), float(high)) for low, high in intervals.values())
+
+
+def _combined(kind: str, first: Domain, second: Domain) -> Combined:
+    from edgewise.pde.combined import Combined
+
+    if not isinstance(second, Domain):
+        return NotImplemented
+    return Combined(kind, first, second)

@@ -26,7 +26,7 @@ from edgewise.jets import Index, Sine
 from edgewise.nn import Affine
 from edgewise.optim.least_squares import levenberg_marquardt
 from edgewise.pde.collocation_loss import CollocationLoss, nearest_power_of_two
-from edgewise.pde.operators import LAPLACIAN, TIME, algebra_of
+from edgewise.pde.operators import LAPLACIAN, TIME, algebra_of, second_derivatives
 from edgewise.pde.problem import Problem, ResidualTerm, derivative_of, stacked
 
 # Sizes for which a solve needs no units: within these a small solve lost less than a factor of 10.
@@ -93,16 +93,20 @@ def term_sizes(
     terms: Sequence[ResidualTerm],
     unknowns: Mapping[str, float],
     *,
-    kind: Literal["all", "without source", "coefficients"] = "all",
+    kind: Literal["all", "without source", "coefficients", "apart"] = "all",
 ) -> list[Float[Tensor, " equations"]]:
     r"""$S$ of every residual of every term; the first term is the equation.
 
     A field that is a constant but for small changes counts without that constant. "coefficients" is the greatest term
-    where a derivative is the size of the field over a length of the domain.
+    where a derivative is the size of the field over a length of the domain. "apart" is "all" where the Laplacian counts
+    as the sum of its second derivatives, not as one derivative, which vanishes for a solution of Laplace's equation.
     """
     coordinates, values = problem.domain.coordinates, {k: torch.tensor(v) for k, v in unknowns.items()}
     used = [sorted(problem.rehearse(t.residual, boundary=t.normals is not None)[0]) for t in terms]
-    algebra = algebra_of({index for part in used for _, index in part}, coordinates)
+    indices = {index for part in used for _, index in part}
+    if kind == "apart" and LAPLACIAN in indices:
+        indices = indices - {LAPLACIAN} | set(second_derivatives(coordinates))
+    algebra = algebra_of(indices, coordinates)
     with torch.no_grad():
         inside = problem.jets(model, terms[0].points[0], algebra)
     levels = {f: _level(jet.value) for f, jet in inside.items()}
@@ -119,11 +123,14 @@ def term_sizes(
             slopes = [_slopes(r, leaves) for r in residuals]
         changes = {k: leaf.detach() - _at_order_0(k, levels) for k, leaf in leaves.items()}
         over = {k: _rms(derivative_of(inside, coordinates, *k) - _at_order_0(k, levels)) for k in part}
+        if kind == "apart":
+            squares = second_derivatives(coordinates)
+            over |= {(f, a): sum(_rms(inside[f].derivative(b)) for b in squares) for f, a in part if a == LAPLACIAN}
         if kind == "coefficients":
             over = {(f, a): _rms(inside[f].value - levels[f]) * _per_length(problem, a) for f, a in part}
         each = [torch.stack([x.new_zeros(()), *(_rms(g) * over[k] for k, g in s.items())]) for s in slopes]
         made = torch.stack([t.amax() if kind == "coefficients" else t.sum() for t in each])
-        if kind == "all":
+        if kind in ("all", "apart"):
             made = made + torch.stack([_source(r, s, changes) for r, s in zip(residuals.detach(), slopes, strict=True)])
         sizes.append(made)
     return sizes
@@ -134,7 +141,7 @@ def relative_residuals(problem: Problem, model: nn.Module, unknowns: Mapping[str
     terms = problem.terms(1000, 200, torch.Generator().manual_seed(1))
     values = {k: torch.tensor(v) for k, v in unknowns.items()}
     result = {}
-    for term, sizes in zip(terms, term_sizes(problem, model, terms, unknowns), strict=True):
+    for term, sizes in zip(terms, term_sizes(problem, model, terms, unknowns, kind="apart"), strict=True):
         with torch.no_grad():
             off = _rms(problem.residuals(model, term, values))
         result[term.name] = float(torch.where(sizes > 0, off / sizes, 0.0).max())

@@ -87,5 +87,5 @@ def _count(problem: Problem, part: Condition, field: str, axis: str) -> int:
     faces = {f"{axis}-", f"{axis}+"} & set(problem.domain.parts)
     if part.on in faces or axis == TIME:
         return len(values) * (part.on in faces)
-    around = part.on == "boundary" or (not faces and not part.on.startswith(TIME))
+    around = part.on not in {f"{c}{side}" for c in problem.domain.coordinates for side in "-+"}
     return 2 * len(values) * around

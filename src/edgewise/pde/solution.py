@@ -14,12 +14,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise.discovery import Discovery, discover
+from edgewise.pde import solution_files
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.viz.charts import new_axes, new_figure
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,18 @@ class Solution:
         title = f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}"
         ax.set_title(title, parse_math=False)
         return ax.figure
+
+    def to_xarray(self, points: int | dict[str, Any] = 101) -> Dataset:
+        """The fields on a grid as a `Dataset` of xarray; see `edgewise.pde.solution_files.to_xarray`."""
+        return solution_files.to_xarray(self, points)
+
+    def write(self, path: str | PathLike[str], *, time: float | None = None, points: int = 65) -> Path:
+        """Write the fields for ParaView and its kin; see `edgewise.pde.solution_files.write_fields`."""
+        return solution_files.write_fields(self, path, time=time, points=points)
+
+    def animate(self, field: int = 0, *, frames: int = 50, points: int = 101) -> Any:
+        """A movie of a field over time; see `edgewise.pde.solution_files.animate`."""
+        return solution_files.animate(self, field, frames=frames, points=points)
 
     def figures(self, reference: Callable[[Tensor], Tensor] | None = None) -> dict[str, Figure]:
         """Figures of field, residual and history, and of the error if there is a reference."""

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from edgewise.nn import KAN, Affine
 from edgewise.pde.conditions import Condition
-from edgewise.pde.domains import Box, Domain, Slab
 from edgewise.pde.operators import TIME, ProblemError, Scope
 from edgewise.pde.problem import Problem
 from edgewise.pde.solution import Solution
@@ -32,9 +31,8 @@ def window_ends(problem: Problem, windows: int | Sequence[float]) -> tuple[float
         raise ProblemError("windows cut time: the domain needs a coordinate `t` and an `initial` condition")
     if problem.ansatz is not None and TIME in problem.ansatz.__code__.co_varnames:
         raise ProblemError("windows need a soft initial condition; this ansatz depends on t")
-    if not isinstance(problem.domain, Box | Slab):
-        raise ProblemError(f"windows cut a Box or a Slab, not {problem.domain!r}")
     begin, end = _span(problem)
+    problem.domain.during(begin, end)  # refuses what cannot be cut
     if isinstance(windows, int):
         return tuple(torch.linspace(begin, end, windows + 1, dtype=torch.float64).tolist()[1:-1])
     ends = tuple(float(t) for t in windows)
@@ -52,7 +50,7 @@ def cut(problem: Problem, ends: Sequence[float], done: Sequence[Solution]) -> It
     for n, (start, stop) in enumerate(itertools.pairwise((begin, *ends, end))):
         conditions = problem.conditions if n == 0 else [_continued(c, done[-1]) for c in problem.conditions]
         unknowns = problem.unknowns if n == 0 else done[-1].unknowns
-        domain = _between(problem.domain, start, stop)
+        domain = problem.domain.during(start, stop)
         yield dataclasses.replace(problem, domain=domain, conditions=conditions, unknowns=unknowns)
 
 
@@ -106,12 +104,6 @@ def _continued(part: Condition, before: Solution) -> Condition:
         return tuple(scope[f].at(index) - reached[f].derivative(index) for f, index in names)
 
     return dataclasses.replace(part, residual=residual, given=None)
-
-
-def _between(domain: Domain, start: float, end: float) -> Domain:
-    if isinstance(domain, Slab):
-        return Slab(domain.space, t=(start, end))
-    return Box(**dict(zip(domain.coordinates, domain.bounds, strict=True)) | {TIME: (start, end)})
 
 
 def _span(problem: Problem) -> tuple[float, float]:
