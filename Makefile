@@ -16,7 +16,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes docs wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes studio docs wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ runtimes:  ## exports in every runtime, compared, in an environment of their own
 	@.venv-runtimes/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
 	  -e '.[viz,sklearn,onnx,openvino,litert,executorch,coreml]'
 	.venv-runtimes/bin/python -m studies export $(OPTIONS)
+
+studio:  ## the page of the studio, from studio/ into src/edgewise/studio/static (needs node and npm)
+	cd studio && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
 docs: $(DOCS)  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         pde as pde,
         penalties as penalties,
         progress as progress,
+        studio as studio,
         surgery as surgery,
         symbolic as symbolic,
         tables as tables,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     )
     from edgewise.adapters import add_lotra as add_lotra
     from edgewise.bases import BSpline as BSpline
-    from edgewise.discovery import discover as discover
+    from edgewise.discovery import discover as discover, discover_dynamics as discover_dynamics
     from edgewise.exporting import export as export
     from edgewise.io import from_pykan as from_pykan, load as load, save as save
     from edgewise.kernels import use_backend as use_backend
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         KANClassifier as KANClassifier,
         KANRegressor as KANRegressor,
     )
+    from edgewise.tables.table_relations import discover_relations as discover_relations
     from edgewise.tracing import edge_scores as edge_scores, trace as trace
     from edgewise.training import (
         Auto as Auto,
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
 _LAZY = {  # the imports above, by module, for the interpreter
     "adapters": "add_lotra",
     "bases": "BSpline",
-    "discovery": "discover",
+    "discovery": "discover discover_dynamics",
     "exporting": "export",
     "io": "from_pykan load save",
     "kernels": "use_backend",
@@ -79,6 +81,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "surgery": "adapt_grid_ compact prune quantize refine swap_linear",
     "symbolic": "formula from_formula symbolify",
     "tables.estimators": "KANAdditive KANAdditiveClassifier KANClassifier KANRegressor",
+    "tables.table_relations": "discover_relations",
     "tracing": "edge_scores trace",
     "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
     "viz": "diagram plot",

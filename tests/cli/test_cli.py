@@ -450,3 +450,15 @@ print([m for m in ("torch", "sympy", "scipy", "pandas", "matplotlib", "sklearn",
     assert "--target" in done.stdout
     assert "python -m studies" in done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_studio_that_cannot_open_says_what_to_do(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, text in (
+        (["studio", "knots"], "--target COLUMN"),
+        (["studio", str(tmp_path / "empty"), "--target", "y"], "a run has its target"),
+        (["studio", str(tmp_path / "empty")], "is not the folder of a run"),
+        (["studio", "absent.csv", "--target", "y"], "there is no file"),
+    ):
+        assert main(arguments) == 2
+        assert text in " ".join(capsys.readouterr().err.split())

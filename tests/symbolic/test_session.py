@@ -76,6 +76,13 @@ def test_forbidden_functions_are_neither_suggested_nor_fixed(session):
         session.forbid("furlong")
 
 
+def test_where_no_allowed_function_suits_none_is_suggested(session):
+    only = session.forbid(*(name for name in session.library if name != "0"))
+    assert only.suggest((0, 0, 0)) == ()
+    with pytest.raises(ValueError, match="'0' is not defined on the range"):
+        only.fix((0, 0, 0), "0")
+
+
 def test_released_and_removed_edges(session):
     freed = session.fix((0, 0, 0), "sin").release((0, 0, 0))
     assert freed.model.layers[0].mask.all()
@@ -193,3 +200,26 @@ def test_what_cannot_be_constrained_is_told(session):
     products = ew.KAN([2, (0, 1), 1], dtype=torch.float64)
     with pytest.raises(ValueError, match="networks of sums"):
         Session(products, session.x, session.y).constrain("convex")
+
+
+def test_pruning_keeps_what_is_locked_and_what_matters(session):
+    weak = session.fix((0, 1, 0), "0", (1.0, 0.0, 1.0, 0.0))
+    assert not ew.nn.layers.owned(weak.prune(0.01).model.layers[0])[1, 0]
+    assert weak.prune(0.01).error == weak.error
+    kept = weak.lock((0, 1, 0)).prune(0.01)
+    assert ew.nn.layers.owned(kept.model.layers[0]).all()
+    shaped_ = session.shape((0, 1, 0), "increasing").prune(0.0)
+    assert (0, 1, 0) in shaped_.shapes
+    with pytest.raises(ValueError, match=r"give one in \[0, 1\)"):
+        session.prune(1.0)
+    with pytest.raises(ValueError, match="leaves a layer without edges"):
+        session.fix((0, 0, 0), "0", (1.0, 0.0, 1.0, 0.0)).fix((0, 1, 0), "0", (1.0, 0.0, 1.0, 0.0)).prune(0.5)
+
+
+def test_refined_curves_are_the_same(session):
+    finer = session.refine(12)
+    assert finer.model.layers[0].basis.intervals == 12
+    assert torch.allclose(values(finer, (0, 0, 0)), values(session, (0, 0, 0)), atol=1e-12)
+    assert finer.fit().error < session.error
+    with pytest.raises(ValueError, match="at least one interval"):
+        session.refine(0)

@@ -1,4 +1,4 @@
-"""The command line: `edgewise fit | discover | explain | predict | export | solve`.
+"""The command line: `edgewise fit | discover | relations | explain | predict | export | solve | studio`.
 
 Nothing heavy (torch, sympy, scipy, pandas, matplotlib) is imported before the arguments are parsed.
 """
@@ -15,8 +15,9 @@ try:
 except ImportError as error:
     raise ImportError("the command line needs its extra: pip install edgewise[cli]") from error
 
-from edgewise.cli.commands import COMMANDS, UsageError
+from edgewise.cli.commands import COMMANDS
 from edgewise.cli.output import errors, plain
+from edgewise.cli.places import UsageError
 
 STUDIES = "Studies of papers and of speed: `python -m studies NAME` in the source repository."
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import TextIOWrapper
@@ -14,10 +13,8 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from edgewise.cli.output import Display, errors, output, plain, print_law, print_notes, print_solution, print_summary
-
-
-class UsageError(ValueError):
-    """A command that cannot be done as given."""
+from edgewise.cli.places import UsageError, require_place
+from edgewise.cli.relations_command import relations
 
 
 def fit(
@@ -111,7 +108,7 @@ def discover(
     from edgewise.io import write_whole
     from edgewise.tables.job import discover_table
 
-    _require_place(out)
+    require_place(out)
     with errors().status(f"searching for a law of {plain(target)} ..."):
         found, notes = discover_table(
             table,
@@ -169,7 +166,7 @@ def predict(
     from edgewise.io import write_whole
     from edgewise.tables.job import predict_file
 
-    _require_place(out)
+    require_place(out)
     options: dict[str, Any] = {"names": names, "missing": missing, "na_values": na_values, "decimal": decimal}
     if out is not None:
         print_notes(predict_file(run, table, lambda parts: write_whole(out, parts), formula=formula, **options))
@@ -214,7 +211,7 @@ def export(
     except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
     path = Path(f"{run.resolve().name}{chosen.suffix}") if out is None else out
-    _require_place(path, is_folder=path.is_dir())
+    require_place(path, is_folder=path.is_dir())
     with errors().status(f"writing and checking {plain(str(path))} ..."):
         try:
             report = export_run(run, path, format=chosen, formula=formula, tolerance=tolerance)
@@ -250,7 +247,7 @@ def solve(
     folder = Path(f"{problem.stem}-solution") if out is None else out
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UsageError(f"{folder} exists; choose another --out, or write into it with --force")
-    _require_place(folder, is_folder=True)
+    require_place(folder, is_folder=True)
     given = {"seconds": seconds, "seed": seed, "method": method}
     with Display() as display:
         solution = run_problem_file(
@@ -264,13 +261,62 @@ def solve(
     return 0 if solution.converged else 1
 
 
+def studio(
+    source: Positional[str],
+    /,
+    target: str | None = None,
+    table: str | None = None,
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    hidden: int = 3,
+    seconds: float = 20.0,
+    seed: int = 0,
+    port: int = 0,
+    browser: bool = True,
+) -> None:
+    """Work on a network in its picture: a page on this machine, until Ctrl-C.
+
+    Fix functions on edges, prune, constrain, fit and compare; every step can be undone, and the session is exported as
+    a Python script.
+
+    Args:
+        source: The folder of a run; or a CSV or Parquet file, or the name of a shipped table (knots), for which a small
+            network is trained first.
+        target: The column to predict; for a table.
+        table: The table of the run, where it is neither here nor beside the folder.
+        inputs: The columns to use; all but the target by default; for a table.
+        exclude: Columns to leave out; for a table.
+        hidden: Nodes of the hidden layer; 0 is an additive model; for a table.
+        seconds: Time limit in seconds of the first training; for a table.
+        seed: Seed of all randomness.
+        port: Where to listen on 127.0.0.1; a free port by default.
+        browser: Open the page in the browser.
+    """
+    from edgewise.studio import open_run, open_table, serve
+
+    if Path(source).is_dir():
+        if target is not None:
+            raise UsageError("--target is for a table; a run has its target")
+        with errors().status(f"reading {plain(source)} ..."):
+            work = open_run(Path(source), table)
+    elif target is None:
+        raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
+    else:
+        with errors().status(f"training a small network for {plain(target)} ..."):
+            work = open_table(source, target, inputs=inputs, exclude=exclude, hidden=hidden, seconds=seconds, seed=seed)
+    errors().print("the studio is open until Ctrl-C:")
+    serve(work, port=port, browser=browser, announce=lambda url: print(url, flush=True))
+
+
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "fit": fit,
     "discover": discover,
+    "relations": relations,
     "explain": explain,
     "predict": predict,
     "export": export,
     "solve": solve,
+    "studio": studio,
 }
 
 
@@ -280,20 +326,3 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise UsageError(f"--units takes COLUMN=UNIT, such as v=m/s, not {wrong[0]!r}")
     return dict(text.rsplit("=", 1) for text in given)
-
-
-def _require_place(out: Path | None, *, is_folder: bool = False) -> None:
-    """Raise `UsageError` before the work where its result could not be written."""
-    if out is None:
-        return
-    if out.exists() and out.is_dir() != is_folder:
-        raise UsageError(f"{out} is a {'file' if is_folder else 'folder'}; choose another --out")
-    if out.exists() and not out.is_file() and not out.is_dir():  # /dev/stdout or a pipe
-        return
-    place = out if out.is_dir() else (out.resolve() if out.is_symlink() else out).parent
-    while is_folder and not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError(f"there is no folder {place} for --out; make it, or choose another one")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"the folder {place} of --out is not writable; choose another one")

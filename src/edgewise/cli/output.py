@@ -81,7 +81,14 @@ def print_summary(record: RunRecord) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if not record.formula.short:
+            near = (
+                f"no short formula; the curves are the model. This one of {record.formula.complexity} symbols is near:"
+            )
+            console.print(near, highlight=False, soft_wrap=True)
         console.print(plain(record.formula.text), highlight=False, soft_wrap=True, style="bold")
+        for constant in record.formula.constants:
+            console.print(f"  {plain(constant)}", highlight=False, soft_wrap=True)
     for warning in record.warnings:
         console.print(f"\n[yellow]note:[/] {plain(warning)}", highlight=False, soft_wrap=True)
 
@@ -145,8 +152,11 @@ def print_law(found: Discovery) -> None:
         console.print("\n[bold]no law[/]")
     else:
         console.print(f"\n[bold]{plain(str(found.formula))}[/]", highlight=False, soft_wrap=True)
+        for constant in found.law.constants:
+            console.print(f"  {plain(str(constant))}", highlight=False, soft_wrap=True)
     style = "green" if found.exact else "yellow"
     console.print(f"[{style}]{plain(found.reason)}[/]\n", highlight=False, soft_wrap=True)
+    curves = f"curves leave {found.curves_error:.2g}; " if math.isfinite(found.curves_error) else ""
     if found.alternatives:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("length", "error", "outside"):
@@ -158,7 +168,7 @@ def print_law(found: Discovery) -> None:
         console.print(table)
     console.print(
         f"[dim]errors in standard deviations of the target, held out inside and outside the region searched; "
-        f"curves leave {found.curves_error:.2g}; {found.seconds:.1f} s[/]",
+        f"{curves}{found.seconds:.1f} s[/]",
         highlight=False,
         soft_wrap=True,
     )

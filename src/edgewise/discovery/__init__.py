@@ -1,6 +1,7 @@
 """From tables to laws: `discover` and what it knows of the structure of functions."""
 
 from edgewise.discovery.discover import discover as discover
+from edgewise.discovery.dynamics import Dynamics as Dynamics, discover_dynamics as discover_dynamics
 from edgewise.discovery.law import Discovery as Discovery, Law as Law
 from edgewise.discovery.threshold import Threshold as Threshold, discover_threshold as discover_threshold
 from edgewise.discovery.tree import Anatomy as Anatomy, Tree as Tree, anatomy as anatomy, tree as tree
@@ -8,11 +9,13 @@ from edgewise.discovery.tree import Anatomy as Anatomy, Tree as Tree, anatomy as
 __all__ = [
     "Anatomy",
     "Discovery",
+    "Dynamics",
     "Law",
     "Threshold",
     "Tree",
     "anatomy",
     "discover",
+    "discover_dynamics",
     "discover_threshold",
     "tree",
 ]

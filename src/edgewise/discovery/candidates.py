@@ -8,8 +8,9 @@ from a structure of curves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
+from edgewise.discovery.noise import noise_kind, scale_of, unexplained
+from edgewise.discovery.power_sums import power_sums
 from edgewise.discovery.separable import products_of, total_degree
 from edgewise.discovery.simple_laws import simple_laws
 from edgewise.discovery.structure import Structure, Variables
@@ -42,12 +45,17 @@ class RoughLaw:
         variables: what these are in the inputs, and their samples.
         origin: how it was found.
         curves_error: the least relative error of a structure of curves that was known when the law was proposed.
+        contested: the next law is as good as this one, and is to be judged before the search ends.
     """
 
     expression: Any
     variables: Variables
     origin: str
     curves_error: float
+    contested: bool = False
+
+
+Generator = Callable[[Goal], Iterator[RoughLaw]]
 
 
 def exact_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
@@ -62,6 +70,27 @@ def close_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
     for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
         if EXACT <= error < 1.1 * goal.curves_error:
             yield _of_inputs(law, origin, goal, goal.curves_error)
+
+
+def complete_laws(goal: Goal) -> Iterator[RoughLaw]:
+    """Sums of power laws, and simple laws of the other kinds that leave nothing which the inputs explain.
+
+    All of them are judged before the search ends with one: they are imitations of each other.
+    """
+    laws = [*((law, "sum of power laws") for law in power_sums(goal)), *_complete(goal)]
+    for n, (law, origin) in enumerate(laws):
+        yield replace(_of_inputs(law, origin, goal, math.inf), contested=n < len(laws) - 1)
+
+
+def _complete(goal: Goal) -> Iterator[tuple[Any, str]]:
+    table = goal.samples
+    x = goal.straightened(table.x)
+    for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
+        if error >= EXACT:
+            value = table.values(law)[:, 0]
+            size = scale_of(value, noise_kind(value, table.y))
+            if torch.isfinite(value / size).all() and not unexplained(x, (table.y - value) / size):
+                yield law, origin
 
 
 def exact_ratios(goal: Goal) -> Iterator[RoughLaw]:
@@ -110,12 +139,18 @@ def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
         yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
-QUICK_GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (exact_simple_laws, exact_ratios, exact_conics)
+QUICK_GENERATORS: tuple[Generator, ...] = (exact_simple_laws, exact_ratios, exact_conics)
 """What is tried where the different rows are too few for curves."""
 
-GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
+SHORT_GENERATORS: tuple[Generator, ...] = (
     *QUICK_GENERATORS,
     exact_log_ratios,
+    complete_laws,
+)
+"""What needs no curves: the laws that any table is tried for first."""
+
+GENERATORS: tuple[Generator, ...] = (
+    *SHORT_GENERATORS,
     close_simple_laws,
     close_ratios,
     of_structures,

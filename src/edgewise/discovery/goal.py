@@ -10,9 +10,12 @@ from typing import Any
 
 import sympy
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from edgewise.discovery.noise import is_larger
 from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, read_samples, wrong_rows
-from edgewise.discovery.separable import surface_error
+from edgewise.discovery.separable import surface_rest
 from edgewise.discovery.structure import (
     PAIRINGS,
     STRUCTURE_ROWS,
@@ -83,13 +86,18 @@ class Goal:
 
     def different_rows(self, columns: Any) -> int:
         """The number of different rows of some inputs."""
-        tables = (self.fitted, self.held_out, self.outside)
-        return len(torch.unique(torch.cat([t.x[:USED, columns] for t in tables]), dim=0))
+        return len(torch.unique(self.everything.x[:, columns], dim=0))
 
     @cached_property
     def samples(self) -> Table:
         """The fitted rows that structure and constants are found with."""
         return self.fitted.head(USED)
+
+    @cached_property
+    def everything(self) -> Table:
+        """Rows of all three parts, so many of each at most: what laws are compared on."""
+        parts = [t.head(USED) for t in (self.fitted, self.held_out, self.outside)]
+        return Table(self.inputs, torch.cat([t.x for t in parts]), torch.cat([t.y for t in parts]))
 
     @cached_property
     def varying(self) -> tuple[int, ...]:
@@ -103,22 +111,26 @@ class Goal:
         """Inputs without which a polynomial fits the target as well, one after another; the others keep all that is."""
         x = self.samples.x
         kept = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
-        x = torch.stack([u.log() if self.over_decades(j) else u for j, u in enumerate(x.T)], -1)
+        x = self.straightened(x)
         if not 2 <= len(kept) <= MOST_INPUTS:
             return ()
         z = easiest_transform(x[:, kept], self.samples.y)
-        error = first = surface_error(x[:, kept], z)
+        least = surface_rest(x[:, kept], z)
         dropped: list[int] = []
-        while len(kept) > 1 and first < 0.5 and not self.budget.over:
+        while len(kept) > 1 and least.square().mean().sqrt() < 0.5 and not self.budget.over:
             self.pulse("which inputs matter")
-            errors = {j: surface_error(x[:, [k for k in kept if k != j]], z) for j in kept}
-            best = min(kept, key=lambda j: errors[j])
-            if errors[best] > 1.03 * min(error, first) + 1e-12 or explained_by(kept.index(best), x[:, kept], z):
+            left = {j: surface_rest(x[:, [k for k in kept if k != j]], z) for j in kept}
+            best = min(kept, key=lambda j: left[j].square().sum().item())
+            if is_larger(left[best], least) or explained_by(kept.index(best), x[:, kept], z):
                 break
-            error = errors[best]
+            least = min(least, left[best], key=lambda r: r.square().sum().item())
             kept.remove(best)
             dropped.append(best)
         return tuple(dropped)
+
+    def straightened(self, x: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows inputs"]:
+        """Rows of the inputs with the logarithms of those over decades."""
+        return torch.stack([u.log() if self.over_decades(j) else u for j, u in enumerate(x.T)], -1)
 
     def over_decades(self, j: int) -> bool:
         """Whether input j is positive and spans decades."""

@@ -9,14 +9,20 @@ from functools import partial
 from typing import Any
 
 import sympy
+import torch
+from torch import Tensor
 
 from edgewise.discovery.candidates import RoughLaw
 from edgewise.discovery.evidence import ROUNDING, doubt
+from edgewise.discovery.final import with_constants
 from edgewise.discovery.goal import Goal
+from edgewise.discovery.noise import log_likelihood, noise_kind, scale_of, unexplained
 from edgewise.discovery.rows import MIN_ROWS
 from edgewise.expressions.constants import refit_constants, snap
+from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
 from edgewise.expressions.simplify import canonical, pareto, simplify
+from edgewise.expressions.uncertainty import Constant
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.symbolic.write import from_formula
 
@@ -44,6 +50,10 @@ class Law:
         complexity: operations and constants without a name.
         structure: how it was found.
         doubt: why the samples do not prove it although it leaves rounding only; empty where they do or more is left.
+        bits: description length of the target by it, up to a number that all laws of a table share.
+        noise: the power of its value that the standard deviation of what it leaves is proportional to.
+        constants: its numbers with their standard errors; empty where rounding alone is left.
+        complete: True where no polynomial of the inputs explains more of what it leaves than chance does.
     """
 
     formula: Formula
@@ -52,6 +62,10 @@ class Law:
     complexity: int
     structure: str
     doubt: str = ""
+    bits: float = math.inf
+    noise: float = 0.0
+    complete: bool = False
+    constants: tuple[Constant, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The law as a JSON object."""
@@ -62,6 +76,9 @@ class Law:
             "complexity": self.complexity,
             "structure": self.structure,
             "doubt": self.doubt,
+            "noise": self.noise,
+            "complete": self.complete,
+            "constants": [constant.to_json() for constant in self.constants],
         }
 
 
@@ -75,7 +92,8 @@ class Discovery:
             tell it from other laws; `wrong_rows` are left out of that.
         reason: a sentence that says why this law is announced, or why none is.
         alternatives: the front of error against complexity, simplest first.
-        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form.
+        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form;
+            infinite where a law was found before curves were fitted.
         seconds: time of the search.
         wrong_rows: rows of the table that do not follow the law, at most one in twenty.
     """
@@ -108,13 +126,14 @@ class Discovery:
             "exact": self.exact,
             "reason": self.reason,
             "alternatives": [a.to_json() for a in self.alternatives],
-            "curves_error": self.curves_error,
+            "curves_error": self.curves_error if math.isfinite(self.curves_error) else None,
             "seconds": self.seconds,
             "wrong_rows": list(self.wrong_rows),
         }
 
     def __str__(self) -> str:
-        return f"{self.law.formula if self.law else 'no law'}\n{self.reason}"
+        constants = "".join(f"  {constant}\n" for constant in (self.law.constants if self.law else ()))
+        return f"{self.law.formula if self.law else 'no law'}\n{constants}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -150,10 +169,25 @@ def judged(rough: RoughLaw, goal: Goal) -> Verdict | None:
         int(sympy.count_ops(expression)) + len(expression.atoms(sympy.Float)),
         rough.origin,
     )
+    law = weighed(law, goal, spread)
     objection = goal.objection(expression)
     doubted = doubt(expression, goal) if leaves_rounding(law) else None
     done = doubted.settled if doubted else leaves_rounding(law) or is_settled(law, rough.curves_error)
     return Verdict(replace(law, doubt=doubted.reason if doubted else ""), objection, objection is None and done)
+
+
+def weighed(law: Law, goal: Goal, spread: float) -> Law:
+    """The law with the kind of its noise, its description length, and whether anything is left to explain."""
+    (expression,), table = law.formula.expressions, goal.everything
+    value = table.values(expression)[:, 0]
+    if not torch.isfinite(value).all():
+        return law
+    kind = noise_kind(value, table.y)
+    nats = log_likelihood(value, table.y, kind, ROUNDING * spread / 1000)
+    numbers = len(expression.atoms(sympy.Float))
+    bits = -nats / math.log(2) + 0.5 * math.log2(len(table.y)) * numbers + 4 * law.complexity
+    rest = (table.y - value) / scale_of(value, kind)
+    return replace(law, bits=bits, noise=kind, complete=not unexplained(goal.straightened(table.x), rest))
 
 
 def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> Discovery:
@@ -167,13 +201,16 @@ def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> D
         if objections:
             refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
         return Discovery(None, False, refusal, tuple(front), curves_error, goal.budget.spent)
+    if not leaves_rounding(best):
+        final = with_constants(best, goal)
+        front[front.index(best)] = best = final
     answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
     return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
 
 
 def _rank(law: Law) -> float:
-    """Bits of error and of length; where rounding is left, a law that the samples prove is better than one in doubt."""
-    return 100 * math.log2(max(law.error, 1e-12)) + 4 * law.complexity + 1000 * bool(law.doubt)
+    """Bits of the target and of the law; where rounding is left, one that the samples prove is before one in doubt."""
+    return law.bits + 1000 * bool(law.doubt)
 
 
 def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
@@ -188,9 +225,12 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     larger = max(1.0, goal.outside.size / goal.fitted.size)  # noise may be a share of y, which is larger outside
-    if error > max(1.15 * curves_error, 1e-6) or best.error > 0.5:
+    known = math.isfinite(curves_error)
+    worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
+    if worse or best.error > 0.5:
+        beside = f"where curves leave {curves_error:.2g}" if known else "and what it leaves is no noise"
         return (
-            f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
+            f"the best formula leaves {best.error:.2g} of the spread of y {beside}; "
             "the functions are not in the library or the structure is another"
         )
     if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
@@ -212,10 +252,11 @@ def _reason(law: Law, curves_error: float) -> str:
         return f"exact: rounding alone is left, inside ({law.error:.1g}){outside}"
     if law.doubt:
         return f"rounding alone is left ({law.error:.1g}), but {law.doubt}: not proven exact"
-    outside = "" if math.isnan(law.extrapolation_error) else f", and {law.extrapolation_error:.2g} outside"
+    outside = "" if math.isnan(law.extrapolation_error) else f" inside and {law.extrapolation_error:.2g} outside"
+    curves = f"as well as curves do ({curves_error:.2g})" if math.isfinite(curves_error) else "which is noise"
     return (
-        f"explains all but {law.error:.2g} of the spread of y, as well as curves do ({curves_error:.2g}){outside}: a "
-        "law up to that noise, not proven exact"
+        f"explains all but {law.error:.2g} of the spread of y{outside}, {curves}: a law up to that noise, not proven "
+        "exact"
     )
 
 
@@ -248,6 +289,10 @@ def is_settled(law: Law, curves_error: float) -> bool:
     """True for a law of few constants that leaves noise alone: more than 10^-4, no more than curves leave."""
     noise = max(law.error, 1e-4)
     numbers = len(law.formula.expressions[0].atoms(sympy.Float))
+    if law.complete and law.error > 1e-4 and numbers <= 3:
+        return True
+    if not math.isfinite(curves_error):
+        return False
     slack = 1.1 if numbers == 0 else 1.03
     return law.error < slack * curves_error and not law.extrapolation_error >= 1.2 * noise and numbers <= 2
 
@@ -262,10 +307,23 @@ def _refined(rough: RoughLaw, goal: Goal, spread: float) -> Any:
     if not math.sqrt(cost) < 0.5 * spread:
         return None
     tick = partial(goal.pulse, f"constants of {rough.origin}")
-    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW], tick=tick)
+    weight = _weight(evaluate((expression,), symbols, u)[:, 0], y[:, 0], spread)
+    few = None if weight is None else weight[:FEW]
+    (expression,) = snap((expression,), symbols, u[:FEW], y[:FEW], tick=tick, weight=few)
     if expression.atoms(sympy.Float):
         expanded = sympy.expand(expression)
         if len(expanded.atoms(sympy.Float)) <= len(expression.atoms(sympy.Float)):
             expression = expanded
-        (expression,) = snap((expression,), symbols, u, y, tick=tick)
+        (expression,) = snap((expression,), symbols, u, y, tick=tick, weight=weight)
     return expression.xreplace(dict(zip(symbols, rough.variables.expressions, strict=True)))
+
+
+def _weight(value: Tensor, y: Tensor, spread: float) -> Tensor | None:
+    """The inverse of the standard deviation of the noise that a rough law shows; None where that is constant."""
+    if not (value != 0).all() or not torch.isfinite(value).all() or (y - value).square().mean() < (1e-4 * spread) ** 2:
+        return None
+    kind = noise_kind(value, y)
+    if kind == 0.0:
+        return None
+    weight = 1 / scale_of(value, kind)
+    return weight / weight.square().mean().sqrt()

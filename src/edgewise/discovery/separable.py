@@ -118,20 +118,25 @@ def fit_separable(
 
 def surface_error(x: Tensor, y: Tensor) -> float:
     """The relative error of a polynomial of total degree on the last fifth of the samples."""
+    return surface_rest(x, y).square().mean().sqrt().item()
+
+
+def surface_rest(x: Tensor, y: Tensor) -> Float[Tensor, " held"]:
+    """What that polynomial leaves of every held-out sample, in standard deviations of y."""
     return _surface(x, y)[0]
 
 
 def surface(x: Tensor, y: Tensor) -> tuple[float, Float[Tensor, "samples variables"]]:
     """The relative error of a polynomial of total degree on the last fifth of the samples, and its gradient at all."""
-    error, c, powers = _surface(x, y)
+    rest, c, powers = _surface(x, y)
     low, high, size = x.amin(0), x.amax(0), int(powers.amax()) + 1
     basis, slopes = torch.func.jvp(lambda u: chebyshev(u, low, high, size), (x,), (torch.ones_like(x),))[:2]
     along = [torch.cat([basis[:, :j], slopes[:, j : j + 1], basis[:, j + 1 :]], 1) for j in range(x.shape[1])]
-    return error, torch.stack([products_of(part, powers) @ c for part in along], -1)
+    return rest.square().mean().sqrt().item(), torch.stack([products_of(part, powers) @ c for part in along], -1)
 
 
-def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
-    """The error, the coefficients and the powers of every term."""
+def _surface(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is left of the held-out samples, the coefficients and the powers of every term."""
     n, d = x.shape
     degree = {1: 14, 2: 12, 3: 9, 4: 7, 5: 6, 6: 5}.get(d, 3)
     while degree > 1 and math.comb(d + degree, degree) > n // 3:
@@ -141,7 +146,7 @@ def _surface(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
     A = products_of(chebyshev(x, x.amin(0), x.amax(0), degree + 1), powers)
     w = (y - y.mean()) / y.std(correction=0).clamp_min(1e-300)
     c = least_squares(A[:cut], w[:cut, None])[:, 0]
-    return (A[cut:] @ c - w[cut:]).square().mean().sqrt().item(), c, powers
+    return A[cut:] @ c - w[cut:], c, powers
 
 
 def _start(products: int, variables: int, size: int, generator: torch.Generator) -> Tensor:

@@ -12,10 +12,12 @@ from edgewise.expressions.simplify import (
     length as length,
     pareto as pareto,
 )
+from edgewise.expressions.uncertainty import Constant as Constant, refit_with_errors as refit_with_errors
 from edgewise.expressions.units import DimensionError as DimensionError, Unit as Unit, parse_units as parse_units
 
 __all__ = [
     "Check",
+    "Constant",
     "DimensionError",
     "Formula",
     "Unit",
@@ -27,5 +29,6 @@ __all__ = [
     "parse_units",
     "quoted",
     "refit_constants",
+    "refit_with_errors",
     "snap",
 ]

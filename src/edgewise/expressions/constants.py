@@ -26,6 +26,12 @@ from edgewise.optim import LeastSquares, ResidualLeastSquares, RowwiseLeastSquar
 WINDOW = 4.0
 """A snap may move a constant by at most this many standard errors."""
 
+INSIDE = 2.576
+"""Where noise is left, a name is within so many standard errors: inside the interval that holds 99 of 100 values."""
+
+NOISE = 1e-6
+"""A root mean square residual above this share of the largest value is noise or a wrong form."""
+
 RELATIVE_FLOOR = 1e-8
 """The smallest relative standard error of a constant: a refit may stop short of what its residual promises."""
 
@@ -52,10 +58,13 @@ class Parametric:
         x: Tensor,
         y: Tensor,
         functions: Mapping[str, Callable[[Tensor], Tensor]] | None,
+        weight: Float[Tensor, " samples"] | None = None,
     ) -> Callable[[Tensor], Tensor]:
         """The residual of y as a function of parameters of every sample: (samples, parameters) -> (samples, out)."""
         program = Program.of(self.expressions, (*inputs, *self.parameters), functions)
-        return lambda rows: program(torch.cat([x, rows], -1)) - y
+        if weight is None:
+            return lambda rows: program(torch.cat([x, rows], -1)) - y
+        return lambda rows: (program(torch.cat([x, rows], -1)) - y) * weight[:, None]
 
 
 def parametric(expressions: Sequence[Any]) -> Parametric:
@@ -88,10 +97,14 @@ def refit_constants(
     y: Float[Tensor, "samples out"],
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     steps: int = 30,
+    weight: Float[Tensor, " samples"] | None = None,
 ) -> tuple[tuple[Any, ...], float]:
-    """The expressions with their floating point constants refitted to y, and the mean squared error."""
+    """The expressions with their floating point constants refitted to y, and the mean squared error.
+
+    Residuals are times the weight, where there is one: the inverse of the standard deviation of their noise.
+    """
     form = parametric(expressions)
-    residual = form.residual(inputs, x.double(), y.double(), functions)
+    residual = form.residual(inputs, x.double(), y.double(), functions, weight)
     problem = RowwiseLeastSquares(residual, len(x))
     theta, cost = minimize(problem, torch.tensor(form.values, dtype=torch.float64), steps=steps)
     return form.with_values(theta.tolist()), cost
@@ -104,11 +117,13 @@ def snap(
     y: Float[Tensor, "samples out"],
     functions: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     tick: Callable[[], None] | None = None,
+    weight: Float[Tensor, " samples"] | None = None,
 ) -> tuple[Any, ...]:
     """The expressions with their constants refitted to y, and replaced by names that the data single out.
 
-    Constants that the data do not tell from zero are dropped. The mean squared error may rise by no more than chance
-    explains (the cost of each freed degree, at `WINDOW` standard errors). `tick` is called before every refit.
+    Constants that the data do not tell from zero are dropped. A name is inside the interval of its constant, and the
+    mean squared error may rise by no more than chance explains (the cost of each freed degree, at `WINDOW` standard
+    errors). `tick` is called before every refit; residuals are times the weight, where there is one.
     """
     x, y = x.double(), y.double()
     form = parametric([canonical(e) for e in expressions])
@@ -116,9 +131,10 @@ def snap(
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    residual = form.residual(inputs, x, y, functions)
+    residual = form.residual(inputs, x, y, functions, weight)
     full = RowwiseLeastSquares(residual, len(x))
-    floor = (1e-13 * y.abs().amax().clamp_min(1e-300).item()) ** 2
+    largest = (y if weight is None else y * weight[:, None]).abs().amax()
+    floor = (1e-13 * largest.clamp_min(1e-300).item()) ** 2
 
     def fit(fixed: Mapping[int, Any], start: Tensor) -> tuple[Tensor, float]:
         values = start.clone()
@@ -133,6 +149,7 @@ def snap(
         values[open_] = part
         return values, cost
 
+    scale = largest.item() ** 2
     theta, cost = fit(exact, theta)
     while free:
         if tick is not None:
@@ -141,7 +158,7 @@ def snap(
         proposals = [
             (saved, n, name)
             for n, sigma in zip(free, errors, strict=True)
-            for saved, name in named_near(theta[n].item(), sigma)
+            for saved, name in named_near(theta[n].item(), sigma, WINDOW if cost < NOISE**2 * scale else INSIDE)
             if (n, name) not in refused
         ]
         if not proposals:
@@ -208,15 +225,15 @@ def _standard_errors(
     return [max(s, RELATIVE_FLOOR * abs(v)) for s, v in zip(spread.tolist(), theta[free].tolist(), strict=True)]
 
 
-def named_near(value: float, sigma: float) -> list[tuple[float, Any]]:
-    """(bits saved, name) of the named constants within the window that save any bits."""
+def named_near(value: float, sigma: float, window: float = WINDOW) -> list[tuple[float, Any]]:
+    """(bits saved, name) of the named constants within so many standard errors that save any bits."""
     if not math.isfinite(sigma) or not math.isfinite(value):
         return []
     if abs(value) <= WINDOW * sigma:
         return [(60.0 - math.log2(1 + abs(value) / sigma), sympy.Integer(0))]
     digits = math.log2(max(abs(value) / sigma, 1))
     numbers, bits, names = _named()
-    ends = np.searchsorted(numbers, [abs(value) - WINDOW * sigma, abs(value) + WINDOW * sigma])
+    ends = np.searchsorted(numbers, [abs(value) - window * sigma, abs(value) + window * sigma])
     left, right = int(ends[0]), int(ends[1])
     if right - left > 200:
         near = sorted(range(left, right), key=lambda k: bits[k])[:5]

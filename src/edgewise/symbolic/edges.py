@@ -234,6 +234,8 @@ def _search_input(
     w = torch.where(flat, 1.0, spread)[:, None]
     unit = (v - v.mean(-1, keepdim=True)) / w
     inner, functions_left = scan(t, unit, functions, 1 + 2 * margin)
+    if not functions_left:
+        return [(_constant(curve, functions),) if flat[e] else () for e, curve in enumerate(v)]
     inner, cost = polish(t, unit, inner, functions_left, 1 + 2 * margin)
     ranked = []
     for e, curve in enumerate(v):

@@ -42,7 +42,7 @@ def scan(
         if torch.isfinite(start).any():
             starts.append(start)
             kept.append(fn)
-    return torch.stack(starts), kept
+    return torch.stack(starts) if starts else t.new_empty(0, len(unit), len(grids), 2), kept
 
 
 def coarse_grids() -> list[Float[Tensor, "points 2"]]:

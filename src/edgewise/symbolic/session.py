@@ -16,12 +16,13 @@ from torch import Tensor
 
 from edgewise.expressions.formula import Formula
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library
-from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, kan_layers
-from edgewise.surgery import fix, release, remove_edge
+from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, kan_layers, owned
+from edgewise.surgery import fix, prune, refine, release, remove_edge
 from edgewise.symbolic.edges import Candidate, suggest
 from edgewise.symbolic.read import formula
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.shapes import SHAPES, edge_shapes, shaped, symmetric
+from edgewise.tracing import edge_scores, trace
 
 NEAR = 1e-2  # first damping of a refit: what the data leave free stays near the curves that the user sees
 
@@ -120,6 +121,30 @@ class Session:
         edge = self._key(edge, changes=True)
         gone = remove_edge(self.model, edge)
         return self._next(f"remove {_shown(edge)}", model=gone, shapes=self._shapes_without({edge}))
+
+    def prune(self, least: float) -> Session:
+        """The network without the edges whose score is at most this, and without hidden nodes that they leave useless.
+
+        Locked edges stay, and with them the hidden nodes.
+        """
+        if not 0 <= least < 1:
+            raise ValueError(f"scores are shares of the spread of the outputs: give one in [0, 1), not {least}")
+        scores = edge_scores(trace(self.model, self.x))
+        names = list(kan_layers(self.model))
+        for l, j, i in self.locked:
+            scores[names[cast(int, l)]][j, i] = 1 + least
+        model = prune(self.model, scores, edge=least, node=-1.0 if self.locked else least)
+        left = [owned(layer) for layer in _layers(model)]
+        if not all(edges.any() for edges in left):
+            raise ValueError(f"pruning at {least:.3g} leaves a layer without edges; prune at a smaller score")
+        gone = {edge for edge in self.shapes if not left[cast(int, edge[0])][edge[1], edge[2]]}
+        return self._next(f"prune {least:.3g}", model=model, shapes=self._shapes_without(gone))
+
+    def refine(self, intervals: int) -> Session:
+        """The same curves on grids of so many intervals; exactly the same where it is a multiple of the number now."""
+        if intervals < 1:
+            raise ValueError(f"a grid has at least one interval, not {intervals}")
+        return self._next(f"refine {intervals}", model=refine(self.model, intervals))
 
     def lock(self, *edges: EdgeLike) -> Session:
         """These edges keep their function and parameters in all later steps."""

@@ -7,40 +7,32 @@ $$ \bar d > \operatorname{se}(d), \qquad d_n = \ell_{\text{simpler}}(n) - \ell_{
 the standard error being that of the paired differences (the rule of one standard error of Breiman et al., 1984, with
 the pairing that equal rows permit). Few rows are held out in turn, so that each is held out once; of many, a fifth is.
 
-The linear model has a ridge, the additive one a roughness penalty per curve; both strengths are those of greatest
-evidence. The additive fit begins at the linear one. All models are `KAN`s on inputs in [-1, 1].
+The linear and the additive model are those of `edgewise.tables.additive`, with strengths of greatest evidence. All
+models are `KAN`s.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from edgewise.bases import BSpline
-from edgewise.nn import KAN, Affine, KANLinear
-from edgewise.optim import (
-    Loss,
-    Network,
-    NetworkLeastSquares,
-    Parameters,
-    Smoothing,
-    levenberg_marquardt,
-)
-from edgewise.optim.least_squares import Prior
+from edgewise.nn import KAN, Affine
+from edgewise.optim import Loss
+from edgewise.tables.additive.as_network import layer_of
+from edgewise.tables.additive.axis_choice import TermSettings, default_intervals
+from edgewise.tables.additive.families import family_of
+from edgewise.tables.additive.fit_additive import AdditiveSettings, fit_additive as additive_of
+from edgewise.tables.additive.inputs import Column
 from edgewise.training.samples import Samples
 
-LINEAR_ROUNDS, CURVE_ROUNDS, STEPS = 12, 20, 1
-LEAST_DAMPING, SINGULAR = 1e-9, 1e-12
-SETTLED = 1e-4
-"""A relative change of the loss by new strengths below which they stay."""
-CURVE_INTERVALS, MOST_ADDITIVE = 10, 1500
-"""Pieces of a curve of the additive model, and the parameters that it may have; with more it has three pieces."""
+CURVE_INTERVALS = 10
+"""Pieces of a curve of the additive model at most."""
 
 MOST_WORK = 1e10
 """Operations for a Gram matrix: about a second."""
@@ -134,14 +126,16 @@ def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"])
 def simple_fits(samples: Samples, loss: Loss, outputs: int) -> dict[str, Fit]:
     """How the linear and the additive model are fitted, each where its work is affordable, to as many rows as that is.
 
-    The Gram matrix of p parameters takes p^2 operations per row and output. Without five values per parameter in the
-    rows that can be afforded, a model is left out.
+    The Gram matrix of p parameters takes p^2 operations per row and output. Without five rows per parameter in those
+    that can be afforded, a model is left out; so are both for a loss that no family of outcomes has.
     """
     fits: dict[str, Fit] = {}
-    for name, rows_of_basis, make in (("linear", 2, fit_linear), ("additive", 6, fit_additive)):
-        parameters = rows_of_basis * samples.x.shape[1] * outputs
+    if family_of(loss) is None:
+        return fits
+    for name, size, make in (("linear", 1, fit_linear), ("additive", CURVE_INTERVALS + 2, fit_additive)):
+        parameters = size * samples.x.shape[1] + 1
         most = int(MOST_WORK / (parameters**2 * outputs))
-        if most >= len(samples) or most * outputs >= 5 * parameters:
+        if most >= len(samples) or most >= 5 * parameters:
             fits[name] = partial(_fit_some, make, most, loss, outputs)
     return fits
 
@@ -153,145 +147,36 @@ def _fit_some(make: Callable[[Samples, Loss, int], KAN], most: int, loss: Loss, 
 
 
 def fit_linear(samples: Samples, loss: Loss, outputs: int) -> KAN:
-    """A network of one layer whose curves are straight lines: a generalised linear model with a ridge by evidence."""
-    slopes, at_zero, _ = _lines(samples, loss, outputs)
-    return _one_layer(slopes, at_zero, BSpline(3, 3))
+    """A network of one layer whose curves are straight lines: a generalised linear model with ridges by evidence."""
+    return _fitted(samples, loss, outputs, TermSettings(straight=True))
 
 
 def fit_additive(samples: Samples, loss: Loss, outputs: int) -> KAN:
-    """A network of one layer, every curve smoothed by evidence; the steps begin at the linear model, whose ridge stays.
-
-    Without the ridge the slopes of perfectly separated classes have no minimum.
-    """
-    size = samples.x.shape[1] * outputs * (CURVE_INTERVALS + 3)
-    fine = size <= min(MOST_ADDITIVE, len(samples)) and size**2 * len(samples) * outputs <= MOST_WORK
-    intervals = CURVE_INTERVALS if fine else 3
-    slopes, at_zero, ridge = _lines(samples, loss, outputs)
-    start = _one_layer(slopes, at_zero, BSpline(intervals, 3))
-    network, at, problem = _problem(start, samples, loss)
-    count, theta, last = _count(samples), at.theta, math.inf
-    prior = Smoothing.weak(network, 1, count)
-    lines = _Slopes(ridge, prior.positions[0])
-    for _ in range(CURVE_ROUNDS):
-        end = levenberg_marquardt(problem, theta, STEPS, mu=LEAST_DAMPING, prior=_Sum((prior, lines)))
-        theta, value, gram = end.theta, float(end.losses), end.gram.clone()
-        if abs(value - last) <= SETTLED * abs(value):
-            break
-        last = value
-        lines.add_to(gram)
-        prior = prior.updated(theta, gram, end.losses, count, loss.known_noise)
-    return network.model(Parameters(theta, at.grids), 0, start, None, None)
+    """A network of one layer, every curve smoothed by evidence: see `edgewise.tables.additive`."""
+    intervals = min(CURVE_INTERVALS, default_intervals(_count(samples)))
+    return _fitted(samples, loss, outputs, TermSettings(intervals=intervals))
 
 
-def _lines(samples: Samples, loss: Loss, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""The slopes (in, out) and values at 0 (out) of the linear model, and the ridge of every slope, (in * out).
-
-    The ridge is one number in units of the standard deviations of the inputs, $\lambda = \gamma s / \lvert w\rvert^2$
-    with $\gamma$ effective parameters and the variance s of the noise (MacKay, Neural Computation 4, 1992).
-    """
-    variance = _variances(samples).repeat_interleave(outputs)
-    zero = samples.x.new_zeros(samples.x.shape[1], outputs)
-    network, at, problem = _problem(_one_layer(zero, zero[0], BSpline(1, 1)), samples, loss)
-    count, theta, last = _count(samples), at.theta, math.inf
-    positions = torch.arange(2 * len(variance)).view(-1, 2, outputs).transpose(1, 2).reshape(-1, 2)
-    strength = 1 / count
-    for _ in range(LINEAR_ROUNDS):
-        lines = _Slopes(strength * variance, positions)
-        end = levenberg_marquardt(problem, theta, STEPS, mu=LEAST_DAMPING, prior=lines)
-        theta, value, hessian = end.theta, float(end.losses), end.gram.clone()
-        if abs(value - last) <= SETTLED * abs(value):
-            break
-        last = value
-        lines.add_to(hessian)
-        taken, size = lines.taken(hessian), float((lines.rises(theta).square() * variance).sum())
-        gamma = min(max(len(variance) - taken, 1e-3 * len(variance)), len(variance))
-        free = max(count - gamma - outputs, 0.05 * count)
-        unit = 1 / count if loss.known_noise else 2 * value / free
-        strength = min(max(gamma * unit / max(size, 1e-300), 1e-12), 1e6)
-    coef, bias, _ = network.split(theta)[0]
-    return (coef[0, :, 1] - coef[0, :, 0]) / 2, bias[0] + coef[0].mean(1).sum(0), strength * variance
-
-
-def _problem(start: KAN, samples: Samples, loss: Loss) -> tuple[Network, Parameters, NetworkLeastSquares]:
-    network, at = Network.of(start)
-    return network, at, NetworkLeastSquares(network, at.grids, samples.x, samples.y, samples.weights, loss)
-
-
-def _variances(samples: Samples) -> Float[Tensor, " in"]:
-    """Of the inputs; 1 for a constant."""
-    w = torch.ones(len(samples), dtype=samples.x.dtype) if samples.weights is None else samples.weights
-    w = w / w.sum()
-    found = w @ (samples.x - w @ samples.x).square()
-    return torch.where(found > 1e-24, found, torch.ones_like(found))
+def _fitted(samples: Samples, loss: Loss, outputs: int, terms: TermSettings) -> KAN:
+    family = family_of(loss)
+    assert family is not None
+    x = samples.x.double().numpy()
+    columns = [Column(f"x{j + 1}", "number", values) for j, values in enumerate(x.T)]
+    y = samples.y.numpy()
+    targets = np.eye(outputs)[y] if loss.labels else y.astype(float).reshape(len(y), -1)
+    w = np.ones(len(y)) if samples.weights is None else samples.weights.double().numpy()
+    w = w * (_count(samples) / w.sum())
+    names = tuple(f"y{i + 1}" for i in range(outputs))
+    model = additive_of(columns, targets, w, AdditiveSettings(family, terms), outputs=names)
+    layer = layer_of(model)
+    assert layer is not None
+    return KAN.assemble([layer.to(samples.x.dtype)])
 
 
 def _count(samples: Samples) -> float:
     """The number of samples that these weights are worth."""
     w = samples.weights
     return float(len(samples)) if w is None else float(w.sum() ** 2 / w.square().sum())
-
-
-def _one_layer(slope: Float[Tensor, "in out"], at_zero: Float[Tensor, " out"], basis: BSpline) -> KAN:
-    """The lines with these slopes as a layer of splines over [-1, 1]."""
-    grid = basis.init_grid(len(slope), dtype=slope.dtype)
-    coef = slope[:, None, :] * basis.greville(grid)[:, :, None]
-    mask = torch.ones(slope.shape, dtype=torch.bool)
-    return KAN.assemble([KANLinear.assemble(basis, None, coef=coef, grid=grid, mask=mask, bias=at_zero)])
-
-
-@dataclass(frozen=True)
-class _Slopes:
-    r"""The penalty $\frac12\sum_e r_e (c_{e,\mathrm{last}} - c_{e,\mathrm{first}})^2 / 4$ on the rise of curves."""
-
-    ridge: Float[Tensor, " edges"]
-    positions: Tensor
-
-    def value(self, theta: Tensor) -> Tensor:
-        return (self.rises(theta).square() * self.ridge).sum(-1) / 2
-
-    def times(self, theta: Tensor) -> Tensor:
-        product, pull = torch.zeros_like(theta), self.ridge * self.rises(theta) / 2
-        product[:, self.positions[:, -1]] = pull
-        product[:, self.positions[:, 0]] = -pull
-        return product
-
-    def add_to(self, gram: Tensor) -> None:
-        first, last = self.positions[:, 0], self.positions[:, -1]
-        for a, b, sign in ((first, first, 1), (last, last, 1), (first, last, -1), (last, first, -1)):
-            gram[:, a, b] += sign * self.ridge / 4
-
-    def rises(self, theta: Tensor) -> Float[Tensor, "S edges"]:
-        """Half the difference of the last and the first coefficient: the slope of a line over [-1, 1]."""
-        return (theta[:, self.positions[:, -1]] - theta[:, self.positions[:, 0]]) / 2
-
-    def taken(self, hessian: Float[Tensor, "1 P P"]) -> float:
-        """The parameters that the penalty takes away from lines: the trace of its matrix times the inverse Hessian.
-
-        In coordinates of slopes and biases, for a constant may move between a curve of two coefficients and its bias.
-        """
-        first, last = self.positions[:, 0], self.positions[:, -1]
-        edges, columns = len(self.ridge), torch.eye(hessian.shape[1], dtype=hessian.dtype)
-        lines = torch.cat([columns[:, last] - columns[:, first], columns[:, 2 * edges :]], 1)
-        matrix = lines.T @ hessian[0] @ lines
-        matrix.diagonal().add_(SINGULAR * matrix.diagonal().amax())  # equal columns with hardly a ridge
-        return float(self.ridge @ torch.linalg.inv(matrix).diagonal()[:edges])
-
-
-@dataclass(frozen=True)
-class _Sum:
-    """Several penalties together."""
-
-    parts: tuple[Prior, ...]
-
-    def value(self, theta: Tensor) -> Tensor:
-        return torch.stack([part.value(theta) for part in self.parts]).sum(0)
-
-    def times(self, theta: Tensor) -> Tensor:
-        return torch.stack([part.times(theta) for part in self.parts]).sum(0)
-
-    def add_to(self, gram: Tensor) -> None:
-        for part in self.parts:
-            part.add_to(gram)
 
 
 def _folds(samples: Samples, count: int, seed: int) -> Tensor:

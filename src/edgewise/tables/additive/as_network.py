@@ -14,6 +14,33 @@ from edgewise.tables.additive.axes import SplineAxis
 def network_of(model: AdditiveModel) -> KAN | None:
     """The `KAN` from the columns to the link scale; None where a term is no plain curve of a column of numbers.
 
+    Its grids are [-1, 1] for every column, to which an affine map of the inputs takes the range of the knots.
+    """
+    layer = layer_of(model)
+    if layer is None:
+        return None
+    low, high = layer.grid[:, 0].clone(), layer.grid[:, -1].clone()
+    scale = 2 / (high - low)
+    layer = KANLinear.assemble(
+        layer.basis,
+        None,
+        coef=layer.coef.detach(),
+        grid=(layer.grid - low[:, None]) * scale[:, None] - 1,
+        mask=layer.mask,
+        bias=layer.bias,
+    )
+    names = [name for name, _ in model.columns]
+    return KAN.assemble(
+        [layer],
+        input_affine=Affine(scale, -(low + high) / (high - low)),
+        input_names=names,
+        output_names=model.outputs,
+    )
+
+
+def layer_of(model: AdditiveModel) -> KANLinear | None:
+    """The layer from the columns to the link scale, its knots in the units of the columns; None as of `network_of`.
+
     All curves get the intervals of the finest one: knots that are inserted do not change a spline.
     """
     terms = model.terms
@@ -26,22 +53,13 @@ def network_of(model: AdditiveModel) -> KAN | None:
     fine = [SplineAxis(False, _split(axis.knots, basis.intervals), basis.degree) for axis in splines]
     coef = [_inserted(axis, to, term.coef) for axis, to, term in zip(splines, fine, terms, strict=True)]
     knots = torch.tensor([axis.knots for axis in fine], dtype=torch.float64)
-    low, high = knots[:, 0], knots[:, -1]
-    scale = 2 / (high - low)
-    layer = KANLinear.assemble(
+    return KANLinear.assemble(
         basis,
         None,
         coef=torch.from_numpy(np.stack(coef)),
-        grid=(knots - low[:, None]) * scale[:, None] - 1,
+        grid=knots,
         mask=torch.ones(len(terms), len(model.outputs), dtype=torch.bool),
         bias=torch.from_numpy(model.intercept.copy()),
-    )
-    names = [name for name, _ in model.columns]
-    return KAN.assemble(
-        [layer],
-        input_affine=Affine(scale, -(low + high) / (high - low)),
-        input_names=names,
-        output_names=model.outputs,
     )
 
 

@@ -27,6 +27,7 @@ class TermSettings:
         intervals: pieces of every curve; None chooses by the number of rows.
         degree: of the splines.
         plain: one penalty of one strength for all curves.
+        straight: all curves of numbers are straight lines.
         shapes: the shape of a curve by the name of its column.
         cyclic: the two ends of a period by the name of its column.
     """
@@ -34,6 +35,7 @@ class TermSettings:
     intervals: int | None = None
     degree: int = 3
     plain: bool = False
+    straight: bool = False
     shapes: Mapping[str, str] = field(default_factory=dict)
     cyclic: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -109,9 +111,10 @@ def choose_axis(part: Input, values: np.ndarray, weights: np.ndarray, settings: 
     if part.column in settings.cyclic:
         low, high = settings.cyclic[part.column]
         return CircleAxis(missing, float(low), float(high) - float(low), settings.intervals or CIRCLE_INTERVALS), []
-    intervals = settings.intervals or default_intervals(weights.sum())
+    intervals = 1 if settings.straight else settings.intervals or default_intervals(weights.sum())
     known = ~np.isnan(values)
-    axis = spline_axis(values[known], weights[known], missing, intervals, settings.degree)
+    degree = 1 if settings.straight else settings.degree
+    axis = spline_axis(values[known], weights[known], missing, intervals, degree)
     return axis, [f"{part.name} has no known cell and no effect"] * bool(np.isnan(values).all())
 
 

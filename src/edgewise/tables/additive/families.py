@@ -6,6 +6,7 @@ are those of `edgewise.optim.losses`, times a factor that makes them a negative 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +60,13 @@ class Family:
     Args:
         name: of the family.
         parameter: of the families that have one; else None.
+        dispersion: the variance of counts or shares is a multiple of that of the family, which is estimated
+            (quasi-likelihood: Wedderburn, Biometrika 61, 1974).
     """
 
     name: str = "gaussian"
     parameter: float | None = None
+    dispersion: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in RULES:
@@ -70,6 +74,8 @@ class Family:
         if (self.parameter is None) != (not self._rule.parameter):
             wanted = f"needs its {self._rule.parameter}" if self._rule.parameter else "has no parameter"
             raise ValueError(f"the family {self.name!r} {wanted}; got {self.parameter!r}")
+        if self.dispersion and self.name not in ("binomial", "poisson"):
+            raise ValueError(f"the family {self.name!r} has no dispersion to choose; 'binomial' and 'poisson' have")
         self.loss  # noqa: B018  the parameter is checked there
 
     @property
@@ -80,7 +86,7 @@ class Family:
     @property
     def known_scale(self) -> bool:
         """The loss is a negative log likelihood as it is; else its scale is estimated."""
-        return self.loss.known_noise and self.name != "huber"
+        return self.loss.known_noise and self.name != "huber" and not self.dispersion
 
     @property
     def log_link(self) -> bool:
@@ -136,7 +142,7 @@ class Family:
 
     def to_json(self) -> dict[str, Any]:
         """The family as a JSON object, read back by `family_from_json`."""
-        return {"name": self.name, "parameter": self.parameter}
+        return {"name": self.name, "parameter": self.parameter, "dispersion": self.dispersion}
 
     @property
     def _rule(self) -> _Rule:
@@ -145,7 +151,21 @@ class Family:
 
 def family_from_json(record: Mapping[str, Any]) -> Family:
     """The family that `Family.to_json` described."""
-    return Family(str(record["name"]), record["parameter"])
+    return Family(str(record["name"]), record["parameter"], bool(record.get("dispersion", False)))
+
+
+def family_of(loss: Loss) -> Family | None:
+    """The family whose loss on the link scale this is, up to a factor; None where there is none.
+
+    >>> family_of(quantile(0.9))
+    Family(name='quantile', parameter=0.9, dispersion=False)
+    """
+    found = re.fullmatch(r"(\w+)\(([0-9.]+)\)", loss.name)
+    if found is not None:
+        return Family(found[1], float(found[2])) if found[1] in RULES else None
+    plain = (name for name, rule in RULES.items() if not rule.parameter and rule.loss(0.0).name == loss.name)
+    name = next(plain, None)
+    return None if name is None else Family(name, dispersion=name == "poisson" and loss.dispersion)
 
 
 def _column(values: np.ndarray) -> torch.Tensor:

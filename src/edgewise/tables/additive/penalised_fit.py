@@ -19,6 +19,7 @@ import numpy as np
 from edgewise.tables.additive.blocks import Block, group_of
 from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.stacked_blocks import Stack
+from edgewise.tables.additive.strength_uncertainty import added_covariance
 from edgewise.tables.additive.strengths import Solved, WorkingModel, best_strengths, inverse
 
 STEPS = 40
@@ -142,7 +143,8 @@ class OutputFit:
     Args:
         theta: the intercept, 0 where there is none, and the parameters of all blocks.
         log_strengths: of every group of parameters.
-        covariance: of theta, $\phi (G + S)^{-1}$.
+        covariance: of theta, $\phi (G + S)^{-1}$, for these strengths.
+        uncertainty: what is added to it because the strengths are estimates.
         edf: the effective degrees of freedom of every parameter.
         scale: $\phi$.
         value: V, twice the negative log evidence up to a constant.
@@ -152,6 +154,7 @@ class OutputFit:
     theta: np.ndarray
     log_strengths: np.ndarray
     covariance: np.ndarray
+    uncertainty: np.ndarray
     edf: np.ndarray
     scale: float
     value: float
@@ -182,8 +185,7 @@ def fit_output(
         gram: the Gram matrix of the weights, where the loss is quadratic and it is known.
     """
     stack = Stack(blocks, objective.intercept, rows)
-    groups, names = group_of(blocks)
-    groups = np.append(np.full(int(objective.intercept), -1), groups).astype(np.int64)
+    groups, names = groups_of(blocks, objective.intercept)
     theta = np.zeros(stack.parameters) if start is None else start.theta
     if start is None and objective.intercept:
         theta[0] = objective.start()
@@ -206,9 +208,9 @@ def fit_output(
         product, sums = gram @ terms, stack.sums(slope)
         total = float(terms @ product - 2 * terms @ sums + (slope**2 / np.maximum(curvature, 1e-300)).sum())
         scales = objective.samples, objective.known_scale, floor
-        model = WorkingModel(gram, product - sums, total, groups, len(names), *scales)
+        model = WorkingModel(gram, product - sums, total, groups, len(names), *scales, related=related(names))
         if bounds is None:
-            bounds = _bounds(model, objective, float(curvature.sum()))
+            bounds = strength_bounds(model, float(curvature.sum()))
             rho = bounds[1] - HIGHEST + START if rho is None else rho if fixed is not None else np.clip(rho, *bounds)
         assert rho is not None
         moving = (
@@ -226,23 +228,39 @@ def fit_output(
     squares = solved.squares
     last = stack.last_gram(objective.derivatives(eta)[1])
     if last is not None:
-        solved = replace(model, gram=last).solve(solved.log_strengths)
+        model = replace(model, gram=last)
+        solved = model.solve(solved.log_strengths)
     c = inverse(solved.root)
     scale = 1.0 if objective.known_scale else squares / model.free
     edf = 1 - solved.ridge * np.diag(c)
+    uncertainty = np.zeros_like(c)
+    if fixed is None and bounds is not None:
+        uncertainty = added_covariance(model, solved, c, bounds[1] - HIGHEST, scale)
     if not objective.intercept:
-        theta, edf, c = np.append(0.0, theta), np.append(0.0, edf), np.pad(c, ((1, 0), (1, 0)))
-    return OutputFit(theta, solved.log_strengths, scale * c, edf, scale, solved.value, converged)
+        theta, edf = np.append(0.0, theta), np.append(0.0, edf)
+        c, uncertainty = (np.pad(v, ((1, 0), (1, 0))) for v in (c, uncertainty))
+    return OutputFit(theta, solved.log_strengths, scale * c, uncertainty, edf, scale, solved.value, converged)
 
 
-def _bounds(model: WorkingModel, objective: Objective, curvature: float) -> tuple[np.ndarray, np.ndarray]:
+def groups_of(blocks: Sequence[Block], intercept: bool) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """The group of every parameter, -1 of the intercept, and per group its block and its name."""
+    groups, names = group_of(blocks)
+    return np.append(np.full(int(intercept), -1), groups).astype(np.int64), names
+
+
+def related(names: Sequence[tuple[int, str]]) -> np.ndarray:
+    """The groups whose strengths are related: those of straight lines."""
+    return np.array([g for g, (_, name) in enumerate(names) if name == "slope"], np.int64)
+
+
+def strength_bounds(model: WorkingModel, curvature: float) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest logarithm of every strength, around the curvature of the loss."""
     prior = model.groups >= 0
     index, diagonal = model.groups[prior], np.diag(model.gram)
     sums = np.bincount(index, diagonal[prior], model.count)
     middle = np.log(np.maximum(sums / np.bincount(index, minlength=model.count), 1e-12 * max(diagonal.max(), 1e-280)))
     low, high = middle + LOWEST, middle + HIGHEST
-    if objective.known_scale:
+    if model.known_scale:
         # A group has the variance sums / (total curvature) / strength, summed over its parameters.
         low = np.maximum(low, np.log(np.maximum(sums / max(curvature, 1e-280), 1e-280) / WIDEST_PRIOR**2))
     return low, np.maximum(high, low + 1)

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from edgewise.tables.additive.blocks import Block
+from edgewise.tables.additive.blocks import DENSE_NUMBERS, Block
 
 CHUNK = 4096
 ROWS_OF_PRODUCTS = 20_000
@@ -54,6 +54,23 @@ class Stack:
         """The sum over rows of all functions times the weights."""
         first = [np.array([weights.sum()])] if self.intercept else []
         return np.concatenate([*first, *(block.sums(weights) for block in self.blocks)])
+
+    def scores(self, theta: np.ndarray) -> np.ndarray:
+        """The sum of the terms in every row for several sets of parameters, (parameters, sets): (rows, sets)."""
+        if self.whole is not None:
+            return self.whole @ theta
+        return np.stack([self.eta(column) for column in theta.T], axis=1)
+
+    def sums_of(self, weights: np.ndarray) -> np.ndarray:
+        """`sums` of every column of the weights, (rows, sets): (parameters, sets)."""
+        if self.whole is not None:
+            return self.whole.T @ weights
+        return np.stack([self.sums(column) for column in weights.T], axis=1)
+
+    @cached_property
+    def whole(self) -> np.ndarray | None:
+        """The functions in all rows, dense, where that is small."""
+        return self.matrix(slice(None)) if self.rows * self.parameters <= DENSE_NUMBERS else None
 
     def matrix(self, part: np.ndarray | slice) -> np.ndarray:
         """The functions in some rows, dense: (rows, parameters)."""
@@ -99,7 +116,8 @@ class Stack:
         roots = np.sqrt(weights)
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK) if rows is None else rows[start : start + CHUNK]
-            scaled = self.matrix(part) * roots[part][:, None]
+            functions = self.matrix(part) if self.whole is None else self.whole[part]
+            scaled = functions * roots[part][:, None]
             total += scaled.T @ scaled
         return total
 

@@ -15,11 +15,16 @@ $$ \partial_g D = \lambda_g|\theta_g|^2, \quad
    \partial_{gh} D = \delta_{gh}\lambda_g|\theta_g|^2 - 2\lambda_g\lambda_h\theta_g^T C_{gh}\theta_h, \quad
    \partial_g\log|H| = \lambda_g\operatorname{tr}C_{gg}, \quad
    \partial_{gh}\log|H| = \delta_{gh}\lambda_g\operatorname{tr}C_{gg} - \lambda_g\lambda_h|C_{gh}|_F^2. $$
+
+Groups of one parameter, the straight lines, tell next to nothing about their own variance: alone, each would vanish
+wherever its t-value is below 1, and many small effects with it. Their strengths are therefore related: the logarithms
+are $N(\bar\rho, \text{SPREAD}^2)$ around their mean, which adds $\sum_g (\rho_g-\bar\rho)^2/\text{SPREAD}^2$ to V (the
+partial pooling of Efron and Morris, J. Am. Stat. Assoc. 70, 1975).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack
@@ -31,6 +36,8 @@ TOLERANCE = 1e-5
 """Of the gradient of V: half of it is the change of the log evidence when a strength is multiplied by e."""
 WORTH_LEAVING_OUT = 0.15
 """The share of the parameters that must have vanished before the search leaves them out."""
+SPREAD = 2.0
+"""The standard deviation of the logarithms of related strengths: effects differ by a factor of e in their size."""
 GONE = 1e-3
 """Effective degrees of freedom below which a group that asks for more smoothing gets the longest step."""
 
@@ -48,6 +55,7 @@ class WorkingModel:
         samples: n, the sum of the weights.
         known_scale: the scale is 1.
         floor: is added to D where the scale is not known.
+        related: the numbers of the groups whose strengths are related.
     """
 
     gram: np.ndarray
@@ -58,6 +66,7 @@ class WorkingModel:
     samples: float
     known_scale: bool
     floor: float = 0.0
+    related: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def free(self) -> float:
@@ -80,6 +89,7 @@ class WorkingModel:
         ranks = np.bincount(self.groups[self.groups >= 0], minlength=self.count)
         value = squares if self.known_scale else self.free * np.log(squares)
         value += 2 * np.log(np.diag(root)).sum() - float(ranks @ log_strengths)
+        value += float(np.sum(self._apart(log_strengths) ** 2)) / SPREAD**2
         return Solved(log_strengths, ridge, root, theta, squares, value)
 
     def chosen(self, stay: np.ndarray) -> WorkingModel:
@@ -92,6 +102,7 @@ class WorkingModel:
             moment=self.moment[kept],
             groups=numbers[self.groups[kept]],
             count=int(stay.sum()),
+            related=numbers[self.related[stay[self.related]]],
         )
 
     def derivatives(self, at: Solved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,11 +121,19 @@ class WorkingModel:
         of_d = np.diag(squares) - 2 * both * (sums.T @ ((own * theta) * theta[:, None]) @ sums)
         of_h = np.diag(traces) - both * (sums.T @ (own * own) @ sums)
         ranks = np.bincount(index, minlength=count)
-        if self.known_scale:
-            return squares + traces - ranks, of_d + of_h, ranks - traces
-        slope = self.free / at.squares
-        curved = slope * of_d - slope / at.squares * np.outer(squares, squares)
-        return slope * squares + traces - ranks, curved + of_h, ranks - traces
+        slope = 1.0 if self.known_scale else self.free / at.squares
+        gradient, hessian = slope * squares + traces - ranks, slope * of_d + of_h
+        if not self.known_scale:
+            hessian -= slope / at.squares * np.outer(squares, squares)
+        gradient[self.related] += 2 / SPREAD**2 * self._apart(at.log_strengths)
+        many = max(len(self.related), 1)
+        hessian[np.ix_(self.related, self.related)] += 2 / SPREAD**2 * (np.eye(len(self.related)) - 1 / many)
+        return gradient, hessian, ranks - traces
+
+    def _apart(self, log_strengths: np.ndarray) -> np.ndarray:
+        """How far related strengths are from their mean."""
+        found = log_strengths[self.related]
+        return found - found.mean() if len(found) else found
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,7 +92,7 @@ class KANEstimator(BaseEstimator):
         if encoding is None:
             x = validate_data(self, x, reset=False, dtype=np.float64)
         else:
-            x = new_inputs(self, x, encoding)
+            x = new_inputs(self, x, self.column_names, encoding)
         with torch.no_grad():
             return torch.cat([self.model_(part) for part in torch.tensor(x).split(65_536)])
 

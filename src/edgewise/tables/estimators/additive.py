@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
 from edgewise.expressions import Formula
 from edgewise.nn import KAN
 from edgewise.tables.additive import AdditiveModel, Column, Family, additive_model_from_json
+from edgewise.tables.additive.additive_model import new_gaps
 from edgewise.tables.additive.as_network import network_of
 from edgewise.tables.additive.axis_choice import TermSettings
 from edgewise.tables.additive.deviance import KeptRows, kept_rows
@@ -32,6 +33,7 @@ from edgewise.tables.additive.inputs import is_frame
 from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
 from edgewise.tables.estimators.additive_methods import AdditiveIntervals, AdditiveMethods
+from edgewise.tables.estimators.frame_inputs import warn_of_new_gaps
 
 MAX_DEGREE = 9  # of `BSpline`
 
@@ -120,9 +122,11 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
                 self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
             )
         columns = read_columns(X, None if reset else [kind for _, kind in self.additive_.columns])
-        if frame:
-            return columns
-        return [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
+        if not frame:
+            columns = [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
+        if not reset:
+            warn_of_new_gaps(new_gaps(self.additive_, columns), "the mean effect of the column is")
+        return columns
 
     def _settings(self, family: Family) -> AdditiveSettings:
         strength: Any = self.smoothness
@@ -172,16 +176,18 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             del state["model_"]
             state["samples_"] = state["samples_"].numpy() if "samples_" in state else None
             state["additive_json"] = json.dumps(model.to_json(covariance=False))
-            state["covariance"] = model.covariance
+            state["covariance"], state["strength_covariance"] = model.covariance, model.strength_covariance
         return state
 
     def __setstate__(self, state: Any) -> None:
         state = dict(state)
         text, covariance = state.pop("additive_json", None), state.pop("covariance", None)
+        more = state.pop("strength_covariance", None)
         samples = state.pop("samples_", None)
         super().__setstate__(state)
         if text is not None:
-            self.additive_ = replace(additive_model_from_json(json.loads(text)), covariance=covariance)
+            known = additive_model_from_json(json.loads(text))
+            self.additive_ = replace(known, covariance=covariance, strength_covariance=more)
             network = network_of(self.additive_)
             self.model_ = self.additive_ if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
         if samples is not None:
@@ -199,8 +205,9 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
 
     A column of numbers is a curve (B-splines on quantile knots), a column of texts or of a category one level each,
     shrunk to their mean, a date its year (a curve), season (cyclic), weekday (levels) and hour (cyclic). A missing cell
-    has a level of its own in every term; a level that training did not see adds 0. Each term has smoothing strengths of
-    its own, those of greatest restricted likelihood: a term that the data do not ask for vanishes.
+    has a level of its own in every term where training had one; else it adds 0, as a level that training did not see,
+    and a warning says so. Each term has smoothing strengths of its own, those of greatest restricted likelihood: a term
+    that the data do not ask for becomes a straight line, whose slope is shrunk like those of all terms together.
 
     >>> rng = np.random.default_rng(0)
     >>> x = rng.uniform(-1, 1, (300, 3))

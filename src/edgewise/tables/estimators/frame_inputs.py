@@ -2,7 +2,8 @@
 
 Arrays and frames of numbers without missing cells are taken as they are. All others go through an `Encoding`:
 
-- a missing number is the mean of its column beside an input that tells where it is, and so a level that is learnt;
+- a missing number is the mean of its column beside an input that tells where it is, and so a level that is learnt; in a
+  column that had no missing cell in training it is the mean alone, and a warning says so;
 - a text of at most `MAX_INDICATORS` levels is one indicator per level, a missing text being a level, and of two levels
   one indicator: there a third level in a new table is an error, elsewhere it has no indicator;
 - a text of more levels is the shrunk mean of the target by level (`edgewise.tables.level_codes`), out of fold for the
@@ -14,8 +15,10 @@ The columns of the encoding are the places 0, 1, 2, ... of those of the table.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +26,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from edgewise.tables.cells import DataFrame, is_numeric, texts_of
+from edgewise.tables.cells import DataFrame, TableError, is_numeric, texts_of
 from edgewise.tables.date_parts import PARTS, date_part, dates_of
 from edgewise.tables.encode import EMPTY, Encoding, Feature
 from edgewise.tables.prepare import MAX_INDICATORS
 
 DATES = ("datetime", "datetime64", "date")
+_REMEDY = "leave such rows out"
 
 
 def mixed_table(X: Any) -> DataFrame | None:
@@ -68,10 +72,42 @@ def training_inputs(
     return encoding, inputs
 
 
-def new_inputs(estimator: BaseEstimator, X: Any, encoding: Encoding) -> np.ndarray:
-    """The inputs of new rows; `ValueError` for a missing cell where training had none in its column."""
+def new_inputs(estimator: BaseEstimator, X: Any, names: Sequence[str], encoding: Encoding) -> np.ndarray:
+    """The inputs of new rows.
+
+    Args:
+        estimator: fitted.
+        X: the table.
+        names: of its columns.
+        encoding: of the training table.
+
+    Raises:
+        ValueError: a cell cannot be read, or is none of the two texts that training saw.
+    """
     validate_data(estimator, X, reset=False, skip_check_array=True)
-    return encoding.inputs(_table(X))
+    frame = _table(X)
+    told = {feature.column for feature in encoding.features if feature.gap or feature.is_text}
+    gaps = {column: int(frame[column].isna().sum()) for column in frame.columns if column not in told}
+    warn_of_new_gaps({names[int(column)]: count for column, count in gaps.items() if count}, "the mean of training is")
+    try:
+        return encoding.inputs(frame)
+    except TableError as error:
+        words = re.sub(r"column '(\d+)'", lambda found: f"column {names[int(found[1])]!r}", str(error))
+        raise ValueError(
+            re.sub(r"(leave such rows out) with --missing drop|use --missing drop", _REMEDY, words)
+        ) from None
+
+
+def warn_of_new_gaps(gaps: Mapping[str, int], what: str) -> None:
+    """Warn of columns with missing cells now and none in training, with their number by name."""
+    if gaps:
+        columns = ", ".join(f"{name!r} ({count})" for name, count in gaps.items())
+        warnings.warn(
+            f"cells are missing in columns that had none missing in training: {columns}; {what} taken for them, and "
+            "nothing was learnt about such rows",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _table(X: Any) -> DataFrame:
@@ -117,8 +153,8 @@ def _features(column: Any, place: str, name: str, outcomes: Sequence[int | None]
 
 def _numbers(feature: Feature, values: np.ndarray, gaps: np.ndarray) -> list[Feature]:
     """A number, with an input that tells where it is missing if it ever is."""
-    if not gaps.any():
-        return [feature]
     fill = float(values[~gaps].mean()) if not gaps.all() else 0.0
+    if not gaps.any():
+        return [replace(feature, fill=fill)]
     gap = Feature(f"{feature.name} is empty", feature.column, gap=True, part=feature.part)
     return [replace(feature, fill=fill), gap]

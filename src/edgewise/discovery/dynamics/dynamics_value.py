@@ -1,0 +1,249 @@
+"""The answer of `discover_dynamics` as a value: equations, constants with intervals, simulation and evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgewise.discovery.dynamics.right_side import RightSide
+from edgewise.discovery.dynamics.trajectories import Trajectories
+from edgewise.discovery.dynamics.verification import Verification, simulated
+from edgewise.expressions import Formula, printers
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant of a law.
+
+    Attributes:
+        equation: the component whose equation it is in.
+        term: the term that it belongs to.
+        value: its best value.
+        error: its standard error, from the posterior of the joint fit to all trajectories.
+        name: the exact number that the data single out, or None.
+    """
+
+    equation: str
+    term: str
+    value: float
+    error: float
+    name: Any = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval that holds the constant with a probability of 95 %."""
+        return self.value - 1.96 * self.error, self.value + 1.96 * self.error
+
+    def to_json(self) -> dict[str, Any]:
+        """The constant as a JSON object."""
+        name = None if self.name is None else str(self.name)
+        fields = {"equation": self.equation, "term": self.term, "value": self.value, "error": self.error}
+        return {**fields, "interval": list(self.interval), "name": name}
+
+    def __str__(self) -> str:
+        named = "" if self.name is None else f", so {self.name}"
+        return f"{self.equation}, {self.term}: {in_digits(self.value, self.error)} +- {self.error:.2g}{named}"
+
+
+@dataclass(frozen=True)
+class SystemLaw:
+    """A system on the front of error against length.
+
+    Attributes:
+        formula: one equation for every component.
+        residual: what its trajectories leave, in standard deviations of a component, the largest of all.
+        constants: the number of its constants.
+    """
+
+    formula: Formula
+    residual: float
+    constants: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The system as a JSON object."""
+        return {"formula": self.formula.to_json(), "residual": self.residual, "constants": self.constants}
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """The law of trajectories, or the reason why none is announced.
+
+    Attributes:
+        kind: "flow" for x' = f(x, u, t), or "map" for x[n + 1] = f(x[n], u[n]).
+        law: the equations with exact constants where the data single them out; None where no law is announced.
+        reason: a sentence that says why.
+        constants: all constants of the law with their errors.
+        verification: how the law did on observations that it was not fitted to; None where nothing could be fitted.
+        noise: standard deviation of what the law leaves of every component, by name.
+        alternatives: the front of error against length, the shortest first; the best one is last.
+        states, controls: names of the components of x and u.
+        seconds: time of the search.
+        data: the observations, and `held_out` those that the law was verified with.
+        initial: states at the begin of every trajectory, as the law sees them.
+    """
+
+    kind: str
+    law: Formula | None
+    reason: str
+    constants: tuple[Constant, ...]
+    verification: Verification | None
+    noise: Mapping[str, float]
+    alternatives: tuple[SystemLaw, ...]
+    states: tuple[str, ...]
+    controls: tuple[str, ...]
+    seconds: float
+    data: Trajectories | None = field(default=None, repr=False, compare=False)
+    held_out: Trajectories | None = field(default=None, repr=False, compare=False)
+    initial: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def formula(self) -> Formula:
+        """The equations of the law; raises `ValueError` with the reason where there is none."""
+        if self.law is None:
+            raise ValueError(f"no law was found: {self.reason}")
+        return self.law
+
+    def simulate(self, x0: Any, t: Any, controls: Any = None) -> np.ndarray:
+        """The trajectory of the law from the state x0 at t[0], at the times t: (times, d).
+
+        Args:
+            x0: the state at the begin (d,).
+            t: increasing times (times,); of a map, the numbers of its steps.
+            controls: (times, k), linear between the times; needed where the law has controls.
+
+        Raises:
+            ValueError: where there is no law, or a shape does not fit.
+        """
+        right = self._right()
+        start, times = np.array(x0, dtype=float).reshape(-1), np.array(t, dtype=float)
+        if len(start) != len(self.states):
+            raise ValueError(
+                f"x0 has {len(start)} values; the law has {len(self.states)} states: {', '.join(self.states)}"
+            )
+        if times.ndim != 1 or (np.diff(times) <= 0).any():
+            raise ValueError("t must be a vector of increasing times")
+        u = np.zeros((len(times), len(self.controls))) if controls is None else np.array(controls, dtype=float)
+        u = u.reshape(len(times), -1)
+        if u.shape[1] != len(self.controls) or (controls is None and self.controls):
+            raise ValueError(f"give controls of shape ({len(times)}, {len(self.controls)}): {', '.join(self.controls)}")
+        return simulated(right, np.zeros(0), start, times, u, self.kind == "map")
+
+    def jacobian(self, x: Any, t: float = 0.0, controls: Any = ()) -> np.ndarray:
+        """The derivatives of the right sides by the states at the state x (d,): (d, d)."""
+        right = self._right()
+        u = np.array(controls, dtype=float).reshape(1, -1)
+        _, slopes = right.slopes(np.array(x, dtype=float).reshape(1, -1), u, np.array([float(t)]), np.zeros(0))
+        return slopes[0]
+
+    def _right(self) -> RightSide:
+        law, d, k = self.formula, len(self.states), len(self.controls)
+        return RightSide(law.expressions, law.inputs[:d], law.inputs[d : d + k], law.inputs[d + k], (), ())
+
+    @property
+    def lyapunov(self) -> float | None:
+        """The largest Lyapunov exponent where the law is chaotic, else None."""
+        return self.verification.lyapunov if self.verification is not None and self.verification.chaotic else None
+
+    def latex(self, digits: int = 4) -> str:
+        r"""The system in LaTeX, one equation a line: \dot x for a flow, x_{n+1} for a map."""
+        lines = []
+        for name, e in zip(self.states, self.formula.rounded(digits), strict=True):
+            left = printers.latex_name(name)
+            left = rf"\dot{{{left}}}" if self.kind == "flow" else rf"{{{left}}}_{{n+1}}"
+            lines.append(f"{left} = {printers.latex(e)}")
+        return " \\\\\n".join(lines)
+
+    def plot(self, *, theme: str = "light") -> Any:
+        """A figure of matplotlib: observations, simulation and held-out part of every component, and the portrait."""
+        from edgewise.discovery.dynamics.dynamics_plot import plot_dynamics
+
+        return plot_dynamics(self, theme=theme)
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as a JSON object, without the observations."""
+        return {
+            "kind": self.kind,
+            "law": None if self.law is None else self.law.to_json(),
+            "reason": self.reason,
+            "constants": [c.to_json() for c in self.constants],
+            "verification": None if self.verification is None else self.verification.to_json(),
+            "noise": dict(self.noise),
+            "alternatives": [a.to_json() for a in self.alternatives],
+            "states": list(self.states),
+            "controls": list(self.controls),
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Dynamics:
+        """The answer that `to_json` described, without the observations; anything else is a `ValueError`."""
+        try:
+            law = None if fields["law"] is None else Formula.from_json(fields["law"])
+            constants = tuple(
+                Constant(
+                    c["equation"], c["term"], c["value"], c["error"], None if c["name"] is None else _exact(c["name"])
+                )
+                for c in fields["constants"]
+            )
+            check = fields["verification"]
+            verification = None if check is None else _verification(check)
+            others = tuple(
+                SystemLaw(Formula.from_json(a["formula"]), a["residual"], a["constants"])
+                for a in fields["alternatives"]
+            )
+            states, controls = tuple(fields["states"]), tuple(fields["controls"])
+            return cls(
+                fields["kind"],
+                law,
+                fields["reason"],
+                constants,
+                verification,
+                fields["noise"],
+                others,
+                states,
+                controls,
+                fields["seconds"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these are not the fields of stored dynamics: {error}") from error
+
+    def __str__(self) -> str:
+        if self.law is None:
+            return f"no law\n{self.reason}"
+        lines = list(equations_text(self.law, self.states, self.kind))
+        lines += [f"  {c}" for c in self.constants]
+        return "\n".join([*lines, self.reason])
+
+
+def equations_text(law: Formula, states: Sequence[str], kind: str) -> list[str]:
+    """The equations of a system in plain notation, one line each."""
+    mark = "'" if kind == "flow" else "[n+1]"
+    return [f"{name}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
+
+
+def in_digits(value: float, error: float) -> str:
+    """A value with the digits that its error leaves, and one more.
+
+    >>> in_digits(2.71828, 0.003), in_digits(1234.6, 20.0)
+    ('2.7183', '1235')
+    """
+    if not (error > 0 and math.isfinite(error)):
+        return f"{value:.6g}"
+    digits = max(1, math.ceil(math.log10(max(abs(value) / error, 1))) + 2)
+    return f"{value:.{min(digits, 12)}g}"
+
+
+def _exact(text: str) -> Any:
+    from edgewise.expressions import parse_formula
+
+    return parse_formula(text, ())
+
+
+def _verification(check: Mapping[str, Any]) -> Verification:
+    numbers = {name: math.nan if check[name] is None else check[name] for name in ("horizon", "duration", "lyapunov")}
+    residual = tuple(check["residual"])
+    return Verification(check["passed"], check["objection"], residual, **numbers, chaotic=check["chaotic"])

@@ -1,0 +1,122 @@
+"""The history of a session as a tree: undo goes to the parent, and a new step begins a branch beside the old ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.nn import KANLinear
+from edgewise.nn.layers import owned
+from edgewise.studio.steps import ActionError, SessionStep
+from edgewise.symbolic import Session
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One state of the tree.
+
+    Attributes:
+        id: its index in the tree.
+        parent: the state that it was made from; None for the first.
+        step: what made it; None for the first.
+        session: the network as it is there.
+        error: root mean square error on the data.
+        held_error: the same on rows that no step sees; None where there are none.
+        name: what the user calls it.
+    """
+
+    id: int
+    parent: int | None
+    step: SessionStep | None
+    session: Session
+    error: float
+    held_error: float | None = None
+    name: str = ""
+
+    @property
+    def edges(self) -> tuple[int, int]:
+        """How many edges are curves, and how many symbols."""
+        layers = [layer for layer in self.session.model.layers if isinstance(layer, KANLinear)]
+        curves = sum(int(layer.mask.sum()) for layer in layers)
+        return curves, sum(int(owned(layer).sum()) for layer in layers) - curves
+
+
+class History:
+    """All states of a session, the current one among them.
+
+    Args:
+        start: the first state.
+        held: inputs and targets of rows that no step sees.
+    """
+
+    def __init__(self, start: Session, held: tuple[Tensor, Tensor] | None = None) -> None:
+        self.held = held
+        self.branches: list[Branch] = []
+        self._forward: dict[int, int] = {}
+        self.current = self.add(None, start)
+
+    def __iter__(self) -> Iterator[Branch]:
+        return iter(self.branches)
+
+    def __getitem__(self, number: int) -> Branch:
+        if not 0 <= number < len(self.branches):
+            raise ActionError(f"there is no state {number}; there are 0 to {len(self.branches) - 1}")
+        return self.branches[number]
+
+    def add(self, step: SessionStep | None, session: Session) -> Branch:
+        """A new state after the current one, which becomes the current one."""
+        parent = self.current.id if self.branches else None
+        held_error = None if self.held is None else rms(session.model, *self.held)
+        branch = Branch(len(self.branches), parent, step, session, rms(session.model, session.x, session.y), held_error)
+        self.branches.append(branch)
+        return self.goto(branch.id)
+
+    def goto(self, number: int) -> Branch:
+        """Make a state the current one; redo then follows the way that led to it."""
+        self.current = branch = self[number]
+        while branch.parent is not None:
+            self._forward[branch.parent] = branch.id
+            branch = self[branch.parent]
+        return self.current
+
+    def undo(self) -> Branch:
+        """Back to the parent of the current state."""
+        if self.current.parent is None:
+            raise ActionError("this is the first state; there is nothing to undo")
+        return self.goto(self.current.parent)
+
+    def redo(self) -> Branch:
+        """Forward along the branch that was visited last."""
+        if self.current.id not in self._forward:
+            raise ActionError("there is no later state to redo")
+        return self.goto(self._forward[self.current.id])
+
+    def can_redo(self) -> bool:
+        """True where the current state has a later one."""
+        return self.current.id in self._forward
+
+    def rename(self, number: int, name: str) -> None:
+        """Give a state a name; an empty one takes it away."""
+        self.branches[number] = replace(self[number], name=name)
+        if self.current.id == number:
+            self.current = self.branches[number]
+
+    def steps(self, number: int) -> list[SessionStep]:
+        """The steps from the first state to this one."""
+        branch, steps = self[number], []
+        while branch.parent is not None:
+            assert branch.step is not None
+            steps.append(branch.step)
+            branch = self[branch.parent]
+        return steps[::-1]
+
+
+@torch.no_grad()
+def rms(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Root mean square error of a model; infinite where a prediction is not finite."""
+    error = (model(x) - y).square().mean().sqrt().item()
+    return error if math.isfinite(error) else math.inf

@@ -1,0 +1,289 @@
+"""What a page shows, as JSON: the network with its curves, its formula, the history, and answers about single edges.
+
+Numbers that are not finite are None. Curves are sampled evenly between the two ends of `x`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgewise.expressions import Formula
+from edgewise.nn.layers import EdgeKey, kan_layers
+from edgewise.studio.branches import Branch, History, rms
+from edgewise.studio.partial_formula import curve_names, partial_formula
+from edgewise.studio.steps import SessionStep
+from edgewise.surgery import fix
+from edgewise.symbolic import Session
+from edgewise.symbolic.edges import Candidate
+from edgewise.tables.job.report import equations
+from edgewise.tracing import trace
+from edgewise.viz import Edge, Node, diagram
+from edgewise.viz.from_model import layer_view, names_of
+
+MAX_EDGES = 240
+POINTS = 61
+BINS = 24
+ROWS = 2000
+"""Rows that pictures and whole-network errors of candidates are computed on, evenly taken from all."""
+
+BAND_WORK = 2e8
+"""Rows times squared parameters up to which confidence bands are cheap."""
+
+CANDIDATES = 12
+BY_INPUT = ("symmetric", "constrain")
+
+
+def thinned(session: Session) -> Session:
+    """The session on at most `ROWS` rows, for what must be quick."""
+    step = math.ceil(len(session.x) / ROWS)
+    if step == 1:
+        return session
+    return Session(session.model, session.x[::step], session.y[::step], session.library, session.locked)
+
+
+def input_names(session: Session) -> list[str]:
+    """The names of the inputs, x1, x2, ... where the model has none."""
+    return names_of(None, session.model.input_names, "x", session.model.in_features)
+
+
+def output_names(session: Session) -> list[str]:
+    """The names of the outputs."""
+    return names_of(None, session.model.output_names, "y", session.model.out_features)
+
+
+def network_document(session: Session) -> dict[str, Any]:
+    """Nodes, and edges with their curves, bands, data density, names, locks, shapes and partners."""
+    few = thinned(session)
+    targets = few.y if _bands_are_cheap(few) else None
+    drawing = diagram(session.model, few.x, y=targets, samples=POINTS, max_edges=MAX_EDGES)
+    names, density = curve_names(session.model), _density(few)
+    nodes = [
+        {
+            **_fields(node, "layer index kind x y name bias product"),
+            "title": _title(node),
+        }
+        for node in drawing.nodes
+    ]
+    edges = [
+        {
+            **edge_document(edge),
+            "center": list(edge.center),
+            "importance": edge.importance,
+            "curve": names.get(EdgeKey(edge.layer, edge.source, edge.target)),
+            "density": density[edge.layer][edge.source],
+            **_marks(session, EdgeKey(edge.layer, edge.source, edge.target)),
+        }
+        for edge in drawing.edges
+    ]
+    return {
+        "nodes": nodes,
+        "edges": edges,
+        "widths": list(drawing.widths),
+        "width": drawing.width,
+        "height": drawing.height,
+        "note": drawing.note(),
+        "sums": [len(layer) for layer in density],
+    }
+
+
+def edge_document(edge: Edge) -> dict[str, Any]:
+    """The address, the curve and the symbol of an edge."""
+    return {
+        "key": [edge.layer, edge.source, edge.target],
+        "kind": edge.kind,
+        "score": short(edge.score),
+        "x": [short(edge.x[0]), short(edge.x[-1])],
+        "y": _shorts(edge.y),
+        "band": None if edge.band is None else [_shorts(side) for side in edge.band],
+        "symbol": edge.symbol,
+        "affine": None if edge.affine is None else _shorts(edge.affine),
+    }
+
+
+def formula_document(session: Session, symbols: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The formula in all notations, with how many curves are left in it and how far its rounded constants are off."""
+    curves = len(curve_names(session.model))
+    found = partial_formula(session.model, input_names(session))
+    document = written(found, symbols)
+    if not curves:
+        few = thinned(session)
+        document |= {"error": formula_error(found, few.x, few.y), **_code(found)}
+    return {**document, "curves": curves}
+
+
+def written(found: Formula, symbols: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A formula in MathML, LaTeX and text, constants rounded for reading."""
+    return {"mathml": equations(found, symbols or {}), "latex": found.latex(), "text": str(found)}
+
+
+def named_constants(session: Session, symbols: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The complete formula with the constants that the data single out as exact numbers."""
+    few = thinned(session)
+    found = session.formula(input_names(session)).snapped(few.x, few.y)
+    return {**written(found, symbols), **_code(found), "error": formula_error(found, few.x, few.y), "curves": 0}
+
+
+def formula_error(found: Formula, x: Tensor, y: Tensor) -> float | None:
+    """Root mean square error of the formula with constants rounded as it is shown."""
+    shown = Formula(found.rounded(), found.inputs, found.names, found.functions)
+    error = (shown(x.double()) - y.double()).square().mean().sqrt().item()
+    return error if math.isfinite(error) else None
+
+
+def history_document(tree: History) -> list[dict[str, Any]]:
+    """Every state of the tree."""
+    first = tree[0].session
+    return [
+        {
+            "id": branch.id,
+            "parent": branch.parent,
+            "step": "start" if branch.step is None else told(branch.step, first),
+            "name": branch.name,
+            "error": short(branch.error),
+            "heldError": None if branch.held_error is None else short(branch.held_error),
+            "curves": branch.edges[0],
+            "symbols": branch.edges[1],
+        }
+        for branch in tree
+    ]
+
+
+def told(step: SessionStep, session: Session) -> str:
+    """A step in words: edges by what they connect."""
+    if step.method == "fit":
+        return f"fit, {step.times * step.arguments[0]} steps"
+    names = input_names(session)
+    words = []
+    for value in step.arguments:
+        if isinstance(value, tuple):
+            words.append(edge_title(session, value))
+        else:
+            words.append(names[value] if step.method in BY_INPUT and isinstance(value, int) else f"{value}")
+    if step.method == "fix":
+        return f"{words[1]} on {words[0]}"
+    return f"{step.method} {', '.join(words)}"
+
+
+def edge_title(session: Session, edge: tuple[int, int, int]) -> str:
+    """What an edge connects: inputs and outputs by their names."""
+    layer, j, i = edge
+    last = layer == len(kan_layers(session.model)) - 1
+    outputs = output_names(session)
+    source = input_names(session)[j] if layer == 0 else f"sum {j + 1}"
+    target = outputs[i] if last and i < len(outputs) else f"sum {i + 1}"
+    return f"{source} \u2192 {target}"
+
+
+@torch.no_grad()
+def suggestions_document(session: Session, edge: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """The functions for an edge, best first: how well each explains the curve, and the network's error with it."""
+    few = thinned(session)
+    return [_candidate(few, edge, candidate) for candidate in few.suggest(edge)[:CANDIDATES]]
+
+
+def _candidate(few: Session, edge: tuple[int, int, int], candidate: Candidate) -> dict[str, Any]:
+    model = fix(few.model, edge, candidate.fn, candidate.affine)
+    return {
+        "name": candidate.fn.name,
+        "r2": short(candidate.r2),
+        "score": short(candidate.score),
+        "complexity": candidate.complexity,
+        "error": short(rms(model, few.x, few.y)),
+        "y": _curve(Session(model, few.x, few.y), edge)["y"],
+    }
+
+
+def preview_document(session: Session, after: Session, edge: tuple[int, int, int] | None) -> dict[str, Any]:
+    """What a step would do: the error, how many edges would be left, and the curve of its edge."""
+    layers = Branch(0, None, None, after, 0.0).edges
+    left = edge is not None and edge in _existing(after)
+    return {
+        "before": short(rms(session.model, session.x, session.y)),
+        "error": short(rms(after.model, after.x, after.y)),
+        "curves": layers[0],
+        "symbols": layers[1],
+        "edge": _curve(thinned(after), edge) if left and edge is not None else None,
+    }
+
+
+@torch.no_grad()
+def prediction_document(session: Session, values: Sequence[float]) -> dict[str, Any]:
+    """The outputs for one row of inputs, and where on the curves of every layer it lies."""
+    x = torch.tensor([values], dtype=session.x.dtype, device=session.x.device)
+    seen = trace(session.model, x)
+    inside = [part.inputs[0].tolist() for part in seen.values()]
+    return {"outputs": _shorts(seen.output[0].tolist()), "at": [list(values), *map(_shorts, inside[1:])]}
+
+
+def inputs_document(session: Session) -> list[dict[str, Any]]:
+    """Name, range, middle and the share of whole numbers of every input: what a slider needs."""
+    found = []
+    for name, column in zip(input_names(session), session.x.double().T, strict=True):
+        low, high = column.min().item(), column.max().item()
+        whole = bool((column == column.round()).all())
+        found.append({"name": name, "low": low, "high": high, "middle": column.median().item(), "whole": whole})
+    return found
+
+
+def short(value: float | None) -> float | None:
+    """Six digits, None where it is not finite."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def _shorts(values: Iterable[float | None]) -> list[float | None]:
+    return [short(value) for value in values]
+
+
+def _fields(value: Any, names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names.split()}
+
+
+def _title(node: Node) -> str:
+    return node.name or f"{node.kind} {node.index + 1}"
+
+
+def _code(found: Formula) -> dict[str, Any]:
+    return {"python": found.python(), "sympy": "\n".join(found.to_json()["outputs"].values())}
+
+
+def _marks(session: Session, key: EdgeKey) -> dict[str, Any]:
+    group = next((group for group in session.shared if key in group), ())
+    return {
+        "locked": key in session.locked,
+        "shape": session.shapes.get(key),
+        "shared": sorted(list(edge) for edge in group if edge != key),
+    }
+
+
+def _curve(session: Session, edge: tuple[int, int, int]) -> dict[str, Any]:
+    """One edge as it is drawn, at `POINTS` points."""
+    document = edge_document(layer_view(session.model, session.x, edge[0], edge[1:]).edges[0])
+    document["y"] = document["y"][:: (len(document["y"]) - 1) // (POINTS - 1)]
+    return document
+
+
+def _existing(session: Session) -> set[tuple[Any, ...]]:
+    drawn = diagram(session.model, session.x[:ROWS], samples=2, max_edges=10**6).edges
+    return {(edge.layer, edge.source, edge.target) for edge in drawn}
+
+
+def _density(session: Session) -> list[list[list[int]]]:
+    """How many rows lie in each of `BINS` equal parts of the range of every curve, by layer and input."""
+    with torch.no_grad():
+        seen = trace(session.model, session.x)
+    found = []
+    for part in seen.values():
+        columns = part.inputs.double().cpu().numpy().T
+        found.append([np.histogram(column[np.isfinite(column)], BINS)[0].tolist() for column in columns])
+    return found
+
+
+def _bands_are_cheap(session: Session) -> bool:
+    parameters = sum(p.numel() for p in session.model.parameters())
+    return len(session.x) > parameters and len(session.x) * parameters**2 < BAND_WORK

@@ -1,0 +1,282 @@
+"""A session that is worked on by messages: one JSON document says what it is, and one dispatch does what is asked.
+
+Steps, moves in the history and questions are closed tables. A session is a value, so that questions are answered while
+a step is running; steps wait for nobody: a second one is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
+from edgewise.progress import Event, Listener
+from edgewise.studio.branches import Branch, History
+from edgewise.studio.document import (
+    formula_document,
+    history_document,
+    input_names,
+    inputs_document,
+    named_constants,
+    network_document,
+    output_names,
+    prediction_document,
+    preview_document,
+    suggestions_document,
+)
+from edgewise.studio.script import bundle, script
+from edgewise.studio.steps import (
+    METHODS,
+    ActionError,
+    SessionStep,
+    read_edge,
+    read_number,
+    read_text,
+    read_whole,
+    step_of,
+)
+from edgewise.studio.summary import summary_page
+from edgewise.symbolic import Session
+from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
+from edgewise.viz import diagram, svg
+
+log = logging.getLogger(__name__)
+
+CONVERGED = 1e-4
+"""A round of a fit that lowers the error by a smaller share than this is the last one."""
+
+KEPT = 64
+"""Documents of states that are kept, so that going back and forth costs nothing."""
+
+Message = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class Workspace:
+    """A network with its data, all the states that steps have led to, and one of them that is worked on.
+
+    >>> import torch, edgewise as ew
+    >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    >>> work = Workspace(ew.KAN([1, 1], dtype=torch.float64), x, torch.sin(2 * x))
+    >>> work.act({"do": "fit", "steps": 30})["ok"], work.act({"do": "fix", "edge": [0, 0, 0], "name": "sin"})["ok"]
+    (True, True)
+    >>> work.act({"do": "fix", "edge": [0, 7, 0], "name": "sin"})["error"]
+    'the network has no edge from 7 to 0 in layer 0'
+
+    Args:
+        model: the network.
+        x: inputs.
+        y: targets, of the shape of the model's output.
+        held: inputs and targets of other rows, on which every state is scored too.
+        title: what the page is called.
+        note: what the reader should know about data and targets.
+        symbols: trusted LaTeX of some inputs, as `edgewise.expressions.printers.mathml` takes it.
+        library: the functions that are allowed.
+    """
+
+    def __init__(
+        self,
+        model: KAN,
+        x: Tensor,
+        y: Tensor,
+        *,
+        held: tuple[Tensor, Tensor] | None = None,
+        title: str = "",
+        note: str = "",
+        symbols: Mapping[str, str] | None = None,
+        library: Library = DEFAULT_LIBRARY,
+    ) -> None:
+        self.tree = History(Session(model, x, y, library), held)
+        self.title, self.note, self.symbols = title, note, dict(symbols or {})
+        self.listeners: list[Callable[[], None]] = []
+        self._scale = y.double().std(correction=0).item()
+        self._busy, self._stop = threading.Lock(), threading.Event()
+        self._documents = lru_cache(KEPT)(self._document)
+
+    @property
+    def session(self) -> Session:
+        """The state that is worked on."""
+        return self.tree.current.session
+
+    def state(self) -> Answer:
+        """All that a page shows of the current state."""
+        session = self.session
+        return {
+            "title": self.title or ", ".join(output_names(session)),
+            "note": self.note,
+            "current": self.tree.current.id,
+            "redo": self.tree.can_redo(),
+            "scale": self._scale,
+            "rows": len(session.x),
+            "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
+            "inputs": inputs_document(self.tree[0].session),
+            "outputs": output_names(session),
+            "library": list(session.library),
+            "shapes": list(SHAPES),
+            "functionShapes": list(LATER_SHAPE),
+            "symmetries": [list(pair) for pair in session.symmetries],
+            "history": history_document(self.tree),
+            **self._documents(self.tree.current.id),
+        }
+
+    def act(self, message: Any, tell: Listener = lambda event: None) -> Answer:
+        """Do what a message asks: {"ok": True, ...} with the answer, or {"error": text}; nothing is raised.
+
+        Args:
+            message: {"do": name, field: value, ...}; see `METHODS`, `MOVES` and `QUESTIONS`.
+            tell: called with an `Event` after every round of a fit.
+        """
+        try:
+            return {"ok": True, **self._done(message, tell)}
+        except (ActionError, ValueError, TypeError) as error:
+            return {"error": str(error)}
+        except Exception as error:  # a page must survive every mistake of ours; the log has it all
+            log.exception("the studio could not do %r", message.get("do"))
+            return {"error": f"this failed inside edgewise ({type(error).__name__}); the log has the details"}
+
+    def stop(self) -> None:
+        """End a running fit after its round; the network of this round is kept."""
+        self._stop.set()
+
+    def _done(self, message: Any, tell: Listener) -> Answer:
+        if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
+            raise ActionError('a message is an object with the text "do"')
+        name = message["do"]
+        if name == "stop":
+            self.stop()
+            return {}
+        if name in QUESTIONS:
+            return QUESTIONS[name](self, message)
+        if name not in METHODS and name not in MOVES:
+            raise ActionError(f"there is no action {name[:40]!r}; there are {', '.join(ACTIONS)}")
+        if not self._busy.acquire(blocking=False):
+            raise ActionError("a step is still running; wait for it, or stop it")
+        try:
+            if name in MOVES:
+                MOVES[name](self, message)
+            else:
+                self._step(step_of(self.session, message), tell)
+        finally:
+            self._busy.release()
+        for listener in list(self.listeners):
+            listener()
+        return {"current": self.tree.current.id}
+
+    def _step(self, step: SessionStep, tell: Listener) -> None:
+        if step.method != "fit":
+            self.tree.add(step, step.apply(self.session))
+            return
+        session, rounds = self._fitted(self.session, step, tell)
+        self.tree.add(SessionStep(step.method, step.arguments, rounds), session)
+
+    def _fitted(self, session: Session, step: SessionStep, tell: Listener) -> tuple[Session, int]:
+        """The session after some rounds of a fit, until it is stopped or ends to improve, and their number."""
+        self._stop.clear()
+        error = session.error
+        for n in range(1, step.times + 1):
+            session, before = step.once(session), error
+            error = session.error
+            tell(Event("fit", n / step.times, f"{error:.6g}"))
+            if self._stop.is_set() or not error < (1 - CONVERGED) * before:
+                return session, n
+        return session, step.times
+
+    def _document(self, number: int) -> Answer:
+        branch = self.tree[number]
+        return {
+            "network": network_document(branch.session),
+            "formula": formula_document(branch.session, self.symbols),
+        }
+
+    def _branch(self, message: Message) -> Branch:
+        return self.tree[read_whole(message.get("state"), 0, len(self.tree.branches) - 1, "a state")]
+
+
+def _rename(work: Workspace, message: Message) -> None:
+    work.tree.rename(work._branch(message).id, read_text(message.get("name"), "the name of a state", 60).strip())
+
+
+def _suggest(work: Workspace, message: Message) -> Answer:
+    return {"candidates": suggestions_document(work.session, read_edge(work.session, message.get("edge")))}
+
+
+def _preview(work: Workspace, message: Message) -> Answer:
+    step = message.get("step")
+    if not isinstance(step, Mapping) or not isinstance(step.get("do"), str) or step["do"] == "fit":
+        raise ActionError("a preview takes a step other than a fit")
+    wanted, session = step_of(work.session, step), work.session
+    edge = wanted.arguments[0] if wanted.arguments and isinstance(wanted.arguments[0], tuple) else None
+    return {"preview": preview_document(session, wanted.apply(session), edge)}
+
+
+def _predict(work: Workspace, message: Message) -> Answer:
+    values, count = message.get("x"), work.session.model.in_features
+    if not isinstance(values, list) or len(values) != count:
+        raise ActionError(f"x is a list of {count} numbers, one per input")
+    row = [read_number(v, -math.inf, math.inf, "an input") for v in values]
+    if not all(map(math.isfinite, row)):
+        raise ActionError("the inputs must be finite")
+    return prediction_document(work.session, row)
+
+
+def _compare(work: Workspace, message: Message) -> Answer:
+    number = work._branch(message).id
+    return {"state": number, **work._documents(number)}
+
+
+def _constants(work: Workspace, message: Message) -> Answer:
+    return {"formula": named_constants(work.session, work.symbols)}
+
+
+def _script(work: Workspace, message: Message) -> Answer:
+    return {"script": script(work.tree, work.tree.current.id)}
+
+
+def _bundle(work: Workspace, message: Message) -> Answer:
+    return _file("session.zip", "application/zip", bundle(work.tree, work.tree.current.id))
+
+
+def _picture(work: Workspace, message: Message) -> Answer:
+    drawn = svg(diagram(work.session.model, work.session.x), theme="light")
+    return _file("network.svg", "image/svg+xml", drawn.encode())
+
+
+def _summary(work: Workspace, message: Message) -> Answer:
+    page = summary_page(work.title, work.tree, input_names(work.session), work._scale, work.symbols)
+    return _file("report.html", "text/html", page.encode())
+
+
+def _file(name: str, kind: str, content: bytes) -> Answer:
+    return {"file": {"name": name, "type": kind, "base64": base64.b64encode(content).decode()}}
+
+
+MOVES: Mapping[str, Callable[[Workspace, Message], Any]] = {
+    "undo": lambda work, message: work.tree.undo(),
+    "redo": lambda work, message: work.tree.redo(),
+    "goto": lambda work, message: work.tree.goto(work._branch(message).id),
+    "name": _rename,
+}
+"""Moves in the history."""
+
+QUESTIONS: Mapping[str, Callable[[Workspace, Message], Answer]] = {
+    "state": lambda work, message: work.state(),
+    "suggest": _suggest,
+    "preview": _preview,
+    "predict": _predict,
+    "compare": _compare,
+    "constants": _constants,
+    "script": _script,
+    "bundle": _bundle,
+    "picture": _picture,
+    "report": _summary,
+}
+"""What is answered without a change."""
+
+ACTIONS = (*METHODS, *MOVES, *QUESTIONS, "stop")

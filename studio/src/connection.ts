@@ -1,0 +1,64 @@
+/* Messages to the workspace: every one has a number, and its answer resolves a promise; the way there is a transport. */
+
+import type { Answer, Message, Progress, State } from "./types";
+import type { Transport, TransportEvents } from "./transports";
+
+interface Waiting {
+  resolve: (answer: Answer) => void;
+  reject: (error: Error) => void;
+  progress: ((progress: Progress) => void) | undefined;
+}
+
+export interface Handlers {
+  state: (state: State) => void;
+  connected: (open: boolean) => void;
+}
+
+export class Connection implements TransportEvents {
+  private waiting = new Map<number, Waiting>();
+  private next = 1;
+  private transport: Transport;
+
+  constructor(start: (events: TransportEvents) => Transport, private handlers: Handlers) {
+    this.transport = start(this);
+  }
+
+  /** Send a message; the promise is rejected with the text of an error. */
+  ask(message: Message, progress?: (progress: Progress) => void): Promise<Answer> {
+    const id = this.next++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject, progress });
+      if (this.transport.send({ ...message, id })) return;
+      this.waiting.delete(id);
+      reject(new Error("the studio is not connected; is its command still running?"));
+    });
+  }
+
+  opened(): void {
+    this.handlers.connected(true);
+    void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State));
+  }
+
+  closed(): void {
+    this.handlers.connected(false);
+    for (const waiting of this.waiting.values()) waiting.reject(new Error("the connection was lost"));
+    this.waiting.clear();
+  }
+
+  received(answer: Answer): void {
+    if (answer.state && answer.id === undefined) {
+      this.handlers.state(answer.state as State);
+      return;
+    }
+    const id = answer.id as number;
+    const waiting = this.waiting.get(id);
+    if (!waiting) return;
+    if (answer.progress) {
+      waiting.progress?.(answer.progress as Progress);
+      return;
+    }
+    this.waiting.delete(id);
+    if (answer.error !== undefined) waiting.reject(new Error(String(answer.error)));
+    else waiting.resolve(answer);
+  }
+}

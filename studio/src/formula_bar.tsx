@@ -1,0 +1,58 @@
+/* The formula, always in sight, with its error and its notations to copy. */
+
+import { useEffect, useState } from "preact/hooks";
+import { MathML } from "./mathml";
+import { digits } from "./numbers";
+import type { Answer, Formula, Message, State } from "./types";
+
+interface Props {
+  state: State;
+  ask: (message: Message) => Promise<Answer>;
+  tell: (text: string, bad?: boolean) => void;
+}
+
+export function FormulaBar({ state, ask, tell }: Props) {
+  const [exact, setExact] = useState<Formula | null>(null);
+  const [working, setWorking] = useState(false);
+  useEffect(() => setExact(null), [state.current]);
+  const formula = exact ?? state.formula;
+
+  async function copy(text: string | undefined, what: string): Promise<void> {
+    if (!text) return;
+    await navigator.clipboard.writeText(text);
+    tell(`copied: ${what}`);
+  }
+
+  async function constants(): Promise<void> {
+    setWorking(true);
+    try {
+      setExact((await ask({ do: "constants" })).formula as Formula);
+    } catch (error) {
+      tell((error as Error).message, true);
+    }
+    setWorking(false);
+  }
+
+  return (
+    <section class="formula" aria-label="Formula">
+      <div class={`equations${formula.text.length > 220 ? " long" : ""}`} tabIndex={0} role="group" aria-label="Equations">
+        <MathML equations={formula.mathml} />
+      </div>
+      <div class="formula-tools">
+        <p class="soft small">
+          {formula.curves
+            ? `${formula.curves} ${formula.curves === 1 ? "curve" : "curves"} f in it`
+            : `as shown: error ${digits(formula.error)}`}
+        </p>
+        <div class="buttons" role="group" aria-label="Copy the formula">
+          <button type="button" onClick={() => void copy(formula.latex, "LaTeX")}>LaTeX</button>
+          <button type="button" disabled={!formula.python} onClick={() => void copy(formula.python, "Python")}>Python</button>
+          <button type="button" disabled={!formula.sympy} onClick={() => void copy(formula.sympy, "sympy")}>sympy</button>
+          {!formula.curves && (exact
+            ? <button type="button" onClick={() => setExact(null)}>as fitted</button>
+            : <button type="button" disabled={working} onClick={() => void constants()}>{working ? "…" : "name constants"}</button>)}
+        </div>
+      </div>
+    </section>
+  );
+}

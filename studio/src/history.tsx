@@ -1,0 +1,95 @@
+/* The tree of states: the way to the current one first at every fork, other branches indented. */
+
+import { useState } from "preact/hooks";
+import { digits } from "./numbers";
+import type { Answer, Branch, Message, State } from "./types";
+
+interface Props {
+  state: State;
+  busy: boolean;
+  compared: number | null;
+  act: (message: Message) => Promise<Answer | null>;
+  compare: (id: number | null) => void;
+}
+
+export function History({ state, busy, compared, act, compare }: Props) {
+  const [renaming, setRenaming] = useState<number | null>(null);
+  const rows = ordered(state.history);
+  const onWay = way(state);
+  return (
+    <nav class="history" aria-label="History">
+      <h2>History</h2>
+      <ol>
+        {rows.map(({ branch, depth }) => (
+          <li key={branch.id} class={onWay.has(branch.id) ? "way" : ""} style={{ marginLeft: `${Math.min(depth, 6) * 10}px` }}>
+            {renaming === branch.id ? (
+              <input
+                class="rename"
+                aria-label={`Name of state ${branch.id}`}
+                maxLength={60}
+                value={branch.name}
+                ref={(input) => input?.focus()}
+                onKeyDown={(e) => {
+                  e.stopPropagation();
+                  if (e.key === "Escape") setRenaming(null);
+                  if (e.key === "Enter") {
+                    void act({ do: "name", state: branch.id, name: e.currentTarget.value });
+                    setRenaming(null);
+                  }
+                }}
+                onBlur={() => setRenaming(null)}
+              />
+            ) : (
+              <button
+                type="button"
+                class="go"
+                disabled={busy}
+                aria-current={branch.id === state.current ? "step" : undefined}
+                title={`state ${branch.id}: ${branch.step}`}
+                onClick={() => void act({ do: "goto", state: branch.id })}
+              >
+                <span class="step">{branch.name ? <b>{branch.name}</b> : branch.step}</span>
+                <span class="error">{digits(branch.error, 2)}</span>
+              </button>
+            )}
+            <span class="more">
+              <button type="button" disabled={busy} aria-label={`Name state ${branch.id}`} title="Name this state" onClick={() => setRenaming(branch.id)}>✎</button>
+              {branch.id !== state.current && (
+                <button
+                  type="button"
+                  aria-pressed={compared === branch.id}
+                  aria-label={`Compare with state ${branch.id}`}
+                  title="Compare with the current state"
+                  onClick={() => compare(compared === branch.id ? null : branch.id)}
+                >
+                  ⇄
+                </button>
+              )}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </nav>
+  );
+}
+
+/** States in the order of the tree; every fork indents the branches after its first. */
+function ordered(history: Branch[]): { branch: Branch; depth: number }[] {
+  const children = new Map<number | null, Branch[]>();
+  for (const branch of history) children.set(branch.parent, [...(children.get(branch.parent) ?? []), branch]);
+  const rows: { branch: Branch; depth: number }[] = [];
+  const waiting = (children.get(null) ?? []).map((branch) => ({ branch, depth: 0 }));
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    rows.push(next);
+    const below = children.get(next.branch.id) ?? [];
+    const depth = next.depth;
+    below.forEach((branch, n) => waiting.push({ branch, depth: n === 0 ? depth : depth + 1 }));
+  }
+  return rows;
+}
+
+function way(state: State): Set<number> {
+  const ids = new Set<number>();
+  for (let id: number | null = state.current; id !== null; id = state.history[id]?.parent ?? null) ids.add(id);
+  return ids;
+}

@@ -1,0 +1,123 @@
+/* What the server sends: the same names as edgewise/studio/document.py and workspace.py write. */
+
+export type Key = [layer: number, source: number, target: number];
+export type Values = (number | null)[];
+
+export interface Node {
+  layer: number;
+  index: number;
+  kind: "input" | "sum" | "product" | "factor";
+  x: number;
+  y: number;
+  name: string;
+  title: string;
+  bias: number;
+  product: number | null;
+}
+
+export interface Edge {
+  key: Key;
+  kind: "curve" | "symbol";
+  score: number;
+  importance: number;
+  x: [number, number];
+  y: Values;
+  band: [Values, Values] | null;
+  center: [number, number];
+  symbol: string | null;
+  affine: number[] | null;
+  curve: string | null;
+  density: number[];
+  locked: boolean;
+  shape: string | null;
+  shared: Key[];
+}
+
+export interface Network {
+  nodes: Node[];
+  edges: Edge[];
+  widths: number[];
+  width: number;
+  height: number;
+  note: string;
+}
+
+export interface Formula {
+  mathml: string[];
+  latex: string;
+  text: string;
+  curves: number;
+  error?: number | null;
+  python?: string;
+  sympy?: string;
+}
+
+export interface Branch {
+  id: number;
+  parent: number | null;
+  step: string;
+  name: string;
+  error: number | null;
+  heldError: number | null;
+  curves: number;
+  symbols: number;
+}
+
+export interface Input {
+  name: string;
+  low: number;
+  high: number;
+  middle: number;
+  whole: boolean;
+}
+
+export interface State {
+  title: string;
+  note: string;
+  current: number;
+  redo: boolean;
+  scale: number;
+  rows: number;
+  heldRows: number;
+  inputs: Input[];
+  outputs: string[];
+  library: string[];
+  shapes: string[];
+  functionShapes: string[];
+  symmetries: [number, number][];
+  history: Branch[];
+  network: Network;
+  formula: Formula;
+}
+
+export interface Candidate {
+  name: string;
+  r2: number | null;
+  score: number | null;
+  complexity: number;
+  error: number | null;
+  y: Values;
+}
+
+export interface Preview {
+  before: number | null;
+  error: number | null;
+  curves: number;
+  symbols: number;
+  edge: { y: Values; x: [number, number] } | null;
+}
+
+export interface Progress {
+  stage: string;
+  fraction: number;
+  text: string;
+}
+
+export interface Download {
+  name: string;
+  type: string;
+  base64: string;
+}
+
+export type Message = { do: string } & Record<string, unknown>;
+export type Answer = Record<string, unknown>;

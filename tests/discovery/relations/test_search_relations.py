@@ -1,0 +1,161 @@
+"""Laws of `search_relations`: what is bound is found by its least set, what is not is not claimed."""
+
+import numpy as np
+import pytest
+import sympy
+from scipy import stats
+
+from edgewise.discovery.relations import search_relations
+
+
+def found(table, **settings) -> set[frozenset[str]]:
+    return {frozenset(r.columns) for r in search_relations(table, formulas=False, **settings)}
+
+
+def chain(rng, rows):
+    a = rng.normal(size=rows)
+    b = a + 0.8 * rng.normal(size=rows)
+    return {"a": a, "b": b, "c": b + 0.8 * rng.normal(size=rows), "d": rng.standard_cauchy(rows)}
+
+
+def ideal_gas(rng, n):
+    V, m, T = rng.uniform(1, 3, (3, n))
+    return {"P": 8.314 * m * T / V, "V": V, "m": m, "T": T}
+
+
+def ellipse(rng, n):
+    t = rng.uniform(0, 2 * np.pi, n)
+    return {"x": 3 * np.cos(t), "y": np.sin(t)}
+
+
+def shares(rng, n):
+    return dict(zip("abc", rng.dirichlet([2, 2, 2], n).T, strict=True))
+
+
+def harmonic(rng, n):
+    a, b = rng.uniform(1, 4, (2, n))
+    return {"a": a, "b": b, "f": 1 / (1 / a + 1 / b)}
+
+
+def hyperbola(rng, n):
+    x, z = rng.uniform(1, 3, n), rng.uniform(-1.2, 1.2, n)
+    return {"x": x, "y": (2 - z**2) / x, "z": z}
+
+
+def signs(rng, n):
+    x, y, z = rng.normal(size=(3, n))
+    return {"x": x, "y": y, "z": z, "w": x * y * z}
+
+
+@pytest.mark.parametrize("law", [ideal_gas, ellipse, shares, harmonic, hyperbola, signs])
+def test_a_law_beside_noise_is_found_by_its_columns(law):
+    rng = np.random.default_rng(11)
+    table = law(rng, 300)
+    assert found({**table, "noise": rng.normal(size=300)}) == {frozenset(table)}
+
+
+@pytest.mark.parametrize("law", [ideal_gas, ellipse, shares, harmonic, hyperbola])
+def test_an_exact_law_holds_in_every_row_and_so_do_its_branches(law):
+    table = law(np.random.default_rng(12), 200)
+    (relation,) = search_relations(table, seconds=30)
+    assert relation.exact
+    symbols = [sympy.Symbol(name, real=True) for name in relation.columns]
+    values = [table[name] for name in relation.columns]
+    terms = relation.law.as_ordered_terms()
+    size = max(np.max(np.abs(sympy.lambdify(symbols, t)(*values))) for t in terms)
+    assert np.max(np.abs(sympy.lambdify(symbols, relation.law)(*values))) < 1e-9 * size
+    assert {form.variable for form in relation.solved} == set(relation.columns)
+    for name in relation.columns:
+        forms = [form for form in relation.solved if form.variable == name]
+        off = [np.abs(sympy.lambdify(symbols, f.expression)(*values) - table[name]) for f in forms]
+        assert np.min(off, axis=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2024])
+def test_both_relations_of_the_papers_table_are_found_in_one_call(seed):
+    """Their formulas are read in the guide to relations, which is run as a test."""
+    x = np.random.default_rng(seed).uniform(-1, 1, (400, 6))
+    x[:, 2], x[:, 4] = np.exp(np.sin(np.pi * x[:, 0]) + x[:, 1] ** 2), x[:, 3] ** 3
+    answer = search_relations(x, seed=seed, formulas=False)
+    assert {r.columns for r in answer} == {("x1", "x2", "x3"), ("x4", "x5")}
+    assert all(r.determined for r in answer)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chain_is_two_pairs_and_a_sum_one_relation(seed):
+    rng = np.random.default_rng(100 + seed)
+    assert found(chain(rng, 500), seed=seed) == {frozenset("ab"), frozenset("bc")}
+    x, y = rng.normal(size=(2, 500))
+    total = {"x": x, "y": y, "s": x + y + 0.8 * rng.normal(size=500), "d": rng.normal(size=500)}
+    assert found(total, seed=seed) == {frozenset("xys")}
+
+
+def independent(rng, rows) -> np.ndarray:
+    """Columns of all kinds that are independent: heavy tails, one distribution twice, few values, a rare class."""
+    draws = [
+        rng.normal(size=rows),
+        rng.standard_cauchy(rows),
+        rng.lognormal(0, 3, rows),
+        rng.lognormal(0, 3, rows),
+        rng.integers(0, 3, rows).astype(float),
+        (rng.random(rows) < 0.04).astype(float),
+        np.round(rng.exponential(size=rows), 1),
+    ]
+    return np.stack([draws[j] for j in rng.permutation(len(draws))[:3]], 1)
+
+
+def test_independent_columns_are_claimed_to_be_bound_at_most_at_the_stated_rate():
+    tables, rate = 100, 0.1
+    claims = 0
+    for seed in range(tables):
+        rng = np.random.default_rng(5000 + seed)
+        claims += len(search_relations(independent(rng, 70), fdr=rate, seed=seed, formulas=False)) > 0
+    # More claims than this would have a chance below one in a thousand at the stated rate.
+    assert claims <= stats.binom.ppf(0.999, tables, rate)
+
+
+def test_what_laws_imply_is_told_and_not_announced_twice():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    answer = search_relations({"x": x, "mm": 1000 * x, "inch": x / 0.0254, "z": rng.normal(size=400)}, formulas=False)
+    assert len(answer) == 2
+    ((implied, by),) = answer.implied
+    assert set(by) == {r.columns for r in answer}
+    assert {implied, *by} == {("x", "mm"), ("x", "inch"), ("mm", "inch")}
+
+
+def test_the_answer_depends_on_the_seed_and_the_table_alone_and_not_on_units():
+    table = chain(np.random.default_rng(9), 160)
+    first = search_relations(table, seed=4, formulas=False).to_json() | {"seconds": 0}
+    assert search_relations(table, seed=4, formulas=False).to_json() | {"seconds": 0} == first
+    scaled = {name: 1e-9 * v if name in "ab" else 1e6 * v for name, v in table.items()}
+    assert found(scaled, seed=4) == found(table, seed=4)
+
+
+def test_texts_and_few_values_are_bound_too():
+    rng = np.random.default_rng(2)
+    kind = rng.choice(["oak", "elm", "ash"], 300)
+    height = np.select([kind == "oak", kind == "elm"], [3.0, 2.0], 0.0) + 0.3 * rng.normal(size=300)
+    (relation,) = search_relations({"kind": kind, "height": height, "z": rng.normal(size=300)})
+    assert set(relation.columns) == {"kind", "height"}
+    assert "texts" in relation.reason
+    assert relation.strength > 0.8
+
+
+def test_a_series_in_time_is_told():
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(300, 2)), 0)
+    assert "series in time" in " ".join(search_relations(walk, formulas=False).notes)
+
+
+def test_the_time_limit_and_the_rate_are_checked():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.raises(ValueError, match="fdr must be a rate between 0 and 1"):
+        search_relations(x, fdr=5)
+    with pytest.raises(ValueError, match="time limit"):
+        search_relations(x, seconds=-1)
+
+
+def test_the_figure_has_a_panel_for_every_relation():
+    pytest.importorskip("matplotlib")
+    answer = search_relations(chain(np.random.default_rng(9), 160), formulas=False)
+    assert len(answer.plot().axes) == 1 + len(answer)
