@@ -35,14 +35,14 @@ Fitted = Callable[[Any], np.ndarray]
 
 
 @dataclass(frozen=True)
-class TableSettings(Settings):
+class Table25Settings(Settings):
     """What is measured."""
 
     tables: tuple[str, ...] = option(NAMES, "some", subset=True)
     models: tuple[str, ...] = option(MODELS, "some")
 
 
-def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
+def cases(settings: Table25Settings, seeds: Sequence[int]) -> list[Case]:
     """Every table with every fold, and the slow model at the end."""
     if any(not 0 <= seed < 5 for seed in seeds):
         raise ValueError("the seeds number folds: choose them from 0 to 4")
@@ -55,7 +55,7 @@ def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
     return [*found, *(slow if SLOW in settings.models else [])]
 
 
-def measure(case: Case, run: Run[TableSettings]) -> Row:
+def measure(case: Case, run: Run[Table25Settings]) -> Row:
     """Score, processor seconds of fitting, and the failures of all models on one fold."""
     from threadpoolctl import threadpool_limits
 
@@ -295,7 +295,7 @@ STUDY = Study(
     cases=cases,
     measure=measure,
     summarise=summarise,
-    settings=TableSettings(),
+    settings=Table25Settings(),
     seeds=(0, 1),
-    tiny=TableSettings(tables=("wine",), models=("KANAdditive", "linear")),
+    tiny=Table25Settings(tables=("wine",), models=("KANAdditive", "linear")),
 )
