@@ -45,6 +45,12 @@ ROUNDS = 4
 SETTLED = 0.05
 """Relative change of all standard errors below which the equation counts as a constraint."""
 
+SINGULAR = 1e-14
+"""The least curvature of a direction, as a share of the greatest: a smaller one is rounding."""
+
+WORSE = 1.5
+"""The noise of the data may grow by this factor as the equation is enforced; beyond, the network cannot hold it."""
+
 TOGETHER = 0.98
 """Correlation of two unknowns from which on the data are said to determine a combination of them."""
 
@@ -58,6 +64,7 @@ class Identified:
         unknowns: the estimates.
         standard_errors: of the estimates, under independent errors of the data of one size.
         noise: the root mean square error of the data that is left, with the degrees of freedom that the unknowns took.
+        fits: whether the data are met about as well as before the equation was enforced.
         together: the largest correlation of two of them, 0 for one.
         settled: whether the standard errors no longer moved as the equation was enforced; if not, they are the largest
             of those that were seen.
@@ -68,6 +75,7 @@ class Identified:
     standard_errors: dict[str, float]
     noise: float
     together: float
+    fits: bool
     settled: bool
 
 
@@ -101,7 +109,7 @@ def with_standard_errors(
         message=told,
         doubts=(*solution.doubts, *doubts),
     )
-    if not found.settled:
+    if not found.fits:
         return judged
     off = relative_residuals(solution.problem, found.model, found.unknowns)
     return dataclasses.replace(judged, models=(found.model,), unknowns=found.unknowns, relative_residuals=off)
@@ -136,13 +144,14 @@ def identify(
     if not any(map(is_data, terms)):
         return None
     sizes = term_sizes(problem, model, terms, unknowns, kind="apart")
+    noise = _noise(problem, model, unknowns, terms)
     seen: list[Identified] = []
     before: Identified | None = None
     for strength in STRENGTHS:
         for _ in range(ROUNDS):
             if budget is not None and budget.over:
                 return _roughly(seen)
-            seen.append(_at_strength(problem, model, unknowns, terms, sizes, strength, budget))
+            seen.append(_at_strength(problem, model, unknowns, terms, sizes, strength, noise, budget))
             errors, last = seen[-1].standard_errors, unknowns
             unknowns = seen[-1].unknowns
             if all(abs(unknowns[name] - last[name]) < 0.1 * error for name, error in errors.items()):
@@ -174,6 +183,7 @@ def _at_strength(
     terms: Sequence[ResidualTerm],
     sizes: Sequence[Tensor],
     strength: float,
+    before: float,
     budget: Budget | None,
 ) -> Identified:
     noise = _noise(problem, model, unknowns, terms)
@@ -181,7 +191,10 @@ def _at_strength(
     loss.budget = budget or Budget()
     theta = loss.theta(unknowns)
     try:
-        theta = levenberg_marquardt(loss, theta, STEPS, mu=1e-6, patience=10, tolerance=1e-4, budget=budget).theta
+        # The identity would hold what the data determine still, beside the curvature of a constraint.
+        theta = levenberg_marquardt(
+            loss, theta, STEPS, damping="diagonal", mu=1e-6, patience=10, tolerance=1e-4, budget=budget
+        ).theta
     except TimeIsOver:
         theta = theta if loss.best is None else loss.best[1]
     found = loss.write(theta)
@@ -189,12 +202,15 @@ def _at_strength(
     loss = CollocationLoss(problem, model, _weighted(terms, sizes, noise, strength))
     gram = loss.normal_equations(loss.theta(found)).gram[0] / 2
     scale = gram.diagonal().clamp(min=1e-300).sqrt()
-    covariance = torch.linalg.pinv(gram / scale / scale[:, None], rtol=1e-15, hermitian=True) / scale / scale[:, None]
+    sizes_of, directions = torch.linalg.eigh(gram / scale / scale[:, None])
+    # What the rows do not determine has a large variance, not none.
+    spread_of = directions / sizes_of.clamp(min=SINGULAR * float(sizes_of[-1])).sqrt() / scale[:, None]
+    covariance = spread_of @ spread_of.T
     block = covariance[len(gram) - len(found) :, len(gram) - len(found) :]
     spread = block.diagonal().clamp(min=0).sqrt()
     related = (block / spread.clamp(min=1e-300) / spread.clamp(min=1e-300)[:, None]).triu(1).abs().max()
     errors = {n: float(s) * loss.units[n] for n, s in zip(found, spread, strict=True)}
-    return Identified(copy.deepcopy(model), found, errors, noise, float(related), False)
+    return Identified(copy.deepcopy(model), found, errors, noise, float(related), noise < WORSE * before, False)
 
 
 def _weighted(
