@@ -196,7 +196,7 @@ export function Studio({ start, keysFrom }: Props) {
             <summary>Export</summary>
             <div>
               <button type="button" onClick={() => void download("script")}>Copy as Python script</button>
-              <button type="button" onClick={() => void download("bundle")}>Script with its data (ZIP)</button>
+              <button type="button" onClick={() => void download("bundle")}>Session with its data (ZIP)</button>
               <button type="button" onClick={() => void download("report")}>Report (HTML)</button>
               <button type="button" onClick={() => void download("picture")}>Network (SVG)</button>
             </div>

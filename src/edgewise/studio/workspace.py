@@ -10,7 +10,7 @@ import base64
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.progress import Event, Listener
+from edgewise.studio.archive import archived
 from edgewise.studio.branches import Branch, History
 from edgewise.studio.document import (
     formula_document,
@@ -31,7 +32,7 @@ from edgewise.studio.document import (
     preview_document,
     suggestions_document,
 )
-from edgewise.studio.script import bundle, script
+from edgewise.studio.script import script
 from edgewise.studio.steps import (
     METHODS,
     ActionError,
@@ -141,6 +142,18 @@ class Workspace:
             log.exception("the studio could not do %r", message.get("do"))
             return {"error": f"this failed inside edgewise ({type(error).__name__}); the log has the details"}
 
+    def replay(self, states: Sequence[Mapping[str, Any]], tell: Listener = lambda event: None) -> None:
+        """Make the states of an archive again, each {"parent": number, "name": text, "step": message}."""
+        for n, state in enumerate(states):
+            tell(Event("make the states again", n / len(states)))
+            self.tree.goto(read_whole(state.get("parent"), 0, len(self.tree.branches) - 1, "the parent of a state"))
+            message = state.get("step")
+            if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
+                raise ActionError("a state of the archive has no step")
+            step = step_of(self.session, message)
+            branch = self.tree.add(step, step.apply(self.session))
+            self.tree.rename(branch.id, read_text(state.get("name"), "the name of a state", 60))
+
     def stop(self) -> None:
         """End a running fit after its round; the network of this round is kept."""
         self._stop.set()
@@ -240,7 +253,7 @@ def _script(work: Workspace, message: Message) -> Answer:
 
 
 def _bundle(work: Workspace, message: Message) -> Answer:
-    return _file("session.zip", "application/zip", bundle(work.tree, work.tree.current.id))
+    return _file("session.zip", "application/zip", archived(work.tree, work.title, work.note))
 
 
 def _picture(work: Workspace, message: Message) -> Answer:
