@@ -97,6 +97,7 @@ class Workspace:
         self.tree = History(Session(model, x, y, library), held)
         self.title, self.note, self.symbols = title, note, dict(symbols or {})
         self.listeners: list[Callable[[], None]] = []
+        self._inputs = inputs_document(self.session)
         self._scale = y.double().std(correction=0).item()
         self._busy, self._stop = threading.Lock(), threading.Event()
         self._documents = lru_cache(KEPT)(self._document)
@@ -117,7 +118,7 @@ class Workspace:
             "scale": self._scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
-            "inputs": inputs_document(self.tree[0].session),
+            "inputs": self._inputs,
             "outputs": output_names(session),
             "library": list(session.library),
             "shapes": list(SHAPES),
