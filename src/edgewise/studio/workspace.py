@@ -115,6 +115,7 @@ class Workspace:
             "note": self.note,
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
+            "busy": self._busy.locked(),
             "scale": self._scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
@@ -179,9 +180,12 @@ class Workspace:
                 self._step(step_of(self.session, message), tell)
         finally:
             self._busy.release()
+            self._changed()
+        return {"current": self.tree.current.id}
+
+    def _changed(self) -> None:
         for listener in list(self.listeners):
             listener()
-        return {"current": self.tree.current.id}
 
     def _step(self, step: SessionStep, tell: Listener) -> None:
         if step.method != "fit":
@@ -193,6 +197,7 @@ class Workspace:
     def _fitted(self, session: Session, step: SessionStep, tell: Listener) -> tuple[Session, int]:
         """The session after some rounds of a fit, until it is stopped or ends to improve, and their number."""
         self._stop.clear()
+        self._changed()
         error = session.error
         for n in range(1, step.times + 1):
             session, before = step.once(session), error
