@@ -74,6 +74,7 @@ def measure(case: Case, run: Run[RelationSettings]) -> Row:
         figure = "relations-toy.png" if name == "paper's toy" else ""
         row = _compared(found, _known(name, found))
     if figure and seed == DRAWN_SEED:
+        run.folder.mkdir(parents=True, exist_ok=True)
         save(found.plot(), run.folder / figure, tight=False)
     return row | {"cpu_seconds": round(time.process_time() - begun, 1)}
 

@@ -151,6 +151,13 @@ def _lambda_omega(u: Fields, g: Spectral) -> Fields:
     return np.stack([a - a * r + b * r, b - b * r - a * r])
 
 
+def _ginzburg_landau(u: Fields, g: Spectral) -> Fields:
+    """The rest of A_t = A + (1 + i/2) A_xx - (1 - 4i/5) |A|^2 A with A = u + i v."""
+    a, b = u
+    r, bent = a**2 + b**2, [0.5 * g.derivative(c, 2) for c in (a, b)]
+    return np.stack([-bent[1] - r * (a + 0.8 * b), bent[0] - r * (b - 0.8 * a)])
+
+
 def _spiral(x: np.ndarray, y: np.ndarray) -> Fields:
     """Two pairs of spirals of opposite sense: periodic."""
     a, b = np.sin(np.pi * x / 10), np.sin(np.pi * y / 10)
@@ -287,6 +294,19 @@ PRACTICE: dict[str, FieldProblem] = {
         lambda k: 0.3 - (1 - k[None] ** 2) ** 2,
         lambda u, g: -(u**3),
         steps=5,
+    ),
+    "ginzburg-landau": FieldProblem(
+        {
+            "u": {"u": 1.0, "u**3": -1.0, "u*v**2": -1.0, "u**2*v": -0.8, "v**3": -0.8, "u_xx": 1.0, "v_xx": -0.5},
+            "v": {"v": 1.0, "v**3": -1.0, "u**2*v": -1.0, "u*v**2": 0.8, "u**3": 0.8, "v_xx": 1.0, "u_xx": 0.5},
+        },
+        (50.0,),
+        (128,),
+        np.linspace(0, 15, 121),
+        lambda x: np.stack([_smooth(10, 6, 0.8, x / 50), _smooth(11, 6, 0.8, x / 50)]),
+        lambda k: np.stack([1 - k**2] * 2),
+        _ginzburg_landau,
+        steps=20,
     ),
     "plane-diffusion": FieldProblem(
         {"u": {"u": 1.0, "u**3": -1.0, "lap(u)": 0.2}},

@@ -95,9 +95,11 @@ def judged(found: FieldLaw, law: Mapping[str, Mapping[str, float]]) -> Row:
     """What an answer is worth against the equations that made the fields."""
     terms: dict[str, dict[str, float]] = {name: {} for name in law}
     for term in found.terms:
-        terms[term.field][term.text] = float(term.constant)
+        terms[term.equation][term.term] = float(term.constant)
     row = {"outcome": "refused", "worst_error": None} if found.law is None else outcome(worst_error(terms, law))
-    inside = [t.interval[0] <= law[t.field][t.text] <= t.interval[1] for t in found.terms if t.text in law[t.field]]
+    inside = [
+        t.interval[0] <= law[t.equation][t.term] <= t.interval[1] for t in found.terms if t.term in law[t.equation]
+    ]
     return {
         **row,
         "false_claim": row["outcome"] == "wrong",

@@ -27,6 +27,7 @@ FORMULA = FormulaFacts(
     origin="ratio of 1 terms",
     complexity=1,
     error_against_network=Disagreement(rmse=0.1, relative=0.05),
+    constants=("factor of a: 2.00 ± 0.10, so 2",),
 )
 
 

@@ -42,6 +42,7 @@ def page(names) -> str:
         origin=first,
         complexity=3,
         error_against_network=Disagreement(rmse=0.1, relative=0.05),
+        constants=(f"factor of {first}: 2.00 ± 0.10, so 2",),
     )
     record = RunRecord(
         table=first,

@@ -81,7 +81,14 @@ def print_summary(record: RunRecord) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if not record.formula.short:
+            near = (
+                f"no short formula; the curves are the model. This one of {record.formula.complexity} symbols is near:"
+            )
+            console.print(near, highlight=False, soft_wrap=True)
         console.print(plain(record.formula.text), highlight=False, soft_wrap=True, style="bold")
+        for constant in record.formula.constants:
+            console.print(f"  {plain(constant)}", highlight=False, soft_wrap=True)
     for warning in record.warnings:
         console.print(f"\n[yellow]note:[/] {plain(warning)}", highlight=False, soft_wrap=True)
 
@@ -129,7 +136,8 @@ def print_solution(record: Mapping[str, Any]) -> None:
         table.add_row(plain(name), _number(value), relative.get(name, ""))
     console.print(table)
     for name, value in record["unknowns"].items():
-        shown = "not finite" if value is None else f"{value:.8g}"
+        error = record["standard_errors"].get(name)
+        shown = "not finite" if value is None else f"{value:.8g}" + (f" ± {error:.2g}" if error else "")
         console.print(f"{plain(name)} = {shown}", highlight=False, style="bold")
     if record["error_estimate"] is not None:
         console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
@@ -148,6 +156,7 @@ def print_law(found: Discovery) -> None:
             console.print(f"  {plain(str(constant))}", highlight=False, soft_wrap=True)
     style = "green" if found.exact else "yellow"
     console.print(f"[{style}]{plain(found.reason)}[/]\n", highlight=False, soft_wrap=True)
+    curves = f"curves leave {found.curves_error:.2g}; " if math.isfinite(found.curves_error) else ""
     if found.alternatives:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("length", "error", "outside"):
@@ -159,7 +168,7 @@ def print_law(found: Discovery) -> None:
         console.print(table)
     console.print(
         f"[dim]errors in standard deviations of the target, held out inside and outside the region searched; "
-        f"curves leave {found.curves_error:.2g}; {found.seconds:.1f} s[/]",
+        f"{curves}{found.seconds:.1f} s[/]",
         highlight=False,
         soft_wrap=True,
     )

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.invertible import chosen
+from edgewise.discovery.noise import noise_kind, scale_of, unexplained
 from edgewise.discovery.power_sums import power_sums
 from edgewise.discovery.separable import products_of, total_degree
 from edgewise.discovery.simple_laws import simple_laws
@@ -54,6 +55,9 @@ class RoughLaw:
     contested: bool = False
 
 
+Generator = Callable[[Goal], Iterator[RoughLaw]]
+
+
 def exact_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
     """Laws that are linear in logarithms, pieces and oscillations that leave rounding only."""
     for error, law, origin in simple_laws(goal):
@@ -68,12 +72,25 @@ def close_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
             yield _of_inputs(law, origin, goal, goal.curves_error)
 
 
-def sums_of_powers(goal: Goal) -> Iterator[RoughLaw]:
-    """Sums of power laws with the shortest descriptions, whether curves are better or not: noise decides."""
-    laws = list(power_sums(goal))
-    for law in laws:
-        rough = _of_inputs(law, "sum of power laws", goal, math.inf)
-        yield replace(rough, contested=law is not laws[-1])
+def complete_laws(goal: Goal) -> Iterator[RoughLaw]:
+    """Sums of power laws, and simple laws of the other kinds that leave nothing which the inputs explain.
+
+    All of them are judged before the search ends with one: they are imitations of each other.
+    """
+    laws = [*((law, "sum of power laws") for law in power_sums(goal)), *_complete(goal)]
+    for n, (law, origin) in enumerate(laws):
+        yield replace(_of_inputs(law, origin, goal, math.inf), contested=n < len(laws) - 1)
+
+
+def _complete(goal: Goal) -> Iterator[tuple[Any, str]]:
+    table = goal.samples
+    x = goal.straightened(table.x)
+    for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
+        if error >= EXACT:
+            value = table.values(law)[:, 0]
+            size = scale_of(value, noise_kind(value, table.y))
+            if torch.isfinite(value / size).all() and not unexplained(x, (table.y - value) / size):
+                yield law, origin
 
 
 def exact_ratios(goal: Goal) -> Iterator[RoughLaw]:
@@ -122,13 +139,18 @@ def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
         yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
-QUICK_GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (exact_simple_laws, exact_ratios, exact_conics)
+QUICK_GENERATORS: tuple[Generator, ...] = (exact_simple_laws, exact_ratios, exact_conics)
 """What is tried where the different rows are too few for curves."""
 
-GENERATORS: tuple[Callable[[Goal], Iterator[RoughLaw]], ...] = (
+SHORT_GENERATORS: tuple[Generator, ...] = (
     *QUICK_GENERATORS,
     exact_log_ratios,
-    sums_of_powers,
+    complete_laws,
+)
+"""What needs no curves: the laws that any table is tried for first."""
+
+GENERATORS: tuple[Generator, ...] = (
+    *SHORT_GENERATORS,
     close_simple_laws,
     close_ratios,
     of_structures,

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS
+from edgewise.discovery.candidates import GENERATORS, QUICK_GENERATORS, Generator
 from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged, leaves_rounding
 from edgewise.discovery.rows import MIN_ROWS
@@ -66,10 +66,10 @@ def discover(
     budget = Budget(seconds, clock)
     check_library(library)
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
-    answer = _searched(goal)
+    answer = search(goal)
     if budget.over or not goal.needless or not _may_need(goal, answer):
         return answer
-    other = _searched(replace(goal, reduced=False))
+    other = search(replace(goal, reduced=False))
     better = answer.law is None or (other.law is not None and other.law.error < answer.law.error)
     return other if better else replace(answer, seconds=other.seconds)
 
@@ -84,12 +84,12 @@ def _may_need(goal: Goal, answer: Discovery) -> bool:
     return everything < 0.97 * surface_error(table.x[:, goal.varying], rest)
 
 
-def _searched(goal: Goal) -> Discovery:
+def search(goal: Goal, generators: Sequence[Generator] = GENERATORS) -> Discovery:
     """The answer for one goal: every rough law judged, until one is exact or settled or the time is over."""
     verdicts: list[Verdict] = []
     curves_error, settled = math.inf, False
     try:
-        generators = GENERATORS if goal.rows >= MIN_ROWS else QUICK_GENERATORS
+        generators = generators if goal.rows >= MIN_ROWS else QUICK_GENERATORS
         for rough in chain.from_iterable(generate(goal) for generate in generators):
             curves_error = min(curves_error, rough.curves_error)
             verdict = judged(rough, goal)

@@ -92,7 +92,8 @@ class Discovery:
             tell it from other laws; `wrong_rows` are left out of that.
         reason: a sentence that says why this law is announced, or why none is.
         alternatives: the front of error against complexity, simplest first.
-        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form.
+        curves_error: relative held-out error of the best structure of curves, a lower bound for laws of that form;
+            infinite where a law was found before curves were fitted.
         seconds: time of the search.
         wrong_rows: rows of the table that do not follow the law, at most one in twenty.
     """
@@ -125,7 +126,7 @@ class Discovery:
             "exact": self.exact,
             "reason": self.reason,
             "alternatives": [a.to_json() for a in self.alternatives],
-            "curves_error": self.curves_error,
+            "curves_error": self.curves_error if math.isfinite(self.curves_error) else None,
             "seconds": self.seconds,
             "wrong_rows": list(self.wrong_rows),
         }
@@ -224,10 +225,12 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     larger = max(1.0, goal.outside.size / goal.fitted.size)  # noise may be a share of y, which is larger outside
-    worse = error > max(1.15 * curves_error, 1e-6) and not best.complete
+    known = math.isfinite(curves_error)
+    worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
     if worse or best.error > 0.5:
+        beside = f"where curves leave {curves_error:.2g}" if known else "and what it leaves is no noise"
         return (
-            f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
+            f"the best formula leaves {best.error:.2g} of the spread of y {beside}; "
             "the functions are not in the library or the structure is another"
         )
     if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
@@ -286,7 +289,7 @@ def is_settled(law: Law, curves_error: float) -> bool:
     """True for a law of few constants that leaves noise alone: more than 10^-4, no more than curves leave."""
     noise = max(law.error, 1e-4)
     numbers = len(law.formula.expressions[0].atoms(sympy.Float))
-    if law.complete and law.error > 1e-4 and numbers <= 2:
+    if law.complete and law.error > 1e-4 and numbers <= 3:
         return True
     if not math.isfinite(curves_error):
         return False

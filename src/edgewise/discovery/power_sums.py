@@ -68,6 +68,9 @@ FIRSTS = 200
 NEAR, CLOSE = 2, 6.0
 """Terms that may take the place of one, and the bits that they may be worse by: names of constants then decide."""
 
+CERTAINLY = 1e-9
+"""With so small a probability of chance, what a sum leaves is another form, and the sum is not proposed."""
+
 ROUNDING = 1e-9
 """A relative error below this is rounding."""
 
@@ -97,7 +100,7 @@ def power_sums(goal: Goal) -> Iterator[Any]:
         sums = products.selected(table.y, size)
     rest = table.y - products.value(sums[0], table.y, size)
     noisy = rest.square().mean() > (ROUNDING * table.y.std()) ** 2
-    if noisy and unexplained(goal.straightened(table.x), rest / size):
+    if noisy and unexplained(goal.straightened(table.x), rest / size, CERTAINLY):
         return  # another form: these terms only come near
     shorter = [s for s in sums if len(s) < len(sums[0])]
     near = [s for s in sums if len(s) == len(sums[0])]
@@ -150,8 +153,8 @@ class PowerProducts:
         A = A / A.square().mean(0).sqrt().clamp_min(1e-300)
         found: dict[Terms, float] = {}
         terms: Terms = ()
-        for size in range(MOST_TERMS):
-            start = self._best_pair(A, z) if size == 1 else (*terms, self._best(A, z, terms)[0])
+        for count in range(MOST_TERMS):
+            start = self._best_pair(A, z) if count == 1 else (*terms, self._best(A, z, terms)[0])
             terms, cost = self._improved(A, z, start)
             if found and not cost < min(found.values()):
                 break

@@ -9,7 +9,7 @@ refit; its own estimate and error are those that it has when it is freed beside 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from edgewise.expressions.constants import minimize
 from edgewise.expressions.evaluate import Program
+from edgewise.expressions.parse import parse_formula
 from edgewise.functional import least_squares
 from edgewise.optim import RowwiseLeastSquares
 
@@ -64,6 +65,12 @@ class Constant:
         name = None if self.name is None else str(self.name)
         fields = {"value": self.value, "error": self.error, "degrees": self.degrees, "name": name, "place": self.place}
         return {**fields, "interval": list(self.interval()), "level": LEVEL}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Constant:
+        """The constant that `to_json` described; nothing in it is run."""
+        name = None if fields["name"] is None else parse_formula(fields["name"], ())
+        return cls(fields["value"], fields["error"], fields["degrees"], name, fields["place"])
 
     def __str__(self) -> str:
         """Two digits of the error.

@@ -64,8 +64,10 @@ def test_the_standard_deviation_is_that_of_the_dense_formula():
     mean, sd = model.predict(x[:9], return_std=True)
     np.testing.assert_array_equal(mean, model.predict(x[:9]))
     design = model.additive_.matrix(model.additive_.read(x[:9])).toarray()
-    assert model.additive_.covariance is not None
-    np.testing.assert_allclose(sd**2, np.diag(design @ model.additive_.covariance[0] @ design.T), rtol=1e-9)
+    known, more = model.additive_.covariance, model.additive_.strength_covariance
+    assert known is not None
+    assert more is not None
+    np.testing.assert_allclose(sd**2, np.diag(design @ (known + more)[0] @ design.T), rtol=1e-9)
     low, high = model.predict_interval(x[:9], level=0.8).T
     np.testing.assert_allclose((high - low) / 2, 1.2815515655 * np.sqrt(sd**2 + model.additive_.scale[0]), rtol=1e-8)
     parts = model.contributions(x[:9])

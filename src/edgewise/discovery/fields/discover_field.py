@@ -25,7 +25,7 @@ from edgewise.discovery.fields.window_plan import WindowPlan, weak_systems, wind
 from edgewise.expressions.constants import named_near
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
-EXPLAINED = 0.03
+EXPLAINED = 0.01
 """A law may leave this share of the left side unexplained beyond noise; more is structure that it lacks."""
 
 WEAK_EXPLAINED = 0.1
@@ -176,7 +176,7 @@ def _announced(
         weak_error=check.weak_error,
         horizon=check.horizon,
         span=check.span,
-        noise=plan.noise[: data.targets],
+        noise=_noise(data, plan),
         names=data.names,
         axes=data.axes,
         grid=Grid(data.space, data.periodic),
@@ -197,13 +197,17 @@ def _refused(
         weak_error=nan if check is None else check.weak_error,
         horizon=0.0 if check is None else check.horizon,
         span=nan if check is None else check.span,
-        noise=() if plan is None else plan.noise[: data.targets],
+        noise={} if plan is None else _noise(data, plan),
         names=data.names,
         axes=data.axes,
         grid=Grid(data.space, data.periodic),
         held_out=None if check is None else check.fields,
         seconds=seconds,
     )
+
+
+def _noise(data: FieldData, plan: WindowPlan) -> dict[str, float]:
+    return dict(zip(data.names[: data.targets], plan.noise, strict=False))
 
 
 def _law_terms(data: FieldData, equations: Sequence[WeakEquation]) -> list[LawTerm]:
@@ -224,5 +228,7 @@ def _draft(data: FieldData, equations: Sequence[WeakEquation]) -> str:
     terms = _law_terms(data, equations)
     if not terms:
         return ""
-    rows = [f"{name}_t = {equation_text([t for t in terms if t.field == name])}" for name in data.names[: data.targets]]
+    rows = [
+        f"{name}_t = {equation_text([t for t in terms if t.equation == name])}" for name in data.names[: data.targets]
+    ]
     return f"; the best equations were {', '.join(rows)}"

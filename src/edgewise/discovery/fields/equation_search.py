@@ -20,6 +20,9 @@ from edgewise.discovery.fields.weak_system import WeakSystem
 from edgewise.discovery.sparse_terms import TermChoice, sparse_terms
 
 MAX_TERMS = 8
+LARGEST = 20
+"""Sets grow to this size and shrink again, which finds terms that explain little without one another."""
+
 ROUNDS = 6
 FEW_DRAWS, MANY_DRAWS = 12, 100
 """Drawn fields of noise while terms are searched, and for the final constants."""
@@ -62,7 +65,7 @@ def search_equation(
     for _ in range(ROUNDS):
         tick("terms of a field")
         design, target = moments(systems, field, terms, white, generator, draws)
-        chosen = _best(sparse_terms(design, target, most=MAX_TERMS), len(white.target), len(terms)).terms
+        chosen = _best(sparse_terms(design, target, most=LARGEST), len(white.target), len(terms)).terms
         if not chosen:
             break
         some = tuple(terms[n] for n in chosen)
@@ -87,9 +90,9 @@ def constants_again(
 
 
 def _best(choices: Sequence[TermChoice], windows: int, many: int) -> TermChoice:
-    """The set of greatest evidence: by the misfit Q, in units of what the largest set leaves where that is no noise."""
-    largest = choices[-1]
-    scale = max(largest.residual**2 * many / max(many - len(largest.terms), 1), 1.0)
+    """The set of greatest evidence: by the misfit Q, in units of what the best sets leave where that is no noise."""
+    choices = [choice for choice in choices if len(choice.terms) <= MAX_TERMS]
+    scale = max(min(c.residual**2 * many / max(many - len(c.terms), 1) for c in choices), 1.0)
 
     def evidence(choice: TermChoice) -> float:
         misfit = choice.residual**2 * many / scale

@@ -31,8 +31,8 @@ QUADRATURE = 1e-4
 DEPENDENT = 1e-10
 """Directions of the candidates of smaller variance than this share say nothing."""
 
-STRUCTURED = 3.0
-"""Factor of the standard errors from residuals beyond noise, which are not independent of one another."""
+FLUCTUATION = 3.0
+"""A residual is larger than noise from so many standard deviations on."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def constants_of(
     scores = np.stack([(G + E).T @ r - (m - M @ w) for (E, _), r in zip(noise, left, strict=True)])
     expected = float(np.mean([r @ r for r in left]))
     beyond = max(float(residual @ residual) - expected, 0.0)
-    covariance = inverse @ (scores.T @ scores / draws + STRUCTURED**2 * beyond / len(b) * (G.T @ G)) @ inverse
+    allowed = expected * (1 + FLUCTUATION * float(np.sqrt(2 / len(b))))
+    structure = max(float(residual @ residual) - allowed, 0.0)  # may lie in one direction, so no mean is taken
+    covariance = inverse @ (scores.T @ scores / draws + structure * (G.T @ G)) @ inverse
     misfit = float(residual @ residual) / max(expected, len(b))
     return Constants(w, covariance, misfit, float(np.sqrt(beyond / (b @ b))), len(b))
 

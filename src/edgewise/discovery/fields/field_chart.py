@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "light") -> Any:
-    """Three maps on one scale: over space and time for one axis, over space at the last time for two.
+    """Three maps, the last on its own scale: over space and time for one axis, over space at the last time for two.
 
     Raises:
         ValueError: where no law was solved forward, or there is no such field.
@@ -40,11 +40,15 @@ def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "ligh
     figure.set_layout_engine("constrained")
     top = float(np.quantile(abs(measured), 0.999)) or 1.0
     low = -top if measured.min() < -0.2 * top else 0.0
-    titles = (f"{name} measured", f"{name} predicted", "difference")
+    off = measured - predicted
+    wide = float(np.quantile(abs(off), 0.999)) or 1.0
+    titles = (f"{name} measured", f"{name} predicted", "measured - predicted")
     image = None
-    for n, (title, values) in enumerate(zip(titles, (measured, predicted, measured - predicted), strict=True)):
+    for n, (title, values) in enumerate(zip(titles, (measured, predicted, off), strict=True)):
         ax = figure.add_subplot(1, 3, n + 1)
-        scale = {"vmin": low, "vmax": top, "cmap": "viridis"} if n < 2 else {"vmin": -top, "vmax": top, "cmap": "RdBu"}
+        scale = (
+            {"vmin": low, "vmax": top, "cmap": "viridis"} if n < 2 else {"vmin": -wide, "vmax": wide, "cmap": "RdBu"}
+        )
         image = ax.pcolormesh(across, up, values, shading="nearest", rasterized=True, **scale)
         style_axes(ax, colours)
         ax.set_title(title, color=colours.ink)

@@ -12,7 +12,7 @@ from edgewise._columns import as_tensor
 from edgewise.discovery.fields.bumps import Points, is_even
 from edgewise.discovery.fields.field_terms import AXES, Values
 
-MIN_TIMES, MIN_POINTS = 24, 20
+MIN_TIMES, MIN_POINTS = 32, 20
 """The times and the points along an axis at least: a bump needs several, and a part is held out."""
 
 MAX_MISSING = 0.2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,8 @@ class LawTerm:
     """One term of the right side of an equation, as textbooks write it.
 
     Attributes:
-        field: whose derivative in time it belongs to.
-        text: such as u*u_x, u_xx or (u**2)_xx.
+        equation: the field whose derivative in time it belongs to.
+        term: such as u*u_x, u_xx or (u**2)_xx.
         value: its constant.
         error: standard error of the constant.
         name: the exact constant that the data single out, else None.
@@ -33,8 +33,8 @@ class LawTerm:
         share: the constant of `weak` in units of `value`: u*u_x is (u**2)_x / 2.
     """
 
-    field: str
-    text: str
+    equation: str
+    term: str
     value: float
     error: float
     name: Any
@@ -54,8 +54,8 @@ class LawTerm:
     def to_json(self) -> dict[str, Any]:
         """The term as a JSON object."""
         return {
-            "field": self.field,
-            "text": self.text,
+            "equation": self.equation,
+            "term": self.term,
             "value": self.value,
             "error": self.error,
             "interval": list(self.interval),
@@ -85,7 +85,7 @@ class FieldLaw:
         weak_error: residual of the weak form on held-out times beyond noise, relative to its left side.
         horizon: for how long from the begin of the held-out times the error stays below 0.3, in units of t.
         span: length of the held-out times.
-        noise: standard deviation of the noise of every field.
+        noise: standard deviation of the noise of every field, by name.
         names: of all fields and inputs.
         axes: names of the axes in space.
         grid: points and periodicity.
@@ -100,7 +100,7 @@ class FieldLaw:
     weak_error: float
     horizon: float
     span: float
-    noise: tuple[float, ...]
+    noise: Mapping[str, float]
     names: tuple[str, ...]
     axes: tuple[str, ...]
     grid: Grid = field(repr=False)
@@ -113,6 +113,11 @@ class FieldLaw:
         if self.law is None:
             raise ValueError(f"no law was found: {self.reason}")
         return self.law
+
+    @property
+    def constants(self) -> tuple[LawTerm, ...]:
+        """The constants of the law with their intervals: those of its terms."""
+        return self.terms
 
     @property
     def equations(self) -> tuple[Any, ...]:
@@ -161,7 +166,7 @@ class FieldLaw:
     def on_grid(self) -> LawOnGrid:
         """The law with its exact constants as a system of ordinary differential equations."""
         targets = [name.removesuffix("_t") for name in self.formula.names]
-        rows = [[term for term in self.terms if term.field == name] for name in targets]
+        rows = [[term for term in self.terms if term.equation == name] for name in targets]
         return LawOnGrid(
             self.grid,
             tuple(tuple(term.weak for term in row) for row in rows),
@@ -183,7 +188,7 @@ class FieldLaw:
             "terms": [term.to_json() for term in self.terms],
             "reason": self.reason,
             **{key: value if np.isfinite(value) else None for key, value in numbers.items()},
-            "noise": list(self.noise),
+            "noise": dict(self.noise),
             "names": list(self.names),
             "axes": list(self.axes),
             "periodic": list(self.grid.periodic),
@@ -193,7 +198,7 @@ class FieldLaw:
         if self.law is None:
             return f"no law\n{self.reason}"
         targets = [name.removesuffix("_t") for name in self.law.names]
-        lines = [f"{name}_t = {equation_text([t for t in self.terms if t.field == name])}" for name in targets]
+        lines = [f"{name}_t = {equation_text([t for t in self.terms if t.equation == name])}" for name in targets]
         return "\n".join([*lines, self.reason])
 
 
@@ -203,7 +208,7 @@ def equation_text(terms: Sequence[LawTerm]) -> str:
     for term in terms:
         value = float(term.constant)
         size = number_text(abs(value), term.error) if term.name is None else name_text(abs(term.name))
-        body = term.text if size == "1" and term.text != "1" else size if term.text == "1" else f"{size}*{term.text}"
+        body = term.term if size == "1" and term.term != "1" else size if term.term == "1" else f"{size}*{term.term}"
         text += (" - " if value < 0 else " + ") + body
     return "0" if not text else text[3:] if text.startswith(" + ") else f"-{text[3:]}"
 
@@ -225,7 +230,7 @@ def law_formula(terms: Sequence[LawTerm], targets: Sequence[str], names: Sequenc
     """The right sides in the symbols of fields and their derivatives."""
     rows = []
     for name in targets:
-        own = [t for t in terms if t.field == name]
+        own = [t for t in terms if t.equation == name]
         rows.append(sympy.Add(*(t.constant * sympy.nsimplify(t.share) * expanded(t.weak, names, axes) for t in own)))
     inputs = sorted(set[Any]().union(*(e.free_symbols for e in rows)), key=lambda s: (len(s.name), s.name))
     return Formula(tuple(rows), tuple(inputs), tuple(f"{name}_t" for name in targets))

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 AXES = ("x", "y", "z")
-Values = Float[np.ndarray, "*grid"]
+Values = Float[np.ndarray, "fields *cells"]
+Series = Float[np.ndarray, "fields times *cells"]
 
 MAX_POWER = 3
 MAX_ORDER = 4

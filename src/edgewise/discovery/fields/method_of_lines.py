@@ -13,12 +13,11 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy import sparse
 from scipy.integrate import solve_ivp
 
 from edgewise.discovery.fields.bumps import Points
-from edgewise.discovery.fields.field_terms import FieldTerm, Values, term_slope, term_values
+from edgewise.discovery.fields.field_terms import FieldTerm, Series, Values, term_slope, term_values
 
 HALF = 4
 """Points on either side of the middle of a stencil."""
@@ -124,7 +123,7 @@ class LawOnGrid:
         t: Points,
         outside: Callable[[float], Values] | None = None,
         tick: Callable[[str], None] = lambda stage: None,
-    ) -> tuple[Float[np.ndarray, "*grid"], int]:
+    ) -> tuple[Series, int]:
         """The fields at times t from their values at the first, and the number of times that were reached.
 
         Args:

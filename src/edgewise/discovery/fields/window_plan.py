@@ -24,7 +24,7 @@ MIN_SPACINGS = 8
 """The least radius in grid spacings: below, a sum over the points is no integral of a fourth derivative."""
 
 WIDEST = 4.0
-"""An axis is at least so many radii long."""
+"""An axis is at least so many radii long, where it has the points for that."""
 
 SHIFT = 0.25
 """Distance of neighbouring windows in radii, where their number allows."""
@@ -80,13 +80,18 @@ def _points(recording: Recording, data: FieldData, axis: int) -> Points:
 
 def _possible(radius: float, points: Points) -> float:
     length = float(points[-1] - points[0])
-    return min(max(radius, MIN_SPACINGS * length / (len(points) - 1)), length / WIDEST)
+    least = min(MIN_SPACINGS * length / (len(points) - 1), length / 2)
+    return max(min(radius, length / WIDEST), least)
 
 
 def _counts(grids: Sequence[Points], radii: Sequence[float], most: int) -> list[int]:
     """Windows along every axis: as dense as useful, fewer along all alike where there would be too many."""
     full = [(p[-1] - p[0] - 2 * a) / (SHIFT * a) + 1 for p, a in zip(grids, radii, strict=True)]
     share = 1.0
-    while (counts := [max(2, math.ceil(share * n)) for n in full]) and math.prod(counts) > most and share > 0.01:
+    while (
+        (counts := [max(min(2, math.ceil(n)), math.ceil(share * n)) for n in full])
+        and math.prod(counts) > most
+        and share > 0.01
+    ):
         share *= 0.97
     return counts

@@ -14,13 +14,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise.discovery.candidates import SHORT_GENERATORS
+from edgewise.discovery.discover import search
+from edgewise.discovery.goal import goal_of
+from edgewise.discovery.law import Law
 from edgewise.discovery.noisy.small_networks import SHAPES, formulas_of_networks
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
-from edgewise.expressions import Formula
+from edgewise.discovery.sense import nonsense
+from edgewise.expressions import Constant, Formula
 from edgewise.expressions.constants import refit_constants
 from edgewise.expressions.simplify import canonical, length, pareto
+from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.optim import get_loss
-from edgewise.progress import Budget, Event, Listener
+from edgewise.progress import Budget, Event, Listener, Pulse
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +68,25 @@ def search_formula(
         output: name of the outcome.
         importance: how much every input matters to some model; beyond 16 inputs only the greatest are considered, and
             small networks start from the greatest five.
-        seconds: time limit in seconds: a third for the selection of inputs, a third for ratios, the rest for networks;
-            nothing new is begun after it.
+        seconds: time limit in seconds: a quarter for the laws that `discover` tries first, a third of the rest for the
+            selection of inputs, a third for ratios, the rest for networks; nothing new is begun after it.
         seed: source of all randomness.
         progress: called with an `Event` at every stage.
     """
     weight = np.ones(len(names)) if importance is None else np.asarray(importance)
     ranked = [int(j) for j in np.argsort(-weight, kind="stable")]
     table = NoisyTable(train, held, tuple(names), output)
-    _tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", 0.0)
     budget = Budget(seconds)
+    findings = [table.constant()]
+    _tell(progress, "laws that need no curves", 0.0)
+    law, others = _laws(table, sorted(ranked[:MAX_INPUTS]), budget.share(1 / 4), seed)
+    findings += others
+    if law is not None:
+        _tell(progress, f"a law: {law.formula}", 1.0)
+        return Front.of([*findings, law], names, law)
+    _tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", budget.fraction)
     sets = forward_selection(*table.scaled, ranked[:MAX_SELECTED], seed=seed, budget=budget.share(1 / 3))
-    findings, part = [table.constant()], budget.share(1 / 2)
+    part = budget.share(1 / 2)
     for n, inputs in enumerate(sets):
         if part.over:
             _tell(progress, f"no time for the other {len(sets) - n} sets of inputs", budget.fraction)
@@ -87,7 +100,7 @@ def search_formula(
     _tell(progress, "constants near integers", budget.fraction)
     findings += _while(budget, _rounded(tuple(findings), table))
     findings += _while(budget, _with_fewer_inputs(Front.of(findings, names).chosen, table))
-    front = Front.of(findings, names)
+    front = _sensible(findings, table, names)
     _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
     return front
 
@@ -139,11 +152,15 @@ class Finding:
         formula: the formula.
         origin: how it was found.
         error: its loss on held-out rows, in units of the variance of the outcome for a regression.
+        constants: its numbers with their standard errors, where the search has them.
+        uncertainty: the standard error of the error: other held-out rows would give another.
     """
 
     formula: Formula
     origin: str
     error: float
+    constants: tuple[Constant, ...] = ()
+    uncertainty: float = 0.0
 
     @property
     def complexity(self) -> int:
@@ -152,12 +169,16 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as a JSON object with exact constants."""
-        return {"origin": self.origin, "error": self.error, "formula": self.formula.to_json()}
+        constants = [constant.to_json() for constant in self.constants]
+        own = {"origin": self.origin, "error": self.error, "uncertainty": self.uncertainty}
+        return {**own, "formula": self.formula.to_json(), "constants": constants}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Finding:
         """The finding that `to_json` described."""
-        return cls(Formula.from_json(fields["formula"]), fields["origin"], fields["error"])
+        constants = tuple(map(Constant.from_json, fields["constants"]))
+        formula = Formula.from_json(fields["formula"])
+        return cls(formula, fields["origin"], fields["error"], constants, fields["uncertainty"])
 
 
 @dataclass(frozen=True)
@@ -169,10 +190,16 @@ class Front:
     inputs: tuple[str, ...]
 
     @classmethod
-    def of(cls, findings: Sequence[Finding], inputs: Sequence[str]) -> Front:
-        """The front of these findings; chosen is the shortest within `TOLERANCE` of the least error."""
+    def of(cls, findings: Sequence[Finding], inputs: Sequence[str], law: Finding | None = None) -> Front:
+        """The front of these findings; chosen is the law, or else the shortest about as good as the best.
+
+        That is within `TOLERANCE` of the least error and two of its standard errors: few held-out rows tell little.
+        """
         front = pareto(findings, lambda f: f.complexity, lambda f: f.error)
-        bound = (1 + TOLERANCE) * front[-1].error + FLOOR
+        if law is not None:
+            front = sorted({id(f): f for f in (*front, law)}.values(), key=lambda f: f.complexity)
+            return cls(tuple(front), law, tuple(inputs))
+        bound = (1 + TOLERANCE) * front[-1].error + 2 * front[-1].uncertainty + FLOOR
         chosen = next(finding for finding in front if finding.error <= bound)
         return cls(tuple(front), chosen, tuple(inputs))
 
@@ -221,8 +248,16 @@ class NoisyTable:
     def judged(self, formula: Formula, origin: str) -> Finding:
         """A formula with its mean square error on the held-out rows, in units of the variance there."""
         x, y = (torch.as_tensor(part) for part in self.held)
-        error = float((formula(x)[:, 0] - y).square().mean()) / (float(y.var(correction=0)) or 1.0)
-        return Finding(formula, origin, error if np.isfinite(error) else np.inf)
+        squares = (formula(x)[:, 0] - y).square() / (float(y.var(correction=0)) or 1.0)
+        error, uncertainty = float(squares.mean()), float(squares.std(correction=0)) / len(y) ** 0.5
+        return (
+            Finding(formula, origin, error, (), uncertainty) if np.isfinite(error) else Finding(formula, origin, np.inf)
+        )
+
+    def objection(self, formula: Formula) -> str | None:
+        """Why a formula makes no sense in and near the box of the rows, or None."""
+        x, y = (torch.as_tensor(part, dtype=torch.float64) for part in self.train)
+        return next((o for e in formula.expressions if (o := nonsense(e, self.symbols, x, y))), None)
 
     def constant(self) -> Finding:
         """The mean of the outcome as a formula."""
@@ -231,6 +266,38 @@ class NoisyTable:
     def formula(self, expression: Any) -> Formula:
         """A formula of the outcome."""
         return Formula((expression,), self.symbols, (self.output,))
+
+
+def _laws(table: NoisyTable, inputs: list[int], budget: Budget, seed: int) -> tuple[Finding | None, list[Finding]]:
+    """The law that the short search of `discover` announces of some inputs, if it does, and the other formulas."""
+    x, y = table.train
+    names = [table.names[j] for j in inputs]
+    try:
+        goal = goal_of(x[:, inputs], y, names, table.output, None, (), DEFAULT_LIBRARY, seed, Pulse(budget))
+    except ValueError as error:  # too few rows, or an outcome that hardly varies
+        log.info("no law is searched for: %s", error)
+        return None, []
+    found = search(goal, SHORT_GENERATORS)
+
+    def finding(law: Law) -> Finding:
+        whole = replace(law.formula, inputs=table.symbols)
+        return replace(table.judged(whole, law.structure), constants=law.constants)
+
+    others = [finding(law) for law in found.alternatives if law is not found.law]
+    if found.law is None:
+        return None, others
+    law = finding(found.law)
+    return (law, others) if found.exact or found.law.complete else (None, [*others, law])
+
+
+def _sensible(findings: list[Finding], table: NoisyTable, names: Sequence[str]) -> Front:
+    """The front of the findings that make sense near the rows; the constant always does."""
+    while True:
+        front = Front.of(findings, names)
+        wrong = [id(f) for f in front.front if table.objection(f.formula) is not None]
+        if not wrong:
+            return front
+        findings = [f for f in findings if id(f) not in wrong]
 
 
 def _ratios(table: NoisyTable, inputs: list[int], seed: int) -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def least_set(
     found = [
         shrunk
         for start in (grown, grown | _likely(moments, target, allowed, tick))
-        if start and (shrunk := _shrunk(moments, target, start, tick)).others
+        if start and (shrunk := _steady(moments, _shrunk(moments, target, start, tick))).others
     ]
     found = [f for f in found if needed(1.0, f.loss, moments.rows)]
     if not found:
@@ -125,3 +125,18 @@ def _shrunk(moments: Moments, target: int, start: frozenset[int], tick: Callable
         chosen, loss, model = chosen - {k}, without, other
         least = min(least, loss)
     return LeastSet(target, chosen, loss, model)
+
+
+def _steady(moments: Moments, s: LeastSet) -> LeastSet:
+    """The set without columns that help in some folds only: a few rows far out, rather than all, speak for them."""
+    while len(s.others) > 1 and not s.determined:
+        whole = moments.fold_losses(s.target, s.others, s.model)
+        gains = {}
+        for k in sorted(s.others):
+            less = s.others - {k}
+            gains[k] = float((moments.fold_losses(s.target, less, moments.best(s.target, less)[1]) - whole).min())
+        k = min(gains, key=lambda j: gains[j])
+        if gains[k] > 0:
+            break
+        s = LeastSet(s.target, s.others - {k}, *moments.best(s.target, s.others - {k}))
+    return s

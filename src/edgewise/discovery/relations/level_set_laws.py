@@ -26,6 +26,9 @@ ROUNDING = 1e-6
 FEW_VALUES = 4
 """A column with fewer different values is a class rather than a number."""
 
+CLEARLY = 0.01
+"""A law must explain so much more than a line."""
+
 MOST_SYMBOLS = 25
 """A longer formula of a tendency is not shown."""
 
@@ -88,15 +91,15 @@ def level_set_law(
         return _none(
             f"{columns.names[s.target]} has too few different values for a formula: the curves tell its classes"
         )
-    best: LevelSetLaw | None = None
+    best = _line(values, symbols, order.index(s.target))
     for target, seen, share in _views(s, moments, values, order):
-        if budget.over and best is not None:
+        if budget.over:
             break
         found = _searched(values, symbols, order.index(target), seen, budget.share(share), seed, progress)
-        best = found if best is None or (found.exact, found.share) > (best.exact, best.share) else best
+        if found.law is not None and (found.exact or found.share > best.share + CLEARLY):
+            best = found
         if best.exact or not s.determined:
             break
-    assert best is not None
     return best
 
 
@@ -105,7 +108,7 @@ def _views(
 ) -> Iterator[tuple[int, tuple[Callable[[Any], Any], Callable[[Array], Array]], float]]:
     """Columns and functions of them that the others may determine, the likeliest first, with shares of the time."""
     ranked = []
-    for target in order if s.determined else [s.target]:
+    for target in order if s.determined else (s.target,):
         others = s.columns - {target}
         model = s.model if target == s.target else moments.best(target, others)[1]
         phi, loss = moments.functions(target, others, model)[0], moments.loss(target, others, model)
@@ -138,12 +141,13 @@ def _searched(
         output=str(view) if view in symbols else "y",
         seconds=max(budget.left, 0.5),
         seed=seed,
+        clock=budget.clock,
         progress=progress,
     )
     x = values[:, others]
     fitting = [law for law in (found.law, *sorted(found.alternatives, key=_worth)) if law and _is_plain(law, x)]
     if not fitting:
-        return _line(values, symbols, place, f"no law of {view} in the other columns: {found.reason}")
+        return _none(f"no law of {view} in the other columns: {found.reason}")
     shown = fitting[0]
     law = view - shown.formula.expressions[0]
     exact = found.exact or shown.error < ROUNDING
@@ -174,8 +178,8 @@ def _is_plain(law: Law, x: Array) -> bool:
     return bool(change <= STEEPEST * np.std(here))
 
 
-def _line(values: Array, symbols: tuple[sympy.Symbol, ...], place: int, reason: str) -> LevelSetLaw:
-    """The best linear formula of one column, where no other is found."""
+def _line(values: Array, symbols: tuple[sympy.Symbol, ...], place: int) -> LevelSetLaw:
+    """The best linear formula of one column."""
     others = [j for j in range(len(symbols)) if j != place]
     a = np.concatenate([values[:, others], np.ones((len(values), 1))], 1)
     scale = np.abs(a).max(0)
@@ -184,8 +188,14 @@ def _line(values: Array, symbols: tuple[sympy.Symbol, ...], place: int, reason: 
     share = 1 - float(np.var(y - a @ weights) / np.var(y))
     terms = [sympy.Float(w) * symbols[j] for w, j in zip(weights[:-1], others, strict=True)]
     line = sympy.Add(*terms, sympy.Float(weights[-1]) if abs(weights[-1]) > 1e-9 * np.ptp(y) else 0)
-    form = SolvedForm(str(symbols[place]), line, 1.0)
-    return LevelSetLaw(symbols[place] - line, (form,), False, share, f"a line explains {share:.1%}; {reason}")
+    return _formula_of(symbols[place], line, share, "a line")
+
+
+def _formula_of(symbol: sympy.Symbol, expression: Any, share: float, what: str) -> LevelSetLaw:
+    """A formula of one column that explains a share of it."""
+    share = max(0.0, share)
+    reason = f"{what} explains {share:.1%} of {symbol}: numerical evidence, not a law"
+    return LevelSetLaw(symbol - expression, (SolvedForm(str(symbol), expression, 1.0),), False, share, reason)
 
 
 def _worth(law: Law) -> float:

@@ -54,16 +54,26 @@ class Moments:
         """The least share of the variance of a function of the target that others leave, on held-out rows."""
         if not columns:
             return 1.0
+        left, size = self._in_folds(target, columns, model)
+        return max(float(left.sum() / size.sum()), 0.0)
+
+    def fold_losses(self, target: int, columns: frozenset[int], model: Model) -> Float[Array, " folds"]:
+        """The same in every fold alone."""
+        left, size = self._in_folds(target, columns, model)
+        return left / size
+
+    def _in_folds(self, target: int, columns: frozenset[int], model: Model) -> tuple[Array, Array]:
+        """What is left of a function of the target, and the size of the function, summed over every fold."""
         t, s = self.features.places(frozenset([target]), 1), self.features.places(columns, model.order)
-        total, left, size = self.folds.sum(0), 0.0, 0.0
+        total, left, size = self.folds.sum(0), [], []
         penalty = (1 - 1 / FOLDS) * self._penalty(model)
         for fold in self.folds:
             rest = total - fold
             weights = _weights(rest, s, t, penalty)
             phi = _least(_left(rest, weights, s, t) + np.diag(penalty[t]), rest[np.ix_(t, t)])
-            left += phi @ _left(fold, weights, s, t) @ phi
-            size += phi @ fold[np.ix_(t, t)] @ phi
-        return float(max(left / size, 0.0))
+            left.append(phi @ _left(fold, weights, s, t) @ phi)
+            size.append(phi @ fold[np.ix_(t, t)] @ phi)
+        return np.array(left), np.array(size)
 
     def best(self, target: int, columns: frozenset[int]) -> tuple[float, Model]:
         """The least loss over the models, and the model."""

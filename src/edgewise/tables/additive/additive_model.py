@@ -27,7 +27,8 @@ class AdditiveModel:
         columns: the name and the kind of every column of the table, in order.
         outputs: the names of the outputs.
         covariance: the posterior covariance of (b, the coefficients of the terms in order, each flat), per output:
-            (outputs, 1 + coefficients, 1 + coefficients); None where it is unknown.
+            (outputs, 1 + coefficients, 1 + coefficients), for the strengths that were found; None where it is unknown.
+        strength_covariance: what the uncertainty of the strengths adds to it; None for nothing.
         scale: the scale of the noise (the variance of a gaussian outcome) per output; 1 where the family knows it.
         notes: sentences on what was left out, and why.
     """
@@ -38,6 +39,7 @@ class AdditiveModel:
     columns: tuple[tuple[str, Kind], ...]
     outputs: tuple[str, ...]
     covariance: np.ndarray | None = None
+    strength_covariance: np.ndarray | None = None
     scale: tuple[float, ...] = (1.0,)
     notes: tuple[str, ...] = ()
 
@@ -84,7 +86,7 @@ class AdditiveModel:
 
     def to_json(self, *, covariance: bool = True) -> dict[str, Any]:
         """The model as a JSON object, read back by `additive_model_from_json`; without its covariance if asked for."""
-        known = covariance and self.covariance is not None
+        v, more = (self.covariance, self.strength_covariance) if covariance else (None, None)
         return {
             "format": FORMAT,
             "intercept": self.intercept.tolist(),
@@ -92,7 +94,8 @@ class AdditiveModel:
             "family": self.family.to_json(),
             "columns": [list(column) for column in self.columns],
             "outputs": list(self.outputs),
-            "covariance": self.covariance.tolist() if known and self.covariance is not None else None,
+            "covariance": None if v is None else v.tolist(),
+            "strength_covariance": None if more is None else more.tolist(),
             "scale": list(self.scale),
             "notes": list(self.notes),
         }
@@ -111,7 +114,16 @@ def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:
     """The model that `AdditiveModel.to_json` described."""
     if record.get("format") != FORMAT:
         raise ValueError(f"this is no {FORMAT!r}; its format is {record.get('format')!r}")
-    covariance = record["covariance"]
+    try:
+        return _model_of(record)
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"the additive model is damaged: {type(error).__name__} at {error}; write it again with `to_json`"
+        ) from error
+
+
+def _model_of(record: Mapping[str, Any]) -> AdditiveModel:
+    covariance, more = record["covariance"], record.get("strength_covariance")
     return AdditiveModel(
         intercept=np.asarray(record["intercept"], float),
         terms=tuple(term_from_json(term) for term in record["terms"]),
@@ -119,6 +131,7 @@ def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:
         columns=tuple((name, kind) for name, kind in record["columns"]),
         outputs=tuple(record["outputs"]),
         covariance=None if covariance is None else np.asarray(covariance, float),
+        strength_covariance=None if more is None else np.asarray(more, float),
         scale=tuple(record["scale"]),
         notes=tuple(record["notes"]),
     )

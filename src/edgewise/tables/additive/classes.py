@@ -30,6 +30,7 @@ from edgewise.tables.additive.penalised_fit import (
     strength_bounds,
 )
 from edgewise.tables.additive.stacked_blocks import Stack
+from edgewise.tables.additive.strength_uncertainty import added_covariance
 from edgewise.tables.additive.strengths import Solved, WorkingModel, best_strengths, inverse
 
 TURNS, TURNS_OF_STRENGTHS, STRENGTH_STEPS = 25, 10, 4
@@ -64,18 +65,20 @@ def fit_classes(
     theta = np.zeros((problem.stack.parameters, count))
     theta[0] = np.log(np.maximum(weights @ labels / weights.sum(), 1e-9))
     strengths: list[np.ndarray | None] = [fixed] * count
-    before, settled, solved = problem.probabilities(theta), False, []
+    before, settled, solved, models = problem.probabilities(theta), False, [], []
     for turn in range(TURNS):
         moving = fixed is None and turn < TURNS_OF_STRENGTHS
-        solved = [_solved(blocks, problem, theta, before, k, strengths[k], moving) for k in range(count)]
-        strengths = [found.log_strengths for found in solved]
+        found = [_solved(blocks, problem, theta, before, k, strengths[k], moving) for k in range(count)]
+        models, solved = [model for model, _ in found], [best for _, best in found]
+        strengths = [best.log_strengths for best in solved]
         theta = problem.minimised(theta, solved, STEPS_OF_A_TURN if moving else NEWTON_STEPS)
         p = problem.probabilities(theta)
         settled = turn > 0 and bool(abs(p - before)[weights > 0].max() < TOLERANCE)
         before = p
         if settled:
             break
-    return [_output(found, theta[:, k], settled) for k, found in enumerate(solved)]
+    parts = zip(models, solved, theta.T, strict=True)
+    return [_output(model, best, own, settled, uncertain=fixed is None) for model, best, own in parts]
 
 
 def _solved(
@@ -86,7 +89,7 @@ def _solved(
     k: int,
     strengths: np.ndarray | None,
     moving: bool,
-) -> Solved:
+) -> tuple[WorkingModel, Solved]:
     """The working model of a class at these parameters, solved with the strengths given or with better ones."""
     groups, names = groups_of(blocks, True)
     p = probabilities[:, k]
@@ -99,13 +102,17 @@ def _solved(
     model = WorkingModel(gram, product - sums, total, groups, len(names), *size, related=related(names))
     low, high = strength_bounds(model, float(curvature.sum()))
     start = high - HIGHEST + START if strengths is None else strengths
-    return best_strengths(model, np.clip(start, low, high), low, high, STRENGTH_STEPS) if moving else model.solve(start)
+    if not moving:
+        return model, model.solve(start)
+    return model, best_strengths(model, np.clip(start, low, high), low, high, STRENGTH_STEPS)
 
 
-def _output(solved: Solved, theta: np.ndarray, settled: bool) -> OutputFit:
+def _output(model: WorkingModel, solved: Solved, theta: np.ndarray, settled: bool, *, uncertain: bool) -> OutputFit:
     c = inverse(solved.root)
-    edf = 1 - solved.ridge * np.diag(c)
-    return OutputFit(theta, solved.log_strengths, c, edf, 1.0, solved.value, settled)
+    edf, curvature = 1 - solved.ridge * np.diag(c), float(model.gram[0, 0])
+    middle = strength_bounds(model, curvature)[1] - HIGHEST
+    more = added_covariance(model, solved, c, middle, 1.0) if uncertain else np.zeros_like(c)
+    return OutputFit(theta, solved.log_strengths, c, more, edf, 1.0, solved.value, settled)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,9 @@ r"""Intervals for new outcomes: from the posterior and the noise of the family, 
 **Posterior.** The link scale of a row has a normal posterior of mean $\eta$ and variance $s^2$. The interval holds the
 share `level` of the distribution of the outcome, averaged over that posterior: of a gaussian outcome
 $\eta \pm z\sqrt{s^2 + \phi}$, of a Poisson or gamma outcome the quantiles of a mixture over the nodes of
-Gauss-Hermite quadrature. It is right where the family is.
+Gauss-Hermite quadrature. Counts come in steps: of the interval of both quantiles, and those without its first number,
+its last, or both, it is the one whose probability is nearest to `level`. Where the residuals of the training rows are
+not those of normal noise (the test of Jarque and Bera, 1987, at 1 %), their own quantiles take the place of $\pm z$.
 
 **Split conformal.** With the scores $r_i = |y_i - \mu_i| / d_i$ of n rows that the fit has not seen, the interval is
 $\mu \pm q\,d$, q being the $\lceil (n + 1)\,\text{level}\rceil$-th smallest score. It holds a new outcome with
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -29,6 +32,10 @@ ROWS = 16_384
 NODES = 15
 """Of Gauss-Hermite quadrature over the posterior of the link scale."""
 HALVINGS = 60
+LEVEL_OF_A_TEST = 0.01
+"""The chance that normal noise is taken for another."""
+ROWS_OF_A_TAIL = 5
+"""Residuals beyond a quantile, without which it is not estimated from them."""
 
 VARIANCES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "gaussian": lambda mu, _: np.ones_like(mu),
@@ -63,7 +70,7 @@ def mean_slope(model: AdditiveModel, eta: np.ndarray) -> np.ndarray:
 
 
 def posterior_interval(
-    model: AdditiveModel, eta: np.ndarray, sd: np.ndarray, level: float
+    model: AdditiveModel, eta: np.ndarray, sd: np.ndarray, level: float, residuals: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the interval of a new outcome, each of the shape of `eta`, (rows, outputs).
 
@@ -72,20 +79,48 @@ def posterior_interval(
         eta: the link scale, offsets included.
         sd: its posterior standard deviation.
         level: the probability of the interval.
+        residuals: of training rows, in units of their standard deviation, (rows, outputs).
     """
     tail = (1 - require_level(level)) / 2
     family, scale = model.family, np.broadcast_to(np.asarray(model.scale, float), eta.shape[1:])
     if family.name == "gaussian":
-        half = stats.norm.ppf(1 - tail) * np.sqrt(sd**2 + scale)
-        return eta - half, eta + half
+        low, high = noise_quantiles(residuals, tail, eta.shape[1])
+        width = np.sqrt(sd**2 + scale)
+        return eta + low * width, eta + high * width
     if family.name not in ("poisson", "gamma"):
         raise ValueError(
             f"the family {family.name!r} has no distribution of outcomes to take an interval from; "
             "call `calibrate` with rows that the fit has not seen, then ask with conformal=True"
         )
     cdf = _mixture(family.name, eta, sd, scale)
-    found = [_quantile(cdf, np.full(eta.shape, p), whole=family.name == "poisson") for p in (tail, 1 - tail)]
-    return found[0], found[1]
+    low, high = (_quantile(cdf, np.full(eta.shape, p), whole=family.name == "poisson") for p in (tail, 1 - tail))
+    return _nearest(cdf, low, high, level) if family.name == "poisson" else (low, high)
+
+
+def noise_quantiles(residuals: np.ndarray | None, tail: float, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The quantiles of the noise of every output in units of its standard deviation, (outputs,) each."""
+    z = float(stats.norm.ppf(1 - tail))
+    low, high = np.full(outputs, -z), np.full(outputs, z)
+    if residuals is None or len(residuals) * tail < ROWS_OF_A_TAIL:
+        return low, high
+    for i, r in enumerate(residuals.T):
+        found: Any = stats.jarque_bera(r)
+        if found.pvalue < LEVEL_OF_A_TEST:
+            low[i], high[i] = np.quantile(r, [tail, 1 - tail], method="weibull")
+    return low, high
+
+
+def _nearest(
+    cdf: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of an interval of whole numbers and those shorter by one at either end, that of a probability nearest to it."""
+    below, above = [cdf(low - 1), cdf(low)], [cdf(high), cdf(high - 1)]
+    best, ends = np.full(low.shape, np.inf), (low, high)
+    for first, last in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        off = np.where(low + first <= high - last, abs(above[last] - below[first] - level), np.inf)
+        ends = np.where(off < best, low + first, ends[0]), np.where(off < best, high - last, ends[1])
+        best = np.minimum(off, best)
+    return ends
 
 
 def _mixture(name: str, eta: np.ndarray, sd: np.ndarray, scale: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -19,6 +19,7 @@ import numpy as np
 from edgewise.tables.additive.blocks import Block, group_of
 from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.stacked_blocks import Stack
+from edgewise.tables.additive.strength_uncertainty import added_covariance
 from edgewise.tables.additive.strengths import Solved, WorkingModel, best_strengths, inverse
 
 STEPS = 40
@@ -142,7 +143,8 @@ class OutputFit:
     Args:
         theta: the intercept, 0 where there is none, and the parameters of all blocks.
         log_strengths: of every group of parameters.
-        covariance: of theta, $\phi (G + S)^{-1}$.
+        covariance: of theta, $\phi (G + S)^{-1}$, for these strengths.
+        uncertainty: what is added to it because the strengths are estimates.
         edf: the effective degrees of freedom of every parameter.
         scale: $\phi$.
         value: V, twice the negative log evidence up to a constant.
@@ -152,6 +154,7 @@ class OutputFit:
     theta: np.ndarray
     log_strengths: np.ndarray
     covariance: np.ndarray
+    uncertainty: np.ndarray
     edf: np.ndarray
     scale: float
     value: float
@@ -225,13 +228,18 @@ def fit_output(
     squares = solved.squares
     last = stack.last_gram(objective.derivatives(eta)[1])
     if last is not None:
-        solved = replace(model, gram=last).solve(solved.log_strengths)
+        model = replace(model, gram=last)
+        solved = model.solve(solved.log_strengths)
     c = inverse(solved.root)
     scale = 1.0 if objective.known_scale else squares / model.free
     edf = 1 - solved.ridge * np.diag(c)
+    uncertainty = np.zeros_like(c)
+    if fixed is None and bounds is not None:
+        uncertainty = added_covariance(model, solved, c, bounds[1] - HIGHEST, scale)
     if not objective.intercept:
-        theta, edf, c = np.append(0.0, theta), np.append(0.0, edf), np.pad(c, ((1, 0), (1, 0)))
-    return OutputFit(theta, solved.log_strengths, scale * c, edf, scale, solved.value, converged)
+        theta, edf = np.append(0.0, theta), np.append(0.0, edf)
+        c, uncertainty = (np.pad(v, ((1, 0), (1, 0))) for v in (c, uncertainty))
+    return OutputFit(theta, solved.log_strengths, scale * c, uncertainty, edf, scale, solved.value, converged)
 
 
 def groups_of(blocks: Sequence[Block], intercept: bool) -> tuple[np.ndarray, list[tuple[int, str]]]:

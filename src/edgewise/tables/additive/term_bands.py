@@ -7,7 +7,8 @@ the normal quantile z, that of
 $$ \max_x \frac{|B(x)\,\delta|}{s(x)}, \qquad \delta\sim N(0, V), $$
 
 by simulation, so that the whole curve lies inside with the probability asked for (Ruppert, Wand and Carroll,
-Semiparametric Regression, 2003, 6.5). The covariance is that for the smoothing strengths that were found.
+Semiparametric Regression, 2003, 6.5). The covariance includes the uncertainty of the smoothing strengths, see
+`edgewise.tables.additive.strength_uncertainty`.
 """
 
 from __future__ import annotations
@@ -81,10 +82,10 @@ class Trend:
 
 
 def require_covariance(model: AdditiveModel) -> np.ndarray:
-    """The posterior covariance. Raises `ValueError` where the model was stored without it."""
+    """The posterior covariance, with the uncertainty of the strengths; `ValueError` where the model has none."""
     if model.covariance is None:
         raise ValueError("the model has no covariance, so that nothing tells how sure it is; fit it again")
-    return model.covariance
+    return model.covariance if model.strength_covariance is None else model.covariance + model.strength_covariance
 
 
 def require_level(level: float) -> float:

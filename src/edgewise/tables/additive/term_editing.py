@@ -10,6 +10,7 @@ $V - KDV$. Of a gaussian outcome this is the fit with the strength $\kappa\lambd
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,11 +54,18 @@ def without_term(model: AdditiveModel, term: str) -> AdditiveModel:
     """The model without the term; the others and the intercept stay as they are."""
     number = term_number(model, term)
     terms = model.terms[:number] + model.terms[number + 1 :]
-    where, covariance = model.slices()[number], model.covariance
-    if covariance is not None:
-        kept = np.delete(np.arange(covariance.shape[1]), where)
-        covariance = covariance[:, kept[:, None], kept]
-    return replace(model, terms=terms, covariance=covariance)
+    kept = np.delete(np.arange(model.slices()[-1].stop), model.slices()[number])
+    return _with_covariances(replace(model, terms=terms), lambda v: v[:, kept[:, None], kept])
+
+
+def _with_covariances(model: AdditiveModel, change: Callable[[np.ndarray], np.ndarray]) -> AdditiveModel:
+    """The model with both covariances changed, where there are any."""
+    known, more = model.covariance, model.strength_covariance
+    return replace(
+        model,
+        covariance=None if known is None else change(known),
+        strength_covariance=None if more is None else change(more),
+    )
 
 
 def with_values(model: AdditiveModel, term: str, on: tuple[float, float], value: float) -> AdditiveModel:
@@ -109,15 +117,17 @@ def smoothed(model: AdditiveModel, term: str, factor: float) -> AdditiveModel:
         )
     if not 1 <= factor < np.inf:
         raise ValueError(f"factor must be 1 or more, got {factor:g}; to bend more, fit again with a smaller smoothness")
-    d = np.zeros((_differences(old).shape[0], require_covariance(model).shape[1]))
+    known = require_covariance(replace(model, strength_covariance=None))
+    d = np.zeros((_differences(old).shape[0], known.shape[1]))
     d[:, model.slices()[number]] = _differences(old)
-    theta, covariances, freedom = [], [], []
-    for i, v in enumerate(require_covariance(model)):
+    theta, covariances, freedom, shrinking = [], [], [], []
+    for i, v in enumerate(known):
         strength, scale = old.strengths["bend"][i], float(np.broadcast_to(model.scale, len(model.intercept))[i])
         c = np.concatenate([model.intercept[i : i + 1], *(t.coef[i].ravel() for t in model.terms)])
         inner = (factor - 1) * strength * (d @ v @ d.T) + scale * np.eye(len(d))
         gain = np.linalg.solve(inner, (factor - 1) * strength * (d @ v)).T
         theta.append(c - gain @ (d @ c))
+        shrinking.append(np.eye(len(c)) - gain @ d)
         covariances.append(v - gain @ (d @ v))
         bent = [k * strength * np.trace(d @ w @ d.T) / scale for k, w in ((1.0, v), (factor, covariances[-1]))]
         freedom.append(old.edf[i] + bent[0] - bent[1])
@@ -127,9 +137,9 @@ def smoothed(model: AdditiveModel, term: str, factor: float) -> AdditiveModel:
         terms.append(replace(other, coef=coef))
     strengths = {**old.strengths, "bend": tuple(factor * s for s in old.strengths["bend"])}
     terms[number] = replace(terms[number], edf=tuple(freedom), strengths=strengths)
-    return replace(
-        model, intercept=np.array([t[0] for t in theta]), terms=tuple(terms), covariance=np.stack(covariances)
-    )
+    intercept, shrink = np.array([t[0] for t in theta]), np.stack(shrinking)
+    changed = _with_covariances(model, lambda v: shrink @ v @ shrink.transpose(0, 2, 1))
+    return replace(changed, intercept=intercept, terms=tuple(terms), covariance=np.stack(covariances))
 
 
 def _differences(term: Term) -> np.ndarray:
@@ -181,12 +191,9 @@ def _changed(model: AdditiveModel, number: int, fine: SplineAxis, change: Any, f
     insertion = _insertion(axis, fine)
     new = replace(term, axes=(fine,), coef=change(term.coef @ insertion.T), shape="")
     terms = (*model.terms[:number], new, *model.terms[number + 1 :])
-    covariance = model.covariance
-    if covariance is not None:
-        size, rows = covariance.shape[1], insertion * ~fixed[:, None]
-        both = np.zeros((size + len(rows) - rows.shape[1], size))
-        both[: where.start, : where.start] = np.eye(where.start)
-        both[where.start : where.start + len(rows), where] = rows
-        both[where.start + len(rows) :, where.stop :] = np.eye(size - where.stop)
-        covariance = both @ covariance @ both.T
-    return replace(model, terms=terms, covariance=covariance)
+    size, rows = model.slices()[-1].stop, insertion * ~fixed[:, None]
+    both = np.zeros((size + len(rows) - rows.shape[1], size))
+    both[: where.start, : where.start] = np.eye(where.start)
+    both[where.start : where.start + len(rows), where] = rows
+    both[where.start + len(rows) :, where.stop :] = np.eye(size - where.stop)
+    return _with_covariances(replace(model, terms=terms), lambda v: both @ v @ both.T)

@@ -176,16 +176,18 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             del state["model_"]
             state["samples_"] = state["samples_"].numpy() if "samples_" in state else None
             state["additive_json"] = json.dumps(model.to_json(covariance=False))
-            state["covariance"] = model.covariance
+            state["covariance"], state["strength_covariance"] = model.covariance, model.strength_covariance
         return state
 
     def __setstate__(self, state: Any) -> None:
         state = dict(state)
         text, covariance = state.pop("additive_json", None), state.pop("covariance", None)
+        more = state.pop("strength_covariance", None)
         samples = state.pop("samples_", None)
         super().__setstate__(state)
         if text is not None:
-            self.additive_ = replace(additive_model_from_json(json.loads(text)), covariance=covariance)
+            known = additive_model_from_json(json.loads(text))
+            self.additive_ = replace(known, covariance=covariance, strength_covariance=more)
             network = network_of(self.additive_)
             self.model_ = self.additive_ if network is None else network  # pyright: ignore[reportAttributeAccessIssue]
         if samples is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class AdditiveIntervals(AdditiveMethods):
             X: the table.
             level: the probability that the interval holds the outcome.
             conformal: from the errors of the rows that `calibrate` saw, which needs no assumption on the noise; else
-                from the posterior and the noise of the family (gaussian, poisson or gamma).
+                from the posterior and the noise of the family (gaussian, poisson or gamma) or of the residuals.
             offset: as of `predict`.
             exposure: likewise.
 
@@ -142,7 +143,7 @@ class AdditiveIntervals(AdditiveMethods):
                 raise ValueError("conformal=True needs `calibrate(X, y)` first, with rows that the fit has not seen")
             ends = conformal_interval(self.additive_, eta, sd, scores, level)
         else:
-            ends = posterior_interval(self.additive_, eta, sd, level)
+            ends = posterior_interval(self.additive_, eta, sd, level, self._residuals())
         found = np.stack(ends, axis=-1)
         return found if self._several else found[:, 0]
 
@@ -168,6 +169,15 @@ class AdditiveIntervals(AdditiveMethods):
             raise ValueError(f"y needs {eta.shape[1]} outcomes per row, got {outcomes.shape[1]}")
         self.conformal_scores_ = conformal_scores(self.additive_, eta, sd, outcomes)
         return self
+
+    def _residuals(self) -> np.ndarray | None:
+        """Those of gaussian training rows, in units of their standard deviation; a row has drawn the fit to itself."""
+        if self.additive_.family.name != "gaussian":
+            return None
+        rows, scale = self.rows_, np.asarray(self.additive_.scale)
+        r = rows.targets - self.additive_.link(list(rows.columns)) - rows.offset
+        fitted = link_sd(replace(self.additive_, strength_covariance=None), rows.columns) ** 2
+        return r / np.sqrt(np.maximum(scale - fitted, 0.25 * scale))
 
     def _mean_sd(self, X: Any, offset: Any, exposure: Any) -> np.ndarray:
         """The posterior standard deviation of the expected outcome, to first order."""

@@ -15,8 +15,11 @@ from edgewise.tables.cells import TableError
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
 
-FORMAT = "edgewise-run-4"
+FORMAT = "edgewise-run-5"
 """Changes with every change of the fields."""
+
+SHORT = 25
+"""Symbols of a formula that is one: operations, and two for every constant that must be written down."""
 
 HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "rmse": False, "mae": False, "log_loss": False}
 
@@ -111,7 +114,11 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class FormulaFacts:
-    """The chosen formula: text, LaTeX, Python source, exact JSON form, the inputs that it needs, how it was found."""
+    """The chosen formula: text, LaTeX, Python source, exact JSON form, the inputs that it needs, how it was found.
+
+    Args:
+        constants: its numbers with their standard errors and intervals, one line each; empty for long formulas.
+    """
 
     text: str
     latex: str
@@ -121,6 +128,12 @@ class FormulaFacts:
     origin: str
     complexity: int
     error_against_network: Disagreement
+    constants: tuple[str, ...]
+
+    @property
+    def short(self) -> bool:
+        """Whether it can be read: a longer one describes the curves, and these are the model."""
+        return self.complexity <= SHORT
 
 
 @dataclass(frozen=True)

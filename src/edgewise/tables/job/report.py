@@ -19,7 +19,7 @@ from edgewise.expressions import Formula
 from edgewise.expressions.names import visible
 from edgewise.expressions.printers import mathml
 from edgewise.nn import KAN
-from edgewise.tables.job.record import HIGHER_IS_BETTER, Disagreement, RunRecord, Score
+from edgewise.tables.job.record import HIGHER_IS_BETTER, Disagreement, FormulaFacts, RunRecord, Score
 from edgewise.viz import Diagram, Edge, diagram, svg
 from edgewise.viz.inline import confusion, curve, scatter
 
@@ -114,12 +114,29 @@ def _formula(record: RunRecord, evidence: Evidence) -> str:
     legend = f'<p class="note">{", ".join(meanings)}</p>' if meanings else ""
     python, latex = escape(facts.python), escape(facts.latex)
     return (
-        f'<div class="law{long}">{"".join(equations(formula, evidence.symbols))}{legend}</div>'
+        f'<div class="law{long}">{_length_note(facts)}{"".join(equations(formula, evidence.symbols))}{legend}</div>'
         + _tiles(record)
+        + _constants(facts)
         + f'<p class="note">{_closeness(facts.error_against_network)}</p>'
         + f"<details><summary>LaTeX</summary><pre>{latex}</pre></details>"
         + f"<details><summary>Python, with the exact constants</summary><pre>{python}</pre></details>"
     )
+
+
+def _length_note(facts: FormulaFacts) -> str:
+    """The note above a formula that is too long to be read."""
+    if facts.short:
+        return ""
+    size = f"This one of {facts.complexity} symbols is near."
+    return f'<p class="note">No short formula; the curves are the model. {size}</p>'
+
+
+def _constants(facts: FormulaFacts) -> str:
+    """The numbers of the formula with their standard errors."""
+    if not facts.constants:
+        return ""
+    items = "".join(f"<li>{escape(constant)}</li>" for constant in facts.constants)
+    return f'<h3>Its numbers</h3><ul>{items}</ul><p class="note">Estimate ± standard error, from all rows fitted.</p>'
 
 
 def _closeness(gap: Disagreement) -> str:
@@ -287,7 +304,7 @@ def _front(record: RunRecord) -> str:
         f'<div class="scroll"><table><thead><tr><th class="number">{unit}</th><th class="number">length</th>'
         f"<th></th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="note">Each is the best of its length on the validation rows. '
-        "The shortest within a tenth of the least error was chosen.</p>"
+        "A law was chosen where one leaves noise alone, else the shortest within a tenth of the least error.</p>"
     )
 
 

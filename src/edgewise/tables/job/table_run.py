@@ -384,6 +384,7 @@ def _formula_facts(job: _Job, front: Front | None, model: KAN) -> FormulaFacts |
         origin=front.chosen.origin,
         complexity=front.chosen.complexity,
         error_against_network=_disagreement(job.encoding, job.predict(formula.torch()), job.predict(model)),
+        constants=tuple(map(str, front.chosen.constants)),
     )
 
 
