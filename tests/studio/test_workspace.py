@@ -138,6 +138,26 @@ def test_a_fit_tells_its_errors_and_can_be_stopped(work):
     assert math.isclose(told[-1], work.tree.current.error, rel_tol=1e-5)
 
 
+def test_a_fit_is_stopped_within_a_round_too(work, monkeypatch):
+    from edgewise.symbolic import Session
+
+    whole, rounds = Session.fit, []
+
+    def fit(session, steps, *, tick=lambda: None):
+        rounds.append(steps)
+        if len(rounds) == 3:
+            work.stop()
+        return whole(session, steps, tick=tick)
+
+    monkeypatch.setattr(Session, "fit", fit)
+    assert work.act({"do": "fit", "steps": 500})["ok"]
+    assert work.tree.current.step.times == 2
+    assert work.tree.steps(1)[0].apply(work.tree[0].session).error == work.tree.current.error
+    rounds[:] = [0, 0]
+    assert "before its first round" in work.act({"do": "fit", "steps": 500})["error"]
+    assert work.tree.current.id == 1
+
+
 def test_only_one_step_at_a_time(work):
     answers = []
 
