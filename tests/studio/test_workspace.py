@@ -10,6 +10,8 @@ from edgewise.studio import Workspace
 from edgewise.studio.steps import METHODS
 from edgewise.studio.workspace import ACTIONS, MOVES, QUESTIONS
 
+from .conftest import small
+
 A, B = [0, 0, 0], [0, 1, 0]
 
 STEPS = {
@@ -225,14 +227,21 @@ WRONG = [
 ]
 
 
+@pytest.fixture(scope="module")
+def untouched() -> Workspace:
+    """One workspace for all messages that change nothing."""
+    return Workspace(*small())
+
+
 @pytest.mark.parametrize("message", WRONG, ids=str)
-def test_what_cannot_be_done_is_an_error_and_changes_nothing(work, message):
-    before = work.state()
-    answer = work.act(message)
+def test_what_cannot_be_done_is_an_error_and_changes_nothing(untouched, message):
+    before = untouched.state()
+    answer = untouched.act(message)
     assert set(answer) == {"error"}
     assert "failed inside" not in answer["error"]
     assert 5 < len(answer["error"]) < 1000
-    assert work.state() == before
+    assert untouched.state() == before
+    assert len(untouched.tree.branches) == 1
 
 
 def test_an_error_of_ours_does_not_end_the_session(work, monkeypatch, caplog):
