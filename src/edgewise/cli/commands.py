@@ -280,8 +280,8 @@ def studio(
     a Python script.
 
     Args:
-        source: The folder of a run; a session.zip that the studio exported; or a CSV or Parquet file, or the name of a shipped table (knots), for which a small
-            network is trained first.
+        source: The folder of a run; a session.zip that the studio exported; or a CSV or Parquet file or the name of a
+            shipped table (knots), for which a small network is trained first.
         target: The column to predict; for a table.
         table: The table of the run, where it is neither here nor beside the folder.
         inputs: The columns to use; all but the target by default; for a table.

@@ -60,6 +60,10 @@ Message = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
+class _StoppedError(Exception):
+    """Raised within a fit that is to end."""
+
+
 class Workspace:
     """A network with its data, all the states that steps have led to, and one of them that is worked on.
 
@@ -157,7 +161,7 @@ class Workspace:
             self.tree.rename(branch.id, read_text(state.get("name"), "the name of a state", 60))
 
     def stop(self) -> None:
-        """End a running fit after its round; the network of this round is kept."""
+        """End a running fit; the network of its last complete round is kept."""
         self._stop.set()
 
     def _done(self, message: Any, tell: Listener) -> Answer:
@@ -195,17 +199,29 @@ class Workspace:
         self.tree.add(SessionStep(step.method, step.arguments, rounds), session)
 
     def _fitted(self, session: Session, step: SessionStep, tell: Listener) -> tuple[Session, int]:
-        """The session after some rounds of a fit, until it is stopped or ends to improve, and their number."""
+        """The session after some rounds of a fit, until it is stopped or ends to improve, and their number.
+
+        A round that is stopped is left out, so that the same number of rounds makes the same network again.
+        """
         self._stop.clear()
         self._changed()
         error = session.error
         for n in range(1, step.times + 1):
-            session, before = step.once(session), error
+            try:
+                session, before = session.fit(*step.arguments, tick=self._require_going), error
+            except _StoppedError:
+                if n == 1:
+                    raise ActionError("the fit was stopped before its first round was done") from None
+                return session, n - 1
             error = session.error
             tell(Event("fit", n / step.times, f"{error:.6g}"))
             if self._stop.is_set() or not error < (1 - CONVERGED) * before:
                 return session, n
         return session, step.times
+
+    def _require_going(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
 
     def _document(self, number: int) -> Answer:
         branch = self.tree[number]
