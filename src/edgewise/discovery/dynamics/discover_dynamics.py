@@ -18,6 +18,7 @@ import numpy as np
 from edgewise.discovery.dynamics.dynamics_value import Constant, Dynamics, SystemLaw
 from edgewise.discovery.dynamics.refinement import Bench, SystemFit, fitted
 from edgewise.discovery.dynamics.regression import StateRows
+from edgewise.discovery.dynamics.right_side import velocity_symbols
 from edgewise.discovery.dynamics.shooting import NOISE_FLOOR, Segments
 from edgewise.discovery.dynamics.smooth_path import smooth
 from edgewise.discovery.dynamics.system_search import ADEQUATE, SystemSearch
@@ -207,12 +208,13 @@ def _place(fit: SystemFit, n: int) -> int:
     return max(k for k, first in enumerate(fit.leading) if first <= n)
 
 
-def _formula(fit: SystemFit, values: Sequence[Any], kind: str) -> Formula:
+def _formula(fit: SystemFit, values: Sequence[Any], kind: str, *, explicit: bool = True) -> Formula:
     right = fit.right
     mark = "'" if kind == "flow" else "[n+1]"
-    expressions = tuple(right.with_constants(values))
+    expressions = right.with_constants(values, explicit=explicit)
     names = tuple(f"{s.name}{mark}" for s in right.states)
-    return Formula(expressions, (*right.states, *right.controls, right.time), names)
+    velocities = () if explicit else velocity_symbols(right.states)
+    return Formula(expressions, (*right.states, *right.controls, right.time, *velocities), names)
 
 
 def _front(search: SystemSearch) -> list[SystemLaw]:

@@ -84,6 +84,7 @@ class Dynamics:
         seconds: time of the search.
         data: the observations, and `held_out` those that the law was verified with.
         initial: states at the begin of every trajectory, as the law sees them.
+        sums: the law as a sum of terms, where these contain velocities as in M(x) x'' = F(x, x'); else None.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class Dynamics:
     data: Trajectories | None = field(default=None, repr=False, compare=False)
     held_out: Trajectories | None = field(default=None, repr=False, compare=False)
     initial: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    sums: Formula | None = None
 
     @property
     def formula(self) -> Formula:
@@ -151,7 +153,7 @@ class Dynamics:
     def latex(self, digits: int = 4) -> str:
         r"""The system in LaTeX, one equation a line: \dot x for a flow, x_{n+1} for a map."""
         lines = []
-        for name, e in zip(self.states, self.formula.rounded(digits), strict=True):
+        for name, e in zip(self.states, (self.sums or self.formula).rounded(digits), strict=True):
             left = printers.latex_name(name)
             left = rf"\dot{{{left}}}" if self.kind == "flow" else rf"{{{left}}}_{{n+1}}"
             lines.append(f"{left} = {printers.latex(e)}")
@@ -168,6 +170,7 @@ class Dynamics:
         return {
             "kind": self.kind,
             "law": None if self.law is None else self.law.to_json(),
+            "sums": None if self.sums is None else self.sums.to_json(),
             "reason": self.reason,
             "constants": [c.to_json() for c in self.constants],
             "verification": None if self.verification is None else self.verification.to_json(),
@@ -196,25 +199,17 @@ class Dynamics:
                 for a in fields["alternatives"]
             )
             states, controls = tuple(fields["states"]), tuple(fields["controls"])
-            return cls(
-                fields["kind"],
-                law,
-                fields["reason"],
-                constants,
-                verification,
-                fields["noise"],
-                others,
-                states,
-                controls,
-                fields["seconds"],
-            )
+            sums = None if fields["sums"] is None else Formula.from_json(fields["sums"])
+            reason, noise = fields["reason"], fields["noise"]
+            front = {"alternatives": others, "states": states, "controls": controls, "seconds": fields["seconds"]}
+            return cls(fields["kind"], law, reason, constants, verification, noise, **front, sums=sums)
         except (KeyError, TypeError) as error:
             raise ValueError(f"these are not the fields of stored dynamics: {error}") from error
 
     def __str__(self) -> str:
         if self.law is None:
             return f"no law\n{self.reason}"
-        lines = list(equations_text(self.law, self.states, self.kind))
+        lines = equations_text(self.sums or self.law, self.states, self.kind)
         lines += [f"  {c}" for c in self.constants]
         return "\n".join([*lines, self.reason])
 

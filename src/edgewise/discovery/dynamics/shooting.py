@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -72,6 +72,7 @@ class Segments:
         return int(self.seen.sum())
 
 
+@runtime_checkable
 class Slopes(Protocol):
     """What a step needs of a law: velocities, and their derivatives by states and constants."""
 
