@@ -101,3 +101,13 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
         open_archive(tmp_path / "session.zip")
     with pytest.raises(FileNotFoundError):
         open_archive(tmp_path / "absent.zip")
+
+
+def test_an_archive_that_was_compressed_again_is_refused(session, tmp_path):
+    """What it unpacks to would be known only after it was unpacked."""
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(session[1]) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(FileFormatError, match="its files are compressed"):
+        open_archive(packed)

@@ -2,7 +2,7 @@
 
 The archive has the script of the current state, the first network, the data, and `history.json`: the title, and for
 every state its parent, its name and the message of its step. Nothing of it is run, and messages are read like those of
-a page.
+a page. The files in it are not compressed: none can be larger than the archive.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def archived(tree: History, title: str = "", note: str = "") -> bytes:
         save(start.model, Path(folder) / START)
         network = (Path(folder) / START).read_bytes()
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
         file.writestr(SCRIPT, script(tree, tree.current.id))
         file.writestr(START, network)
         file.writestr(DATA, bytes_of_tensors(data))
@@ -78,7 +78,10 @@ def read_archive(path: Path) -> StoredSession:
     """The session in an archive; `FileFormatError` where it is something else."""
     with reading(path, "; choose an archive that the studio exported"):
         with zipfile.ZipFile(path) as file:
-            history, network, data = (file.read(name) for name in (HISTORY, START, DATA))
+            entries = [file.getinfo(name) for name in (HISTORY, START, DATA)]
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            require(not packed, "its files are compressed, so that their sizes are not known before they are read")
+            history, network, data = (file.read(entry) for entry in entries)
         fields, states, current = _history(json.loads(history))
         tensors = tensors_of_bytes(data)
         require({"x", "y"} <= set(tensors), "it has no data")
