@@ -139,17 +139,22 @@ class _Triangle:
         return rest, right - q @ (q.T @ right)
 
     def loss(self, chosen: Sequence[int]) -> float:
-        return float(np.sum(self.left(chosen)[1] ** 2))
+        if not chosen:
+            return float(self.right @ self.right)
+        q, _ = np.linalg.qr(self.columns[:, list(chosen)])
+        right = self.right - q @ (q.T @ self.right)
+        right -= q @ (q.T @ right)
+        return float(right @ right)
 
-    def gains(self, chosen: Sequence[int]) -> np.ndarray:
-        """By how much each further column lowers the loss; minus infinity for those that say nothing new."""
+    def gains(self, chosen: Sequence[int]) -> tuple[np.ndarray, float]:
+        """By how much each further column lowers the loss, minus infinity for those that say nothing new; the loss."""
         rest, right = self.left(chosen)
         norms = np.linalg.norm(rest, axis=0)
         free = norms > DEPENDENT
         free[list(chosen)] = False
         gains = np.full(len(norms), -np.inf)
         gains[free] = (right @ rest[:, free] / norms[free]) ** 2
-        return gains
+        return gains, float(right @ right)
 
     def best_pair(self, chosen: Sequence[int]) -> tuple[int, int] | None:
         """The two further columns that lower the loss most, of all pairs; None where there is none."""
@@ -197,7 +202,7 @@ def _best_sets(triangle: _Triangle, most: int, always: tuple[int, ...]) -> dict[
 
     size = len(always)
     while size < most and loss[size] > ROUNDING**2:
-        gains = triangle.gains(best[size])
+        gains, _ = triangle.gains(best[size])
         if not np.isfinite(gains.max(initial=-np.inf)):
             break
         keep(_with(best[size], int(gains.argmax())))
@@ -207,8 +212,11 @@ def _best_sets(triangle: _Triangle, most: int, always: tuple[int, ...]) -> dict[
     pair = triangle.best_pair(always) if len(always) + 2 <= most else None
     if pair is not None and keep(tuple(sorted((*always, *pair)))):
         size = len(always) + 2
-        while size + 1 in best and np.isfinite(triangle.gains(best[size]).max()):
-            keep(_with(best[size], int(triangle.gains(best[size]).argmax())))
+        while size + 1 in best:
+            gains, _ = triangle.gains(best[size])
+            if not np.isfinite(gains.max()):
+                break
+            keep(_with(best[size], int(gains.argmax())))
             size += 1
     for size in sorted(best, reverse=True)[:-1]:
         keep(_shrunk(triangle, best[size], always))
@@ -238,8 +246,8 @@ def _exchanged(triangle: _Triangle, chosen: tuple[int, ...], always: tuple[int, 
         if m in always:
             continue
         smaller = _without(chosen, m)
-        gains = triangle.gains(smaller)
-        value = triangle.loss(smaller) - gains.max()
+        gains, loss = triangle.gains(smaller)
+        value = loss - gains.max()
         if value < least:
             best, least = _with(smaller, int(gains.argmax())), value
     return best

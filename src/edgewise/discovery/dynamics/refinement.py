@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
-from scipy.linalg import LinAlgError
 
 from edgewise.discovery.dynamics.fast_program import FastProgram
 from edgewise.discovery.dynamics.right_side import RightSide, StateTerm
@@ -310,7 +309,7 @@ def _missing(
             if p
             else np.zeros((0, len(extra) + 1))
         )
-    except LinAlgError:
+    except ValueError:  # LinAlgError is one; others tell that a value overflowed
         return []
     g = gradient[p:] - schur[p:, :p] @ inner[:, -1]
     h = np.diag(schur)[p:] - np.einsum("pq,pq->q", schur[:p, p:], inner[:, :-1])
