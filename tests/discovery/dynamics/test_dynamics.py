@@ -60,11 +60,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     inside = []
     t, x, law = oscillator(5)
     t, x = t[::3], x[::3]
-    for seed in range(8):
+    for seed in range(6):
         for key, c in constants(discover_dynamics(t, noisy(x, 0.03, 100 + seed))).items():
             inside.append(key in law and c.holds(law[key], 0.95))
-    assert len(inside) >= 18
-    assert np.mean(inside) >= 0.83  # of 18 to 24 draws of 0.95: below with a chance of 1 %
+    assert len(inside) >= 12
+    assert np.mean(inside) >= 0.8  # of 12 to 18 draws of 0.95: below with a chance of 1 %
 
 
 def test_a_law_says_what_the_data_single_out(predators):
@@ -155,9 +155,9 @@ def test_noise_and_hidden_components_are_refused():
     generator = np.random.default_rng(4)
     t = np.arange(150) * 0.1
     assert discover_dynamics(t, generator.normal(size=150)).law is None
-    assert discover_dynamics(t, np.cumsum(generator.normal(size=150)), seconds=1).law is None
+    assert discover_dynamics(t, np.cumsum(generator.normal(size=150)), seconds=0.5).law is None
     s, x = integrated(lorenz, [-8.0, 7.0, 27.0], 3, 0.02)
-    found = discover_dynamics(s, x[:, :2], seconds=1)
+    found = discover_dynamics(s, x[:, :2], seconds=0.5)
     assert found.law is None
     assert "not announced" in found.reason or "time" in found.reason
     assert "no law" in str(found)
@@ -177,7 +177,7 @@ def test_noise_that_acts_on_a_map_is_told_from_noise_of_its_observation():
 
 def test_terms_that_cancel_are_no_law():
     t, x, _ = oscillator(0)
-    found = discover_dynamics(t[::2], x[::2] + 1e6, seconds=2)
+    found = discover_dynamics(t[::2], x[::2] + 1e6, seconds=1)
     assert found.law is None or all(e.is_polynomial() for e in found.law.expressions)
 
 

@@ -50,8 +50,8 @@ def test_places_say_what_a_constant_does():
 
 
 def test_a_name_helps_its_neighbours_and_a_factor_is_not_zero():
-    """28.04 alone may be 28 and much else; beside -10 it is 28."""
-    v = np.array([[0.01**2, 0.999 * 0.01 * 0.5, 0], [0.999 * 0.01 * 0.5, 0.5**2, 0], [0, 0, 0.1**2]])
+    """28.5 alone has an error of a half; beside -10 it is 28."""
+    v = np.array([[0.01**2, 0.999999 * 0.01 * 0.5, 0], [0.999999 * 0.01 * 0.5, 0.5**2, 0], [0, 0, 0.1**2]])
     names = [c.name for c in named_constants(fit([-9.99, 28.5, 0.15], v), ("x'",), 500)]
     assert names[:2] == [-10, 28]
     factor = named_constants(fit([-10.0, 0.3, 0.15], np.diag([1e-6, 0.1**2, 0.1**2])), ("x'",), 500)[1]
