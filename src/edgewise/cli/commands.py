@@ -307,8 +307,8 @@ def studio(
     a Python script.
 
     Args:
-        source: The folder of a run; or a CSV or Parquet file, or the name of a shipped table (knots), for which a small
-            network is trained first.
+        source: The folder of a run; a session.zip that the studio exported; or a CSV or Parquet file or the name of a
+            shipped table (knots), for which a small network is trained first.
         target: The column to predict; for a table.
         table: The table of the run, where it is neither here nor beside the folder.
         inputs: The columns to use; all but the target by default; for a table.
@@ -319,13 +319,16 @@ def studio(
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """
-    from edgewise.studio import open_run, open_table, serve
+    from edgewise.studio import open_archive, open_run, open_table, serve
 
     if Path(source).is_dir():
         if target is not None:
             raise UsageError("--target is for a table; a run has its target")
         with errors().status(f"reading {plain(source)} ..."):
             work = open_run(Path(source), table)
+    elif Path(source).suffix == ".zip" and target is None:
+        with Display() as display:
+            work = open_archive(Path(source), display)
     elif target is None:
         raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
     else:

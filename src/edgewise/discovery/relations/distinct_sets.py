@@ -188,7 +188,7 @@ def _extended(moments: Moments, s: LeastSet, kept: list[LeastSet], rules: list[R
         core = closure(k.columns, rules)[0]
         if core < own and s.target in core:
             left = moments.best(s.target, core - {s.target})[0]
-            if s.loss > max(left - CLEARLY, left / 4):
+            if s.loss > max(left - CLEARLY, left / 4) and k.loss <= left + CLEARLY:
                 return (k.columns,)
     return ()
 
