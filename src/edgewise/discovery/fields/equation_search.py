@@ -16,6 +16,7 @@ import numpy as np
 
 from edgewise.discovery.fields.errors_in_variables import Constants, Whitened, constants_of, moments
 from edgewise.discovery.fields.field_terms import FieldTerm
+from edgewise.discovery.fields.substitutes import substitute_of
 from edgewise.discovery.fields.weak_system import WeakSystem
 from edgewise.discovery.sparse_terms import TermChoice, sparse_terms
 
@@ -41,10 +42,12 @@ class WeakEquation:
     Attributes:
         terms: on its right side.
         constants: of the terms, with what they leave.
+        substitute: one of the terms, and another candidate that would do in its place as well; None where none would.
     """
 
     terms: tuple[FieldTerm, ...]
     constants: Constants
+    substitute: tuple[FieldTerm, FieldTerm] | None = None
 
 
 def search_equation(
@@ -61,7 +64,6 @@ def search_equation(
     white = Whitened.of(systems, field, raw, terms, guess, apart=True)
     seen: list[tuple[int, ...]] = []
     draws = max(FEW_DRAWS, math.ceil(ENOUGH / len(white.target)))
-    chosen: tuple[int, ...] = ()
     for _ in range(ROUNDS):
         tick("terms of a field")
         design, target = moments(systems, field, terms, white, generator, draws)
@@ -74,7 +76,11 @@ def search_equation(
         if len(seen) > 1 and chosen == seen[-1]:
             break
         seen.append(chosen)
-    return _kept(systems, field, terms, raw, chosen, white, generator)
+    chosen, found = _kept(systems, field, terms, raw, chosen, white, generator)
+    substitute = substitute_of(design, target, chosen)
+    return WeakEquation(
+        tuple(terms[n] for n in chosen), found, substitute and (terms[substitute[0]], terms[substitute[1]])
+    )
 
 
 def constants_again(
@@ -109,16 +115,16 @@ def _kept(
     chosen: tuple[int, ...],
     white: Whitened,
     generator: np.random.Generator,
-) -> WeakEquation:
-    """The equation without terms that noise could have made, one after another."""
+) -> tuple[tuple[int, ...], Constants]:
+    """The chosen terms without those that noise could have made, one after another, and their constants."""
     while chosen:
         some = tuple(terms[n] for n in chosen)
         found = constants_of(systems, field, some, white, chosen, generator, MANY_DRAWS)
         sure = abs(found.values) / np.maximum(found.errors, 1e-300)
         if sure.min() >= Z_KEPT:
-            return WeakEquation(some, found)
+            return chosen, found
         chosen = tuple(n for place, n in enumerate(chosen) if place != int(sure.argmin()))
         some = tuple(terms[n] for n in chosen)
         start = np.delete(found.values, int(sure.argmin()))
         white = Whitened.of(systems, field, raw, some, start)
-    return WeakEquation((), Constants.of_nothing(white.target))
+    return (), Constants.of_nothing(white.target)
