@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def search_equation(
     for _ in range(ROUNDS):
         tick("terms of a field")
         design, target = moments(systems, field, terms, white, generator, draws)
-        chosen = _best(sparse_terms(design, target, most=LARGEST), len(white.target), len(terms)).terms
+        chosen = _best(_sets(design, target), len(white.target), len(terms), len(target)).terms
         if not chosen:
             break
         some = tuple(terms[n] for n in chosen)
@@ -95,13 +95,19 @@ def constants_again(
     )
 
 
-def _best(choices: Sequence[TermChoice], windows: int, many: int) -> TermChoice:
+def _sets(design: np.ndarray, target: np.ndarray) -> list[TermChoice]:
+    """The best set of every size, all candidates of a small library included; residuals are root sums of squares."""
+    spare = ((0, 2), (0, 0))  # rows that say nothing: as many terms as equations are no fit by chance in this metric
+    choices = sparse_terms(np.pad(design, spare), np.pad(target, spare[0]), most=LARGEST)
+    return [replace(c, residual=c.residual * math.sqrt(len(target) + 2)) for c in choices if len(c.terms) <= MAX_TERMS]
+
+
+def _best(choices: Sequence[TermChoice], windows: int, many: int, moments: int) -> TermChoice:
     """The set of greatest evidence: by the misfit Q, in units of what the best sets leave where that is no noise."""
-    choices = [choice for choice in choices if len(choice.terms) <= MAX_TERMS]
-    scale = max(min(c.residual**2 * many / max(many - len(c.terms), 1) for c in choices), 1.0)
+    scale = max(min(c.residual**2 / max(moments - len(c.terms), 1) for c in choices), 1.0)
 
     def evidence(choice: TermChoice) -> float:
-        misfit = choice.residual**2 * many / scale
+        misfit = choice.residual**2 / scale
         return -misfit / 2 - len(choice.terms) * (math.log(windows) / 2 + math.log(many))
 
     return max(choices, key=evidence)
