@@ -13,13 +13,14 @@ from edgewise.discovery.fields.equation_search import WeakEquation, constants_ag
 from edgewise.discovery.fields.errors_in_variables import Constants
 from edgewise.discovery.fields.field_data import read_fields
 from edgewise.discovery.fields.field_terms import candidate_terms
+from edgewise.discovery.fields.substitutes import is_full_series, substitute_of
 from edgewise.discovery.fields.window_plan import weak_systems, window_plan
 from edgewise.progress import Event
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
 
-T = np.linspace(0, 2, 61)
-X = np.linspace(-4, 4, 96)
+T = np.linspace(0, 2, 49)
+X = np.linspace(-4, 4, 72)
 
 
 def burgers(t, x, nu=0.3):
@@ -89,25 +90,25 @@ def test_a_figure_of_three_maps(clean):
         clean.plot("w")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.005])
-def test_constants_change_with_the_units(share):
+def test_constants_change_with_the_units():
     """For T = 4 t, Z = x / 8, U = 32 u: a in a u u_x becomes a / (8 * 4 * 32), b in b u_xx becomes b / (64 * 4)."""
-    u = noisy(burgers(T, X), share, 0)
-    here = discover_field(T, u, X)
-    there = discover_field(4 * T, 32 * u, X / 8)
+    u = noisy(burgers(T, X), 0.005, 0)
+    here = discover_field(T, u, X, degree=2, order=2)
+    there = discover_field(4 * T, 32 * u, X / 8, degree=2, order=2)
     expected = {"u*u_x": values(here)["u*u_x"] / (8 * 4 * 32), "u_xx": values(here)["u_xx"] / (64 * 4)}
     assert values(there) == pytest.approx(expected, rel=1e-6)
 
 
-def test_intervals_hold_what_they_promise():
+def test_intervals_of_a_nonlinear_law_hold_what_they_promise():
     """Errors of two constants at 2 % noise, 40 draws: 95 % intervals hold at least 66 of 80, and are not too wide."""
-    data = read_fields(T, heat(T, X), X, None, None)
-    terms = tuple(t for t in candidate_terms(1, 1, degree=1) if t.text(("u",)) in ("u_x", "u_xx"))
-    exact = np.array([-0.5, 0.2])
+    t, x = T[:36], X[::2]
+    data = read_fields(t, burgers(t, x), x, None, None)
+    terms = tuple(term for term in candidate_terms(1, 1, degree=2) if term.text(("u",)) in ("(u**2)_x", "u_xx"))
+    exact = np.array([-0.5, 0.3])
     law = WeakEquation(terms, replace(Constants.of_nothing(np.ones(1)), values=exact))
     z = []
     for seed in range(40):
-        noisy_u = noisy(heat(T, X), 0.02, seed)[None]
+        noisy_u = noisy(burgers(t, x), 0.02, seed)[None]
         own = replace(data, recordings=(replace(data.recordings[0], u=noisy_u),))
         systems = weak_systems(own, window_plan(own), 2)
         found = constants_again(systems, 0, law, np.random.default_rng(seed)).constants
@@ -125,7 +126,7 @@ def test_ten_percent_noise():
 
 def test_uneven_grids_missing_cells_and_recordings():
     generator = np.random.default_rng(0)
-    t = np.linspace(0, 2, 120) + generator.uniform(-0.003, 0.003, 120)
+    t = np.linspace(0, 2, 90) + generator.uniform(-0.004, 0.004, 90)
     x = X + 0.02 * np.sin(3 * X)
     u = noisy(heat(t, x), 0.01, 1)
     u[generator.random(u.shape) < 0.01] = np.nan
@@ -136,7 +137,7 @@ def test_uneven_grids_missing_cells_and_recordings():
 
 def test_a_known_input_and_several_fields():
     """u_t = v, v_t = u_xx - u + f with f the input that makes it hold."""
-    t, x = np.linspace(0, 6, 121)[:, None], np.linspace(0, 2 * np.pi, 65)[None, :-1]
+    t, x = np.linspace(0, 6, 101)[:, None], np.linspace(0, 2 * np.pi, 65)[None, :-1]
     waves = [(1, 1, 1.0), (0.6, 2, 1.7), (0.5, 3, 0.6), (0.4, 1, 2.5)]
     u = sum(a * np.sin(k * x + n) * np.cos(w * t) for n, (a, k, w) in enumerate(waves))
     v = sum(-a * w * np.sin(k * x + n) * np.sin(w * t) for n, (a, k, w) in enumerate(waves))
@@ -154,7 +155,7 @@ def test_a_field_in_the_plane():
         c * np.exp((0.5 - 0.2 * (k * k + q * q)) * s) * np.sin(k * a + q * b + k)
         for c, k, q in ((1, 1, 0), (0.8, 1, 2), (0.6, 2, 1), (0.7, 0, 1))
     )
-    found = discover_field(t, noisy(u, 0.01, 0), (x, x), degree=1)
+    found = discover_field(t, noisy(u, 0.01, 0), (x, x), degree=1, order=2)
     assert set(values(found)) == {"u", "lap(u)"}
     assert values(found) == pytest.approx({"u": 0.5, "lap(u)": 0.2}, rel=0.03)
 
@@ -163,11 +164,11 @@ def test_a_field_in_the_plane():
 def test_no_law_is_claimed_where_there_is_none(kind):
     generator = np.random.default_rng(5)
     if kind == "noise":
-        u = generator.standard_normal((61, 96))
+        u = generator.standard_normal((49, 72))
     elif kind == "steps at random":
-        u = np.cumsum(generator.standard_normal((61, 6)) @ np.sin(np.outer(np.arange(1, 7), X)), 0)
+        u = np.cumsum(generator.standard_normal((49, 6)) @ np.sin(np.outer(np.arange(1, 7), X)), 0)
     elif kind == "still":
-        u = np.sin(X) + 0.1 * generator.standard_normal((61, 96))
+        u = np.sin(X) + 0.1 * generator.standard_normal((49, 72))
     else:  # two waves of speeds that only a second field would tell apart
         u = np.sin(X - 2 * T[:, None]) + 0.8 * np.sin(X + 3 * T[:, None] + 1)
     found = discover_field(T, u, X)
@@ -180,12 +181,78 @@ def test_no_law_is_claimed_where_there_is_none(kind):
     json.dumps(found.to_json())
 
 
+def exponential():
+    """A diffusivity exp(u), which is no polynomial: explicit steps of conservative differences."""
+    x = np.linspace(0, 10, 65)[:-1]
+    u, states = sum(np.cos(2 * np.pi * k * x / 10 + k * k) / k for k in (1, 2, 3)), []
+    for n in range(1440):
+        flux = 0.2 * np.exp((u + np.roll(u, -1)) / 2) * (np.roll(u, -1) - u) / x[1] ** 2
+        states += [u] if n % 30 == 0 else []
+        u = u + 8e-4 * (flux - np.roll(flux, 1))
+    return 0.024 * np.arange(48), np.array(states), x
+
+
+def twins():
+    """Two fields that obey one equation and differ by noise: each would do in the equation of the other."""
+    return T, {name: noisy(heat(T, X), 0.01, seed) for seed, name in enumerate("uv")}, X
+
+
+def one_wave():
+    """u_t = -0.3 u, u_xx * 0.1333 or -u_xxxx * 0.06."""
+    return T, np.exp(-0.3 * T[:, None]) * np.sin(1.5 * X), X
+
+
+def ageing():
+    """A diffusivity that grows by an eighth."""
+    grown = T + T**2 / 32
+    return T, noisy(heat(grown, X, speed=0.0), 0.002, 0), X
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [(exponential, "no such polynomial"), (twins, "cannot tell"), (one_wave, "cannot tell"), (ageing, "not the same")],
+)
+def test_an_equation_that_only_imitates_the_fields_is_no_law(case, why):
+    t, u, x = case()
+    found = discover_field(t, u, x)
+    assert found.law is None
+    assert why in found.reason
+
+
+def test_a_library_of_few_terms_is_enough():
+    """All but one of the candidates 1, u, u_x are terms of the law."""
+    u = np.exp(0.3 * T[:, None]) * sum(np.sin(k * (X - 0.5 * T[:, None]) + k * k) / k for k in (1, 2, 3))
+    found = discover_field(T, noisy(u, 0.01, 0), X, degree=1, order=1)
+    assert values(found) == pytest.approx({"u": 0.3, "u_x": -0.5}, rel=0.03)
+
+
+def test_a_wave_that_only_travels_says_so():
+    found = discover_field(T, noisy(np.exp(-((X - 0.8 * T[:, None]) ** 2)), 0.01, 0), X)
+    assert values(found) == pytest.approx({"u_x": -0.8}, rel=0.02)
+    assert "only travel" in found.reason
+
+
+def test_the_closest_exchange_is_named():
+    design = np.eye(6)[:, :4]
+    design[:, 3] = design[:, 1] + 1e-3 * np.eye(6)[:, 5]
+    assert substitute_of(design, 50 * design[:, 0] + 20 * design[:, 1], (0, 1)) == (1, 3)
+    assert substitute_of(design[:, :3], 50 * design[:, 0] + 20 * design[:, 1], (0, 1)) is None
+    assert substitute_of(design, design[:, 2], ()) is None
+
+
+def test_a_full_series_has_every_power():
+    by = {term.text(("u",)): term for term in candidate_terms(1, 1)}
+    assert is_full_series([by["u_xx"], by["(u**2)_xx"], by["(u**3)_xx"], by["u"]], 3)
+    assert not is_full_series([by["u_xx"], by["(u**3)_xx"], by["u**2"]], 3)
+    assert not is_full_series([by["u"]], 1)
+
+
 BAD = {
-    "u has shape": {"u": np.zeros((61, 95))},
+    "u has shape": {"u": np.zeros((49, 71))},
     "must increase": {"space": X[::-1]},
     "at least 32": {"t": T[:10]},
-    "constant": {"u": np.ones((61, 96))},
-    "missing": {"u": np.where(np.arange(96) % 2, np.nan, burgers(T, X))},
+    "constant": {"u": np.ones((49, 72))},
+    "missing": {"u": np.where(np.arange(72) % 2, np.nan, burgers(T, X))},
     "one, two or three": {"space": (X, X, X, X)},
     "cannot be the name": {"u": {"u_1": burgers(T, X)}},
     "different names": {"u": {"x": burgers(T, X)}},
@@ -195,6 +262,16 @@ BAD = {
     "between 1 and 4": {"order": 7},
     "2 recordings and u has 1": {"t": [T, T], "u": [burgers(T, X)]},
     "no fields": {"u": {}},
+    "no array of numbers": {"u": [[1.0, 2.0], [3.0]]},
+    "complex128": {"u": burgers(T, X) + 1j},
+    "type object": {"u": None},
+    "shape \\(1,\\)": {"t": T[:1]},
+    "another order": {"u": burgers(T, X).T},
+    "choose another unit": {"u": 1e200 * burgers(T, X)},
+    "a mapping of names": {"inputs": burgers(T, X)},
+    "no values at any time": {"u": np.where(np.arange(72) == 5, np.nan, burgers(T, X))},
+    "whole numbers": {"degree": "3"},
+    "must be True, False": {"periodic": "yes"},
 }
 
 

@@ -76,12 +76,12 @@ def test_the_band_of_a_wave_is_its_frequency():
 
 def test_the_covariance_of_the_residual_is_that_of_drawn_noise():
     """For a linear law exactly: L_w e has the covariance that the Kronecker products say."""
-    t, x = np.linspace(0, 1, 30), np.linspace(0, 2, 24)
+    t, x = np.linspace(0, 1, 20), np.linspace(0, 2, 16)
     u = np.sin(x + t[:, None])[None]
     system = WeakSystem(u, (0.3,), axis_windows(t, 0.4, 2, 1), (axis_windows(x, 0.8, 3, 4),))
     terms = (FieldTerm((1,), ((1.0, (1,)),)), FieldTerm((1,), ((1.0, (2,)),)))
     w = (-0.7, 0.2)
-    cells = np.eye(30 * 24).reshape(-1, 1, 30, 24)
+    cells = np.eye(20 * 16).reshape(-1, 1, 20, 16)
     L = np.stack([system.target(e[0]) - system.noise_columns(terms, e) @ w for e in cells], 1)
     assert system.residual_covariance(0, terms, w) == pytest.approx(0.09 * L @ L.T, rel=1e-10, abs=1e-12)
     apart = system.residual_covariance(0, terms, w, apart=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise.discovery.fields.equation_doubts import doubt, only_travels
 from edgewise.discovery.fields.equation_search import WeakEquation, constants_again, search_equation
 from edgewise.discovery.fields.errors_in_variables import Constants
 from edgewise.discovery.fields.field_check import TRUSTED, HeldOut, held_out
@@ -73,8 +74,9 @@ def discover_field(
     Raises:
         ValueError: where the arrays, names or grids cannot be used; the message names the first of them.
     """
-    if not 1 <= degree <= 4 or not 1 <= order <= 4:
-        raise ValueError(f"degree={degree} and order={order} must be between 1 and 4")
+    if any(isinstance(n, bool) or n not in (1, 2, 3, 4) for n in (degree, order)):
+        raise ValueError(f"degree={degree!r} and order={order!r} must be whole numbers between 1 and 4")
+    degree, order = int(degree), int(order)
     budget = Budget(seconds, clock)
     data = read_fields(t, u, space, inputs, periodic)
     pulse = Pulse(budget, progress)
@@ -89,7 +91,7 @@ def _searched(data: FieldData, degree: int, order: int, generator: np.random.Gen
     plan = window_plan(first)
     equations = _equations(first, plan, degree, order, generator, pulse)
     pending = _draft(data, equations)
-    objection = _objection(data, equations)
+    objection = _objection(data, equations) or doubt(data, plan, equations, degree, order, generator, pulse)
     if objection:
         return _refused(data, f"{objection}{pending}", plan, pulse.budget.spent)
     check = held_out(data, last, equations, plan, generator, pulse)
@@ -166,6 +168,8 @@ def _announced(
         f"solved forward over the last quarter of the times, which it was not fitted to, it is {off} {until} "
         f"(fields that do not change: {check.baseline:.2g})"
     )
+    if only_travels(equations):
+        reason += "; the fields only travel with one velocity, as waves of many other laws do as well"
     if filled:
         reason += f"; {filled:.1%} of the cells were missing and were filled from their neighbours in time"
     law = law_formula(terms, data.names[: data.targets], data.names, data.axes)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgewise.discovery.fields.errors_in_variables import Constants, Whitened, constants_of, moments
 from edgewise.discovery.fields.field_terms import FieldTerm
+from edgewise.discovery.fields.substitutes import substitute_of
 from edgewise.discovery.fields.weak_system import WeakSystem
 from edgewise.discovery.sparse_terms import TermChoice, sparse_terms
 
@@ -41,10 +42,12 @@ class WeakEquation:
     Attributes:
         terms: on its right side.
         constants: of the terms, with what they leave.
+        substitute: one of the terms, and another candidate that would do in its place as well; None where none would.
     """
 
     terms: tuple[FieldTerm, ...]
     constants: Constants
+    substitute: tuple[FieldTerm, FieldTerm] | None = None
 
 
 def search_equation(
@@ -61,11 +64,10 @@ def search_equation(
     white = Whitened.of(systems, field, raw, terms, guess, apart=True)
     seen: list[tuple[int, ...]] = []
     draws = max(FEW_DRAWS, math.ceil(ENOUGH / len(white.target)))
-    chosen: tuple[int, ...] = ()
     for _ in range(ROUNDS):
         tick("terms of a field")
         design, target = moments(systems, field, terms, white, generator, draws)
-        chosen = _best(sparse_terms(design, target, most=LARGEST), len(white.target), len(terms)).terms
+        chosen = _best(_sets(design, target), len(white.target), len(terms), len(target)).terms
         if not chosen:
             break
         some = tuple(terms[n] for n in chosen)
@@ -74,7 +76,11 @@ def search_equation(
         if len(seen) > 1 and chosen == seen[-1]:
             break
         seen.append(chosen)
-    return _kept(systems, field, terms, raw, chosen, white, generator)
+    chosen, found = _kept(systems, field, terms, raw, chosen, white, generator)
+    substitute = substitute_of(design, target, chosen)
+    return WeakEquation(
+        tuple(terms[n] for n in chosen), found, substitute and (terms[substitute[0]], terms[substitute[1]])
+    )
 
 
 def constants_again(
@@ -89,13 +95,19 @@ def constants_again(
     )
 
 
-def _best(choices: Sequence[TermChoice], windows: int, many: int) -> TermChoice:
+def _sets(design: np.ndarray, target: np.ndarray) -> list[TermChoice]:
+    """The best set of every size, all candidates of a small library included; residuals are root sums of squares."""
+    spare = ((0, 2), (0, 0))  # rows that say nothing: as many terms as equations are no fit by chance in this metric
+    choices = sparse_terms(np.pad(design, spare), np.pad(target, spare[0]), most=LARGEST)
+    return [replace(c, residual=c.residual * math.sqrt(len(target) + 2)) for c in choices if len(c.terms) <= MAX_TERMS]
+
+
+def _best(choices: Sequence[TermChoice], windows: int, many: int, moments: int) -> TermChoice:
     """The set of greatest evidence: by the misfit Q, in units of what the best sets leave where that is no noise."""
-    choices = [choice for choice in choices if len(choice.terms) <= MAX_TERMS]
-    scale = max(min(c.residual**2 * many / max(many - len(c.terms), 1) for c in choices), 1.0)
+    scale = max(min(c.residual**2 / max(moments - len(c.terms), 1) for c in choices), 1.0)
 
     def evidence(choice: TermChoice) -> float:
-        misfit = choice.residual**2 * many / scale
+        misfit = choice.residual**2 / scale
         return -misfit / 2 - len(choice.terms) * (math.log(windows) / 2 + math.log(many))
 
     return max(choices, key=evidence)
@@ -109,16 +121,16 @@ def _kept(
     chosen: tuple[int, ...],
     white: Whitened,
     generator: np.random.Generator,
-) -> WeakEquation:
-    """The equation without terms that noise could have made, one after another."""
+) -> tuple[tuple[int, ...], Constants]:
+    """The chosen terms without those that noise could have made, one after another, and their constants."""
     while chosen:
         some = tuple(terms[n] for n in chosen)
         found = constants_of(systems, field, some, white, chosen, generator, MANY_DRAWS)
         sure = abs(found.values) / np.maximum(found.errors, 1e-300)
         if sure.min() >= Z_KEPT:
-            return WeakEquation(some, found)
+            return chosen, found
         chosen = tuple(n for place, n in enumerate(chosen) if place != int(sure.argmin()))
         some = tuple(terms[n] for n in chosen)
         start = np.delete(found.values, int(sure.argmin()))
         white = Whitened.of(systems, field, raw, some, start)
-    return WeakEquation((), Constants.of_nothing(white.target))
+    return (), Constants.of_nothing(white.target)

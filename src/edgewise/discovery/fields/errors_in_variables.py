@@ -31,6 +31,9 @@ QUADRATURE = 1e-4
 DEPENDENT = 1e-10
 """Directions of the candidates of smaller variance than this share say nothing."""
 
+ROUNDING = 1e-15
+"""Directions of smaller variance than this share have no digit that is right."""
+
 FLUCTUATION = 3.0
 """A residual is larger than noise from so many standard deviations on."""
 
@@ -118,7 +121,7 @@ def constants_of(
         A = A - M
     else:
         M, m = np.zeros_like(M), np.zeros_like(m)
-    inverse = np.linalg.inv(A)
+    inverse = _inverse(A)
     w = inverse @ (G.T @ b - m)
     left, residual = [beta - E @ w for E, beta in noise], b - G @ w
     scores = np.stack([(G + E).T @ r - (m - M @ w) for (E, _), r in zip(noise, left, strict=True)])
@@ -156,6 +159,12 @@ def moments(
 def _root(covariance: np.ndarray, target: np.ndarray) -> np.ndarray:
     floor = RIDGE * covariance.diagonal().max() + QUADRATURE**2 * np.mean(target**2)
     return cholesky(covariance + floor * np.eye(len(covariance)), lower=True)
+
+
+def _inverse(A: np.ndarray) -> np.ndarray:
+    """The inverse, without the directions in which terms that depend on one another say nothing."""
+    size = np.sqrt(np.maximum(A.diagonal(), 1e-300))
+    return np.linalg.pinv(A / np.outer(size, size), rcond=ROUNDING, hermitian=True) / np.outer(size, size)
 
 
 def _is_definite(A: np.ndarray, scale: np.ndarray) -> bool:

@@ -18,6 +18,9 @@ MIN_TIMES, MIN_POINTS = 32, 20
 MAX_MISSING = 0.2
 """With a larger share of missing cells a recording is refused."""
 
+LARGEST = 1e50
+"""Of all values, and its inverse the smallest: fourth powers are squared."""
+
 HELD_OUT = 0.25
 """The last share of the times, which no law is fitted to before it is verified there."""
 
@@ -84,6 +87,8 @@ def read_fields(t: Any, u: Any, space: Any, inputs: Mapping[str, Any] | None, pe
     names = tuple(tables[0])
     if any(tuple(table) != names for table in tables):
         raise ValueError("the recordings have different fields; give the same names in the same order in each")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ValueError("inputs must be a mapping of names to arrays, such as {'f': f}")
     known = dict(inputs or {})
     _check_names((*names, *known), axes)
     recordings = tuple(
@@ -99,7 +104,8 @@ def _space(space: Any) -> tuple[tuple[str, ...], tuple[Points, ...]]:
     if isinstance(space, Mapping):
         axes, arrays = tuple(map(str, space)), tuple(space.values())
     else:
-        arrays = space if isinstance(space, tuple) else (space,)
+        many = isinstance(space, tuple) or (isinstance(space, list) and not _is_plain(space))
+        arrays = tuple(space) if many else (space,)
         axes = AXES[: len(arrays)]
     if not 1 <= len(arrays) <= len(AXES):
         raise ValueError(f"space has {len(arrays)} axes; give the coordinates of one, two or three of them")
@@ -107,7 +113,7 @@ def _space(space: Any) -> tuple[tuple[str, ...], tuple[Points, ...]]:
 
 
 def _increasing(values: Any, what: str, least: int) -> Points:
-    array = _numbers(values)
+    array = _numbers(values, what)
     if array.ndim != 1 or len(array) < least:
         raise ValueError(f"{what} has shape {array.shape}; it must be one axis of at least {least} coordinates")
     if not np.isfinite(array).all() or not (np.diff(array) > 0).all():
@@ -115,9 +121,21 @@ def _increasing(values: Any, what: str, least: int) -> Points:
     return array
 
 
-def _numbers(values: Any) -> np.ndarray:
-    values = np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
-    return np.asarray(as_tensor(values).double().numpy())
+def _numbers(values: Any, what: str) -> np.ndarray:
+    """Real numbers as float64; a masked cell is NaN."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(float), np.nan)
+    try:
+        array = np.asarray(as_tensor(values) if hasattr(values, "to_numpy") else values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what} is no array of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} has the type {array.dtype}; give an array of real numbers, complex fields as two")
+    array = array.astype(np.float64)
+    largest = abs(array[np.isfinite(array)]).max(initial=0.0)
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise ValueError(f"{what} has values of size {largest:.3g}, whose powers are no numbers; choose another unit")
+    return array
 
 
 def _is_plain(values: Any) -> bool:
@@ -129,7 +147,7 @@ def _named(u: Any) -> dict[str, np.ndarray]:
     table = {str(k): v for k, v in u.items()} if isinstance(u, Mapping) else {"u": u}
     if not table:
         raise ValueError("u has no fields; give an array, or arrays by name")
-    return {name: _numbers(v) for name, v in table.items()}
+    return {name: _numbers(v, name) for name, v in table.items()}
 
 
 def _check_names(names: Sequence[str], axes: Sequence[str]) -> None:
@@ -149,11 +167,16 @@ def _recording(
     shape = (len(time), *map(len, space))
     for name, values in table.items():
         if values.shape != shape:
-            raise ValueError(f"{name}{where} has shape {values.shape}; t and space ask for {shape}: (n_t, n_x, ...)")
-        if np.nanstd(values) <= 1e-12 * np.nanmax(abs(values), initial=0.0):
+            raise ValueError(
+                f"{name}{where} has shape {values.shape}; t and space ask for {shape}: (n_t, n_x, ...)"
+                + ("; its axes are in another order, move them" if sorted(values.shape) == sorted(shape) else "")
+            )
+        values = values[np.isfinite(values)]
+        if values.size and np.std(values) <= 1e-12 * abs(values).max():
             raise ValueError(f"{name}{where} is constant; a law cannot be seen in it")
+    given = [_numbers(v, f"inputs[{n!r}]") for n, v in inputs.items()]
     try:
-        known = [np.broadcast_to(_numbers(v), shape) for v in inputs.values()]
+        known = [np.broadcast_to(v, shape) for v in given]
     except ValueError as error:
         raise ValueError(f"the inputs {', '.join(inputs)} must have the shape {shape}{where}, or broadcast") from error
     u = np.stack([*table.values(), *known])
@@ -191,7 +214,10 @@ def _without_repeated_end(
 
 def _periodic(recordings: Sequence[Recording], space: Sequence[Points], given: Any) -> tuple[bool, ...]:
     if given is not None:
-        flags = (bool(given),) * len(space) if isinstance(given, bool) else tuple(map(bool, given))
+        flags = (given,) * len(space) if isinstance(given, bool) else tuple(given) if np.iterable(given) else (given,)
+        if not all(isinstance(flag, bool | np.bool_) for flag in flags):
+            raise ValueError(f"periodic={given!r} must be True, False, or a tuple of these for every axis")
+        flags = tuple(map(bool, flags))
         if len(flags) != len(space):
             raise ValueError(f"periodic has {len(flags)} values and space has {len(space)} axes")
         return flags
