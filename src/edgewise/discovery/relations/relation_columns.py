@@ -19,6 +19,9 @@ MOST_LEVELS = 20
 MOST_EMPTY = 0.5
 """A column with a larger share of empty cells is left out, rather than the rows that lack it."""
 
+COPIES = 0.9
+"""Rows that are equal are copies where some column has nearly so many different values as there are different rows."""
+
 NUMBERS = "biuf"
 """Kinds of numpy's types that hold numbers."""
 
@@ -90,9 +93,24 @@ def read_columns(table: Any, names: Sequence[str] | None = None) -> Columns:
             f"{int(complete.sum())} complete rows cannot show a relation; give at least {MIN_ROWS}"
             + (f" ({'; '.join(notes)})" if notes else "")
         )
-    columns = Columns(tuple(kept), values[complete], tuple(levels[name] for name in kept), tuple(notes))
+    rows, told = _without_copies(values[complete])
+    columns = Columns(tuple(kept), rows, tuple(levels[name] for name in kept), (*notes, *told))
     varying = [j for j, column in enumerate(columns.values.T) if column.min() < column.max()]
     return columns.only(varying, "it is constant in the complete rows")
+
+
+def _without_copies(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Each row once where equal rows are copies, which would be seen by the search and by its test, and a note."""
+    different, first = np.unique(values, axis=0, return_index=True)
+    copies = len(values) - len(different)
+    if not copies or max(len(np.unique(v)) for v in different.T) < COPIES * len(different):
+        return values, ()
+    if len(different) < MIN_ROWS:
+        return values, (
+            f"there are only {len(different)} different rows among {len(values)}: if the others are copies, the "
+            "p-values are too small",
+        )
+    return values[np.sort(first)], (f"{copies} rows are copies of others and were left out",)
 
 
 def _cells(table: Any, names: Sequence[str] | None) -> Iterator[tuple[str, np.ndarray]]:
