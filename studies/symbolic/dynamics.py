@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewise.discovery import Dynamics, discover_dynamics
-from studies.problems.trajectories import JUDGED, LAWLESS, System
+from edgewise.discovery.dynamics.dynamics_value import MARKS
+from studies.problems.trajectories import JUDGED, LAWLESS, System, Terms
 from studies.study import Case, Row, Run, Settings, Study, option
 from studies.table import grouped
 
@@ -74,27 +75,34 @@ def measure(case: Case, run: Run[DynamicsSettings]) -> Row:
     }
 
 
-def terms_of(found: Dynamics) -> dict[str, dict[str, float]]:
-    """The constants of a law by equation and term; a phase that is zero is no constant."""
-    terms: dict[str, dict[str, float]] = {name: {} for name in found.states}
-    for c in found.constants:
-        value = c.value if c.name is None else float(c.name)
-        if not (c.term.startswith("p in ") and abs(value) < TOLERANCE):
-            terms[c.equation][c.term] = value
-    return terms
+def estimates(found: Dynamics) -> dict[str, float]:
+    """The constants of a law by their places; a phase that is zero is no constant."""
+    values = {c.place: c.value if c.name is None else float(c.name) for c in found.constants}
+    return {place: v for place, v in values.items() if not (place.startswith("p of ") and abs(v) < TOLERANCE)}
+
+
+def known(law: Terms, kind: str) -> dict[str, float]:
+    """The constants of a known law by their places."""
+    return {_place(name, term, kind): v for name, terms in law.items() for term, v in terms.items()}
+
+
+def _place(name: str, term: str, kind: str) -> str:
+    """Where a constant is, as the answers of `discover_dynamics` write it."""
+    inner, _, body = term.rpartition(" in ")
+    what = f"{inner} of {body}" if inner else "level" if term == "1" else f"factor of {term}"
+    return f"{what} in {name}{MARKS[kind]}"
+
+
+def truth(found: Dynamics, system: System) -> dict[str, float] | None:
+    """The known law with the terms that were found; None where they are not those of the law."""
+    got, laws = set(estimates(found)), [known(law, system.kind) for law in system.laws]
+    return next((law for law in laws if got == set(law)), None)
 
 
 def worst_constant(found: Dynamics, system: System) -> float | None:
     """The largest relative error of a constant; None where the terms are not those of the known law."""
-    if found.law is None:
-        return None
-    got = terms_of(found)
-    errors = [
-        max(abs(got[e][term] / value - 1) for e, terms in law.items() for term, value in terms.items())
-        for law in system.laws
-        if all(set(got[e]) == set(terms) for e, terms in law.items())
-    ]
-    return min(errors, default=None)
+    law = truth(found, system)
+    return None if law is None else max(abs(v / law[place] - 1) for place, v in estimates(found).items())
 
 
 def recovered(found: Dynamics, system: System) -> bool:
@@ -105,13 +113,10 @@ def recovered(found: Dynamics, system: System) -> bool:
 
 def in_interval(found: Dynamics, system: System) -> list[int] | None:
     """How many constants have the true value in their 95 % interval, and how many there are."""
-    if worst_constant(found, system) is None:
+    law = truth(found, system)
+    if law is None:
         return None
-    got = terms_of(found)
-    law = next(law for law in system.laws if all(set(got[e]) == set(terms) for e, terms in law.items()))
-    hits = [
-        abs(c.value - law[c.equation][c.term]) <= 1.96 * c.error for c in found.constants if c.term in law[c.equation]
-    ]
+    hits = [c.holds(law[c.place], 0.95) for c in found.constants if c.place in law]
     return [int(np.sum(hits)), len(hits)]
 
 

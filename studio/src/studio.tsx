@@ -36,7 +36,7 @@ export function Studio({ start, keysFrom }: Props) {
   const [hovered, setHovered] = useState<Key | null>(null);
   const [marked, setMarked] = useState<string[]>([]);
   const [tab, setTab] = useState<Tab>("network");
-  const [busy, setBusy] = useState(false);
+  const [asking, setAsking] = useState(false);
   const [losses, setLosses] = useState<number[]>([]);
   const [steps, setSteps] = useState(30);
   const [status, setStatus] = useState<{ text: string; bad: boolean }>({ text: "", bad: false });
@@ -51,7 +51,7 @@ export function Studio({ start, keysFrom }: Props) {
   const tell = useCallback((text: string, bad = false) => setStatus({ text, bad }), []);
 
   const act = useCallback(async (message: Message): Promise<Answer | null> => {
-    setBusy(true);
+    setAsking(true);
     if (message.do === "fit") setLosses([]);
     try {
       const answer = await connection.ask(message, (progress) => setLosses((now) => [...now, Number(progress.text)]));
@@ -61,7 +61,7 @@ export function Studio({ start, keysFrom }: Props) {
       tell((error as Error).message, true);
       return null;
     } finally {
-      setBusy(false);
+      setAsking(false);
     }
   }, [connection]);
 
@@ -70,6 +70,7 @@ export function Studio({ start, keysFrom }: Props) {
   }, [act, steps]);
   const stop = useCallback(() => void ask({ do: "stop" }), [ask]);
 
+  const busy = asking || (state?.busy ?? false);
   const edges = state?.network.edges ?? [];
   const chosen = edges.find((edge) => sameKey(edge.key, selected)) ?? null;
   const pointed = edges.find((edge) => sameKey(edge.key, hovered)) ?? null;
@@ -196,7 +197,7 @@ export function Studio({ start, keysFrom }: Props) {
             <summary>Export</summary>
             <div>
               <button type="button" onClick={() => void download("script")}>Copy as Python script</button>
-              <button type="button" onClick={() => void download("bundle")}>Script with its data (ZIP)</button>
+              <button type="button" onClick={() => void download("bundle")}>Session with its data (ZIP)</button>
               <button type="button" onClick={() => void download("report")}>Report (HTML)</button>
               <button type="button" onClick={() => void download("picture")}>Network (SVG)</button>
             </div>

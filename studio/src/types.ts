@@ -76,6 +76,7 @@ export interface State {
   note: string;
   current: number;
   redo: boolean;
+  busy: boolean;
   scale: number;
   rows: number;
   heldRows: number;

@@ -275,7 +275,7 @@ def interrupt(*_, **__):
             r"no column 'Z1'.*did you mean 'z'",
         ),
         (["fit", "table.csv", "--target", "z", "--inputs", "pp"], r"no column 'pp'"),
-        (["bench"], r"no command 'bench'; the commands are fit, .*solve\. Studies .*python -m studies NAME"),
+        (["bench"], r"no command 'bench'; the commands are fit, .*studio\. Studies .*python -m studies NAME"),
         (["explain", "nowhere"], r"nowhere is not the folder of a run"),
         (["predict", "nowhere", "table.csv"], r"nowhere is not the folder of a run"),
     ],

@@ -74,3 +74,33 @@ def test_noise_alone_has_no_law(table, capsys):
     table.to_csv("table.csv", index=False)
     assert run("--target", "noise", "--inputs", "m", "v", "--seconds", "1") == 0
     assert "no law" in capsys.readouterr().out
+
+
+def test_trajectories_have_a_law(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    t = np.arange(0, 6, 0.05)
+    parts = [
+        pd.DataFrame({"t": t, "run": run, "heat": a * np.exp(-0.5 * t), "note": "x"}) for run, a in (("a", 2), ("b", 5))
+    ]
+    pd.concat(parts).to_csv("table.csv", index=False)
+    assert run("--time", "t", "--trajectory", "run", "--out", "law.json") == 0
+    printed = capsys.readouterr()
+    assert "heat' = -heat/2" in printed.out
+    assert "note: no numbers, left out" in printed.err
+    assert json.loads((tmp_path / "law.json").read_text())["kind"] == "flow"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "give --target"),
+        (["--target", "E", "--time", "m"], "give --target"),
+        (["--target", "E", "--controls", "m"], "belong to --time"),
+        (["--time", "m", "--units", "m=s"], "--units belongs to --target"),
+        (["--time", "n"], "there is no column 'n'"),
+        (["--time", "m", "--inputs", "v"], "t does not increase"),
+    ],
+)
+def test_mistakes_with_trajectories_are_explained(table, capsys, given, message):
+    assert run(*given) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

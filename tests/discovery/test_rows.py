@@ -56,7 +56,7 @@ def test_a_second_search_does_not_lose_the_law_of_the_first(monkeypatch):
     law = Law(Formula((a,), (a,), ("y",)), 0.1, 0.1, 1, "")
     first, second = (Discovery(law, False, "", (), 0.1, 1.0), Discovery(None, False, "", (), 0.1, 2.0))
     answers = iter([first, second])
-    monkeypatch.setattr(module, "_searched", lambda goal: next(answers))
+    monkeypatch.setattr(module, "search", lambda goal: next(answers))
     monkeypatch.setattr(module, "_may_need", lambda goal, answer: True)
     x = np.random.default_rng(0).random((60, 2))
     found = discover(x, np.exp(x[:, 0]))

@@ -56,7 +56,7 @@ def test_every_message_is_done_or_refused_in_words(widths, basis, dtype):
     x = torch.rand(40, model.in_features, generator=generator, dtype=dtype) * 2 - 1
     y = torch.stack([(i + 1) * x.sin().sum(1) for i in range(model.out_features)], 1)
     work = Workspace(model, x, y)
-    for _ in range(40):
+    for _ in range(16):
         sent = message(rng, work)
         answer = work.act(sent)
         assert "inside edgewise" not in answer.get("error", ""), sent

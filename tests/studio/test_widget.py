@@ -46,7 +46,7 @@ def test_messages_change_the_session_that_python_sees(shown):
     assert any(m.get("progress", {}).get("stage") == "fit" for m in sent)
     assert answered(made, sent, {"id": 2, "do": "fix", "edge": [0, 0, 0], "name": "sin"})["ok"]
     assert made.work.tree.current.id == 2
-    assert [m["state"]["current"] for m in sent if "state" in m] == [1, 2]
+    assert [m["state"]["current"] for m in sent if "state" in m] == [0, 1, 2]
     made.work.act({"do": "undo"})
     assert sent[-1]["state"]["current"] == 1
     assert "error" in answered(made, sent, {"id": 3, "do": "fix", "edge": [0, 9, 0], "name": "sin"})

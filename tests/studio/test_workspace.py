@@ -10,6 +10,8 @@ from edgewise.studio import Workspace
 from edgewise.studio.steps import METHODS
 from edgewise.studio.workspace import ACTIONS, MOVES, QUESTIONS
 
+from .conftest import small
+
 A, B = [0, 0, 0], [0, 1, 0]
 
 STEPS = {
@@ -138,6 +140,26 @@ def test_a_fit_tells_its_errors_and_can_be_stopped(work):
     assert math.isclose(told[-1], work.tree.current.error, rel_tol=1e-5)
 
 
+def test_a_fit_is_stopped_within_a_round_too(work, monkeypatch):
+    from edgewise.symbolic import Session
+
+    whole, rounds = Session.fit, []
+
+    def fit(session, steps, *, tick=lambda: None):
+        rounds.append(steps)
+        if len(rounds) == 3:
+            work.stop()
+        return whole(session, steps, tick=tick)
+
+    monkeypatch.setattr(Session, "fit", fit)
+    assert work.act({"do": "fit", "steps": 500})["ok"]
+    assert work.tree.current.step.times == 2
+    assert work.tree.steps(1)[0].apply(work.tree[0].session).error == work.tree.current.error
+    rounds[:] = [0, 0]
+    assert "before its first round" in work.act({"do": "fit", "steps": 500})["error"]
+    assert work.tree.current.id == 1
+
+
 def test_only_one_step_at_a_time(work):
     answers = []
 
@@ -205,14 +227,21 @@ WRONG = [
 ]
 
 
+@pytest.fixture(scope="module")
+def untouched() -> Workspace:
+    """One workspace for all messages that change nothing."""
+    return Workspace(*small())
+
+
 @pytest.mark.parametrize("message", WRONG, ids=str)
-def test_what_cannot_be_done_is_an_error_and_changes_nothing(work, message):
-    before = work.state()
-    answer = work.act(message)
+def test_what_cannot_be_done_is_an_error_and_changes_nothing(untouched, message):
+    before = untouched.state()
+    answer = untouched.act(message)
     assert set(answer) == {"error"}
     assert "failed inside" not in answer["error"]
     assert 5 < len(answer["error"]) < 1000
-    assert work.state() == before
+    assert untouched.state() == before
+    assert len(untouched.tree.branches) == 1
 
 
 def test_an_error_of_ours_does_not_end_the_session(work, monkeypatch, caplog):

@@ -67,7 +67,7 @@ def _unread() -> int:
 
 
 def _refuse(error: Exception) -> int:
-    errors().print(f"[bold red]error:[/] {plain(str(error))}", highlight=False)
+    errors().print(f"[bold red]error:[/] {plain(str(error))}", highlight=False, soft_wrap=True)
     return 2
 
 

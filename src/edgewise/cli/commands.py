@@ -76,7 +76,10 @@ def fit(
 def discover(
     table: Positional[str],
     /,
-    target: str,
+    target: str = "",
+    time: str = "",
+    trajectory: str = "",
+    controls: tuple[str, ...] = (),
     units: tuple[str, ...] = (),
     names: tuple[str, ...] = (),
     inputs: tuple[str, ...] = (),
@@ -90,9 +93,15 @@ def discover(
 ) -> None:
     """From a table to a law: an exact formula with its evidence, or the reason why there is none.
 
+    With --time the rows are observations of a system over time, and the law is x' = f(x, u, t) or x[n+1] = f(x[n])
+    for all its components.
+
     Args:
         table: A CSV or Parquet file, or the name of a shipped table (knots).
-        target: The column that the law is for.
+        target: The column that the law is for; none with --time.
+        time: The column of times of trajectories; every other column of numbers is then a component of the state.
+        trajectory: With --time, the column that tells several trajectories apart.
+        controls: With --time, the columns that are inputs of the system.
         units: COLUMN=UNIT pairs for the target and every column, such as F=N r=m/s^2 k=1; only laws with fitting
             dimensions are then returned.
         names: The names of the columns of a CSV without a header line.
@@ -109,22 +118,40 @@ def discover(
     from edgewise.tables.job import discover_table
 
     require_place(out)
+    if bool(target) == bool(time):
+        raise UsageError("give --target for the law of a column, or --time for the law of trajectories, one of them")
+    if not time and (trajectory or controls):
+        raise UsageError("--trajectory and --controls belong to --time")
+    options: dict[str, Any] = {"names": names, "inputs": inputs, "exclude": exclude, "missing": missing}
+    options |= {"na_values": na_values, "decimal": decimal, "seconds": seconds}
+    if time:
+        if units:
+            raise UsageError("--units belongs to --target; laws of trajectories have constants with units")
+        _discover_dynamics(table, time, out, trajectory=trajectory, controls=controls, **options)
+        return
     with errors().status(f"searching for a law of {plain(target)} ..."):
         found, notes = discover_table(
             table,
             target,
             units=_pairs(units) if units else None,
-            names=names,
-            inputs=inputs,
-            exclude=exclude,
-            missing=missing,
-            na_values=na_values,
-            decimal=decimal,
-            seconds=seconds,
             seed=seed,
+            **options,
         )
     print_notes(notes)
     print_law(found)
+    if out is not None:
+        write_whole(out, json.dumps(found.to_json(), indent=1) + "\n")
+
+
+def _discover_dynamics(table: str, time: str, out: Path | None, **options: Any) -> None:
+    """The law of the trajectories in a table, printed and perhaps written."""
+    from edgewise.io import write_whole
+    from edgewise.tables.dynamics_table import discover_table_dynamics
+
+    with Display() as display:
+        found, notes = discover_table_dynamics(table, time, progress=display, **options)
+    print_notes(notes)
+    output().print(f"\n{plain(str(found))}\n[dim]{found.seconds:.1f} s[/]", highlight=False, soft_wrap=True)
     if out is not None:
         write_whole(out, json.dumps(found.to_json(), indent=1) + "\n")
 
@@ -280,8 +307,8 @@ def studio(
     a Python script.
 
     Args:
-        source: The folder of a run; or a CSV or Parquet file, or the name of a shipped table (knots), for which a small
-            network is trained first.
+        source: The folder of a run; a session.zip that the studio exported; or a CSV or Parquet file or the name of a
+            shipped table (knots), for which a small network is trained first.
         target: The column to predict; for a table.
         table: The table of the run, where it is neither here nor beside the folder.
         inputs: The columns to use; all but the target by default; for a table.
@@ -292,13 +319,16 @@ def studio(
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """
-    from edgewise.studio import open_run, open_table, serve
+    from edgewise.studio import open_archive, open_run, open_table, serve
 
     if Path(source).is_dir():
         if target is not None:
             raise UsageError("--target is for a table; a run has its target")
         with errors().status(f"reading {plain(source)} ..."):
             work = open_run(Path(source), table)
+    elif Path(source).suffix == ".zip" and target is None:
+        with Display() as display:
+            work = open_archive(Path(source), display)
     elif target is None:
         raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
     else:

@@ -136,7 +136,8 @@ def print_solution(record: Mapping[str, Any]) -> None:
         table.add_row(plain(name), _number(value), relative.get(name, ""))
     console.print(table)
     for name, value in record["unknowns"].items():
-        shown = "not finite" if value is None else f"{value:.8g}"
+        error = record["standard_errors"].get(name)
+        shown = "not finite" if value is None else f"{value:.8g}" + (f" ± {error:.2g}" if error else "")
         console.print(f"{plain(name)} = {shown}", highlight=False, style="bold")
     if record["error_estimate"] is not None:
         console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)

@@ -72,16 +72,17 @@ def close_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
             yield _of_inputs(law, origin, goal, goal.curves_error)
 
 
-def sums_of_powers(goal: Goal) -> Iterator[RoughLaw]:
-    """Sums of power laws with the shortest descriptions, whether curves are better or not: noise decides."""
-    laws = list(power_sums(goal))
-    for law in laws:
-        rough = _of_inputs(law, "sum of power laws", goal, math.inf)
-        yield replace(rough, contested=law is not laws[-1])
+def complete_laws(goal: Goal) -> Iterator[RoughLaw]:
+    """Sums of power laws, and simple laws of the other kinds that leave nothing which the inputs explain.
+
+    All of them are judged before the search ends with one: they are imitations of each other.
+    """
+    laws = [*((law, "sum of power laws") for law in power_sums(goal)), *_complete(goal)]
+    for n, (law, origin) in enumerate(laws):
+        yield replace(_of_inputs(law, origin, goal, math.inf), contested=n < len(laws) - 1)
 
 
-def complete_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
-    """The kinds of `exact_simple_laws` that leave nothing which polynomials of the inputs explain."""
+def _complete(goal: Goal) -> Iterator[tuple[Any, str]]:
     table = goal.samples
     x = goal.straightened(table.x)
     for error, law, origin in sorted(simple_laws(goal), key=lambda found: found[0]):
@@ -89,7 +90,7 @@ def complete_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
             value = table.values(law)[:, 0]
             size = scale_of(value, noise_kind(value, table.y))
             if torch.isfinite(value / size).all() and not unexplained(x, (table.y - value) / size):
-                yield _of_inputs(law, origin, goal, math.inf)
+                yield law, origin
 
 
 def exact_ratios(goal: Goal) -> Iterator[RoughLaw]:
@@ -144,8 +145,7 @@ QUICK_GENERATORS: tuple[Generator, ...] = (exact_simple_laws, exact_ratios, exac
 SHORT_GENERATORS: tuple[Generator, ...] = (
     *QUICK_GENERATORS,
     exact_log_ratios,
-    sums_of_powers,
-    complete_simple_laws,
+    complete_laws,
 )
 """What needs no curves: the laws that any table is tried for first."""
 

@@ -225,10 +225,12 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     larger = max(1.0, goal.outside.size / goal.fitted.size)  # noise may be a share of y, which is larger outside
-    worse = error > max(1.15 * curves_error, 1e-6) and not best.complete
+    known = math.isfinite(curves_error)
+    worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
     if worse or best.error > 0.5:
+        beside = f"where curves leave {curves_error:.2g}" if known else "and what it leaves is no noise"
         return (
-            f"the best formula leaves {best.error:.2g} of the spread of y where curves leave {curves_error:.2g}; "
+            f"the best formula leaves {best.error:.2g} of the spread of y {beside}; "
             "the functions are not in the library or the structure is another"
         )
     if numbers > min(MAX_UNNAMED, goal.rows // ROWS_PER_NUMBER):
@@ -287,7 +289,7 @@ def is_settled(law: Law, curves_error: float) -> bool:
     """True for a law of few constants that leaves noise alone: more than 10^-4, no more than curves leave."""
     noise = max(law.error, 1e-4)
     numbers = len(law.formula.expressions[0].atoms(sympy.Float))
-    if law.complete and law.error > 1e-4 and numbers <= 2:
+    if law.complete and law.error > 1e-4 and numbers <= 3:
         return True
     if not math.isfinite(curves_error):
         return False

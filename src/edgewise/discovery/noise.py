@@ -25,6 +25,9 @@ LEAST = 3.0
 UNLIKELY = 0.001
 """A test against chance fails below this probability, shared by all tests of a law: what terms that are found pass."""
 
+MOST_ROWS = 2000
+"""Rows whose neighbours are looked for."""
+
 MOST_TERMS = 0.2
 """A polynomial that residuals are compared with has at most this share of the rows as terms."""
 
@@ -60,7 +63,9 @@ def scale_of(value: Float[Tensor, " rows"], kind: float) -> Float[Tensor, " rows
 def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], unlikely: float = UNLIKELY) -> bool:
     """Whether polynomials of the inputs explain more of what a law leaves than chance does.
 
-    A polynomial of degree three of every input alone, then one of degree two of all of them, each by an F test.
+    A polynomial of degree three of every input alone, then one of degree two of all of them, each by an F test. Then
+    jumps and waves: the products of residuals of neighbours, along every input and in all of them, have a mean of zero
+    (von Neumann 1941).
     """
     varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
     sets = [[j] for j in varying] + ([varying] if len(varying) > 1 else [])
@@ -72,7 +77,25 @@ def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], u
         A = products_of(chebyshev(u, u.amin(0), u.amax(0), degree + 1), powers)
         if chance(A, rest) < unlikely / len(sets):
             return True
-    return False
+    return any(_neighbours_agree(x[:, inputs], rest, unlikely / len(sets)) for inputs in sets)
+
+
+def _neighbours_agree(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], unlikely: float) -> bool:
+    """Whether residuals of neighbouring rows are more alike than chance makes them."""
+    from scipy.special import ndtr
+
+    r = (rest - rest.mean())[:MOST_ROWS]
+    u = x[:MOST_ROWS]
+    if u.shape[1] == 1:
+        order = u[:, 0].argsort()
+        products = r[order][1:] * r[order][:-1]
+    else:
+        u = u / u.std(0).clamp_min(1e-300)
+        distance = torch.cdist(u, u)
+        distance.fill_diagonal_(torch.inf)
+        products = r * r[distance.argmin(1)]
+    deviation = products.std(correction=0) / math.sqrt(len(products))
+    return bool(deviation > 0) and float(ndtr(-float(products.mean() / deviation))) < unlikely
 
 
 def is_larger(rest: Float[Tensor, " held"], least: Float[Tensor, " held"]) -> bool:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.goal import Goal
+from edgewise.discovery.jumps import larger_of_two, shortest_between, square_waves, steps
 from edgewise.discovery.oscillations import oscillation
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
 from edgewise.discovery.terms import NOTHING, coefficients, exact_number, useful
@@ -46,6 +47,9 @@ def _search(goal: Goal) -> Found:
     for j in goal.varying:
         goal.pulse(f"pieces along {goal.inputs[j]}")
         found += [(law, f"two pieces along {goal.inputs[j]}") for law in _pieces(j, goal)]
+    found += [(law, "steps") for law in steps(goal)]
+    found += [(law, "a square wave") for law in square_waves(goal)]
+    found += [(law, "the larger of two") for law in larger_of_two(goal)]
     errors = [_relative_error(law, goal) for law, _ in found]
     if min(errors, default=math.inf) > 1e-7:
         for j in goal.varying:
@@ -169,16 +173,3 @@ def _joined(left: list[float], right: list[float], terms: list[Any], t: Any, gap
             return (sympy.Max if slope > 0 else sympy.Min)(p - rest, q - rest) + rest
     step = sympy.Add(*(exact_number(c) * term for c, term in zip(difference, terms, strict=True)))
     return p + step * sympy.Heaviside(t - exact_number(shortest_between(*gap)))
-
-
-def shortest_between(low: float, high: float) -> float:
-    """The number between two others with the fewest digits.
-
-    >>> shortest_between(1.983, 2.017), shortest_between(1.31, 1.39)
-    (2.0, 1.35)
-    """
-    for digits in range(-12, 18):
-        middle = round((low + high) / 2, digits)
-        if low < middle < high:
-            return middle
-    return (low + high) / 2

@@ -1,8 +1,8 @@
 r"""The few of many candidate terms that a target is made of, $y \approx \sum_{m \in S} c_m \theta_m$, by evidence.
 
-For every size k the best set that steps forward, steps back and exchanges find (Miller, Subset Selection in Regression,
-2002), on the triangle of one QR factorisation; among the sizes the extended information criterion of Chen and Chen
-(Biometrika 2008) decides, which knows how many sets there were to choose from:
+For every size k the best set that all pairs, steps forward and back, and exchanges find (Miller, Subset Selection in
+Regression, 2002), on the triangle of one QR factorisation; among the sizes the extended information criterion of Chen
+and Chen (Biometrika 2008) decides, which knows how many sets there were to choose from:
 
 $$ \text{evidence}(S) = -\tfrac n2 \log \tfrac{\text{RSS}(S)}{n} - \tfrac{|S|}2 \log n - \log\tbinom{M}{|S|}. $$
 """
@@ -139,17 +139,38 @@ class _Triangle:
         return rest, right - q @ (q.T @ right)
 
     def loss(self, chosen: Sequence[int]) -> float:
-        return float(np.sum(self.left(chosen)[1] ** 2))
+        if not chosen:
+            return float(self.right @ self.right)
+        q, _ = np.linalg.qr(self.columns[:, list(chosen)])
+        right = self.right - q @ (q.T @ self.right)
+        right -= q @ (q.T @ right)
+        return float(right @ right)
 
-    def gains(self, chosen: Sequence[int]) -> np.ndarray:
-        """By how much each further column lowers the loss; minus infinity for those that say nothing new."""
+    def gains(self, chosen: Sequence[int]) -> tuple[np.ndarray, float]:
+        """By how much each further column lowers the loss, minus infinity for those that say nothing new; the loss."""
         rest, right = self.left(chosen)
         norms = np.linalg.norm(rest, axis=0)
         free = norms > DEPENDENT
         free[list(chosen)] = False
         gains = np.full(len(norms), -np.inf)
         gains[free] = (right @ rest[:, free] / norms[free]) ** 2
-        return gains
+        return gains, float(right @ right)
+
+    def best_pair(self, chosen: Sequence[int]) -> tuple[int, int] | None:
+        """The two further columns that lower the loss most, of all pairs; None where there is none."""
+        rest, right = self.left(chosen)
+        norms = np.linalg.norm(rest, axis=0)
+        free = np.setdiff1d(np.flatnonzero(norms > DEPENDENT), chosen)
+        unit = rest[:, free] / norms[free]
+        r, g = right @ unit, unit.T @ unit
+        alone = 1 - g**2
+        usable = alone > 1e-10
+        gains = (r[:, None] ** 2 + r**2 - 2 * g * np.outer(r, r)) / np.where(usable, alone, 1.0)
+        gains = np.where(usable, gains, -np.inf)
+        if not np.isfinite(gains).any():
+            return None
+        i, j = np.unravel_index(int(gains.argmax()), gains.shape)
+        return int(free[i]), int(free[j])
 
     def choice(self, chosen: tuple[int, ...], rows: float) -> TermChoice:
         """The set with coefficients, errors and evidence; `rows` of all rows are independent."""
@@ -181,13 +202,22 @@ def _best_sets(triangle: _Triangle, most: int, always: tuple[int, ...]) -> dict[
 
     size = len(always)
     while size < most and loss[size] > ROUNDING**2:
-        gains = triangle.gains(best[size])
+        gains, _ = triangle.gains(best[size])
         if not np.isfinite(gains.max(initial=-np.inf)):
             break
         keep(_with(best[size], int(gains.argmax())))
         size += 1
         while keep(_exchanged(triangle, best[size], always)):
             pass
+    pair = triangle.best_pair(always) if len(always) + 2 <= most else None
+    if pair is not None and keep(tuple(sorted((*always, *pair)))):
+        size = len(always) + 2
+        while size + 1 in best:
+            gains, _ = triangle.gains(best[size])
+            if not np.isfinite(gains.max()):
+                break
+            keep(_with(best[size], int(gains.argmax())))
+            size += 1
     for size in sorted(best, reverse=True)[:-1]:
         keep(_shrunk(triangle, best[size], always))
         while keep(_exchanged(triangle, best[size - 1], always)):
@@ -216,8 +246,8 @@ def _exchanged(triangle: _Triangle, chosen: tuple[int, ...], always: tuple[int, 
         if m in always:
             continue
         smaller = _without(chosen, m)
-        gains = triangle.gains(smaller)
-        value = triangle.loss(smaller) - gains.max()
+        gains, loss = triangle.gains(smaller)
+        value = loss - gains.max()
         if value < least:
             best, least = _with(smaller, int(gains.argmax())), value
     return best

@@ -75,7 +75,7 @@ def search_curve(
         pulse("functions of functions for a curve")
         moved = v * x**power
         moved = moved if outside is None else outside.inverse(moved)
-        if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean():
+        if not torch.isfinite(moved).all() or moved.abs().amax() > 1e6 * moved.abs().mean() or not moved.var() > 0:
             continue
         for c in _ranked(x, moved, library, resolution)[:2]:
             missing = ((_value(c, outside, power, x) - v).square().mean() / variance).item()

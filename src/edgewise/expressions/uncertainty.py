@@ -78,10 +78,10 @@ class Constant:
         >>> print(Constant(6.2807, 0.0123, 340, 2 * sympy.pi, "factor"))
         factor: 6.281 ± 0.012, so 2*pi
         """
-        digits = 1 - math.floor(math.log10(self.error)) if 0 < self.error < math.inf else 6
-        value, error = (f"{v:.{digits}f}" if 0 <= digits <= 9 else f"{v:.3g}" for v in (self.value, self.error))
-        low, high = self.interval()
-        end = f", so {self.name}" if self.name is not None else f" ({LEVEL:.0%} from {low:.4g} to {high:.4g})"
+        digits = 1 - math.floor(math.log10(self.error)) if 0 < self.error < math.inf else 16
+        numbers = (self.value, self.error, *self.interval())
+        value, error, low, high = (f"{v:.{digits}f}" if 0 <= digits <= 12 else f"{v:.4g}" for v in numbers)
+        end = f", so {self.name}" if self.name is not None else f" ({LEVEL:.0%} from {low} to {high})"
         return f"{self.place}: {value} ± {error}{end}"
 
 

@@ -57,7 +57,8 @@ class SolutionRecord:
     """How a solve ended, as it is written to `solution.json`.
 
     Attributes:
-        converged, message, error_estimate, residuals, unknowns, history, relative_residuals, doubts: see `Solution`.
+        converged, message, error_estimate, residuals, unknowns, history, relative_residuals, doubts, standard_errors,
+            noise: see `Solution`.
         relative_error: the relative L2 distance to a reference; None without one.
     """
 
@@ -70,6 +71,8 @@ class SolutionRecord:
     relative_error: float | None = None
     relative_residuals: dict[str, float] = _field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    standard_errors: dict[str, float] = _field(default_factory=dict)
+    noise: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with null for every number that is not finite; without `relative_error` if there is none."""
@@ -79,10 +82,11 @@ class SolutionRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SolutionRecord:
         """The record of these values, with NaN for null."""
-        read = {name: _known(value) for name, value in values.items() if name != "error_estimate"}
+        read = {name: _known(value) for name, value in values.items() if name not in ("error_estimate", "noise")}
         history = tuple(Stage(**_known(stage)) for stage in values["history"])
         doubts = tuple(values.get("doubts", ()))
-        return cls(**read | {"history": history, "error_estimate": values["error_estimate"], "doubts": doubts})
+        kept: dict[str, Any] = {name: values.get(name) for name in ("error_estimate", "noise")}
+        return cls(**read | kept | {"history": history, "doubts": doubts})
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,9 @@ class Solution:
         relative_residuals: the root mean square of every term at fresh points over the size of what it is a sum of,
             $\|r\| / S$ of `edgewise.pde.own_scale`: 0 for an exact solution, 1 where nothing is solved, in any units.
         doubts: why this may be no solution, or not the only one, as sentences; see `solved`.
+        standard_errors: of the unknowns, under independent errors of the measured values of one size; see
+            `edgewise.pde.identified`. Empty without unknowns or measured values.
+        noise: the root mean square error of the measured values that is left; None without unknowns.
     """
 
     problem: Problem
@@ -114,6 +121,8 @@ class Solution:
     error_estimate: float | None
     relative_residuals: dict[str, float] = _field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    standard_errors: dict[str, float] = _field(default_factory=dict)
+    noise: float | None = None
 
     @property
     def solved(self) -> bool:
@@ -248,7 +257,8 @@ class Solution:
         """How it ended and every round, with the error against a reference at fresh points if there is one."""
         error = None if reference is None else self.error(reference, self.sample(points))
         shared = ("converged", "message", "error_estimate", "residuals", "unknowns", "history")
-        told = {name: getattr(self, name) for name in (*shared, "relative_residuals", "doubts")}
+        judged = ("relative_residuals", "doubts", "standard_errors", "noise")
+        told = {name: getattr(self, name) for name in (*shared, *judged)}
         return SolutionRecord(**told, relative_error=error)
 
     def _by_window(self, x: Tensor, function: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:

@@ -27,6 +27,7 @@ from edgewise.pde.collocation import Collocation, adapted_term, causal_term
 from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
 from edgewise.pde.grading import grade_
+from edgewise.pde.identified import with_standard_errors
 from edgewise.pde.initial_networks import MARGIN, ROUGHNESS, checked_model, redrawn
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.own_scale import OwnUnits, own_units, relative_residuals
@@ -101,7 +102,7 @@ def solve(
         start = model if not solutions else moved(solutions[-1].model, solutions[-1].problem, part)
         of_part = own_units(part) if ends else units
         solutions.append(_Window(part, run, of_part, len(solutions)).solve(start, first=not solutions))
-    return joined(problem, ends, solutions)
+    return run.identified(joined(problem, ends, solutions))
 
 
 @dataclass
@@ -123,6 +124,18 @@ class _Run:
     def over(self) -> bool:
         """True once nothing new is to begin."""
         return self.stopped or self.budget.over
+
+    def identified(self, solution: Solution) -> Solution:
+        """The solution with its unknowns under the equation as a constraint, and their standard errors."""
+        if self.over or not solution.converged or len(solution.models) > 1:
+            return solution
+        parameters = sum(p.numel() for p in solution.model.parameters() if p.requires_grad)
+        counts = self.collocation.counts(parameters)
+        try:
+            return with_standard_errors(solution, *counts, self.generator, self.budget)
+        except KeyboardInterrupt:
+            self.stopped = True
+            return solution
 
     def report(self, stage: Stage) -> None:
         """Log a round and call the listener."""

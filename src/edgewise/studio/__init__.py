@@ -5,7 +5,7 @@ script, and `edgewise.studio.widget(model, x, y)` shows it in a notebook. `Works
 """
 
 from edgewise.studio.branches import Branch as Branch, History as History
-from edgewise.studio.opening import open_run as open_run, open_table as open_table
+from edgewise.studio.opening import open_archive as open_archive, open_run as open_run, open_table as open_table
 from edgewise.studio.serving import OpenStudio as OpenStudio, open_studio as open, serve as serve, widget as widget
 from edgewise.studio.steps import ActionError as ActionError, SessionStep as SessionStep
 from edgewise.studio.workspace import Workspace as Workspace
@@ -18,6 +18,7 @@ __all__ = [
     "SessionStep",
     "Workspace",
     "open",
+    "open_archive",
     "open_run",
     "open_table",
     "serve",

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from edgewise.io import load
+from edgewise.io.reading import reading
 from edgewise.nn import KAN
-from edgewise.progress import Budget
+from edgewise.progress import Budget, Listener
+from edgewise.studio.archive import read_archive
 from edgewise.studio.workspace import Workspace
 from edgewise.tables.cells import TableError, require_columns
 from edgewise.tables.encode import Encoding
@@ -74,6 +76,21 @@ def open_run(run: Path, table: str | None = None) -> Workspace:
     model = load(run / MODEL)
     assert isinstance(model, KAN)
     return _workspace(named(model, encoding), encoding, training, held, table)
+
+
+def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspace:
+    """The workspace of a session that the studio exported: its steps are done again.
+
+    Args:
+        path: the ZIP archive.
+        progress: called with an `Event` before every step.
+    """
+    stored = read_archive(path)
+    work = Workspace(stored.model, *stored.data, held=stored.held, title=stored.title, note=stored.note)
+    with reading(path, "; choose an archive that the studio exported"):
+        work.replay(stored.states, progress)
+        work.tree.goto(stored.current)
+    return work
 
 
 def _table_of(run: Path, name: str) -> str:

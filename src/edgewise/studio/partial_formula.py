@@ -5,16 +5,17 @@ A curve that reads an input is written as a function of that input in the user's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sympy
+import torch
+from torch import Tensor
 
 from edgewise.expressions import Formula
-from edgewise.nn import KAN, SymbolicFn
-from edgewise.nn.layers import EdgeKey, kan_layers
-from edgewise.surgery import fix
+from edgewise.nn import KAN, KANLinear, SymbolicEdges, SymbolicFn
+from edgewise.nn.layers import EdgeKey, kan_layers, replaced, with_layers
 from edgewise.symbolic import formula
 
 
@@ -41,7 +42,28 @@ def curve_names(model: KAN) -> dict[EdgeKey, str]:
 
 def partial_formula(model: KAN, names: Sequence[str]) -> Formula:
     """The formula of any network, to be read: its curves cannot be evaluated."""
-    for key, name in curve_names(model).items():
-        reads = sympy.Symbol(names[key.source], real=True) if key.layer == 0 else None
-        model = fix(model, key, SymbolicFn(name, lambda u: u, _Unnamed(name, reads)))
-    return formula(model, names)
+    layers = kan_layers(model)
+    functions: dict[str, dict[tuple[int, int], SymbolicFn]] = {name: {} for name in layers}
+    for (l, j, i), name in curve_names(model).items():
+        reads = sympy.Symbol(names[j], real=True) if l == 0 else None
+        functions[list(layers)[cast(int, l)]][j, i] = SymbolicFn(name, _same, _Unnamed(name, reads))
+    new = {name: _unnamed(layers[name], edges) for name, edges in functions.items() if edges}
+    return formula(with_layers(model, new) if new else model, names)
+
+
+def _unnamed(layer: KANLinear, functions: Mapping[tuple[int, int], SymbolicFn]) -> KANLinear:
+    """The layer with its curves, by (source, target), as functions f(x) without parameters."""
+    old = layer.symbolic
+    sources, targets = (torch.tensor(index).to(old.sources) for index in zip(*functions, strict=True))
+    rows = torch.tensor([[1.0, 0.0, 1.0, 0.0]]).to(layer.coef).expand(len(functions), 4)
+    symbolic = SymbolicEdges(
+        (*old.functions, *functions.values()),
+        torch.cat([old.sources, sources]),
+        torch.cat([old.targets, targets]),
+        rows if old.affine is None else torch.cat([old.affine.detach(), rows]),
+    )
+    return replaced(layer, mask=torch.zeros_like(layer.mask), symbolic=symbolic)
+
+
+def _same(u: Tensor) -> Tensor:
+    return u

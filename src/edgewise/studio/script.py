@@ -1,15 +1,7 @@
-"""A session as a Python script that reproduces it: the first network and the data as files, the steps as code."""
+"""A session as a Python script that reproduces it: the steps as code, after the first network and the data."""
 
 from __future__ import annotations
 
-import io
-import tempfile
-import zipfile
-from pathlib import Path
-
-from safetensors.torch import save as tensors_to_bytes
-
-from edgewise.io import save
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.studio.branches import History
 
@@ -36,22 +28,7 @@ print(f"error {session.error:.6g}")
 
 
 def script(tree: History, number: int) -> str:
-    """Python source of the steps from the first state to this one; it reads the files of `bundle` beside it."""
+    """Python source of the steps from the first state to this one; it reads two files of a session's archive."""
     own = [name for name, fn in tree[0].session.library.items() if DEFAULT_LIBRARY.get(name) != fn]
     note = [f"# needs your own functions: Session(..., library=...) with {', '.join(map(repr, own))}"] if own else []
     return "\n".join([_HEAD.rstrip("\n"), *note, *(step.code() for step in tree.steps(number)), _TAIL])
-
-
-def bundle(tree: History, number: int) -> bytes:
-    """A ZIP archive with the script and the two files that it reads: the first network and the data."""
-    start = tree[0].session
-    data = {"x": start.x.detach().contiguous(), "y": start.y.detach().contiguous()}
-    with tempfile.TemporaryDirectory() as folder:
-        save(start.model, Path(folder) / START)
-        network = (Path(folder) / START).read_bytes()
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr(SCRIPT, script(tree, number))
-        file.writestr(START, network)
-        file.writestr(DATA, tensors_to_bytes(data))
-    return archive.getvalue()

@@ -19,6 +19,8 @@ STEPS_AT_ONCE = 5
 
 MAX_STEPS = 1000
 MAX_ITEMS = 1000
+LISTS = ("edges", "names", "inputs")
+"""Fields that are read as several arguments; they are the last of their step."""
 
 
 class ActionError(ValueError):
@@ -51,6 +53,15 @@ class SessionStep:
         """The Python statement that does the same to a variable `session`."""
         line = f"session = session.{self.method}({', '.join(map(repr, self.arguments))})"
         return line if self.times == 1 else f"for _ in range({self.times}):\n    {line}"
+
+    def message(self) -> dict[str, Any]:
+        """The message that `step_of` reads as this step."""
+        if self.method == "fit":
+            return {"do": "fit", "steps": self.times * self.arguments[0]}
+        fields, left = {}, list(self.arguments)
+        for field in METHODS[self.method].fields:
+            fields[field] = left if field in LISTS else left.pop(0)
+        return {"do": self.method, **fields}
 
 
 def step_of(session: Session, message: Mapping[str, Any]) -> SessionStep:

@@ -10,7 +10,7 @@ import base64
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.progress import Event, Listener
+from edgewise.studio.archive import archived
 from edgewise.studio.branches import Branch, History
 from edgewise.studio.document import (
     formula_document,
@@ -31,7 +32,7 @@ from edgewise.studio.document import (
     preview_document,
     suggestions_document,
 )
-from edgewise.studio.script import bundle, script
+from edgewise.studio.script import script
 from edgewise.studio.steps import (
     METHODS,
     ActionError,
@@ -57,6 +58,10 @@ KEPT = 64
 
 Message = Mapping[str, Any]
 Answer = dict[str, Any]
+
+
+class _StoppedError(Exception):
+    """Raised within a fit that is to end."""
 
 
 class Workspace:
@@ -96,6 +101,7 @@ class Workspace:
         self.tree = History(Session(model, x, y, library), held)
         self.title, self.note, self.symbols = title, note, dict(symbols or {})
         self.listeners: list[Callable[[], None]] = []
+        self._inputs = inputs_document(self.session)
         self._scale = y.double().std(correction=0).item()
         self._busy, self._stop = threading.Lock(), threading.Event()
         self._documents = lru_cache(KEPT)(self._document)
@@ -113,10 +119,11 @@ class Workspace:
             "note": self.note,
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
+            "busy": self._busy.locked(),
             "scale": self._scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
-            "inputs": inputs_document(self.tree[0].session),
+            "inputs": self._inputs,
             "outputs": output_names(session),
             "library": list(session.library),
             "shapes": list(SHAPES),
@@ -141,8 +148,20 @@ class Workspace:
             log.exception("the studio could not do %r", message.get("do"))
             return {"error": f"this failed inside edgewise ({type(error).__name__}); the log has the details"}
 
+    def replay(self, states: Sequence[Mapping[str, Any]], tell: Listener = lambda event: None) -> None:
+        """Make the states of an archive again, each {"parent": number, "name": text, "step": message}."""
+        for n, state in enumerate(states):
+            tell(Event("make the states again", n / len(states)))
+            self.tree.goto(read_whole(state.get("parent"), 0, len(self.tree.branches) - 1, "the parent of a state"))
+            message = state.get("step")
+            if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
+                raise ActionError("a state of the archive has no step")
+            step = step_of(self.session, message)
+            branch = self.tree.add(step, step.apply(self.session))
+            self.tree.rename(branch.id, read_text(state.get("name"), "the name of a state", 60))
+
     def stop(self) -> None:
-        """End a running fit after its round; the network of this round is kept."""
+        """End a running fit; the network of its last complete round is kept."""
         self._stop.set()
 
     def _done(self, message: Any, tell: Listener) -> Answer:
@@ -165,9 +184,12 @@ class Workspace:
                 self._step(step_of(self.session, message), tell)
         finally:
             self._busy.release()
+            self._changed()
+        return {"current": self.tree.current.id}
+
+    def _changed(self) -> None:
         for listener in list(self.listeners):
             listener()
-        return {"current": self.tree.current.id}
 
     def _step(self, step: SessionStep, tell: Listener) -> None:
         if step.method != "fit":
@@ -177,16 +199,29 @@ class Workspace:
         self.tree.add(SessionStep(step.method, step.arguments, rounds), session)
 
     def _fitted(self, session: Session, step: SessionStep, tell: Listener) -> tuple[Session, int]:
-        """The session after some rounds of a fit, until it is stopped or ends to improve, and their number."""
+        """The session after some rounds of a fit, until it is stopped or ends to improve, and their number.
+
+        A round that is stopped is left out, so that the same number of rounds makes the same network again.
+        """
         self._stop.clear()
+        self._changed()
         error = session.error
         for n in range(1, step.times + 1):
-            session, before = step.once(session), error
+            try:
+                session, before = session.fit(*step.arguments, tick=self._require_going), error
+            except _StoppedError:
+                if n == 1:
+                    raise ActionError("the fit was stopped before its first round was done") from None
+                return session, n - 1
             error = session.error
             tell(Event("fit", n / step.times, f"{error:.6g}"))
             if self._stop.is_set() or not error < (1 - CONVERGED) * before:
                 return session, n
         return session, step.times
+
+    def _require_going(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
 
     def _document(self, number: int) -> Answer:
         branch = self.tree[number]
@@ -240,7 +275,7 @@ def _script(work: Workspace, message: Message) -> Answer:
 
 
 def _bundle(work: Workspace, message: Message) -> Answer:
-    return _file("session.zip", "application/zip", bundle(work.tree, work.tree.current.id))
+    return _file("session.zip", "application/zip", archived(work.tree, work.title, work.note))
 
 
 def _picture(work: Workspace, message: Message) -> Answer:

@@ -7,7 +7,7 @@ parameters are refitted. Nothing is changed in place, so that `undo` returns an 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -210,12 +210,15 @@ class Session:
         model = together._constrained(self.model)
         return self._next(f"symmetric in inputs {p}, {q}", model=model, symmetries=together.symmetries)
 
-    def fit(self, steps: int = 30) -> Session:
-        """Levenberg-Marquardt on all parameters that are not locked; shapes and symmetries hold afterwards."""
-        model = self._constrained(self._refitted(self.model, self.locked, steps))
+    def fit(self, steps: int = 30, *, tick: Callable[[], None] = lambda: None) -> Session:
+        """Levenberg-Marquardt on all parameters that are not locked; shapes and symmetries hold afterwards.
+
+        `tick` is called before every evaluation; what it raises ends the fit.
+        """
+        model = self._constrained(self._refitted(self.model, self.locked, steps, tick))
         held = self._constrained_edges(model)
         if held:
-            model = self._refitted(model, self.locked | held, steps)
+            model = self._refitted(model, self.locked | held, steps, tick)
         return self._next("fit", model=model)
 
     def formula(self, names: Sequence[str] | None = None) -> Formula:
@@ -228,9 +231,9 @@ class Session:
     def _next(self, step: str, **changes: object) -> Session:
         return replace(self, step=step, before=self, **changes)  # type: ignore[arg-type]
 
-    def _refitted(self, model: KAN, held: Iterable[EdgeKey], steps: int) -> KAN:
+    def _refitted(self, model: KAN, held: Iterable[EdgeKey], steps: int, tick: Callable[[], None]) -> KAN:
         model = copy.deepcopy(model)
-        refit_(model, self.x, self.y, free=self._free(model, held), steps=steps, mu=NEAR)
+        refit_(model, self.x, self.y, free=self._free(model, held), steps=steps, mu=NEAR, tick=tick)
         return model
 
     def _constrained(self, model: KAN) -> KAN:

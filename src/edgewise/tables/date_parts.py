@@ -40,6 +40,13 @@ def date_order(column: Any) -> DateOrder:
     return "day first" if days else "month first" if months else "unclear"
 
 
+def ordered_dates(column: Any) -> np.ndarray:
+    """True where a date is three numbers that begin with a day or a month, as in 05/06/2023."""
+    if column.dtype.kind in "mM":
+        return np.zeros(len(column), bool)
+    return np.array([_NUMERIC.match(text) is not None for text in texts_of(column, "")], bool)
+
+
 def dates_of(column: Any, order: DateOrder = "") -> np.ndarray:
     """The dates of a column as datetime64, NaT where a cell is empty or none."""
     import pandas as pd

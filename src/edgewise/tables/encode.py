@@ -28,7 +28,7 @@ from edgewise.tables.cells import (
     texts_of,
 )
 from edgewise.tables.column_kinds import Decimal, decimal_of, numbers_of, read_column
-from edgewise.tables.date_parts import date_part, dates_of
+from edgewise.tables.date_parts import date_part, dates_of, ordered_dates
 from edgewise.tables.level_codes import LevelCodes, fit_codes
 
 TaskKind = Literal["regression", "classification"]
@@ -234,6 +234,9 @@ class Encoding:
         return values
 
     def _dates(self, column: Any, feature: Feature) -> np.ndarray:
+        if not feature.mark:  # training had no date such as 05/06/2023, so that nothing tells its day from its month
+            unclear = ordered_dates(column)
+            refuse_rows(unclear, column, "does not tell the day from the month", "write it as year-month-day")
         dates = dates_of(column, feature.mark)  # type: ignore[arg-type]
         wrong = np.isnat(dates) & column.notna().to_numpy()
         refuse_rows(wrong, column, "is no date", "correct it, or make it an empty cell")

@@ -45,7 +45,7 @@ def noisy(u, share, seed):
 
 
 def values(found):
-    return {term.term: term.value for term in found.terms}
+    return {term.term: term.constant.value for term in found.terms}
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,7 @@
 """Laws of trajectories: flows and maps, fitted to the trajectories themselves and verified on held-out ones."""
 
 from edgewise.discovery.dynamics.discover_dynamics import discover_dynamics as discover_dynamics
-from edgewise.discovery.dynamics.dynamics_value import (
-    Constant as Constant,
-    Dynamics as Dynamics,
-    SystemLaw as SystemLaw,
-)
+from edgewise.discovery.dynamics.dynamics_value import Dynamics as Dynamics, SystemLaw as SystemLaw
 from edgewise.discovery.dynamics.verification import Verification as Verification
 
-__all__ = ["Constant", "Dynamics", "SystemLaw", "Verification", "discover_dynamics"]
+__all__ = ["Dynamics", "SystemLaw", "Verification", "discover_dynamics"]

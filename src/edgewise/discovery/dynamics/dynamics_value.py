@@ -8,45 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import sympy
 
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
-from edgewise.expressions import Formula, printers
+from edgewise.expressions import Constant, Formula, printers
 
-
-@dataclass(frozen=True)
-class Constant:
-    """A constant of a law.
-
-    Attributes:
-        equation: the component whose equation it is in.
-        term: the term that it belongs to.
-        value: its best value.
-        error: its standard error, from the posterior of the joint fit to all trajectories.
-        name: the exact number that the data single out, or None.
-    """
-
-    equation: str
-    term: str
-    value: float
-    error: float
-    name: Any = None
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The interval that holds the constant with a probability of 95 %."""
-        return self.value - 1.96 * self.error, self.value + 1.96 * self.error
-
-    def to_json(self) -> dict[str, Any]:
-        """The constant as a JSON object."""
-        name = None if self.name is None else str(self.name)
-        fields = {"equation": self.equation, "term": self.term, "value": self.value, "error": self.error}
-        return {**fields, "interval": list(self.interval), "name": name}
-
-    def __str__(self) -> str:
-        named = "" if self.name is None else f", so {self.name}"
-        return f"{self.equation}, {self.term}: {in_digits(self.value, self.error)} +- {self.error:.2g}{named}"
+MARKS = {"flow": "'", "map": "[n+1]"}
+"""What follows the name of a component on the left side of its equation."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +46,16 @@ class Dynamics:
         kind: "flow" for x' = f(x, u, t), or "map" for x[n + 1] = f(x[n], u[n]).
         law: the equations with exact constants where the data single them out; None where no law is announced.
         reason: a sentence that says why.
-        constants: all constants of the law with their errors.
+        constants: all constants of the law with their errors; `place` says what each does, "factor of y in x'".
         verification: how the law did on observations that it was not fitted to; None where nothing could be fitted.
         noise: standard deviation of what the law leaves of every component, by name.
         alternatives: the front of error against length, the shortest first; the best one is last.
         states, controls: names of the components of x and u.
         seconds: time of the search.
         data: the observations, and `held_out` those that the law was verified with.
-        initial: states at the begin of every trajectory, as the law sees them.
+        followed: the trajectories of the law that were fitted to those observed.
+        begins: the state at the begin of every held-out part, from observations before it where there are some.
+        sums: the law as a sum of terms, where these contain velocities as in M(x) x'' = F(x, x'); else None.
     """
 
     kind: str
@@ -98,7 +70,9 @@ class Dynamics:
     seconds: float
     data: Trajectories | None = field(default=None, repr=False, compare=False)
     held_out: Trajectories | None = field(default=None, repr=False, compare=False)
-    initial: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    followed: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    begins: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    sums: Formula | None = None
 
     @property
     def formula(self) -> Formula:
@@ -106,6 +80,20 @@ class Dynamics:
         if self.law is None:
             raise ValueError(f"no law was found: {self.reason}")
         return self.law
+
+    @property
+    def equations(self) -> tuple[Any, ...]:
+        """The equations as sympy equalities of functions x(t), or x(n) of a map; empty where there is no law."""
+        if self.law is None:
+            return ()
+        time = self.law.inputs[len(self.states) + len(self.controls)]
+        clock = time if self.kind == "flow" else sympy.Symbol("n", integer=True)
+        paths = {s: sympy.Function(s.name)(clock) for s in self.law.inputs if s != time} | {time: clock}
+        left = [
+            paths[s].diff(time) if self.kind == "flow" else paths[s].subs(clock, clock + 1) for s in self.law.inputs
+        ]
+        right = [e.xreplace(paths) for e in self.law.expressions]
+        return tuple(sympy.Eq(a, b, evaluate=False) for a, b in zip(left, right, strict=False))
 
     def simulate(self, x0: Any, t: Any, controls: Any = None) -> np.ndarray:
         """The trajectory of the law from the state x0 at t[0], at the times t: (times, d).
@@ -151,7 +139,7 @@ class Dynamics:
     def latex(self, digits: int = 4) -> str:
         r"""The system in LaTeX, one equation a line: \dot x for a flow, x_{n+1} for a map."""
         lines = []
-        for name, e in zip(self.states, self.formula.rounded(digits), strict=True):
+        for name, e in zip(self.states, (self.sums or self.formula).rounded(digits), strict=True):
             left = printers.latex_name(name)
             left = rf"\dot{{{left}}}" if self.kind == "flow" else rf"{{{left}}}_{{n+1}}"
             lines.append(f"{left} = {printers.latex(e)}")
@@ -168,6 +156,7 @@ class Dynamics:
         return {
             "kind": self.kind,
             "law": None if self.law is None else self.law.to_json(),
+            "sums": None if self.sums is None else self.sums.to_json(),
             "reason": self.reason,
             "constants": [c.to_json() for c in self.constants],
             "verification": None if self.verification is None else self.verification.to_json(),
@@ -183,12 +172,7 @@ class Dynamics:
         """The answer that `to_json` described, without the observations; anything else is a `ValueError`."""
         try:
             law = None if fields["law"] is None else Formula.from_json(fields["law"])
-            constants = tuple(
-                Constant(
-                    c["equation"], c["term"], c["value"], c["error"], None if c["name"] is None else _exact(c["name"])
-                )
-                for c in fields["constants"]
-            )
+            constants = tuple(map(Constant.from_json, fields["constants"]))
             check = fields["verification"]
             verification = None if check is None else _verification(check)
             others = tuple(
@@ -196,51 +180,25 @@ class Dynamics:
                 for a in fields["alternatives"]
             )
             states, controls = tuple(fields["states"]), tuple(fields["controls"])
-            return cls(
-                fields["kind"],
-                law,
-                fields["reason"],
-                constants,
-                verification,
-                fields["noise"],
-                others,
-                states,
-                controls,
-                fields["seconds"],
-            )
+            sums = None if fields["sums"] is None else Formula.from_json(fields["sums"])
+            reason, noise = fields["reason"], fields["noise"]
+            front = {"alternatives": others, "states": states, "controls": controls, "seconds": fields["seconds"]}
+            return cls(fields["kind"], law, reason, constants, verification, noise, **front, sums=sums)
         except (KeyError, TypeError) as error:
             raise ValueError(f"these are not the fields of stored dynamics: {error}") from error
 
     def __str__(self) -> str:
         if self.law is None:
             return f"no law\n{self.reason}"
-        lines = list(equations_text(self.law, self.states, self.kind))
+        lines = equations_text(self.sums or self.law, self.states, self.kind)
         lines += [f"  {c}" for c in self.constants]
         return "\n".join([*lines, self.reason])
 
 
 def equations_text(law: Formula, states: Sequence[str], kind: str) -> list[str]:
     """The equations of a system in plain notation, one line each."""
-    mark = "'" if kind == "flow" else "[n+1]"
+    mark = MARKS[kind]
     return [f"{name}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
-
-
-def in_digits(value: float, error: float) -> str:
-    """A value with the digits that its error leaves, and one more.
-
-    >>> in_digits(2.71828, 0.003), in_digits(1234.6, 20.0)
-    ('2.7183', '1235')
-    """
-    if not (error > 0 and math.isfinite(error)):
-        return f"{value:.6g}"
-    digits = max(1, math.ceil(math.log10(max(abs(value) / error, 1))) + 2)
-    return f"{value:.{min(digits, 12)}g}"
-
-
-def _exact(text: str) -> Any:
-    from edgewise.expressions import parse_formula
-
-    return parse_formula(text, ())
 
 
 def _verification(check: Mapping[str, Any]) -> Verification:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
-from scipy.linalg import LinAlgError
 
 from edgewise.discovery.dynamics.fast_program import FastProgram
 from edgewise.discovery.dynamics.right_side import RightSide, StateTerm
@@ -27,6 +26,10 @@ from edgewise.discovery.dynamics.shooting import (
     shoot,
 )
 from edgewise.discovery.dynamics.trajectories import Trajectories
+from edgewise.discovery.sparse_terms import sparse_terms
+
+TIED = 1.0
+"""Laws whose logarithms of evidence differ by less are equally likely: the shorter one is taken (Kass, Raftery)."""
 
 Terms = tuple[tuple[StateTerm, ...], ...]
 
@@ -169,6 +172,42 @@ def pruned(bench: Bench, fit: SystemFit, candidates: int) -> SystemFit:
         fit = smaller
 
 
+def shortened(bench: Bench, fit: SystemFit, libraries: Sequence[Sequence[StateTerm]]) -> SystemFit:
+    """The fit with equations replaced by shorter ones that say the same on its trajectories, if the evidence grows.
+
+    Where the states obey a conservation law one function has many forms. The values of the law on its own trajectories
+    have no noise, so that the best set of every smaller size is found exactly.
+    """
+    x, u, t = _followed(bench, fit)
+    velocity = fit.right(x, u, t, fit.shot.constants)
+    for i, library in enumerate(libraries):
+        own = fit.terms[i]
+        if len(own) < 2 or any(term.inner for term in own) or fit.right.sums != fit.right.equations:
+            continue
+        bodies = [term.body for term in library]
+        columns = FastProgram(bodies, (*fit.right.states, *fit.right.controls, fit.right.time))([*x.T, *u.T, t])
+        values = np.column_stack([np.broadcast_to(column, len(x)) for column in columns])
+        if not (np.isfinite(values).all() and np.isfinite(velocity).all()):
+            continue
+        for choice in sparse_terms(values, velocity[:, i], most=len(own) - 1):
+            if choice.terms and choice.residual < 0.1 * velocity[:, i].std():
+                terms = tuple(
+                    tuple(library[m] for m in choice.terms) if j == i else row for j, row in enumerate(fit.terms)
+                )
+                factors = [list(choice.coef) if j == i else row for j, row in enumerate(fit.factors())]
+                made = fitted(bench, terms, factors, fit.shot.states, fit_gaps(fit))
+                if made is not None and made.evidence > fit.evidence - TIED:
+                    return shortened(bench, made, libraries)
+    return fit
+
+
+def _followed(bench: Bench, fit: SystemFit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The trajectories of a fit at the times of the observations, with controls and times."""
+    seen = bench.segments.seen
+    x = bench.segments.x[seen] - fit.shot.residuals[seen]
+    return x, bench.segments.u[:, :-1][seen], bench.segments.t[:, :-1][seen]
+
+
 def _droppable(fit: SystemFit, limit: float) -> list[tuple[int, int]]:
     """Terms to drop, the least certain first, each judged after those before it are gone."""
     c, v = fit.shot.constants.copy(), fit.shot.covariance.copy()
@@ -270,7 +309,7 @@ def _missing(
             if p
             else np.zeros((0, len(extra) + 1))
         )
-    except LinAlgError:
+    except ValueError:  # LinAlgError is one; others tell that a value overflowed
         return []
     g = gradient[p:] - schur[p:, :p] @ inner[:, -1]
     h = np.diag(schur)[p:] - np.einsum("pq,pq->q", schur[:p, p:], inner[:, :-1])

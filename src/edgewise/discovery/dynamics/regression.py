@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import sympy
@@ -28,7 +29,7 @@ ENOUGH = 1.1
 
 @dataclass(frozen=True)
 class StateRows:
-    """StateRows for regression: states, controls, times, and the targets with their weights.
+    """Rows for regression: states, controls, times, and the targets with their weights.
 
     Attributes:
         symbols: of the columns of `inputs`: states, controls, time and velocities.
@@ -37,6 +38,7 @@ class StateRows:
         weights: of every row in every equation (rows, d).
         independent: how many rows count as independent, per equation.
         unit: the error that a residual of weight one may have, per equation; zero where it is not known.
+        tick: called before every search for sets of terms; what it raises ends the regression.
     """
 
     symbols: tuple[sympy.Symbol, ...]
@@ -45,9 +47,11 @@ class StateRows:
     weights: np.ndarray
     independent: np.ndarray
     unit: np.ndarray
+    tick: Callable[[], None]
+    _columns: dict[Any, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of_flow(cls, data: Trajectories, smoothed: Sequence[SmoothPath]) -> StateRows:
+    def of_flow(cls, data: Trajectories, smoothed: Sequence[SmoothPath], tick: Callable[[], None]) -> StateRows:
         """Smoothed states and velocities, weighted by the errors of these."""
         velocity = np.concatenate([s.velocity for s in smoothed])
         doubt = np.concatenate([s.doubt for s in smoothed])
@@ -56,28 +60,34 @@ class StateRows:
         columns = [x, _controls(data), _times(data)[:, None], velocity]
         symbols = (*data.states, *data.controls, data.time, *velocity_symbols(data.states))
         freedom = np.sum([s.freedom for s in smoothed], 0)
-        return cls(symbols, np.concatenate(columns, 1), velocity, doubt.min(0) / doubt, freedom, doubt.min(0))
+        least = doubt.min(0)
+        return cls(symbols, np.concatenate(columns, 1), velocity, least / doubt, freedom, least, tick)
 
     @classmethod
-    def of_map(cls, data: Trajectories) -> StateRows:
+    def of_map(cls, data: Trajectories, tick: Callable[[], None]) -> StateRows:
         """Every value with the next one."""
         inputs = np.concatenate([np.column_stack([p.x[:-1], p.u[:-1], p.t[:-1]]) for p in data.paths])
         targets = np.concatenate([p.x[1:] for p in data.paths])
         symbols = (*data.states, *data.controls, data.time)
         d = targets.shape[1]
-        return cls(symbols, inputs, targets, np.ones_like(targets), np.full(d, float(len(targets))), np.zeros(d))
+        return cls(symbols, inputs, targets, np.ones_like(targets), np.full(d, float(len(targets))), np.zeros(d), tick)
 
     def values(self, terms: Sequence[StateTerm]) -> np.ndarray:
         """The value of every term in every row (rows, terms)."""
-        bodies = [term.body.xreplace({s: sympy.Float(v, 17) for s, v in term.inner.items()}) for term in terms]
+        new = [term for term in terms if term.inner or term.body not in self._columns]
+        bodies = [term.body.xreplace({s: sympy.Float(v, 17) for s, v in term.inner.items()}) for term in new]
         with np.errstate(all="ignore"):
-            columns = FastProgram(bodies, self.symbols)(list(self.inputs.T))
-            return np.column_stack([np.broadcast_to(column, len(self.inputs)) for column in columns])
+            columns = FastProgram(bodies, self.symbols)(list(self.inputs.T)) if new else []
+        full = [np.broadcast_to(column, len(self.inputs)) for column in columns]
+        self._columns.update((term.body, column) for term, column in zip(new, full, strict=True) if not term.inner)
+        curved = iter([column for term, column in zip(new, full, strict=True) if term.inner])
+        return np.column_stack([next(curved) if term.inner else self._columns[term.body] for term in terms])
 
     def choices(
         self, i: int, terms: Sequence[StateTerm], always: Sequence[int] = (), most: int = MOST_TERMS
     ) -> tuple[TermChoice, ...]:
         """The best sets of terms for equation i, by size; terms that are not finite somewhere are left out."""
+        self.tick()
         values = self.values(terms)
         usable = np.flatnonzero(np.isfinite(values).all(0))
         if not set(always) <= set(usable.tolist()):

@@ -48,7 +48,8 @@ class RightSide:
         states, controls: their symbols.
         time: the symbol of time.
         constants: symbols of the constants, in the order of the vectors that they are given in.
-        owners: the equation and the position of the term that a constant belongs to, (-1, -1) where it has none.
+        owners: the equation and the position of the term that a constant belongs to.
+        sums: the equations as sums of terms, where these contain velocities; else as above.
     """
 
     equations: tuple[Any, ...]
@@ -57,6 +58,7 @@ class RightSide:
     time: sympy.Symbol
     constants: tuple[sympy.Symbol, ...]
     owners: tuple[tuple[int, int], ...]
+    sums: tuple[Any, ...] = ()
 
     @classmethod
     def of(
@@ -79,7 +81,7 @@ class RightSide:
                 owners += [(i, m)] * len(factors)
                 total += factors[0] * term.body.xreplace(dict(zip(term.inner, factors[1:], strict=True)))
             sums.append(total)
-        return cls(_explicit(sums, states), states, controls, time, tuple(constants), tuple(owners))
+        return cls(_explicit(sums, states), states, controls, time, tuple(constants), tuple(owners), tuple(sums))
 
     @cached_property
     def inputs(self) -> tuple[sympy.Symbol, ...]:
@@ -121,13 +123,16 @@ class RightSide:
             slopes[:, i, j] = column
         return value, slopes
 
-    def with_constants(self, c: Sequence[Any]) -> tuple[Any, ...]:
-        """The equations with values of the constants: floats with 17 digits, exact numbers as they are."""
+    def with_constants(self, c: Sequence[Any], *, explicit: bool = True) -> tuple[Any, ...]:
+        """The equations with values of the constants: floats with 17 digits, exact numbers as they are.
+
+        Where they contain velocities they are solved for these, or left as sums of terms if not `explicit`.
+        """
         table = {
             s: v if isinstance(v, sympy.Basic) else sympy.Float(float(v), 17)
             for s, v in zip(self.constants, c, strict=True)
         }
-        return tuple(e.xreplace(table) for e in self.equations)
+        return tuple(e.xreplace(table) for e in (self.equations if explicit else self.sums))
 
 
 def _slope(equation: Any, symbol: sympy.Symbol) -> Any:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.integrate import RK45
-from scipy.linalg import LinAlgError, cho_solve_banded, cholesky, cholesky_banded, solve_triangular
+from scipy.linalg import cho_solve_banded, cholesky, cholesky_banded, solve_triangular
 
 from edgewise.discovery.dynamics.trajectories import Path
 
@@ -72,6 +72,7 @@ class Segments:
         return int(self.seen.sum())
 
 
+@runtime_checkable
 class Slopes(Protocol):
     """What a step needs of a law: velocities, and their derivatives by states and constants."""
 
@@ -263,7 +264,7 @@ class _Problem:
             tick()
             try:
                 ds, dc, _ = normal.solve(damping)
-            except LinAlgError:
+            except ValueError:  # LinAlgError is one; others tell that a value overflowed
                 damping = max(10 * damping, 1e-6)
                 if damping > 1e8:
                     break
@@ -300,7 +301,7 @@ class _Problem:
                 covariance = inverse.T @ inverse * max(float(np.mean((noise / self.noise) ** 2)), 1.0)
             else:
                 covariance = np.zeros((len(c), len(c)))
-        except LinAlgError:
+        except ValueError:  # LinAlgError is one; others tell that a value overflowed
             return None
         residuals = np.where(self.segments.seen[:, :, None], normal.residuals, np.nan)
         return Shot(c, covariance, s, residuals, noise, normal.cost, converged, self.gap)

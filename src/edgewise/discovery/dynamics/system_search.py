@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from edgewise.discovery.dynamics.refinement import Bench, SystemFit, fitted, grown, pruned
+from edgewise.discovery.dynamics.refinement import Bench, SystemFit, fitted, grown, pruned, shortened
 from edgewise.discovery.dynamics.regression import Proposal, StateRows, curved_proposals, forced_proposal, proposal
 from edgewise.discovery.dynamics.right_side import StateTerm, velocity_symbols
 from edgewise.discovery.dynamics.shooting import flow_step
@@ -221,8 +221,12 @@ class SystemSearch:
                 break
             fit = pruned(self.bench, again, sum(map(len, wide)))
             self.fits[0] = fit
+        small = self._polynomials(min(self.degree, 3))
+        fit = shortened(self.bench, fit, [small] * len(self.bench.data.states))
+        self.fits = [fit, *(f for f in self.fits if f is not fit)]
         if len(self.bench.data.states) <= 4:
-            self.keep(grown(self.bench, fit, wide, rounds=2))
+            more = grown(self.bench, fit, wide, rounds=2)
+            self.fits = self.fits if more is fit else [more, *self.fits]
 
 
 def integrates(bench: Bench, fit: SystemFit) -> bool:

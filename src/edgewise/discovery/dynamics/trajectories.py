@@ -116,6 +116,7 @@ def read_trajectories(
 
 
 def _columns(values: Any, what: str) -> Float[np.ndarray, "n d"]:
+    values = np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
     array = np.array(as_tensor(values).detach().cpu().double().numpy())
     if array.ndim == 1:
         array = array[:, None]

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import sympy
 from scipy.integrate import solve_ivp
 from scipy.spatial import KDTree
 
+from edgewise.discovery.dynamics.fast_program import FastProgram
 from edgewise.discovery.dynamics.refinement import Bench, SystemFit
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.shooting import Segments, flow_step, map_step, shoot
@@ -28,8 +30,14 @@ EXPLAINS = 0.5
 LIKE = 0.4
 """Remainders at neighbouring states of a map that are more alike than this are no noise."""
 
+ONE_STEP = 0.8
+"""Noise of observations makes y[n+1] - f(y[n]) larger than it is, and noise that acts on the system does not."""
+
 CONSTANTS = 6
 """The most constants of a law for every component."""
+
+CANCELS = 1e3
+"""Curved terms that are so many times as large as their sum imitate another function in a narrow range."""
 
 TANGENTS = 64
 """The number of points from which growth of small differences is followed."""
@@ -112,19 +120,53 @@ def _objections(
         i = int(np.argmax(left / noise))
         yield f"it leaves {left[i] / noise[i]:.2g} times as much of {names[i]} on the held-out rows as on the others"
     if bench.is_map and (noise > 10 * bench.floor).any():
-        similar, rest = likeness(bench, fit)
-        if (rest > EXPLAINS * spread).any():
-            yield f"from one row to the next it leaves {(rest / spread).max():.2g} of the spread"
-        if similar.max() > LIKE:
-            yield f"what it leaves of {names[int(similar.argmax())]} depends on the state: it is not noise"
+        yield from _objections_to_map(bench, fit, noise, spread)
     count = len(fit.shot.constants)
     if count > CONSTANTS * len(names):
         yield f"it needs {count} constants: curves rather than a law"
+    for name, size in zip(names, cancelled(bench, fit), strict=True):
+        if size > CANCELS:
+            yield f"the terms of {name} are {size:.1g} times as large as their sum, and imitate another function"
     whole = check.horizon > 0.999 * check.duration
     if check.chaotic and not whole and check.horizon * check.lyapunov < 1:
         yield f"its prediction holds for {check.horizon * check.lyapunov:.2g} Lyapunov times only"
     if not check.chaotic and check.horizon < 0.9 * check.duration:
         yield f"its prediction holds for {check.horizon:.3g} of {check.duration:.3g} time units, and it is not chaotic"
+
+
+def _objections_to_map(bench: Bench, fit: SystemFit, noise: np.ndarray, spread: np.ndarray) -> Iterator[str]:
+    """What one step of a map says against it."""
+    names = bench.data.states
+    similar, rest = likeness(bench, fit)
+    if (rest > EXPLAINS * spread).any():
+        yield f"from one row to the next it leaves {(rest / spread).max():.2g} of the spread"
+    if (rest < ONE_STEP * noise).any():
+        i = int(np.argmin(rest / noise))
+        yield (
+            f"it leaves {rest[i] / spread[i]:.2g} of the spread of {names[i]} from one row to the next, and "
+            f"{noise[i] / spread[i]:.2g} along a trajectory: the noise acts on the system, not on its observation"
+        )
+    if similar.max() > LIKE:
+        yield f"what it leaves of {names[int(similar.argmax())]} depends on the state: it is not noise"
+
+
+def cancelled(bench: Bench, fit: SystemFit) -> list[float]:
+    """How many times as large as their sum the terms of every equation are; 0 for polynomials and mechanics."""
+    data, factors = bench.data, fit.factors()
+    x, u, t = (np.concatenate([getattr(p, name) for p in data.paths]) for name in ("x", "u", "t"))
+    symbols, columns = (*data.states, *data.controls, data.time), [*x.T, *u.T, t]
+    ratios = []
+    for row, own in zip(fit.terms, factors, strict=True):
+        bodies = [term.body.xreplace({s: sympy.Float(v, 17) for s, v in term.inner.items()}) for term in row]
+        if all(b.is_polynomial() for b in bodies) or any(b.free_symbols - set(symbols) for b in bodies):
+            ratios.append(0.0)
+            continue
+        values = [
+            c * np.broadcast_to(v, len(x)) for c, v in zip(own, FastProgram(bodies, symbols)(columns), strict=True)
+        ]
+        sizes = np.sum(np.abs(values), 0)
+        ratios.append(float(np.sqrt(np.mean(sizes**2) / max(np.mean(np.sum(values, 0) ** 2), 1e-300))))
+    return ratios
 
 
 def likeness(bench: Bench, fit: SystemFit) -> tuple[np.ndarray, np.ndarray]:
@@ -163,14 +205,14 @@ def _left(bench: Bench, fit: SystemFit, paths: Sequence[Path]) -> np.ndarray | N
 
 def _horizon(bench: Bench, fit: SystemFit, path: Path, spread: np.ndarray, chaotic: bool) -> float:
     """How long the law predicts a path from its first state; of a chaotic one the median over several later begins."""
-    first = _begin(bench, fit, path)
+    first = begin(bench, fit, path)
     spans = [_span(bench, fit, path, first, spread)]
     memory = 5 * bench.segments.x.shape[1] + 20
     if chaotic and spans[0] < 0.999 * (path.t[-1] - path.t[0]):
-        for begin in np.linspace(0, 0.7 * len(path), 6).astype(int)[1:]:
-            known = path.part(slice(max(0, begin - memory), begin + 1))
+        for row in np.linspace(0, 0.7 * len(path), 6).astype(int)[1:]:
+            known = path.part(slice(max(0, row - memory), row + 1))
             if len(known) > 6:
-                spans.append(_span(bench, fit, path.part(slice(begin, None)), _state(bench, fit, known, -1), spread))
+                spans.append(_span(bench, fit, path.part(slice(row, None)), _state(bench, fit, known, -1), spread))
     return float(np.median(spans))
 
 
@@ -185,7 +227,7 @@ def _span(bench: Bench, fit: SystemFit, path: Path, start: np.ndarray | None, sp
     return float((path.t[wrong[0]] if len(wrong) else path.t[-1]) - path.t[0])
 
 
-def _begin(bench: Bench, fit: SystemFit, path: Path) -> np.ndarray | None:
+def begin(bench: Bench, fit: SystemFit, path: Path) -> np.ndarray | None:
     """The state at the begin of a path: that of the fitted trajectory that ends there, else from its first rows."""
     seg = bench.segments
     for k in np.flatnonzero(~seg.linked):

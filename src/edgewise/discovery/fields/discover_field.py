@@ -22,6 +22,7 @@ from edgewise.discovery.fields.field_law import FieldLaw, LawTerm, equation_text
 from edgewise.discovery.fields.field_terms import MAX_ORDER, MAX_POWER, candidate_terms
 from edgewise.discovery.fields.method_of_lines import Grid
 from edgewise.discovery.fields.window_plan import WindowPlan, weak_systems, window_plan
+from edgewise.expressions import Constant
 from edgewise.expressions.constants import named_near
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
@@ -217,9 +218,11 @@ def _law_terms(data: FieldData, equations: Sequence[WeakEquation]) -> list[LawTe
         constants = equation.constants
         for term, value, error in zip(equation.terms, constants.values, constants.errors, strict=True):
             text, share = textbook(term, data.names, data.axes)
-            plain = LawTerm(name, text, float(value / share), float(error / share), None, term, share)
+            degrees = max(constants.windows - len(constants.values), 1)
+            plain = Constant(float(value / share), float(error / share), degrees, None, f"factor of {text} in {name}_t")
             names = [(saved, n) for saved, n in named_near(plain.value, plain.error) if n != 0]
-            terms.append(replace(plain, name=max(names, key=lambda p: p[0])[1]) if names else plain)
+            exact = replace(plain, name=max(names, key=lambda p: p[0])[1]) if names else plain
+            terms.append(LawTerm(name, text, exact, term, share))
     return terms
 
 

@@ -14,9 +14,7 @@ from edgewise.discovery.fields.bumps import Points
 from edgewise.discovery.fields.field_terms import FieldTerm, Values, monomial_text
 from edgewise.discovery.fields.jet_symbols import as_functions, expanded
 from edgewise.discovery.fields.method_of_lines import Grid, LawOnGrid, boundary_values
-from edgewise.expressions import Formula
-
-NORMAL_95 = 1.959963984540054
+from edgewise.expressions import Constant, Formula
 
 
 @dataclass(frozen=True)
@@ -26,41 +24,25 @@ class LawTerm:
     Attributes:
         equation: the field whose derivative in time it belongs to.
         term: such as u*u_x, u_xx or (u**2)_xx.
-        value: its constant.
-        error: standard error of the constant.
-        name: the exact constant that the data single out, else None.
+        constant: its factor with the error, and the exact number that the data single out.
         weak: the conservative term of the weak form.
-        share: the constant of `weak` in units of `value`: u*u_x is (u**2)_x / 2.
+        share: the factor of `weak` in units of `constant`: u*u_x is (u**2)_x / 2.
     """
 
     equation: str
     term: str
-    value: float
-    error: float
-    name: Any
+    constant: Constant
     weak: FieldTerm
     share: float
 
     @property
-    def constant(self) -> Any:
-        """The exact constant where there is one, else the value."""
-        return sympy.Float(self.value, 17) if self.name is None else self.name
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % of the probability of the constant."""
-        return self.value - NORMAL_95 * self.error, self.value + NORMAL_95 * self.error
+    def factor(self) -> Any:
+        """The exact number where there is one, else the estimate."""
+        return sympy.Float(self.constant.value, 17) if self.constant.name is None else self.constant.name
 
     def to_json(self) -> dict[str, Any]:
         """The term as a JSON object."""
-        return {
-            "equation": self.equation,
-            "term": self.term,
-            "value": self.value,
-            "error": self.error,
-            "interval": list(self.interval),
-            "name": None if self.name is None else str(self.name),
-        }
+        return {"equation": self.equation, "term": self.term, **self.constant.to_json()}
 
 
 @dataclass(frozen=True)
@@ -115,9 +97,9 @@ class FieldLaw:
         return self.law
 
     @property
-    def constants(self) -> tuple[LawTerm, ...]:
-        """The constants of the law with their intervals: those of its terms."""
-        return self.terms
+    def constants(self) -> tuple[Constant, ...]:
+        """The constants of the law with their errors: those of its terms."""
+        return tuple(term.constant for term in self.terms)
 
     @property
     def equations(self) -> tuple[Any, ...]:
@@ -170,7 +152,7 @@ class FieldLaw:
         return LawOnGrid(
             self.grid,
             tuple(tuple(term.weak for term in row) for row in rows),
-            tuple(tuple(float(term.constant) * term.share for term in row) for row in rows),
+            tuple(tuple(float(term.factor) * term.share for term in row) for row in rows),
         )
 
     def plot(self, field: str | None = None, *, theme: str = "light") -> Any:
@@ -186,6 +168,7 @@ class FieldLaw:
             "law": None if self.law is None else self.law.to_json(),
             "text": str(self).split("\n"),
             "terms": [term.to_json() for term in self.terms],
+            "constants": [constant.to_json() for constant in self.constants],
             "reason": self.reason,
             **{key: value if np.isfinite(value) else None for key, value in numbers.items()},
             "noise": dict(self.noise),
@@ -197,17 +180,21 @@ class FieldLaw:
     def __str__(self) -> str:
         if self.law is None:
             return f"no law\n{self.reason}"
-        targets = [name.removesuffix("_t") for name in self.law.names]
-        lines = [f"{name}_t = {equation_text([t for t in self.terms if t.equation == name])}" for name in targets]
-        return "\n".join([*lines, self.reason])
+        return "\n".join([*self.lines, *(f"  {constant}" for constant in self.constants), self.reason])
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The equations in plain notation, such as "u_t = 0.1*u_xx - u*u_x"; empty where there is no law."""
+        targets = [] if self.law is None else [name.removesuffix("_t") for name in self.law.names]
+        return tuple(f"{name}_t = {equation_text([t for t in self.terms if t.equation == name])}" for name in targets)
 
 
 def equation_text(terms: Sequence[LawTerm]) -> str:
     """A right side as one reads it: 0.1*u_xx - u*u_x."""
     text = ""
     for term in terms:
-        value = float(term.constant)
-        size = number_text(abs(value), term.error) if term.name is None else name_text(abs(term.name))
+        value, c = float(term.factor), term.constant
+        size = number_text(abs(value), c.error) if c.name is None else name_text(abs(c.name))
         body = term.term if size == "1" and term.term != "1" else size if term.term == "1" else f"{size}*{term.term}"
         text += (" - " if value < 0 else " + ") + body
     return "0" if not text else text[3:] if text.startswith(" + ") else f"-{text[3:]}"
@@ -231,7 +218,7 @@ def law_formula(terms: Sequence[LawTerm], targets: Sequence[str], names: Sequenc
     rows = []
     for name in targets:
         own = [t for t in terms if t.equation == name]
-        rows.append(sympy.Add(*(t.constant * sympy.nsimplify(t.share) * expanded(t.weak, names, axes) for t in own)))
+        rows.append(sympy.Add(*(t.factor * sympy.nsimplify(t.share) * expanded(t.weak, names, axes) for t in own)))
     inputs = sorted(set[Any]().union(*(e.free_symbols for e in rows)), key=lambda s: (len(s.name), s.name))
     return Formula(tuple(rows), tuple(inputs), tuple(f"{name}_t" for name in targets))
 

@@ -100,7 +100,7 @@ def search_formula(
     _tell(progress, "constants near integers", budget.fraction)
     findings += _while(budget, _rounded(tuple(findings), table))
     findings += _while(budget, _with_fewer_inputs(Front.of(findings, names).chosen, table))
-    front = Front.of([f for f in findings if table.objection(f.formula) is None], names)
+    front = _sensible(findings, table, names)
     _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
     return front
 
@@ -303,6 +303,16 @@ def _laws(table: NoisyTable, inputs: list[int], budget: Budget, seed: int) -> tu
         return None, others
     law = finding(found.law)
     return (law, others) if found.exact or found.law.complete else (None, [*others, law])
+
+
+def _sensible(findings: list[Finding], table: NoisyTable, names: Sequence[str]) -> Front:
+    """The front of the findings that make sense near the rows; the constant always does."""
+    while True:
+        front = Front.of(findings, names)
+        wrong = [id(f) for f in front.front if table.objection(f.formula) is not None]
+        if not wrong:
+            return front
+        findings = [f for f in findings if id(f) not in wrong]
 
 
 def _ratios(table: NoisyTable, inputs: list[int], seed: int) -> Iterator[Finding]:

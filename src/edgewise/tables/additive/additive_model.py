@@ -114,6 +114,15 @@ def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:
     """The model that `AdditiveModel.to_json` described."""
     if record.get("format") != FORMAT:
         raise ValueError(f"this is no {FORMAT!r}; its format is {record.get('format')!r}")
+    try:
+        return _model_of(record)
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"the additive model is damaged: {type(error).__name__} at {error}; write it again with `to_json`"
+        ) from error
+
+
+def _model_of(record: Mapping[str, Any]) -> AdditiveModel:
     covariance, more = record["covariance"], record.get("strength_covariance")
     return AdditiveModel(
         intercept=np.asarray(record["intercept"], float),

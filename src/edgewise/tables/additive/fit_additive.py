@@ -21,6 +21,10 @@ from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.surfaces import LEAST_FREEDOM, chosen_surfaces
 from edgewise.tables.additive.survival import CoxObjective
 
+SCALED = ("gaussian", "expectile", "quantile")
+"""Families whose fit is the same in every unit of the outcome."""
+MOST_EXPONENT = 60
+
 
 @dataclass(frozen=True)
 class AdditiveSettings:
@@ -60,11 +64,34 @@ def fit_additive(
     """
     blocks, notes = main_blocks(columns, weights, settings.terms)
     added = np.zeros(y.shape) if offset is None else np.broadcast_to(offset.reshape(len(y), -1), y.shape)
+    units = _units(y, weights) if settings.family.name in SCALED else np.ones(y.shape[1])
+    y, added = y / units, added / units
     fits = _fits(blocks, y, weights, added, settings)
     if settings.interactions:
         blocks, fits = _with_surfaces(blocks, fits, columns, (y, weights, added), settings)
+    fits = [_in_units(fit, unit, settings.family) for fit, unit in zip(fits, units.tolist(), strict=True)]
     kinds = tuple((column.name, column.kind) for column in columns)
     return assembled(blocks, fits, settings.family, kinds, tuple(outputs), tuple(notes))
+
+
+def _units(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A power of 2 near the size of every output where powers of it would leave the range of numbers, else 1."""
+    size = abs(y[weights > 0]).max(axis=0)
+    exponent = np.round(np.log2(np.where(size > 0, size, 1.0)))
+    return np.where(abs(exponent) > MOST_EXPONENT, 2.0**exponent, 1.0)
+
+
+def _in_units(fit: OutputFit, unit: float, family: Family) -> OutputFit:
+    """The fit of an output that was divided by a unit, in its own units."""
+    power = 1 if family.name == "quantile" else 2  # of the unit in the scale
+    return replace(
+        fit,
+        theta=fit.theta * unit,
+        covariance=fit.covariance * unit**2,
+        uncertainty=fit.uncertainty * unit**2,
+        scale=fit.scale * unit**power,
+        log_strengths=fit.log_strengths - (2 - power) * np.log(unit),
+    )
 
 
 def _fits(

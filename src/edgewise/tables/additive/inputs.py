@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -188,6 +189,14 @@ def _naive(column: Any, polars: Any) -> Any:
 def _dates(column: Any, name: str) -> np.ndarray:
     if _pandas().api.types.is_numeric_dtype(column.dtype):
         raise ValueError(f"column {name!r} held dates in training, but now holds numbers; turn them into dates")
+    ordered = [
+        text for text in column.dropna() if isinstance(text, str) and not re.match(r"\d{4}-\d{1,2}-\d{1,2}", text)
+    ]
+    if ordered:
+        raise ValueError(
+            f"column {name!r} held dates in training, and {ordered[0]!r} does not tell which number is the day; write "
+            "year-month-day, or turn the column into dates with `pandas.to_datetime(..., dayfirst=...)`"
+        )
     try:
         return _pandas().to_datetime(column).to_numpy().astype("datetime64[ms]")
     except (TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -103,7 +104,8 @@ def noise_quantiles(residuals: np.ndarray | None, tail: float, outputs: int) -> 
     if residuals is None or len(residuals) * tail < ROWS_OF_A_TAIL:
         return low, high
     for i, r in enumerate(residuals.T):
-        if stats.jarque_bera(r).pvalue < LEVEL_OF_A_TEST:
+        found: Any = stats.jarque_bera(r)
+        if found.pvalue < LEVEL_OF_A_TEST:
             low[i], high[i] = np.quantile(r, [tail, 1 - tail], method="weibull")
     return low, high
 

@@ -124,7 +124,7 @@ def _formula(record: RunRecord, evidence: Evidence) -> str:
 
 
 def _length_note(facts: FormulaFacts) -> str:
-    """What stands above a formula that is too long to be read."""
+    """What is written above a formula that is too long to be read."""
     if facts.short:
         return ""
     size = f"This one of {facts.complexity} symbols is near."
