@@ -108,11 +108,11 @@ def independent(rng, rows) -> np.ndarray:
 
 
 def test_independent_columns_are_claimed_to_be_bound_at_most_at_the_stated_rate():
-    tables, rate = 60, 0.1
+    tables, rate = 50, 0.1
     claims = 0
     for seed in range(tables):
         rng = np.random.default_rng(5000 + seed)
-        claims += len(search_relations(independent(rng, 50), fdr=rate, seed=seed, formulas=False)) > 0
+        claims += len(search_relations(independent(rng, 44), fdr=rate, seed=seed, formulas=False)) > 0
     # More claims than this would have a chance below one in a thousand at the stated rate.
     assert claims <= stats.binom.ppf(0.999, tables, rate)
 
@@ -143,6 +143,12 @@ def test_texts_and_few_values_are_bound_too():
     assert set(relation.columns) == {"kind", "height"}
     assert "texts" in relation.reason
     assert relation.strength > 0.8
+
+
+def test_levels_that_are_rare_in_some_fold_can_be_searched():
+    rng = np.random.default_rng(6)
+    table = {"kind": np.array([f"k{n % 17}" for n in range(100)]), "b": rng.normal(size=100)}
+    assert len(search_relations(table, formulas=False)) == 0
 
 
 def test_a_series_in_time_is_told():
