@@ -60,11 +60,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     inside = []
     t, x, law = oscillator(5)
     t, x = t[::3], x[::3]
-    for seed in range(6):
+    for seed in range(5):
         for key, c in constants(discover_dynamics(t, noisy(x, 0.03, 100 + seed))).items():
             inside.append(key in law and c.holds(law[key], 0.95))
-    assert len(inside) >= 12
-    assert np.mean(inside) >= 0.8  # of 12 to 18 draws of 0.95: below with a chance of 1 %
+    assert len(inside) >= 9
+    assert np.mean(inside) >= 0.75  # of 9 to 15 draws of 0.95: below with a chance of 1 %
 
 
 def test_a_law_says_what_the_data_single_out(predators):
@@ -168,9 +168,9 @@ def test_noise_and_hidden_components_are_refused():
 
 def test_noise_that_acts_on_a_map_is_told_from_noise_of_its_observation():
     generator, x = np.random.default_rng(0), [0.5]
-    for _ in range(149):
+    for _ in range(99):
         x.append(x[-1] * np.exp(1.8 * (1 - x[-1]) + 0.02 * generator.normal()))
-    found = discover_dynamics(np.arange(150), np.array(x))
+    found = discover_dynamics(np.arange(100), np.array(x))
     assert found.law is None
     assert "the noise acts on the system" in found.reason or "leave" in found.reason
 

@@ -83,7 +83,7 @@ def test_the_gradient_is_that_of_the_cost():
 @pytest.mark.usefixtures("as_a_user")
 def test_constants_of_the_pendulum_have_the_errors_of_repeated_noise():
     right, found, errors = pendulum(), [], []
-    for seed in range(20):
+    for seed in range(12):
         clean = path(0.0)
         x = clean.x + 0.03 * np.random.default_rng(seed).normal(size=clean.x.shape)
         seg = Segments.of([Path(clean.t, x, clean.u)], 8)
