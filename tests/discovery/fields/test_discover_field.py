@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy
 
-from edgewise.discovery.fields import discover_field
+from edgewise.discovery.fields import FieldLaw, discover_field
 from edgewise.discovery.fields.equation_search import WeakEquation, constants_again
 from edgewise.discovery.fields.errors_in_variables import Constants
 from edgewise.discovery.fields.field_data import read_fields
@@ -71,6 +71,23 @@ def test_the_answer_is_a_value(clean):
     assert sympy.expand(clean.equations[0].rhs - right) == 0
     assert clean.equations[0].lhs == u.diff(t)
     assert "\\frac{\\partial^{2}}{\\partial x^{2}}" in clean.latex()
+
+
+def test_a_stored_law_is_the_law(clean):
+    stored = json.loads(json.dumps(clean.to_json()))
+    again = FieldLaw.from_json(stored)
+    assert again.to_json() == clean.to_json()
+    assert again.terms == clean.terms
+    exact = burgers(T[:9], X)
+    np.testing.assert_array_equal(
+        again.simulate(exact[0], T[:9], boundary=exact), clean.simulate(exact[0], T[:9], boundary=exact)
+    )
+    for bad in ({}, stored | {"terms": [{}]}, stored | {"noise": 3}, stored | {"law": "u_x"}):
+        with pytest.raises(ValueError, match="stored"):
+            FieldLaw.from_json(bad)
+    code = stored["terms"][0] | {"name": "__import__('os')"}
+    with pytest.raises(ValueError, match=r"."):
+        FieldLaw.from_json(stored | {"terms": [code]})
 
 
 def test_a_law_is_solved_forward(clean):
@@ -178,7 +195,7 @@ def test_no_law_is_claimed_where_there_is_none(kind):
     assert str(found).startswith("no law\n")
     with pytest.raises(ValueError, match="no law was found"):
         found.simulate(u[0], T)
-    json.dumps(found.to_json())
+    assert FieldLaw.from_json(json.loads(json.dumps(found.to_json()))).reason == found.reason
 
 
 def exponential():
