@@ -30,6 +30,7 @@ MODULES = {
     "kan-functions-special": "kan_paper.functions",
     "kan-functions-toy": "kan_paper.functions",
     "knots": "kan_paper.knots",
+    "lawless": "symbolic.lawless",
     "layers": "speed.layers",
     "lotra-digits": "lotra.images",
     "lotra-expressiveness": "lotra.expressiveness",

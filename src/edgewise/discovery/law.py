@@ -193,8 +193,8 @@ def weighed(law: Law, goal: Goal, spread: float) -> Law:
 def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> Discovery:
     """The law to announce, if there is one, and why."""
     laws = [v.law for v in verdicts if v.objection is None and math.isfinite(v.law.error)]
-    front = pareto(laws, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
-    best = min(front, key=_rank, default=None)
+    best = min(laws, key=_rank, default=None)
+    front = _front(laws, best)
     refusal = _refusal(best, curves_error, goal)
     objections = [v.objection for v in verdicts if v.objection is not None]
     if best is None or refusal:
@@ -206,6 +206,12 @@ def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> D
         front[front.index(best)] = best = final
     answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
     return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
+
+
+def _front(laws: Sequence[Law], best: Law | None) -> list[Law]:
+    """The front of held-out error against complexity, and the best law: a few rows held out may favour another."""
+    front = pareto(laws, lambda law: law.complexity, lambda law: law.error, gain=1e-6)
+    return front if best is None or best in front else sorted([*front, best], key=lambda law: law.complexity)
 
 
 def _rank(law: Law) -> float:

@@ -94,7 +94,9 @@ def refit_with_errors(
 ) -> tuple[Any, tuple[Constant, ...]]:
     """The expression with its floating point numbers refitted, and all its numbers with their uncertainties.
 
-    A name outside the interval of its number is given up. No number is listed that is a one, or has no finite slope.
+    A name outside the interval of its number is given up, where that interval is as wide as it takes for all named
+    numbers together to be inside with the probability `LEVEL` (Bonferroni). No number is listed that is a one, or has
+    no finite slope.
 
     Args:
         expression: of the inputs.
@@ -107,7 +109,9 @@ def refit_with_errors(
     while True:
         form = Numbers.of(expression)
         theta, found = form.fitted(inputs, x.double(), y.double(), weight)
-        outside = {n: c for n, c in enumerate(found) if c is not None and c.name is not None and not c.holds(c.name)}
+        named = {n: c for n, c in enumerate(found) if c is not None and c.name is not None}
+        level = 1 - (1 - LEVEL) / max(len(named), 1)
+        outside = {n: c for n, c in named.items() if not c.holds(c.name, level)}
         if not outside:
             return form.with_values(theta), tuple(c for c in found if c is not None)
         worst = max(outside, key=lambda n: abs(outside[n].value - theta[n].item()) / outside[n].error)

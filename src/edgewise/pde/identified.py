@@ -66,8 +66,7 @@ class Identified:
         noise: the root mean square error of the data that is left, with the degrees of freedom that the unknowns took.
         fits: whether the data are met about as well as before the equation was enforced.
         together: the largest correlation of two of them, 0 for one.
-        settled: whether the standard errors no longer moved as the equation was enforced; if not, they are the largest
-            of those that were seen.
+        settled: whether the standard errors no longer moved as the equation was enforced; if not, they are rough.
     """
 
     model: nn.Module
@@ -145,30 +144,32 @@ def identify(
         return None
     sizes = term_sizes(problem, model, terms, unknowns, kind="apart")
     noise = _noise(problem, model, unknowns, terms)
-    seen: list[Identified] = []
-    before: Identified | None = None
+    ended: list[Identified] = []
     for strength in STRENGTHS:
+        found: Identified | None = None
         for _ in range(ROUNDS):
             if budget is not None and budget.over:
-                return _roughly(seen)
-            seen.append(_at_strength(problem, model, unknowns, terms, sizes, strength, noise, budget))
-            errors, last = seen[-1].standard_errors, unknowns
-            unknowns = seen[-1].unknowns
+                return _roughly(ended)
+            last = unknowns
+            found = _at_strength(problem, model, unknowns, terms, sizes, strength, noise, budget)
+            unknowns, errors = found.unknowns, found.standard_errors
             if all(abs(unknowns[name] - last[name]) < 0.1 * error for name, error in errors.items()):
                 break
-        if before is not None and _change(before, seen[-1]) < SETTLED:
-            together = max(found.together for found in seen)
-            return dataclasses.replace(seen[-1], together=together, settled=True)
-        before = seen[-1]
-    return _roughly(seen)
+        assert found is not None
+        ended.append(found)
+        if len(ended) > 1 and _change(*ended[-2:]) < SETTLED:
+            return dataclasses.replace(found, together=max(f.together for f in ended), settled=True)
+    return _roughly(ended)
 
 
-def _roughly(seen: Sequence[Identified]) -> Identified | None:
-    """The last estimates, with the largest errors and correlation that were seen."""
-    if not seen:
+def _roughly(ended: Sequence[Identified]) -> Identified | None:
+    """The last estimates with the larger errors of the last two strengths; of all where unknowns move together."""
+    if not ended:
         return None
-    errors = {name: max(found.standard_errors[name] for found in seen) for name in seen[-1].standard_errors}
-    return dataclasses.replace(seen[-1], standard_errors=errors, together=max(found.together for found in seen))
+    together = max(found.together for found in ended)
+    counted = ended if together > TOGETHER else ended[-2:]
+    errors = {name: max(found.standard_errors[name] for found in counted) for name in ended[-1].standard_errors}
+    return dataclasses.replace(ended[-1], standard_errors=errors, together=together)
 
 
 def is_data(term: ResidualTerm) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from edgewise.viz._drawing import Palette, palette, short
+from edgewise.viz._drawing import NAME_LETTERS, Palette, palette
 from edgewise.viz.charts import new_figure
 
 if TYPE_CHECKING:
@@ -57,6 +57,15 @@ def relations_figure(columns: Sequence[str], bonds: Sequence[Bond], *, theme: st
     return figure
 
 
+def middle_cut(name: str) -> str:
+    """The name on one line, without its middle where it is long: names of one table often begin alike."""
+    name = " ".join(name.split())
+    if len(name) <= NAME_LETTERS:
+        return name
+    tail = NAME_LETTERS // 2
+    return f"{name[: NAME_LETTERS - tail - 1]}…{name[-tail:]}"
+
+
 def _draw_graph(ax: Axes, columns: Sequence[str], bonds: Sequence[Bond], colours: Palette) -> None:
     place = {
         name: (math.sin(2 * math.pi * n / len(columns)), math.cos(2 * math.pi * n / len(columns)))
@@ -79,7 +88,7 @@ def _draw_graph(ax: Axes, columns: Sequence[str], bonds: Sequence[Bond], colours
         ax.plot(x, y, "o", ms=8, color=ink if name in bound else colours.paper, mec=ink, zorder=3)
         side = "left" if x > 0.05 else "right" if x < -0.05 else "center"
         rise = 0.1 if y > 0.95 else -0.1 if y < -0.95 else 0.0
-        ax.text(1.1 * x, 1.1 * y + rise, short(name), color=ink, ha=side, va="center", fontsize=8)
+        ax.text(1.1 * x, 1.1 * y + rise, middle_cut(name), color=ink, ha=side, va="center", fontsize=8)
     ax.set(xlim=(-2.0, 2.0), ylim=(-1.35, 1.35), aspect="equal")
     ax.axis("off")
 
@@ -100,12 +109,12 @@ def _draw_level_set(ax: Axes, n: int, bond: Bond, colours: Palette) -> None:
         ax.plot(bond.points[:, 1], bond.points[:, 0], ".", ms=3, color=colour, alpha=0.6)
         ends = [float(bond.points.min()), float(bond.points.max())]
         ax.plot(ends, ends, color=colours.soft, lw=0.8, zorder=0)
-    title = bond.text if 0 < len(bond.text) <= 34 else ", ".join(short(c) for c in bond.columns)
+    title = bond.text if 0 < len(bond.text) <= 34 else ", ".join(middle_cut(c) for c in bond.columns)
     wrapped = title if len(title) <= 34 else title[:33] + "…"
     ax.set_title(f"{n + 1}: {wrapped}", fontsize=7.5, color=colours.ink)
-    others = [short(c) for c in bond.columns if c != bond.target]
+    others = [middle_cut(c) for c in bond.columns if c != bond.target]
     ax.set_xlabel("f(" + (", ".join(others) if len(", ".join(others)) < 34 else "others") + ")", fontsize=7)
-    ax.set_ylabel(f"φ({short(bond.target)})", fontsize=7)
+    ax.set_ylabel(f"φ({middle_cut(bond.target)})", fontsize=7)
     ax.tick_params(labelsize=6, colors=colours.soft)
     ax.set_facecolor(colours.paper)
     for label in (ax.xaxis.label, ax.yaxis.label):

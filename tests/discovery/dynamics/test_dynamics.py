@@ -37,6 +37,10 @@ def oscillator(seed):
     return t, x, {"factor of x2 in x1'": 1.0, "factor of x1 in x2'": -k, "factor of x2 in x2'": -d}
 
 
+def lorenz(t, x):
+    return [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
+
+
 @pytest.fixture(scope="module")
 def predators():
     t, x = integrated(lambda t, x: [x[0] - 0.5 * x[0] * x[1], 0.25 * x[0] * x[1] - 0.75 * x[1]], [2.0, 1.0], 24, 0.12)
@@ -55,12 +59,12 @@ def test_random_constants_come_back(seed, noise):
 def test_intervals_hold_the_truth_as_often_as_they_say():
     inside = []
     t, x, law = oscillator(5)
-    t, x = t[::2], x[::2]
-    for seed in range(12):
+    t, x = t[::3], x[::3]
+    for seed in range(6):
         for key, c in constants(discover_dynamics(t, noisy(x, 0.03, 100 + seed))).items():
             inside.append(key in law and c.holds(law[key], 0.95))
-    assert len(inside) >= 36
-    assert 0.85 <= np.mean(inside) <= 1.0  # 36 draws of 0.95: below 0.85 with a chance of 1 %
+    assert len(inside) >= 12
+    assert np.mean(inside) >= 0.8  # of 12 to 18 draws of 0.95: below with a chance of 1 %
 
 
 def test_a_law_says_what_the_data_single_out(predators):
@@ -119,13 +123,13 @@ def test_a_map_is_told_from_a_flow():
 def test_controls_of_several_trajectories_at_irregular_times():
     generator, paths = np.random.default_rng(0), []
     for start in (0.0, 2.0):
-        t = np.sort(generator.uniform(0, 10, 150))
+        t = np.sort(generator.uniform(0, 6, 60))
         u = np.sin(1.3 * t)
         f = lambda s, x, t=t, u=u: [-0.8 * x[0] + 1.5 * np.interp(s, t, u)]
-        x = solve_ivp(f, (t[0], t[-1]), [start], t_eval=t, rtol=1e-9, atol=1e-9, max_step=0.05).y[0]
+        x = solve_ivp(f, (t[0], t[-1]), [start], t_eval=t, rtol=1e-9, atol=1e-9, max_step=0.1).y[0]
         paths.append((t, x, u))
     t, x, u = (np.concatenate(parts) for parts in zip(*paths, strict=True))
-    found = discover_dynamics(t, x, controls=u, trajectory=np.repeat(["a", "b"], 150))
+    found = discover_dynamics(t, x, controls=u, trajectory=np.repeat(["a", "b"], 60))
     got = {place: c.value for place, c in constants(found).items()}
     assert got == pytest.approx({"factor of x in x'": -0.8, "factor of u in x'": 1.5}, rel=1e-2)
 
@@ -149,21 +153,77 @@ def test_a_conservation_law_leaves_the_shortest_form():
 
 def test_noise_and_hidden_components_are_refused():
     generator = np.random.default_rng(4)
-    t = np.arange(200) * 0.1
-    assert discover_dynamics(t, generator.normal(size=200)).law is None
-    assert discover_dynamics(t, np.cumsum(generator.normal(size=200)), seconds=3).law is None
-    f = lambda t, x: [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
-    s, x = integrated(f, [-8.0, 7.0, 27.0], 5, 0.02)
-    found = discover_dynamics(s, x[:, :2], seconds=3)
+    t = np.arange(150) * 0.1
+    assert discover_dynamics(t, generator.normal(size=150)).law is None
+    assert discover_dynamics(t, np.cumsum(generator.normal(size=150)), seconds=0.5).law is None
+    s, x = integrated(lorenz, [-8.0, 7.0, 27.0], 3, 0.02)
+    found = discover_dynamics(s, x[:, :2], seconds=0.5)
     assert found.law is None
     assert "not announced" in found.reason or "time" in found.reason
     assert "no law" in str(found)
+    assert found.equations == ()
     with pytest.raises(ValueError, match="no law"):
         found.simulate([1, 2], [0, 1])
 
 
-def test_a_time_limit_is_kept():
+def test_noise_that_acts_on_a_map_is_told_from_noise_of_its_observation():
+    generator, x = np.random.default_rng(0), [0.5]
+    for _ in range(149):
+        x.append(x[-1] * np.exp(1.8 * (1 - x[-1]) + 0.02 * generator.normal()))
+    found = discover_dynamics(np.arange(150), np.array(x))
+    assert found.law is None
+    assert "the noise acts on the system" in found.reason or "leave" in found.reason
+
+
+def test_terms_that_cancel_are_no_law():
     t, x, _ = oscillator(0)
-    found = discover_dynamics(t, x, seconds=0)
+    found = discover_dynamics(t[::2], x[::2] + 1e6, seconds=1)
+    assert found.law is None or all(e.is_polynomial() for e in found.law.expressions)
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_time_limit_is_kept_in_every_stage(seconds):
+    """The regressions on terms with a constant inside take longer than this."""
+    f = lambda t, x: [x[0] - x[0] * x[1] / (1 + x[0] ** 1.5), x[0] * x[1] / (1 + x[0] ** 1.5) - 0.6 * x[1]]
+    t, x = integrated(f, [1.0, 0.5], 30, 0.2)
+    begun = time.process_time()
+    found = discover_dynamics(t, x, seconds=seconds)
+    assert time.process_time() - begun < seconds + 1.5
     assert found.law is None
     assert "time" in found.reason
+
+
+def test_a_clean_system_of_two_species_takes_seconds():
+    f = lambda t, x: [x[0] * (1.2 - x[0] - 0.4 * x[1]), x[1] * (0.9 - 0.5 * x[0] - x[1])]
+    t, x = integrated(f, [0.1, 0.2], 15, 0.15)
+    found = discover_dynamics(t, x, seconds=5)
+    assert len(found.constants) == 6
+    assert found.seconds < 3
+
+
+def test_equations_are_those_of_the_law(predators):
+    *_, found = predators
+    prey, hunter = (sympy.Function(name)(sympy.Symbol("t", real=True)) for name in ("prey", "hunter"))
+    assert found.equations[0].lhs == prey.diff(prey.args[0])
+    assert sympy.simplify(found.equations[0].rhs - (prey - hunter * prey / 2)) == 0
+
+
+def test_the_prediction_is_drawn_from_the_begin_of_the_held_out_part(predators):
+    *_, found = predators
+    _, fitted, predicted = found.plot().axes[0].lines
+    held = found.held_out.paths[0]
+    assert predicted.get_xdata()[0] == fitted.get_xdata()[-1] == held.t[0]
+    assert np.abs(predicted.get_ydata() - held.x[:, 0]).max() < 5 * found.noise["prey"]
+    assert abs(predicted.get_ydata()[0] - fitted.get_ydata()[-1]) < found.noise["prey"]
+
+
+def test_a_field_is_handed_over_to_its_own_search():
+    t, x = np.linspace(0, 2, 40), np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    u = sum(np.exp(-0.1 * k**2 * t[:, None]) * np.cos(k * x + k) for k in (1, 2, 3))
+    found = discover_dynamics(t, {"heat": u}, space=x)
+    assert constants(found)["factor of heat_xx in heat_t"].name == sympy.Rational(1, 10)
+    for answer in (found, discover_dynamics(*oscillator(0)[:2], seconds=0)):
+        for name in ("law", "equations", "reason", "constants", "noise", "to_json", "latex", "plot", "simulate"):
+            assert hasattr(answer, name)
+    with pytest.raises(ValueError, match="`trajectory`, `kind` does not apply"):
+        discover_dynamics(t, u, space=x, trajectory=t, kind="flow")

@@ -1,9 +1,12 @@
 """Laws of the parts: orthonormal functions, losses against closed forms, polynomials, solved forms, columns."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 import sympy
+import torch
 
 from edgewise.discovery.relations.column_functions import functions_of, make_features
 from edgewise.discovery.relations.polynomial_laws import polynomial_law
@@ -108,6 +111,10 @@ def test_columns_that_cannot_be_used_are_told_and_empty_cells_leave_their_rows_o
         (np.zeros((100, 2)), None, ValueError, "a relation needs two columns, and 0 can be used"),
         (np.arange(60.0).reshape(30, 2), None, ValueError, "30 complete rows cannot show a relation"),
         (np.arange(100.0), None, TypeError, "a table has shape"),
+        (pd.DataFrame(), None, ValueError, "0 can be used"),
+        ({"a": np.ones(50), "b": np.ones(60)}, None, ValueError, "'b' has 60 rows where the first column has 50"),
+        ({"a": np.ones((50, 2)), "b": np.ones(50)}, None, ValueError, r"'a' has shape \(50, 2\)"),
+        ({"a": np.arange(50) * 1e300, "b": np.arange(50)}, None, ValueError, "largest number is 5e\\+301"),
         (np.arange(200.0).reshape(100, 2), ["a"], ValueError, "1 names for 2 columns"),
         (np.arange(200.0).reshape(100, 2), ["a", "a"], ValueError, "not all different"),
         (
@@ -127,3 +134,10 @@ def test_columns_that_cannot_be_used_are_told_and_empty_cells_leave_their_rows_o
 def test_a_table_that_cannot_be_searched_is_refused(table, names, error, message):
     with pytest.raises(error, match=message):
         read_columns(table, names)
+
+
+def test_decimals_and_half_precision_are_numbers():
+    frame = pd.DataFrame({"a": [Decimal(n % 30) / 10 for n in range(90)], "b": np.arange(90.0)})
+    np.testing.assert_allclose(read_columns(frame).values[:, 0], np.arange(90) % 30 / 10)
+    x = torch.arange(100.0).reshape(50, 2)
+    np.testing.assert_array_equal(read_columns(x.bfloat16()).values, x.bfloat16().float().numpy())

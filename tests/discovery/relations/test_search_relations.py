@@ -1,5 +1,7 @@
 """Laws of `search_relations`: what is bound is found by its least set, what is not is not claimed."""
 
+import time
+
 import numpy as np
 import pytest
 import sympy
@@ -71,20 +73,21 @@ def test_an_exact_law_holds_in_every_row_and_so_do_its_branches(law):
         assert np.min(off, axis=0).max() < 1e-6
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2024])
-def test_both_relations_of_the_papers_table_are_found_in_one_call(seed):
-    """Their formulas are read in the guide to relations, which is run as a test."""
+@pytest.mark.parametrize("seed", [0, 3])
+def test_both_relations_of_the_papers_table_and_their_formulas_are_found_in_one_call(seed):
+    """Within twelve seconds of this process; at seed 3 the curves were once too few to see a law rather than noise."""
     x = np.random.default_rng(seed).uniform(-1, 1, (400, 6))
     x[:, 2], x[:, 4] = np.exp(np.sin(np.pi * x[:, 0]) + x[:, 1] ** 2), x[:, 3] ** 3
-    answer = search_relations(x, seed=seed, formulas=False)
+    answer = search_relations(x, seed=seed, seconds=12, clock=time.process_time)
     assert {r.columns for r in answer} == {("x1", "x2", "x3"), ("x4", "x5")}
-    assert all(r.determined for r in answer)
+    assert all(r.exact for r in answer)
+    assert "x3 = exp(x2**2 + sin(pi*x1))" in [str(form) for r in answer for form in r.solved]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_chain_is_two_pairs_and_a_sum_one_relation(seed):
     rng = np.random.default_rng(100 + seed)
-    assert found(chain(rng, 500), seed=seed) == {frozenset("ab"), frozenset("bc")}
+    assert found(chain(rng, 400), seed=seed) == {frozenset("ab"), frozenset("bc")}
     x, y = rng.normal(size=(2, 500))
     total = {"x": x, "y": y, "s": x + y + 0.8 * rng.normal(size=500), "d": rng.normal(size=500)}
     assert found(total, seed=seed) == {frozenset("xys")}
@@ -105,11 +108,11 @@ def independent(rng, rows) -> np.ndarray:
 
 
 def test_independent_columns_are_claimed_to_be_bound_at_most_at_the_stated_rate():
-    tables, rate = 100, 0.1
+    tables, rate = 50, 0.1
     claims = 0
     for seed in range(tables):
         rng = np.random.default_rng(5000 + seed)
-        claims += len(search_relations(independent(rng, 70), fdr=rate, seed=seed, formulas=False)) > 0
+        claims += len(search_relations(independent(rng, 44), fdr=rate, seed=seed, formulas=False)) > 0
     # More claims than this would have a chance below one in a thousand at the stated rate.
     assert claims <= stats.binom.ppf(0.999, tables, rate)
 
@@ -142,6 +145,12 @@ def test_texts_and_few_values_are_bound_too():
     assert relation.strength > 0.8
 
 
+def test_levels_that_are_rare_in_some_fold_can_be_searched():
+    rng = np.random.default_rng(6)
+    table = {"kind": np.array([f"k{n % 17}" for n in range(100)]), "b": rng.normal(size=100)}
+    assert len(search_relations(table, formulas=False)) == 0
+
+
 def test_a_series_in_time_is_told():
     walk = np.cumsum(np.random.default_rng(0).normal(size=(300, 2)), 0)
     assert "series in time" in " ".join(search_relations(walk, formulas=False).notes)
@@ -155,7 +164,64 @@ def test_the_time_limit_and_the_rate_are_checked():
         search_relations(x, seconds=-1)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e-3])
+def test_without_time_the_answer_is_empty_and_says_so(seconds):
+    table = chain(np.random.default_rng(9), 160)
+    ticks = iter(range(10**9))
+    answer = search_relations(table, seconds=seconds, clock=lambda: 5.0 * next(ticks))
+    assert len(answer) == 0
+    assert "relations may be missing: the time was over" in " ".join(answer.notes)
+
+
+@pytest.mark.parametrize("steps", [10, 40, 80, 120])
+def test_in_too_little_time_what_is_announced_is_true_and_the_rest_is_noted(steps):
+    """A clock that goes on by one second whenever it is read."""
+    rng = np.random.default_rng(5)
+    x, y, z = rng.uniform(1, 3, (3, 120))
+    ticks = iter(range(10**9))
+    table = {"x": x, "y": y, "p": x * y, "z": z, "q": z**2}
+    answer = search_relations(table, seconds=float(steps), clock=lambda: float(next(ticks)))
+    assert {r.columns for r in answer} <= {("x", "y", "p"), ("z", "q")}
+    assert len(answer) == 2 or "the time was over" in " ".join(answer.notes)
+
+
+def test_a_ratio_of_sums_is_read_from_a_noisy_table():
+    rng = np.random.default_rng(8)
+    a, b, c = rng.uniform(0.5, 3, (3, 500))
+    y = a * b / (b**2 + c**2)
+    (relation,) = search_relations({"a": a, "b": b, "c": c, "y": y + 0.15 * y.std() * rng.normal(size=500)}, seconds=4)
+    assert set(relation.columns) == {"a", "b", "c", "y"}
+    (form,) = relation.solved
+    values = sympy.lambdify(sympy.symbols("a b c", real=True), form.expression)(a, b, c)
+    assert form.variable == "y"
+    assert np.corrcoef(values, y)[0, 1] > 0.99
+
+
+def test_copied_rows_do_not_make_noise_a_relation():
+    """Every row eight times: half of the copies would be searched and the other half would test."""
+    for seed in range(3):
+        rows = np.random.default_rng(seed).normal(size=(50, 3))
+        answer = search_relations(np.repeat(rows, 8, 0), seed=seed, formulas=False)
+        assert len(answer) == 0
+        assert "350 rows are copies of others" in " ".join(answer.notes)
+    few = np.random.default_rng(1).normal(size=(10, 2))
+    assert "only 10 different rows" in " ".join(search_relations(np.repeat(few, 20, 0), formulas=False).notes)
+    coins = np.random.default_rng(1).integers(0, 2, (200, 2)).astype(float)
+    assert search_relations(coins, formulas=False).rows == (100, 100)
+
+
 def test_the_figure_has_a_panel_for_every_relation():
     pytest.importorskip("matplotlib")
     answer = search_relations(chain(np.random.default_rng(9), 160), formulas=False)
     assert len(answer.plot().axes) == 1 + len(answer)
+
+
+def test_long_names_that_begin_alike_stay_different_in_the_figure():
+    pytest.importorskip("matplotlib")
+    from edgewise.viz.relations_figure import middle_cut
+
+    names = ["meridional_translation_real", "meridional_translation_imag", "short", "two\nlines"]
+    cut = [middle_cut(name) for name in names]
+    assert len(set(cut)) == 4
+    assert all(len(c) <= 24 for c in cut)
+    assert cut[2:] == ["short", "two lines"]

@@ -14,7 +14,7 @@ from edgewise.discovery.dynamics.refinement import Bench, SystemFit, fitted
 from edgewise.discovery.dynamics.right_side import velocity_symbols
 from edgewise.discovery.dynamics.shooting import NOISE_FLOOR, Segments
 from edgewise.discovery.dynamics.smooth_path import smooth
-from edgewise.discovery.dynamics.system_search import ADEQUATE, SystemSearch
+from edgewise.discovery.dynamics.system_search import SystemSearch
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import begin, verified
 from edgewise.expressions import Formula, pareto
@@ -36,7 +36,7 @@ def answer(search: SystemSearch, data: Trajectories, held: Trajectories, budget:
         )
         return Dynamics(kind, None, how + why, (), None, {}, front, states, controls, budget.spent, data, held)
     bench.tick.strict = False  # type: ignore[attr-defined]
-    limit = ADEQUATE * bench.noise if search.known_noise else None
+    limit = search.allowed if search.known_noise else None
     check = verified(bench, best, held, limit)
     noise = dict(zip(states, best.shot.noise.tolist(), strict=True))
     if not check.passed or not best.shot.constants.size:

@@ -20,7 +20,7 @@ from edgewise.discovery.dynamics.refinement import Bench
 from edgewise.discovery.dynamics.regression import StateRows
 from edgewise.discovery.dynamics.shooting import NOISE_FLOOR, Segments
 from edgewise.discovery.dynamics.smooth_path import smooth
-from edgewise.discovery.dynamics.system_search import SystemSearch
+from edgewise.discovery.dynamics.system_search import ADEQUATE, SystemSearch, allowed_noise
 from edgewise.discovery.dynamics.trajectories import Trajectories, read_trajectories
 from edgewise.discovery.fields import FieldLaw, discover_field
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
@@ -163,9 +163,11 @@ def _search(data: Trajectories, is_map: bool, degree: int, tick: Callable[[], No
     if is_map:
         starts = np.concatenate([path.x for path in data.paths])
         bench = Bench(data, Segments.of(data.paths, 1), starts, 0.02 * data.spread, floor, True, 1, tick)
-        return SystemSearch(bench, StateRows.of_map(data, tick), degree, False, [])
+        return SystemSearch(bench, StateRows.of_map(data, tick), degree, False, ADEQUATE * floor, [])
     smoothed = [smooth(path) for path in data.paths]
     noise = np.sqrt(np.mean([s.noise**2 for s in smoothed], 0))
     starts = np.concatenate([s.x[::STEPS] for s in smoothed])
     bench = Bench(data, Segments.of(data.paths, STEPS), starts, noise, floor, False, 1, tick)
-    return SystemSearch(bench, StateRows.of_flow(data, smoothed, tick), degree, True, [])
+    degrees = data.size - np.sum([s.freedom for s in smoothed], 0)
+    rows = StateRows.of_flow(data, smoothed, tick)
+    return SystemSearch(bench, rows, degree, True, allowed_noise(noise, degrees), [])

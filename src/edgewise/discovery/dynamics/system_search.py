@@ -19,6 +19,9 @@ from edgewise.progress import TimeIsOver
 ADEQUATE = 1.2
 """A law leaves noise alone where it leaves at most so many times the noise that smoothing finds."""
 
+CHANCE = 2.0
+"""And so many standard errors of that noise more, of which few observations say little."""
+
 EXPLAINED = 1.3
 """A regression explains an equation where it leaves at most so many errors of the velocities."""
 
@@ -35,6 +38,7 @@ class SystemSearch:
         rows: of the regression.
         degree: the highest degree of polynomials.
         known_noise: whether the noise of the bench is an estimate to hold a law against.
+        allowed: the noise that a law may leave, per component.
         fits: all fits, by evidence.
         timed_out: whether the time ended the search.
     """
@@ -43,6 +47,7 @@ class SystemSearch:
     rows: StateRows
     degree: int
     known_noise: bool
+    allowed: np.ndarray
     fits: list[SystemFit]
     timed_out: bool = False
 
@@ -55,12 +60,7 @@ class SystemSearch:
         """Whether nothing but noise is left."""
         if fit is None:
             return False
-        return bool((fit.shot.noise <= np.maximum(ADEQUATE * self.limit, self.bench.floor)).all())
-
-    @property
-    def limit(self) -> np.ndarray:
-        """The noise that a law may leave: that of smoothing, or rounding where there is no such estimate."""
-        return self.bench.noise if self.known_noise else self.bench.floor
+        return bool((fit.shot.noise <= np.maximum(self.allowed, self.bench.floor)).all())
 
     def run(self) -> None:
         """Libraries from small to large, until one is adequate by a short law; the time may end it earlier."""
@@ -227,6 +227,11 @@ class SystemSearch:
         if len(self.bench.data.states) <= 4:
             more = grown(self.bench, fit, wide, rounds=2)
             self.fits = self.fits if more is fit else [more, *self.fits]
+
+
+def allowed_noise(noise: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """The noise that a law may leave, from that of smooth curves and its degrees of freedom."""
+    return ADEQUATE * noise * (1 + CHANCE / np.sqrt(2 * np.maximum(degrees, 1.0)))
 
 
 def integrates(bench: Bench, fit: SystemFit) -> bool:

@@ -266,7 +266,7 @@ def simulated(
             for n in range(len(t) - 1):
                 path[n + 1] = right(path[n : n + 1], u[n : n + 1], t[n : n + 1], c)[0]
         return path
-    if len(t) < 2:
+    if len(t) < 2 or not np.isfinite(start).all():
         return path
 
     def velocity(time: float, x: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from edgewise.discovery.noisy.short_formula import (
     Front as Front,
     search_class_formula as search_class_formula,
     search_formula as search_formula,
+    search_ratio as search_ratio,
 )
 from edgewise.discovery.noisy.small_networks import (
     formulas_of_networks as formulas_of_networks,
@@ -19,5 +20,6 @@ __all__ = [
     "prune_network",
     "search_class_formula",
     "search_formula",
+    "search_ratio",
     "train_network",
 ]

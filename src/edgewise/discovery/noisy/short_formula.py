@@ -105,6 +105,21 @@ def search_formula(
     return front
 
 
+def search_ratio(
+    train: tuple[Float[Array, "rows features"], Float[Array, " rows"]],
+    held: tuple[Float[Array, "held features"], Float[Array, " held"]],
+    names: Sequence[str],
+    output: str,
+    *,
+    seed: int = 0,
+) -> Front:
+    """Ratios of sums alone, of all of a few inputs; arguments as of `search_formula`."""
+    table = NoisyTable(train, held, tuple(names), output)
+    ratios = (table.constant(), *_ratios(table, list(range(len(names))), seed))
+    findings = (*ratios, *_rounded(ratios, table))
+    return Front.of([f for f in findings if table.objection(f.formula) is None], names)
+
+
 def search_class_formula(
     train: tuple[Float[Tensor, "rows features"], Tensor],
     held: tuple[Float[Tensor, "held features"], Tensor],
@@ -330,7 +345,7 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
     for finding in good[:most]:
         formula, error, refused = finding.formula, finding.error, set[float]()
         while numbers := [n for n in formula.expressions[0].atoms(sympy.Float) if float(n) not in refused]:
-            number = min(numbers, key=_from_whole)
+            number = min(numbers, key=lambda n: abs(float(n) - round(float(n))))
             whole = sympy.Integer(round(float(number)))
             refused.add(float(number))
             if whole == 0 or abs(number - whole) > 0.2 * abs(whole):
@@ -361,10 +376,6 @@ def _while(budget: Budget, findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding
         if budget.over:
             return
-
-
-def _from_whole(number: Any) -> float:
-    return abs(float(number) - round(float(number)))
 
 
 def _gathered(expression: sympy.Expr) -> sympy.Expr:

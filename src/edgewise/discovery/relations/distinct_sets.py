@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -34,9 +34,8 @@ class DistinctSets:
     implied: tuple[tuple[LeastSet, tuple[frozenset[int], ...]], ...]
 
 
-def distinct_sets(moments: Moments, count: int, tick: Tick) -> DistinctSets:
-    """The relations of a table of `count` columns."""
-    found = least_sets(moments, count, tick)
+def distinct_sets(moments: Moments, found: Sequence[LeastSet], tick: Tick) -> DistinctSets:
+    """The relations among sets that were found one by one."""
     laws, implied = _laws(moments, [s for s in found if s.determined])
     rules = [_rule(moments, law) for law in laws]
     parts = [
@@ -104,19 +103,17 @@ def _is_weak_part(s: LeastSet, whole: LeastSet) -> bool:
     return s.columns < whole.columns and whole.loss <= s.loss - CLEARLY
 
 
-def least_sets(moments: Moments, count: int, tick: Tick) -> list[LeastSet]:
-    """The least set of every column; of one that is determined also those that do without one of its columns."""
-    found = []
+def least_sets(moments: Moments, count: int, tick: Tick) -> Iterator[LeastSet]:
+    """The least set of each of `count` columns; of one that is determined also those without one of its columns."""
     for target in range(count):
         others = frozenset(range(count)) - {target}
         first = least_set(moments, target, others, tick)
         if first is None:
             continue
-        found.append(first)
+        yield first
         if first.determined:
             alternatives = (least_set(moments, target, others - {k}, tick) for k in sorted(first.others))
-            found += [a for a in alternatives if a is not None and a.determined]
-    return found
+            yield from (a for a in alternatives if a is not None and a.determined)
 
 
 def _parts(moments: Moments, s: LeastSet, tick: Tick) -> list[LeastSet]:

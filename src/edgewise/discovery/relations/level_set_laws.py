@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,24 @@ import numpy as np
 import sympy
 
 from edgewise.discovery.discover import discover
-from edgewise.discovery.law import Law
+from edgewise.discovery.law import Discovery, Law
+from edgewise.discovery.noisy import search_ratio
+from edgewise.discovery.relations.column_views import VIEWS, ColumnView, views_of
 from edgewise.discovery.relations.least_sets import LeastSet
 from edgewise.discovery.relations.polynomial_laws import polynomial_law
 from edgewise.discovery.relations.predicted_columns import Moments
 from edgewise.discovery.relations.relation_columns import Columns
 from edgewise.discovery.relations.solved_forms import SolvedForm, solved_forms
+from edgewise.discovery.relations.sum_laws import sum_law
 from edgewise.progress import Budget, Listener
 
 Array = np.ndarray
 
 ROUNDING = 1e-6
 """A law that leaves less of the spread leaves the rounding of the cells."""
+
+LEAST_SECONDS = 0.5
+"""Less time is no search."""
 
 FEW_VALUES = 4
 """A column with fewer different values is a class rather than a number."""
@@ -41,13 +47,11 @@ STEEPEST = 0.1
 MOST_COLUMNS = 6
 """Relations of more columns are shown as curves, without a formula."""
 
-SEEN_THROUGH: tuple[tuple[Callable[[Any], Any], Callable[[Array], Array]], ...] = (
-    (lambda s: s, lambda v: v),
-    (lambda s: s**2, lambda v: v**2),
-    (sympy.cos, np.cos),
-    (sympy.Abs, np.abs),
-)
-"""Functions of a column that a law is searched for where the column itself is no function of the others."""
+FIRST_TRY = 1 / 4
+"""In this share of the time every view is tried once; the rest goes to those that need longer."""
+
+RATIO_ROWS = 3000
+"""Ratios of sums are fitted to two thirds of so many rows and judged by the others."""
 
 
 @dataclass(frozen=True)
@@ -73,99 +77,134 @@ def level_set_law(
     columns: Columns, s: LeastSet, moments: Moments, budget: Budget, seed: int, progress: Listener | None
 ) -> LevelSetLaw:
     """Read one relation within a time limit."""
+    objection = _objection(columns, s)
+    if objection:
+        return _none(objection)
     order = sorted(s.columns)
-    texts = [columns.names[j] for j in order if columns.levels[j]]
-    if texts:
-        return _none(
-            f"{texts[0]} is a column of texts: the relation is between its levels and the curves of the others"
-        )
-    if len(order) > MOST_COLUMNS:
-        return _none(f"{len(order)} columns are too many for a short formula; the curves are the relation")
     symbols = tuple(sympy.Symbol(columns.names[j], real=True) for j in order)
-    values = columns.values[:, order]
-    polynomial = polynomial_law(values, symbols) if s.determined else None
-    if polynomial is not None:
-        forms = solved_forms(polynomial, symbols, values)
-        return LevelSetLaw(polynomial, forms, True, 1.0, "exact: the polynomial vanishes in every row up to rounding")
-    if not s.determined and len(np.unique(columns.values[:, s.target])) < FEW_VALUES:
-        return _none(
-            f"{columns.names[s.target]} has too few different values for a formula: the curves tell its classes"
-        )
-    best = _line(values, symbols, order.index(s.target))
-    for target, seen, share in _views(s, moments, values, order):
-        if budget.over:
-            break
-        found = _searched(values, symbols, order.index(target), seen, budget.share(share), seed, progress)
-        if found.law is not None and (found.exact or found.share > best.share + CLEARLY):
-            best = found
-        if best.exact or not s.determined:
-            break
+    values, place = columns.values[:, order], order.index(s.target)
+    best = _line(values, symbols, place)
+    if not s.determined:
+        best = _better(best, _ratio(values, symbols, place, seed))
+        return _better(best, _searched(values, symbols, place, VIEWS[0], budget, seed, progress)[0])
+    likely = views_of(s, moments, values, order)
+    exact = _polynomial(values, symbols) or _sum(s, moments, values, symbols, likely)
+    if exact is not None:
+        return exact
+    views = [(order.index(target), view) for target, view in likely]
+    for part in (budget.share(FIRST_TRY), budget):
+        unfinished = []
+        for n, (place, view) in enumerate(views):
+            if best.exact or budget.over:
+                return best
+            own = part.share(1 / (len(views) - n))
+            found, whole = _searched(values, symbols, place, view, own, seed, progress)
+            best = _better(best, found)
+            unfinished += [] if whole else [(place, view)]
+        views = unfinished
     return best
 
 
-def _views(
-    s: LeastSet, moments: Moments, values: Array, order: list[int]
-) -> Iterator[tuple[int, tuple[Callable[[Any], Any], Callable[[Array], Array]], float]]:
-    """Columns and functions of them that the others may determine, the likeliest first, with shares of the time."""
-    ranked = []
-    for target in order if s.determined else (s.target,):
-        others = s.columns - {target}
-        model = s.model if target == s.target else moments.best(target, others)[1]
-        phi, loss = moments.functions(target, others, model)[0], moments.loss(target, others, model)
-        v = values[:, order.index(target)]
-        curve = moments.features.columns[target].curves(v) @ phi
-        for n, seen in enumerate(SEEN_THROUGH):
-            alike = float(np.corrcoef(seen[1](v), curve)[0, 1] ** 2) if np.ptp(seen[1](v)) > 0 else 0.0
-            ranked.append((round(1 - alike * (1 - loss), 3) + 0.02 * (n > 0), n, target, seen))
-    ranked.sort(key=lambda r: r[:3])
-    for n, (_, _, target, seen) in enumerate(ranked[:3]):
-        yield target, seen, 1 / (3 - n)
+def _objection(columns: Columns, s: LeastSet) -> str:
+    """Why a relation has no formula; empty where one is searched for."""
+    texts = [columns.names[j] for j in sorted(s.columns) if columns.levels[j]]
+    if texts:
+        return f"{texts[0]} is a column of texts: the relation is between its levels and the curves of the others"
+    if len(s.columns) > MOST_COLUMNS:
+        return f"{len(s.columns)} columns are too many for a short formula; the curves are the relation"
+    if not s.determined and len(np.unique(columns.values[:, s.target])) < FEW_VALUES:
+        return f"{columns.names[s.target]} has too few different values for a formula: the curves tell its classes"
+    return ""
+
+
+def _polynomial(values: Array, symbols: tuple[sympy.Symbol, ...]) -> LevelSetLaw | None:
+    """The exact implicit polynomial, where there is one."""
+    law = polynomial_law(values, symbols)
+    if law is None:
+        return None
+    reason = "exact: the polynomial vanishes in every row up to rounding"
+    return LevelSetLaw(law, solved_forms(law, symbols, values), True, 1.0, reason)
+
+
+def _sum(
+    s: LeastSet,
+    moments: Moments,
+    values: Array,
+    symbols: tuple[sympy.Symbol, ...],
+    likely: Sequence[tuple[int, ColumnView]],
+) -> LevelSetLaw | None:
+    """The first exact sum of functions of one column, where there is one."""
+    order = sorted(s.columns)
+    for target, view in likely:
+        found = sum_law(s, moments, values, order, symbols, (target, view))
+        if found is not None and found.exact:
+            law = view.expression(symbols[order.index(target)]) - found.expression
+            reason = f"exact: rounding alone is left ({found.error:.1g} of the spread)"
+            return LevelSetLaw(law, solved_forms(law, symbols, values), True, 1.0, reason)
+    return None
+
+
+def _better(best: LevelSetLaw, other: LevelSetLaw) -> LevelSetLaw:
+    """The other law where it is exact or explains clearly more."""
+    return other if other.law is not None and (other.exact or other.share > best.share + CLEARLY) else best
 
 
 def _searched(
     values: Array,
     symbols: tuple[sympy.Symbol, ...],
     place: int,
-    seen: tuple[Callable[[Any], Any], Callable[[Array], Array]],
+    seen: ColumnView,
     budget: Budget,
     seed: int,
     progress: Listener | None,
-) -> LevelSetLaw:
-    """The law of a function of one column in the others, and what it says of the rest."""
+) -> tuple[LevelSetLaw, bool]:
+    """The law of a function of one column in the others, and whether the search ended within its time."""
     others = [j for j in range(len(symbols)) if j != place]
-    y, view = seen[1](values[:, place]), seen[0](symbols[place])
+    y, view = seen.values(values[:, place]), seen.expression(symbols[place])
     found = discover(
         values[:, others],
         y,
         names=[str(symbols[j]) for j in others],
-        output=str(view) if view in symbols else "y",
-        seconds=max(budget.left, 0.5),
+        output=str(view) if seen.plain else "y",
+        seconds=max(budget.left, LEAST_SECONDS),
         seed=seed,
         clock=budget.clock,
         progress=progress,
     )
-    x = values[:, others]
+    return _read(found, view, values, symbols, place), not budget.over
+
+
+def _read(found: Discovery, view: Any, values: Array, symbols: tuple[sympy.Symbol, ...], place: int) -> LevelSetLaw:
+    """What a search for a law of a function of one column says of the relation."""
+    x = np.delete(values, place, axis=1)
     fitting = [law for law in (found.law, *sorted(found.alternatives, key=_worth)) if law and _is_plain(law, x)]
     if not fitting:
         return _none(f"no law of {view} in the other columns: {found.reason}")
     shown = fitting[0]
     law = view - shown.formula.expressions[0]
-    exact = found.exact or shown.error < ROUNDING
-    forms = (
-        solved_forms(law, symbols, values)
-        if exact
-        else (SolvedForm(str(symbols[place]), shown.formula.expressions[0], 1.0),)
-        if view == symbols[place]
-        else ()
-    )
     share = max(0.0, 1 - shown.error**2)
-    if exact:
+    if found.exact or shown.error < ROUNDING:
         reason = f"exact: rounding alone is left ({shown.error:.1g} of the spread)"
-    elif found.law is shown:
+        return LevelSetLaw(law, solved_forms(law, symbols, values), True, share, reason)
+    solved = (SolvedForm(str(view), shown.formula.expressions[0], 1.0),) if view == symbols[place] else ()
+    if found.law is shown:
         reason = f"a law up to noise: it explains {share:.1%} of {view}; {found.reason}"
     else:
         reason = f"the best short formula explains {share:.1%} of {view} and is not announced as a law: {found.reason}"
-    return LevelSetLaw(law, forms, exact, share, reason)
+    return LevelSetLaw(law, solved, False, share, reason)
+
+
+def _ratio(values: Array, symbols: tuple[sympy.Symbol, ...], place: int, seed: int) -> LevelSetLaw:
+    """The shortest ratio of sums of the other columns and their squares that is about as good as the best."""
+    rows = np.random.default_rng(seed).permutation(len(values))[:RATIO_ROWS]
+    x, y = np.delete(values, place, axis=1), values[:, place]
+    names = [str(symbol) for j, symbol in enumerate(symbols) if j != place]
+    fitted, held = np.split(rows, [2 * len(rows) // 3])
+    chosen = search_ratio((x[fitted], y[fitted]), (x[held], y[held]), names, str(symbols[place]), seed=seed).chosen
+    expression = chosen.formula.expressions[0]
+    if chosen.complexity > MOST_SYMBOLS or not expression.free_symbols:
+        return _none("no short ratio of sums is better than a constant")
+    return _formula_of(symbols[place], expression, 1 - chosen.error, "a ratio of sums")
 
 
 def _is_plain(law: Law, x: Array) -> bool:

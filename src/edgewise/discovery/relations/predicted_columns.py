@@ -117,5 +117,6 @@ def _left(gram: Array, weights: Array, s: Array, t: Array) -> Array:
 
 
 def _least(left: Array, total: Array) -> Array:
-    """The combination of curves, of sum of squares 1, of which least is left."""
+    """The combination of curves, of sum of squares 1, of which least is left; curves may vanish in some folds."""
+    total = total + 1e-9 * np.trace(total) * np.eye(len(total))
     return eigh(left, total, subset_by_index=[0, 0])[1][:, 0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,12 @@ MOST_LEVELS = 20
 
 MOST_EMPTY = 0.5
 """A column with a larger share of empty cells is left out, rather than the rows that lack it."""
+
+COPIES = 0.9
+"""Rows that are equal are copies where some column has nearly so many different values as there are different rows."""
+
+LARGEST = 1e50
+"""A column with larger numbers, or with the inverse of them alone, is not computed with."""
 
 NUMBERS = "biuf"
 """Kinds of numpy's types that hold numbers."""
@@ -66,7 +74,7 @@ def read_columns(table: Any, names: Sequence[str] | None = None) -> Columns:
     notes: list[str] = []
     kept: dict[str, np.ndarray] = {}
     levels: dict[str, tuple[str, ...]] = {}
-    for name, cells in _cells(table, names):
+    for name, cells in _of_one_length(_cells(table, names)):
         read = _numbers(cells)
         objection = _objection(*read)
         if objection:
@@ -90,9 +98,24 @@ def read_columns(table: Any, names: Sequence[str] | None = None) -> Columns:
             f"{int(complete.sum())} complete rows cannot show a relation; give at least {MIN_ROWS}"
             + (f" ({'; '.join(notes)})" if notes else "")
         )
-    columns = Columns(tuple(kept), values[complete], tuple(levels[name] for name in kept), tuple(notes))
+    rows, told = _without_copies(values[complete])
+    columns = Columns(tuple(kept), rows, tuple(levels[name] for name in kept), (*notes, *told))
     varying = [j for j, column in enumerate(columns.values.T) if column.min() < column.max()]
     return columns.only(varying, "it is constant in the complete rows")
+
+
+def _without_copies(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Each row once where equal rows are copies, which would be seen by the search and by its test, and a note."""
+    different, first = np.unique(values, axis=0, return_index=True)
+    copies = len(values) - len(different)
+    if not copies or max(len(np.unique(v)) for v in different.T) < COPIES * len(different):
+        return values, ()
+    if len(different) < MIN_ROWS:
+        return values, (
+            f"there are only {len(different)} different rows among {len(values)}: if the others are copies, the "
+            "p-values are too small",
+        )
+    return values[np.sort(first)], (f"{copies} rows are copies of others and were left out",)
 
 
 def _cells(table: Any, names: Sequence[str] | None) -> Iterator[tuple[str, np.ndarray]]:
@@ -110,7 +133,7 @@ def _cells(table: Any, names: Sequence[str] | None) -> Iterator[tuple[str, np.nd
             cells = table[own[name]]
             yield name, cells.to_numpy() if hasattr(cells, "to_numpy") else np.asarray(cells)
         return
-    array = table.detach().cpu().numpy() if hasattr(table, "detach") else np.asarray(table)
+    array = table.detach().cpu().double().numpy() if hasattr(table, "detach") else np.asarray(table)
     if array.ndim != 2:
         raise TypeError(f"a table has shape (rows, columns), got {array.shape} from a {type(table).__name__}")
     if names is not None and len(names) != array.shape[1]:
@@ -121,6 +144,18 @@ def _cells(table: Any, names: Sequence[str] | None) -> Iterator[tuple[str, np.nd
     yield from zip(chosen, array.T, strict=True)
 
 
+def _of_one_length(columns: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+    """The same columns; raises where one has another length than the first, or more than one number in a cell."""
+    rows: int | None = None
+    for name, cells in columns:
+        if cells.ndim != 1:
+            raise ValueError(f"column {name!r} has shape {cells.shape}; a column has one number or text in every row")
+        rows = len(cells) if rows is None else rows
+        if len(cells) != rows:
+            raise ValueError(f"column {name!r} has {len(cells)} rows where the first column has {rows}")
+        yield name, cells
+
+
 def _numbers(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """The cells as numbers, NaN where empty; of texts the codes, with the texts. Dates and the like are all empty."""
     if cells.dtype.kind in NUMBERS:
@@ -129,7 +164,7 @@ def _numbers(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         empty = np.array([_is_empty(cell) for cell in cells.tolist()])
         full = [cell for cell, gone in zip(cells.tolist(), empty, strict=True) if not gone]
         numbers = np.full(len(cells), np.nan)
-        if not all(isinstance(cell, int | float | np.number) for cell in full):
+        if not all(isinstance(cell, int | float | np.number | Decimal | Fraction) for cell in full):
             texts, codes = np.unique([str(cell) for cell in full], return_inverse=True)
             numbers[~empty] = codes
             return numbers, tuple(map(str, texts))
@@ -157,4 +192,7 @@ def _objection(numbers: np.ndarray, levels: tuple[str, ...]) -> str:
         return f"it has {len(levels)} different texts, more than {MOST_LEVELS} levels"
     if numbers[full].min() == numbers[full].max():
         return "it is constant"
+    largest = np.abs(numbers[full]).max()
+    if not 1 / LARGEST < largest < LARGEST:
+        return f"its largest number is {largest:.1g}, whose powers cannot be computed; give it in another unit"
     return ""

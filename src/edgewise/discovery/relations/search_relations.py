@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.discovery.relations.against_chance import TEST_ROWS, TestedSet, evidence_of, permutations_for, q_values
+from edgewise.discovery.relations.against_chance import TEST_ROWS
 from edgewise.discovery.relations.column_functions import make_features, nearly_constant
-from edgewise.discovery.relations.distinct_sets import DistinctSets, distinct_sets
+from edgewise.discovery.relations.distinct_sets import DistinctSets, distinct_sets, least_sets
 from edgewise.discovery.relations.least_sets import LeastSet
 from edgewise.discovery.relations.level_set_laws import level_set_law
 from edgewise.discovery.relations.predicted_columns import Moments, moments_of
 from edgewise.discovery.relations.relation_columns import Columns, read_columns
 from edgewise.discovery.relations.relations_found import Relation, Relations
+from edgewise.discovery.relations.tested_sets import Representative, divided, tested_sets
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
 MOST_WITH_TRIPLES = 10
@@ -33,8 +34,13 @@ MOST_WITH_TRIPLES = 10
 CURVES = 5, 12
 """The fewest and the most curves of a column."""
 
-ROWS_PER_CURVE = 40
+ROWS_PER_CURVE = 25
 SHOWN_ROWS = 400
+
+SEARCH_SHARE = 0.7
+"""The share of the time after which no further column is searched: what was found must be tested too."""
+
+LATE = "the time was over; give more `seconds`, or fewer columns"
 
 
 def search_relations(
@@ -56,7 +62,8 @@ def search_relations(
         names: of the columns of an array; of a frame: the columns to use.
         fdr: the expected share of false relations among those announced (Benjamini and Yekutieli), in (0, 1).
         formulas: read every relation as a formula.
-        seconds: time limit in seconds; formulas that have no time left are not searched, and the reason says so.
+        seconds: time limit in seconds; what no time was left for is not searched, tested or read, and the notes and
+            reasons say so.
         seed: of the split of the rows, the permutations and the searches for formulas.
         clock: measures the time; `time.process_time` makes the answer independent of other processes.
         progress: called with an `Event` every second or so; what it raises stops the search.
@@ -68,33 +75,25 @@ def search_relations(
     if not 0 < fdr < 1:
         raise ValueError(f"fdr must be a rate between 0 and 1, such as 0.05, got {fdr}")
     budget = Budget(seconds, clock)
-    pulse = Pulse(budget, progress)
     rng = np.random.default_rng(seed)
     columns, searched, other = _halves(read_columns(table, names), rng)
-    try:
-        moments, found = _found(columns, searched, pulse)
-        other = _inside(other, searched)
-        limit = permutations_for(len(found.kept), fdr)
-        tick = partial(pulse, "tests against permuted columns")
-        tests = [evidence_of(s, moments, other, limit, rng, tick) for s in found.kept]
-    except TimeIsOver:
-        raise ValueError(
-            f"{seconds} seconds are too few for {len(columns)} columns and {len(columns.values)} rows; "
-            "give more, or fewer columns by `names`"
-        ) from None
-    q = q_values([t.p for t in tests])
-    pairs = [_relation(columns, s, t, rate) for s, t, rate in zip(found.kept, tests, q, strict=True)]
-    announced = [(s, r) for s, r in zip(found.kept, pairs, strict=True) if r.q <= fdr]
+    other, pulse = _inside(other, searched), Pulse(budget, progress)
+    moments, found, notes = _found(columns, searched, Pulse(budget.share(SEARCH_SHARE), progress), pulse)
+    represented = tested_sets(found.kept, moments, other, fdr, rng, partial(pulse, "tests against permuted columns"))
+    if len(represented) < len(found.kept):
+        notes += (f"{len(found.kept) - len(represented)} proposed sets were not tested: {LATE}",)
+    passed, refused = divided(represented, fdr)
+    announced = [(f.found, _relation(columns, f)) for f in passed]
     read = partial(_with_law, columns, moments, budget, seed, progress) if formulas else lambda s, r, left: r
     relations = [read(s, r, len(announced) - n) for n, (s, r) in enumerate(announced)]
     return Relations(
         tuple(sorted(relations, key=lambda r: (not r.exact, not r.determined, -r.strength))),
         _implied(columns, found, {r.columns for _, r in announced}),
-        tuple(r for r in pairs if r.q > fdr),
+        tuple(_relation(columns, f) for f in refused),
         columns.names,
         fdr,
         (len(searched), len(other)),
-        (*columns.notes, *_in_order(columns)),
+        (*columns.notes, *_in_order(columns), *notes),
         budget.spent,
         seed,
     )
@@ -115,23 +114,34 @@ def _inside(rows: np.ndarray, searched: np.ndarray) -> np.ndarray:
     return rows[inside][:TEST_ROWS]
 
 
-def _found(columns: Columns, searched: np.ndarray, pulse: Pulse) -> tuple[Moments, DistinctSets]:
+def _found(
+    columns: Columns, searched: np.ndarray, search: Pulse, pulse: Pulse
+) -> tuple[Moments, DistinctSets, tuple[str, ...]]:
+    """The moments of the searched rows, the sets of columns found within the time, and what it did not suffice for."""
     size = int(np.clip(len(searched) // ROWS_PER_CURVE, *CURVES))
     order = 3 if len(columns) <= MOST_WITH_TRIPLES else 2 if len(columns) <= 2 * MOST_WITH_TRIPLES else 1
     features = make_features(searched, [len(texts) for texts in columns.levels], size, order)
-    moments = moments_of(features, searched)
-    return moments, distinct_sets(moments, len(columns), partial(pulse, "least sets of columns"))
+    moments, sets, notes = moments_of(features, searched), [], ()
+    try:
+        for s in least_sets(moments, len(columns), partial(search, "least sets of columns")):
+            sets.append(s)
+    except TimeIsOver:
+        notes = (f"not every column was searched for what predicts it, so that relations may be missing: {LATE}",)
+    try:
+        return moments, distinct_sets(moments, sets, partial(pulse, "distinct sets of columns")), notes
+    except TimeIsOver:
+        return moments, DistinctSets((), ()), (f"{len(sets)} sets were found but not compared: {LATE}",)
 
 
-def _relation(columns: Columns, s: LeastSet, test: TestedSet, q: float) -> Relation:
+def _relation(columns: Columns, f: Representative) -> Relation:
     return Relation(
-        tuple(columns.names[j] for j in sorted(s.columns)),
-        columns.names[s.target],
-        test.share,
-        test.p,
-        q,
-        s.determined,
-        level_set=np.stack([test.phi, test.f], 1)[:SHOWN_ROWS],
+        tuple(columns.names[j] for j in sorted(f.found.columns)),
+        columns.names[f.found.target],
+        f.test.share,
+        f.test.p,
+        f.q,
+        f.found.determined,
+        level_set=np.stack([f.test.phi, f.test.f], 1)[:SHOWN_ROWS],
     )
 
 
