@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy
 
-from edgewise.discovery.fields import discover_field
+from edgewise.discovery.fields import FieldLaw, discover_field
 from edgewise.discovery.fields.equation_search import WeakEquation, constants_again
 from edgewise.discovery.fields.errors_in_variables import Constants
 from edgewise.discovery.fields.field_data import read_fields
@@ -73,6 +73,23 @@ def test_the_answer_is_a_value(clean):
     assert "\\frac{\\partial^{2}}{\\partial x^{2}}" in clean.latex()
 
 
+def test_a_stored_law_is_the_law(clean):
+    stored = json.loads(json.dumps(clean.to_json()))
+    again = FieldLaw.from_json(stored)
+    assert again.to_json() == clean.to_json()
+    assert again.terms == clean.terms
+    exact = burgers(T[:9], X)
+    np.testing.assert_array_equal(
+        again.simulate(exact[0], T[:9], boundary=exact), clean.simulate(exact[0], T[:9], boundary=exact)
+    )
+    for bad in ({}, stored | {"terms": [{}]}, stored | {"noise": 3}, stored | {"law": "u_x"}):
+        with pytest.raises(ValueError, match="stored"):
+            FieldLaw.from_json(bad)
+    code = stored["terms"][0] | {"name": "__import__('os')"}
+    with pytest.raises(ValueError, match=r"."):
+        FieldLaw.from_json(stored | {"terms": [code]})
+
+
 def test_a_law_is_solved_forward(clean):
     exact = burgers(T, X)
     solved = clean.simulate(exact[0], T, boundary=exact)
@@ -119,7 +136,7 @@ def test_intervals_of_a_nonlinear_law_hold_what_they_promise():
 
 
 def test_ten_percent_noise():
-    found = discover_field(T, noisy(heat(T, X), 0.1, 3), X)
+    found = discover_field(T, noisy(heat(T, X), 0.1, 3), X, degree=2)
     assert values(found) == pytest.approx({"u_x": -0.5, "u_xx": 0.2}, rel=0.1)
     assert found.noise["u"] == pytest.approx(0.1 * np.sqrt(np.mean(heat(T, X) ** 2)), rel=0.05)
 
@@ -130,7 +147,7 @@ def test_uneven_grids_missing_cells_and_recordings():
     x = X + 0.02 * np.sin(3 * X)
     u = noisy(heat(t, x), 0.01, 1)
     u[generator.random(u.shape) < 0.01] = np.nan
-    found = discover_field([t, T], [u, noisy(heat(T + 1, x), 0.01, 2)], x)
+    found = discover_field([t, T], [u, noisy(heat(T + 1, x), 0.01, 2)], x, degree=2, order=2)
     assert values(found) == pytest.approx({"u_x": -0.5, "u_xx": 0.2}, rel=0.03)
     assert "were missing" in found.reason
 
@@ -149,7 +166,7 @@ def test_a_known_input_and_several_fields():
 
 
 def test_a_field_in_the_plane():
-    t, x = np.linspace(0, 1, 40), np.linspace(0, 2 * np.pi, 33)[:-1]
+    t, x = np.linspace(0, 1, 36), np.linspace(0, 2 * np.pi, 29)[:-1]
     s, a, b = np.meshgrid(t, x, x, indexing="ij")
     u = sum(
         c * np.exp((0.5 - 0.2 * (k * k + q * q)) * s) * np.sin(k * a + q * b + k)
@@ -178,7 +195,7 @@ def test_no_law_is_claimed_where_there_is_none(kind):
     assert str(found).startswith("no law\n")
     with pytest.raises(ValueError, match="no law was found"):
         found.simulate(u[0], T)
-    json.dumps(found.to_json())
+    assert FieldLaw.from_json(json.loads(json.dumps(found.to_json()))).reason == found.reason
 
 
 def exponential():
@@ -214,7 +231,7 @@ def ageing():
 )
 def test_an_equation_that_only_imitates_the_fields_is_no_law(case, why):
     t, u, x = case()
-    found = discover_field(t, u, x)
+    found = discover_field(t, u, x, degree=3 if case is exponential else 1)
     assert found.law is None
     assert why in found.reason
 
@@ -227,7 +244,7 @@ def test_a_library_of_few_terms_is_enough():
 
 
 def test_a_wave_that_only_travels_says_so():
-    found = discover_field(T, noisy(np.exp(-((X - 0.8 * T[:, None]) ** 2)), 0.01, 0), X)
+    found = discover_field(T, noisy(np.exp(-((X - 0.8 * T[:, None]) ** 2)), 0.01, 0), X, degree=2)
     assert values(found) == pytest.approx({"u_x": -0.8}, rel=0.02)
     assert "only travel" in found.reason
 

@@ -42,7 +42,20 @@ class LawTerm:
 
     def to_json(self) -> dict[str, Any]:
         """The term as a JSON object."""
-        return {"equation": self.equation, "term": self.term, **self.constant.to_json()}
+        weak = {"powers": list(self.weak.powers), "operator": [[w, list(q)] for w, q in self.weak.operator]}
+        own = {"equation": self.equation, "term": self.term, "weak": weak, "share": self.share}
+        return {**own, **self.constant.to_json()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> LawTerm:
+        """The term that `to_json` described; nothing in it is run, and anything else is a `ValueError`."""
+        try:
+            operator = tuple((float(w), tuple(map(int, q))) for w, q in fields["weak"]["operator"])
+            weak = FieldTerm(tuple(map(int, fields["weak"]["powers"])), operator)
+            constant = Constant.from_json(fields)
+            return cls(str(fields["equation"]), str(fields["term"]), constant, weak, float(fields["share"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no stored term of a law of fields: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ class FieldLaw:
         return plot_held_out(self, field, theme=theme)
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as a JSON object, without the grid."""
+        """The answer as a JSON object, without the held-out fields."""
         numbers = {key: getattr(self, key) for key in ("error", "weak_error", "horizon", "span", "seconds")}
         return {
             "law": None if self.law is None else self.law.to_json(),
@@ -174,8 +187,29 @@ class FieldLaw:
             "noise": dict(self.noise),
             "names": list(self.names),
             "axes": list(self.axes),
+            "space": [x.tolist() for x in self.grid.space],
             "periodic": list(self.grid.periodic),
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> FieldLaw:
+        """The answer that `to_json` described, without the held-out fields; anything else is a `ValueError`."""
+        try:
+            keys = ("error", "weak_error", "horizon", "span", "seconds")
+            space = tuple(np.array(x, dtype=np.float64) for x in fields["space"])
+            return cls(
+                law=None if fields["law"] is None else Formula.from_json(fields["law"]),
+                terms=tuple(map(LawTerm.from_json, fields["terms"])),
+                reason=str(fields["reason"]),
+                noise={str(name): float(size) for name, size in fields["noise"].items()},
+                names=tuple(map(str, fields["names"])),
+                axes=tuple(map(str, fields["axes"])),
+                grid=Grid(space, tuple(map(bool, fields["periodic"]))),
+                held_out=None,
+                **{key: float("nan") if fields[key] is None else float(fields[key]) for key in keys},
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"these are not the fields of a stored law of fields: {error}") from error
 
     def __str__(self) -> str:
         if self.law is None:
