@@ -30,7 +30,7 @@ KNOWN_OF_KNOTS = (
 """Area of the cusp torus = longitudinal translation times imaginary part; signature and slope (Davies et al., 2021)."""
 
 
-DRAWN_SEED = 1010
+DRAWN_SEED = 1000
 """The seed whose relations of the toy table and of the knots are drawn as they are measured."""
 
 

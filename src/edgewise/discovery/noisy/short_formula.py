@@ -43,7 +43,6 @@ MAX_TERMS = 16
 
 TOLERANCE = 0.1
 """The chosen formula may have this much more mean square error (5 % more of its root) than the best one."""
-
 FLOOR = 1e-20
 """Relative mean square errors below this are rounding; the shorter formula wins."""
 
@@ -106,18 +105,12 @@ def search_formula(
 
 
 def search_ratio(
-    train: tuple[Float[Array, "rows features"], Float[Array, " rows"]],
-    held: tuple[Float[Array, "held features"], Float[Array, " held"]],
-    names: Sequence[str],
-    output: str,
-    *,
-    seed: int = 0,
+    train: tuple[Array, Array], held: tuple[Array, Array], names: Sequence[str], output: str, seed: int = 0
 ) -> Front:
     """Ratios of sums alone, of all of a few inputs; arguments as of `search_formula`."""
     table = NoisyTable(train, held, tuple(names), output)
     ratios = (table.constant(), *_ratios(table, list(range(len(names))), seed))
-    findings = (*ratios, *_rounded(ratios, table))
-    return Front.of([f for f in findings if table.objection(f.formula) is None], names)
+    return Front.of([f for f in (*ratios, *_rounded(ratios, table)) if table.objection(f.formula) is None], names)
 
 
 def search_class_formula(
