@@ -64,3 +64,15 @@ def test_a_sum_of_two_power_laws(seed):
     assert terms == {p**2 / q, sympy.sqrt(r)}
     held = [any(c.holds(v) for c in found.law.constants) for v in (3.7, 1.9)]
     assert all(held), found
+
+
+def test_a_power_law_over_decades_with_noise_that_is_a_share_of_the_value():
+    rng = np.random.default_rng(61)
+    x = 10 ** rng.uniform(-2, 3, (300, 2))
+    y = 0.6 * x[:, 0] ** 1.3 / np.sqrt(x[:, 1]) * np.exp(0.04 * rng.standard_normal(300))
+    found = discover(x, y, names=["p", "q"], seconds=20, clock=time.process_time)
+    p, q = sympy.symbols("p q", real=True)
+    (law,) = found.formula.expressions
+    powers = sympy.expand_log(sympy.log(law), force=True)
+    slopes = [float(sympy.simplify(s * sympy.diff(powers, s)).subs({p: 1, q: 1})) for s in (p, q)]
+    assert slopes == pytest.approx([1.3, -0.5], abs=0.01)

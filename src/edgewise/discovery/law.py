@@ -17,7 +17,7 @@ from edgewise.discovery.evidence import ROUNDING, doubt
 from edgewise.discovery.final import with_constants
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.noise import log_likelihood, noise_kind, scale_of, unexplained
-from edgewise.discovery.rows import MIN_ROWS
+from edgewise.discovery.rows import MIN_ROWS, Table
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.evaluate import evaluate
 from edgewise.expressions.formula import Formula
@@ -230,7 +230,6 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     spread = goal.fitted.y.std(correction=0).item()
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
-    larger = max(1.0, goal.outside.size / goal.fitted.size)  # noise may be a share of y, which is larger outside
     known = math.isfinite(curves_error)
     worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
     if worse or best.error > 0.5:
@@ -244,12 +243,27 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
             f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the "
             "data rather than a law"
         )
-    if best.extrapolation_error > 2 * best.error * larger + 1e-6:
+    if _fails_outside(best, goal):
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y inside the region of the fitted rows, but "
             f"{best.extrapolation_error:.2g} outside"
         )
     return ""
+
+
+def _fails_outside(law: Law, goal: Goal) -> bool:
+    """Whether a law leaves more than twice as much outside the region of the fitted rows, in units of its noise."""
+    if not law.noise:
+        larger = max(1.0, goal.outside.size / goal.fitted.size)  # a weak growth of the noise is not seen inside
+        return law.extrapolation_error > 2 * law.error * larger + 1e-6
+    inside, outside = (_in_units_of_noise(law, table) for table in (goal.held_out, goal.outside))
+    return len(goal.outside.y) > 0 and not outside <= 2 * inside
+
+
+def _in_units_of_noise(law: Law, table: Table) -> float:
+    """The root mean square of what a law leaves over the power of its value that its noise is proportional to."""
+    value = table.values(law.formula.expressions[0])[:, 0]
+    return ((table.y - value) / scale_of(value, law.noise)).square().mean().sqrt().item()
 
 
 def _reason(law: Law, curves_error: float) -> str:

@@ -24,7 +24,10 @@ from edgewise.expressions.constants import minimize_residual
 from edgewise.functional import least_squares
 
 ROWS = 600
-"""Rows that frequencies are scanned with: as many half periods can be told apart."""
+"""Rows that frequencies are selected with: as many half periods can be told apart."""
+
+KEPT = 0.5
+"""A law is proposed where it leaves less than this share of the standard deviation of y."""
 
 MOST = 3
 """The most frequencies of one law."""
@@ -77,19 +80,25 @@ class Waves:
         return torch.cat(columns, 1)
 
     def frequencies(self, goal: Goal) -> Float[Tensor, "frequencies 2"]:
-        """Frequencies and rates of decay, one more for as long as it explains much of what is left."""
+        """Frequencies and rates of decay, one more for as long as it explains much of what is left of some rows.
+
+        They are refined with all rows, and there are none where they leave too much.
+        """
         fit, theta, error = self.scaled, torch.zeros(0, 2, dtype=torch.float64), 1.0
+        some = Waves(fit.t[:ROWS], fit.y[:ROWS], fit.V[:ROWS])
         while len(theta) < MOST and error > NOTHING and not goal.budget.over:
-            omega = fit.scanned(fit.residual(theta))
+            omega = some.scanned(some.residual(theta))
             if omega is None:
                 break
-            trial = fit.refined(torch.cat([theta, torch.tensor([[omega, 0.0]], dtype=torch.float64)]))
-            left = fit.residual(trial).square().mean().sqrt().item()
+            trial = some.refined(torch.cat([theta, torch.tensor([[omega, 0.0]], dtype=torch.float64)]))
+            left = some.residual(trial).square().mean().sqrt().item()
             slow = trial[:, 0].abs().amin() * self.span < 2 * math.pi * PERIODS
             if slow or trial[:, 1].abs().amax() * self.span > 20 or not left < 0.7 * error:
                 break
             theta, error = trial, left
-        return theta
+        if error > KEPT:
+            return theta[:0]
+        return fit.refined(theta) if len(fit.t) > ROWS else theta
 
     def residual(self, theta: Float[Tensor, "frequencies 2"]) -> Float[Tensor, " rows"]:
         """What least squares leaves."""
@@ -98,7 +107,7 @@ class Waves:
 
     def scanned(self, rest: Float[Tensor, " rows"]) -> float | None:
         """The frequency that explains most of what is left."""
-        t, V, rest = self.t[:ROWS], self.V[:ROWS], rest[:ROWS]
+        t, V = self.t, self.V
         omega = math.pi / (2 * self.span) * torch.arange(int(4 * PERIODS), 2 * len(t), dtype=torch.float64)
         q = torch.linalg.qr(torch.cat([V, t[:, None]], 1)).Q
         gains = []

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.jumps import larger_of_two, shortest_between, square_waves, steps
-from edgewise.discovery.oscillations import oscillation
+from edgewise.discovery.oscillations import KEPT, oscillation
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
 from edgewise.discovery.terms import NOTHING, coefficients, exact_number, useful
 
@@ -58,7 +58,7 @@ def _search(goal: Goal) -> Found:
             if law is not None:
                 found.append((law, f"oscillation along {goal.inputs[j]}"))
                 errors.append(_relative_error(law, goal))
-    return tuple((error, *law) for error, law in zip(errors, found, strict=True) if error < 0.5)
+    return tuple((error, *law) for error, law in zip(errors, found, strict=True) if error < KEPT)
 
 
 def _relative_error(law: Any, goal: Goal) -> float:

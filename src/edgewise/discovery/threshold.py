@@ -52,6 +52,9 @@ SHORTLIST = 100
 ROWS = 6000
 """The number of rows that a boundary is searched with."""
 
+LEAST_ROWS = 600
+"""At least so many rows, where there are: a polynomial without wrong classes near it is too sure of itself."""
+
 
 @dataclass(frozen=True)
 class ClassifiedSamples:
@@ -241,8 +244,9 @@ def _near_rows(s: ClassifiedSamples, seed: int) -> Int[Tensor, " rows"]:
     """Rows near a polynomial threshold; nearly all laws agree on the side of the others."""
     order = torch.randperm(len(s.t), generator=torch.Generator().manual_seed(seed))
     _, columns, w = _polynomial(s.rows(order[:ROWS]))
-    z = _logits(columns(s.x[order]), s.t[order], w)
-    return order[(z.abs() < 8).nonzero()[:ROWS, 0]]
+    z = _logits(columns(s.x[order]), s.t[order], w).abs()
+    least = z.sort().values[:LEAST_ROWS][-1].item()
+    return order[(z < max(8, math.nextafter(least, math.inf))).nonzero()[:ROWS, 0]]
 
 
 def _polynomial(s: ClassifiedSamples, size: int = 6) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:

@@ -300,11 +300,13 @@ def _laws(table: NoisyTable, inputs: list[int], budget: Budget, seed: int) -> tu
 
 def _sensible(findings: list[Finding], table: NoisyTable, names: Sequence[str]) -> Front:
     """The front of the findings that make sense near the rows; the constant always does."""
+    sound: set[int] = set()
     while True:
         front = Front.of(findings, names)
-        wrong = [id(f) for f in front.front if table.objection(f.formula) is not None]
+        wrong = {id(f) for f in front.front if id(f) not in sound and table.objection(f.formula) is not None}
         if not wrong:
             return front
+        sound |= {id(f) for f in front.front} - wrong
         findings = [f for f in findings if id(f) not in wrong]
 
 
