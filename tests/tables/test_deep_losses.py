@@ -13,7 +13,7 @@ import edgewise as ew
 from edgewise.optim import get_loss, tweedie
 from edgewise.tables.estimators import KANClassifier, KANRegressor
 from edgewise.tables.estimators.targets import explained, survival_times
-from edgewise.tables.simplest import compare, fit_additive, fit_linear, forward
+from edgewise.tables.simplest import compare, fit_additive, fit_linear, forward, simple_fits
 from edgewise.training.samples import Samples
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
@@ -229,6 +229,11 @@ def test_of_many_rows_one_part_is_held_out():
     classes = KANClassifier((1,), steps=3, random_state=0).fit(x, x[:, 0] > 0.2 * x[:, 1])
     assert [c.name for c in classes.trials_] == ["linear", "additive", "network"]
     assert classes.score(x, x[:, 0] > 0.2 * x[:, 1]) > 0.97
+
+
+def test_indicators_of_levels_cost_one_parameter_each():
+    x = torch.eye(600, dtype=torch.float64).repeat(7, 1)
+    assert list(simple_fits(Samples(x, x[:, :1]), get_loss("mse"), 1)) == ["linear", "additive"]
 
 
 def test_a_callable_without_curvature_is_trained_by_lbfgs():

@@ -8,7 +8,7 @@ import pytest
 
 from edgewise.tables.cells import TableError
 from edgewise.tables.column_kinds import read_column
-from edgewise.tables.date_parts import date_order, date_part, dates_of
+from edgewise.tables.date_parts import calendar_part, date_order, date_part, dates_of
 from edgewise.tables.encode import Encoding
 from edgewise.tables.estimators import KANClassifier, KANRegressor
 from edgewise.tables.job.table_network import split
@@ -125,6 +125,17 @@ def test_parts_of_dates_are_cycles():
     )
     assert abs(december[0] - january[0]) < 0.02
     assert np.isnan(date_part(np.array(["NaT"], "datetime64[ms]"), "season sine")).all()
+
+
+def test_parts_of_dates_are_those_of_pandas():
+    days = pd.Series([*pd.date_range("1963-12-30", "1972-01-03", freq="11h"), pd.NaT])
+    dates = dates_of(days)
+    np.testing.assert_array_equal(calendar_part(dates, "weekday"), days.dt.day_of_week)
+    np.testing.assert_allclose(calendar_part(dates, "hour"), days.dt.hour)
+    length = np.where(days.dt.is_leap_year, 366, 365)
+    season = (days.dt.day_of_year - 1 + days.dt.hour / 24) / length
+    np.testing.assert_allclose(calendar_part(dates, "season"), season, atol=1e-12)
+    np.testing.assert_allclose(calendar_part(dates, "year"), days.dt.year + season)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 r"""Dates as numbers: the year with its fraction, and where a date is in its year, its week and its day.
 
 A share $u \in [0, 1)$ of a year, week or day is two inputs, $\sin 2\pi u$ and $\cos 2\pi u$: the last day is next to
-the first, and curves of both are any cyclic function that is a sum of the two.
+the first, and curves of both are any cyclic function that is a sum of the two. Additive models read the share itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 from edgewise.tables.cells import texts_of
 
 DateOrder = Literal["", "day first", "month first", "unclear", "times"]
-CYCLES = {"season": "of the year", "weekday": "of the week", "hour": "of the day"}
-PARTS = ("year", *(f"{cycle} {wave}" for cycle in CYCLES for wave in ("sine", "cosine")))
+CalendarPart = Literal["year", "season", "weekday", "hour"]
+PERIODS = {"season": 1, "weekday": 7, "hour": 24}
+PARTS = ("year", *(f"{cycle} {wave}" for cycle in PERIODS for wave in ("sine", "cosine")))
 
 _TIME = re.compile(r"\d{1,2}:\d{2}")
 _NUMERIC = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.]\d{2,4}\b")
@@ -61,17 +62,23 @@ def dates_of(column: Any, order: DateOrder = "") -> np.ndarray:
 
 def date_part(dates: np.ndarray, part: str) -> np.ndarray:
     """One of `PARTS` of every date; NaN where there is none."""
+    name, _, wave = part.partition(" ")
+    values = calendar_part(dates, name)  # type: ignore[arg-type]
+    if not wave:
+        return values
+    angle = 2 * np.pi * values / PERIODS[name]
+    return np.sin(angle) if wave == "sine" else np.cos(angle)
+
+
+def calendar_part(dates: np.ndarray, part: CalendarPart) -> np.ndarray:
+    """The year with its fraction, the season in [0, 1), the weekday (0 on Monday) or the hour; NaN without a date."""
     known = ~np.isnat(dates)
     day = dates.astype("datetime64[D]")
+    if part == "weekday":  # 1 January 1970 was a Thursday
+        return np.where(known, (day.astype(np.int64) + 3) % 7, np.nan)
+    if part == "hour":
+        return np.where(known, (dates - day) / np.timedelta64(1, "h"), np.nan)
     year = dates.astype("datetime64[Y]")
-    if part == "year" or part.startswith("season"):
-        start, end = (t.astype("datetime64[ms]") for t in (year, year + np.timedelta64(1, "Y")))
-        share = (dates - start) / (end - start)
-        if part == "year":
-            return np.where(known, 1970 + year.astype(np.int64) + share, np.nan)
-    elif part.startswith("weekday"):
-        share = ((day.astype(np.int64) + 3) % 7) / 7  # 1 January 1970 was a Thursday; the week begins on Monday
-    else:
-        share = (dates - day) / np.timedelta64(1, "D")
-    wave = np.sin if part.endswith(" sine") else np.cos
-    return np.where(known, wave(2 * np.pi * np.where(known, share, 0.0)), np.nan)
+    start, end = (y.astype("datetime64[ms]") for y in (year, year + np.timedelta64(1, "Y")))
+    share = (dates.astype("datetime64[ms]") - start) / (end - start)
+    return np.where(known, share if part == "season" else 1970 + year.astype(np.int64) + share, np.nan)

@@ -126,14 +126,16 @@ def units_of(x: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"])
 def simple_fits(samples: Samples, loss: Loss, outputs: int) -> dict[str, Fit]:
     """How the linear and the additive model are fitted, each where its work is affordable, to as many rows as that is.
 
-    The Gram matrix of p parameters takes p^2 operations per row and output. Without five rows per parameter in those
+    The Gram matrix of p parameters takes p^2 operations per row and output; a column of two values, such as the
+    indicator of a level, has one parameter in both models. Without five rows per parameter in those
     that can be afforded, a model is left out; so are both for a loss that no family of outcomes has.
     """
     fits: dict[str, Fit] = {}
     if family_of(loss) is None:
         return fits
+    straight = int(((samples.x == samples.x.amin(0)) | (samples.x == samples.x.amax(0))).all(0).sum())
     for name, size, make in (("linear", 1, fit_linear), ("additive", CURVE_INTERVALS + 2, fit_additive)):
-        parameters = size * samples.x.shape[1] + 1
+        parameters = size * (samples.x.shape[1] - straight) + straight + 1
         most = int(MOST_WORK / (parameters**2 * outputs))
         if most >= len(samples) or most >= 5 * parameters:
             fits[name] = partial(_fit_some, make, most, loss, outputs)

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from edgewise.tables.additive import Family
-from edgewise.tables.additive.intervals import conformal_quantile
+from edgewise.tables.additive.intervals import conformal_quantile, noise_quantiles
 from edgewise.tables.additive.term_bands import critical_value, term_band, trends
 from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier
 
@@ -119,6 +119,17 @@ def test_intervals_of_counts_and_amounts_follow_their_distribution(name):
         assert abs(high - one.ppf(0.95)).max() <= 1
     held = ((low <= y[800:]) & (y[800:] <= high)).mean()
     assert 0.9 - 3 * 0.3 / np.sqrt(700) < held < (0.97 if name == "poisson" else 0.9 + 3 * 0.3 / np.sqrt(700))
+
+
+def test_weights_of_residuals_are_repetitions():
+    rng = np.random.default_rng(0)
+    r, w = rng.exponential(size=(400, 1)) - 1, rng.integers(0, 4, 400)
+    long = np.repeat(r, w, axis=0)
+    assert stats.jarque_bera(long[:, 0]).pvalue < 0.01
+    expected = np.quantile(long[:, 0], [0.05, 0.95], method="weibull")
+    np.testing.assert_allclose(np.concatenate(noise_quantiles(r, 0.05, 1, w.astype(float))), expected)
+    normal = noise_quantiles(rng.normal(size=(400, 1)), 0.05, 1, w.astype(float))
+    np.testing.assert_allclose(np.concatenate(normal), stats.norm.ppf([0.05, 0.95]))
 
 
 def test_conformal_quantiles_are_exact_and_refuse_too_few_rows():

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from edgewise.tables.cells import label_of
+from edgewise.tables.date_parts import CalendarPart, calendar_part
 
 Kind = Literal["number", "level", "date"]
-Part = Literal["value", "year", "season", "weekday", "hour"]
+Part: TypeAlias = Literal["value"] | CalendarPart
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -59,25 +60,18 @@ class Input:
     def read(self, columns: Sequence[Column]) -> np.ndarray:
         """The arguments: float64 with NaN for missing cells, or texts with None for them."""
         values = columns[self.position].values
-        return values if self.kind != "date" else date_part(values, self.part)
+        if self.part == "value":
+            return values
+        return _date_values(values, self.part)
 
 
-def date_part(dates: np.ndarray, part: Part) -> np.ndarray:
+def _date_values(dates: np.ndarray, part: CalendarPart) -> np.ndarray:
     """A part of dates of type datetime64; NaN, or None for a weekday, where the date is missing."""
-    known = ~np.isnat(dates)
-    days = dates.astype("datetime64[D]")
-    if part == "weekday":
-        found = np.full(len(dates), None, object)
-        found[known] = np.array(WEEKDAYS, object)[(days[known].astype(np.int64) + 3) % 7]  # 1 January 1970: a Thursday
-        return found
-    if part == "hour":
-        hours = (dates - days) / np.timedelta64(1, "h")
-        return np.where(known, hours, np.nan)
-    year = dates.astype("datetime64[Y]")
-    start, end = (y.astype("datetime64[ms]") for y in (year, year + np.timedelta64(1, "Y")))
-    share = (dates.astype("datetime64[ms]") - start) / (end - start)
-    whole = 1970 + year.astype(np.int64)
-    return np.where(known, share if part == "season" else whole + share, np.nan)
+    values = calendar_part(dates, part)
+    if part != "weekday":
+        return values
+    names = np.array([*WEEKDAYS, None], object)
+    return names[np.where(np.isnan(values), len(WEEKDAYS), values).astype(int)]
 
 
 def read_columns(X: Any, kinds: Sequence[Kind] | None = None) -> list[Column]:

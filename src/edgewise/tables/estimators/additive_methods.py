@@ -143,7 +143,7 @@ class AdditiveIntervals(AdditiveMethods):
                 raise ValueError("conformal=True needs `calibrate(X, y)` first, with rows that the fit has not seen")
             ends = conformal_interval(self.additive_, eta, sd, scores, level)
         else:
-            ends = posterior_interval(self.additive_, eta, sd, level, self._residuals())
+            ends = posterior_interval(self.additive_, eta, sd, level, self._residuals(), self.rows_.weights)
         found = np.stack(ends, axis=-1)
         return found if self._several else found[:, 0]
 

@@ -79,7 +79,11 @@ class DeepTraining:
         return self.simplest and len(self.hidden) > 0 and plain
 
     def _by_one_part(self, fits: dict[str, Fit], samples: Samples) -> tuple[str, KAN, Sequence[Trial]]:
-        """Compared on the rows that the search for the network holds out as well."""
+        """Compared on the rows that the search for the network holds out as well, which favours it.
+
+        Rows that the search has not seen either are fewer for all three, and miss networks that are better: measured on
+        600 rows of a product of two inputs among eight, that cost more accuracy than it gained on a linear truth.
+        """
         rest, held = hold_out(samples, self.seed)
         seen: list[KAN] = []
         network = self._network(samples if self._searches(self._model(samples)) else rest, held, seen)
