@@ -63,10 +63,13 @@ def search_equation(
     guess = np.linalg.norm(np.concatenate([b for _, b in raw])) / np.where(sizes > 0, sizes, np.inf)
     white = Whitened.of(systems, field, raw, terms, guess, apart=True)
     seen: list[tuple[int, ...]] = []
+    chosen: tuple[int, ...] = ()
     draws = max(FEW_DRAWS, math.ceil(ENOUGH / len(white.target)))
-    for _ in range(ROUNDS):
+    design, target = moments(systems, field, terms, white, generator, draws)
+    for nth in range(ROUNDS):
         tick("terms of a field")
-        design, target = moments(systems, field, terms, white, generator, draws)
+        if nth > 0:
+            design, target = moments(systems, field, terms, white, generator, draws)
         chosen = _best(_sets(design, target), len(white.target), len(terms), len(target)).terms
         if not chosen:
             break

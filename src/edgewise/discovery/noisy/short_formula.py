@@ -32,17 +32,13 @@ log = logging.getLogger(__name__)
 
 Array = np.ndarray
 
-MAX_SELECTED = 16
-"""The most inputs among which forward selection chooses."""
-
-MAX_INPUTS = 5
-"""The most inputs of small networks."""
-
-MAX_TERMS = 16
-"""Ratios with more terms are too long to read."""
+MAX_SELECTED = 16  # inputs, among which forward selection chooses
+MAX_INPUTS = 5  # of small networks
+MAX_TERMS = 16  # of ratios, beyond which they are too long to read
 
 TOLERANCE = 0.1
 """The chosen formula may have this much more mean square error (5 % more of its root) than the best one."""
+
 FLOOR = 1e-20
 """Relative mean square errors below this are rounding; the shorter formula wins."""
 
@@ -340,10 +336,10 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
     for finding in good[:most]:
         formula, error, refused = finding.formula, finding.error, set[float]()
         while numbers := [n for n in formula.expressions[0].atoms(sympy.Float) if float(n) not in refused]:
-            number = min(numbers, key=lambda n: abs(float(n) - round(float(n))))
+            number = min(numbers, key=_off_integer)
             whole = sympy.Integer(round(float(number)))
             refused.add(float(number))
-            if whole == 0 or abs(number - whole) > 0.2 * abs(whole):
+            if whole == 0 or _off_integer(number) > 0.2 * abs(whole):
                 continue
             expression = formula.expressions[0].xreplace({number: whole})
             (expression,), _ = refit_constants((expression,), formula.inputs, x, y[:, None])
@@ -351,6 +347,10 @@ def _rounded(findings: Sequence[Finding], table: NoisyTable, most: int = 8) -> I
             if trial.error <= 1.02 * error:
                 formula, error = trial.formula, trial.error
                 yield trial
+
+
+def _off_integer(number: Any) -> float:
+    return abs(float(number) - round(float(number)))
 
 
 def _with_fewer_inputs(chosen: Finding, table: NoisyTable) -> Iterator[Finding]:
