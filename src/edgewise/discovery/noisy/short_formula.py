@@ -36,11 +36,8 @@ MAX_SELECTED = 16  # inputs, among which forward selection chooses
 MAX_INPUTS = 5  # of small networks
 MAX_TERMS = 16  # of ratios, beyond which they are too long to read
 
-TOLERANCE = 0.1
-"""The chosen formula may have this much more mean square error (5 % more of its root) than the best one."""
-
-FLOOR = 1e-20
-"""Relative mean square errors below this are rounding; the shorter formula wins."""
+TOLERANCE = 0.1  # more mean square error than the best formula has, for the chosen one: 5 % of its root
+FLOOR = 1e-20  # of relative mean square errors: below is rounding, and the shorter formula wins
 
 
 def search_formula(
