@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ from edgewise.optim import LeastSquares, ResidualLeastSquares, RowwiseLeastSquar
 WINDOW = 4.0
 """A snap may move a constant by at most this many standard errors."""
 
-INSIDE = 2.576
-"""Where noise is left, a name is within so many standard errors: inside the interval that holds 99 of 100 values."""
+CHANCE = 0.01
+"""Where noise is left, names are inside intervals that hold all true values but with this probability (Bonferroni)."""
 
 NOISE = 1e-6
 """A root mean square residual above this share of the largest value is noise or a wrong form."""
@@ -150,6 +151,7 @@ def snap(
         return values, cost
 
     scale = largest.item() ** 2
+    inside = NormalDist().inv_cdf(1 - CHANCE / (2 * max(len(free), 1)))
     theta, cost = fit(exact, theta)
     while free:
         if tick is not None:
@@ -158,7 +160,7 @@ def snap(
         proposals = [
             (saved, n, name)
             for n, sigma in zip(free, errors, strict=True)
-            for saved, name in named_near(theta[n].item(), sigma, WINDOW if cost < NOISE**2 * scale else INSIDE)
+            for saved, name in named_near(theta[n].item(), sigma, WINDOW if cost < NOISE**2 * scale else inside)
             if (n, name) not in refused
         ]
         if not proposals:

@@ -8,11 +8,11 @@ import pytest
 import sympy
 from scipy import stats
 
-from edgewise.discovery.relations import level_set_laws, search_relations
+from edgewise.discovery.relations import level_set_laws, search_relations, tested_sets as sets_tested
 from edgewise.discovery.relations.column_functions import make_features
 from edgewise.discovery.relations.least_sets import LeastSet
 from edgewise.discovery.relations.predicted_columns import Model, moments_of
-from edgewise.discovery.relations.tested_sets import divided, tested_sets
+from edgewise.discovery.relations.tested_sets import divided
 
 
 def found(table, **settings) -> set[frozenset[str]]:
@@ -207,7 +207,7 @@ def test_a_set_that_a_column_of_noise_spoils_is_announced_without_it():
     values = np.stack([a, a + 0.5 * rng.normal(size=300), noise], 1)
     moments = moments_of(make_features(values[:150], [0, 0, 0], 5, 2), values[:150])
     spoilt = LeastSet(1, frozenset([0, 2]), 0.2, Model(1, 0.01))
-    (tested,) = tested_sets([spoilt], moments, values[150:], 0.05, rng, lambda: None)
+    (tested,) = sets_tested.tested_sets([spoilt], moments, values[150:], 0.05, rng, lambda: None)
     assert tested.found.columns == {0, 1}
     assert tested.q <= 0.05
     passed, refused = divided([tested, replace(tested, q=0.01), replace(tested, q=0.5)], 0.05)
