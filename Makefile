@@ -16,7 +16,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow cover lint format bench reproduce runtimes studio docs wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-compile test-slow cover lint format bench reproduce runtimes studio docs wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,9 +53,12 @@ $(DOCS): $(READY)
 demo: venv  ## from a table to a formula: the signature of 9,996 hyperbolic knots
 	$(BIN)/edgewise fit knots --target signature --out demo-run --force
 
-test: lint $(TESTS)  ## lint, then the whole suite (compile tests in a run of their own)
+test: $(TESTS)  ## lint and the compile tests side by side, then the whole suite
+	@$(MAKE) --no-print-directory -j2 lint test-compile
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
-	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
+
+test-compile: $(TESTS)  ## the tests of torch.compile, one after the other
+	$(PYTEST) -m "compile and not slow" tests
 
 test-slow: $(SLOW)  ## the tests that take minutes
 	$(PYTEST) -n $(JOBS) -m "slow and not compile"
