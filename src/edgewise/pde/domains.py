@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from edgewise.pde.operators import TIME, ProblemError
@@ -51,6 +51,11 @@ class Domain(ABC):
     @abstractmethod
     def _boundary(self, part: str, n: int, generator: torch.Generator) -> BoundaryPoints:
         """n points of one part."""
+
+    @final
+    def contains(self, x: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
+        """Whether points lie inside or, up to rounding, on the boundary."""
+        return self.distance(x) <= 1e-9 * max(high - low for low, high in self.bounds)
 
     def during(self, start: float, end: float) -> Domain:
         """The same space over another span of time.

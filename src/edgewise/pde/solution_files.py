@@ -27,10 +27,8 @@ def grid_values(solution: Solution, axes: Sequence[Tensor]) -> dict[str, np.ndar
     """Every field on the grid of these axes, NaN outside the domain."""
     shape = tuple(len(axis) for axis in axes)
     x = torch.stack([c.flatten() for c in torch.meshgrid(*axes, indexing="ij")], -1)
-    domain = solution.problem.domain
-    widest = max(high - low for low, high in domain.bounds)
     parts = x.split(100_000)
-    inside = torch.cat([domain.distance(part) <= 1e-9 * widest for part in parts])
+    inside = torch.cat([solution.problem.domain.contains(part) for part in parts])
     values = torch.where(inside[:, None], torch.cat([solution(part) for part in parts]), torch.nan)
     return {name: values[:, n].reshape(shape).numpy() for n, name in enumerate(solution.problem.fields)}
 
@@ -188,8 +186,7 @@ def _cells(solution: Solution, points: int) -> tuple[Tensor, str, np.ndarray]:
     if len(space) == 3:
         corners = [(*c, level) for level in (0, 1) for c in corners]
     cells = np.stack([numbers[tuple(slice(c, points - 1 + c) for c in corner)].ravel() for corner in corners], -1)
-    widest = max(high - low for low, high in domain.bounds)
-    inside = (domain.distance(_at_time(solution, places, None)) <= 1e-9 * widest).numpy()
+    inside = domain.contains(_at_time(solution, places, None)).numpy()
     cells = cells[inside[cells].all(1)]
     if not len(cells):
         raise ProblemError(f"no cell of a grid of {points} points along every coordinate lies in {domain!r}; give more")
