@@ -31,6 +31,7 @@ class TermSettings:
         straight: all curves of numbers are straight lines.
         shapes: the shape of a curve by the name of its column.
         cyclic: the two ends of a period by the name of its column.
+        known: axes by the names of terms, which are taken as they are.
     """
 
     intervals: int | None = None
@@ -39,6 +40,7 @@ class TermSettings:
     straight: bool = False
     shapes: Mapping[str, str] = field(default_factory=dict)
     cyclic: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    known: Mapping[str, Axis] = field(default_factory=dict)
 
 
 def main_blocks(
@@ -65,7 +67,9 @@ def main_blocks(
     for position, column in enumerate(columns):
         for part in inputs_of(position, column, used):
             values = joined(part.read(columns))
-            axis, note = choose_axis(part, chosen_rows(values, used), chosen_rows(weights, used), settings)
+            axis, note = settings.known.get(part.name), list[str]()
+            if axis is None:
+                axis, note = choose_axis(part, chosen_rows(values, used), chosen_rows(weights, used), settings)
             shape = settings.shapes.get(column.name, "")
             if shape and not isinstance(axis, SplineAxis):
                 raise ValueError(f"the column {column.name!r} cannot be {shape}: only curves of numbers have shapes")

@@ -146,6 +146,7 @@ def curve_block(
         mean = np.append(seen / max(seen.sum(), 1e-300), np.zeros(int(axis.missing)))
         transform = np.eye(axis.size) if (counts > 0).sum() > 1 else np.zeros((axis.size, 0))
         groups = groups if transform.shape[1] else ()
+        basis = sparse.csr_array(sparse.vstack([basis[:-1], mean[None]]))  # a level without a coefficient adds the mean
     return Block((part,), (axis,), basis, codes, transform, groups, _bins(axis, distinct), mean, shape)
 
 

@@ -242,9 +242,8 @@ def coefficient_map(blocks: Sequence[Block]) -> np.ndarray:
         transform = block.transform
         if block.mean is not None:
             shift = block.mean @ transform
-            known = (np.arange(len(transform)) < block.axes[0].functions)[:, None]
             found[0, column : column + block.parameters] = shift
-            transform = transform - known * shift
+            transform = transform - shift  # a missing cell too adds to the intercept, which has taken the mean
         found[row : row + len(transform), column : column + block.parameters] = transform
         row, column = row + len(transform), column + block.parameters
     return found

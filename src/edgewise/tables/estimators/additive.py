@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 
 from edgewise.expressions import Formula
 from edgewise.nn import KAN
-from edgewise.tables.additive import AdditiveModel, Column, Family, additive_model_from_json
+from edgewise.tables.additive import AdditiveModel, Axis, Column, Family, additive_model_from_json
 from edgewise.tables.additive.additive_model import new_gaps
 from edgewise.tables.additive.as_network import network_of
 from edgewise.tables.additive.axis_choice import TermSettings
@@ -142,7 +142,7 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         warn_of_new_gaps(new_gaps(self.additive_, columns), "the mean effect of the column is")
         return columns
 
-    def _settings(self, family: Family) -> AdditiveSettings:
+    def _settings(self, family: Family, like: Any = None) -> AdditiveSettings:
         strength: Any = self.smoothness
         if strength != "auto" and not (isinstance(strength, Real) and float(strength) >= 0):
             raise ValueError(f"smoothness must be 'auto' or a number >= 0, got {self.smoothness!r}")
@@ -157,9 +157,10 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         terms = TermSettings(
             intervals=None if self.intervals == "auto" else int(self.intervals),
             degree=int(self.degree),
-            plain=strength != "auto",
+            plain=bool(strength != "auto"),
             shapes=dict(self.shapes or {}),
             cyclic=dict(self.cyclic or {}),
+            known={} if like is None else known_axes(like),
         )
         return AdditiveSettings(family, terms, None if strength == "auto" else float(strength), self.interactions)
 
@@ -275,7 +276,14 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         self.family = family
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        like: AdditiveMethods | AdditiveModel | None = None,
     ) -> KANAdditive:
         """Fit the terms.
 
@@ -289,6 +297,7 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
             sample_weight: of the rows; whole numbers count rows.
             offset: what is added to the link scale of every row.
             exposure: what the mean is proportional to, for a family with a log link: its logarithm is an offset.
+            like: a fitted estimator whose knots, periods and levels are taken, so that `merge` can join the two.
         """
         X, y, sample_weight, offset, exposure = with_stored(X, y, sample_weight, offset, exposure)
         columns = self._columns(X, reset=True)
@@ -309,7 +318,7 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         names = [str(c) for c in y.columns] if self._several and hasattr(y, "columns") else None
         outputs = names or ([f"y{i + 1}" for i in range(targets.shape[1])] if self._several else [target_name(y)])
         added = self._offset(family, len(targets), offset, exposure)
-        model = fit_additive(columns, targets, weights, self._settings(family), outputs=outputs, offset=added)
+        model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=outputs, offset=added)
         self._set_additive(model, kept_rows(columns, targets, weights, added))
         return self
 
@@ -361,3 +370,9 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     """A copy of an array of finite numbers."""
     kind: Any = np.float64
     return np.array(check_array(values, ensure_2d=False, dtype=kind, input_name=name))
+
+
+def known_axes(like: AdditiveMethods | AdditiveModel) -> dict[str, Axis]:
+    """The axes of the curves and levels of a fitted model by the names of its terms."""
+    model = like if isinstance(like, AdditiveModel) else like.additive_
+    return {term.name: term.axes[0] for term in model.terms if len(term.axes) == 1}

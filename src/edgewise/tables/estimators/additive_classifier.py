@@ -13,12 +13,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from edgewise.tables.additive import Family
+from edgewise.tables.additive import AdditiveModel, Family
 from edgewise.tables.additive.deviance import kept_rows
 from edgewise.tables.additive.fit_additive import fit_additive
 from edgewise.tables.additive.row_sums import joined, own_rows
 from edgewise.tables.additive.stored_columns import with_stored
 from edgewise.tables.estimators.additive import AdditiveEstimator
+from edgewise.tables.estimators.additive_methods import AdditiveMethods
 
 
 class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
@@ -68,13 +69,21 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANAdditiveClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        like: AdditiveMethods | AdditiveModel | None = None,
+    ) -> KANAdditiveClassifier:
         """Fit the terms.
 
         Args:
             X: an array of numbers, a frame, or a dataset of pyarrow, as in `KANAdditive.fit`.
             y: the labels, (rows,), or the name of their column in a dataset.
             sample_weight: of the rows, or the name of their column in a dataset.
+            like: a fitted estimator whose knots, periods and levels are taken, so that `merge` can join the two.
         """
         X, y, sample_weight = with_stored(X, y, sample_weight)
         columns = self._columns(X, reset=True)
@@ -101,7 +110,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         else:
             family, targets = Family("multinomial"), np.eye(count)[labels]
             names = [f"score of {label}" for label in self.classes_]
-        model = fit_additive(columns, targets, weights, self._settings(family), outputs=names)
+        model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=names)
         self._set_additive(model, kept_rows(columns, targets, weights, None))
         return self
 
