@@ -1,6 +1,6 @@
 """Reads damaged files of one kind in a process of its own, and notes every outcome in a file.
 
-Usage: worker.py KIND SEED FIRST SECONDS LOG. A case that was begun and not ended is the one at which native code died.
+Usage: worker.py KIND SEED FIRST SECONDS LAST LOG. A case that was begun and not ended is one at which native code died.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def attempt(call) -> tuple[str, str, object]:
     return "read", "", value
 
 
-def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
+def main(kind_name: str, seed: str, first: str, seconds: str, last: str, log: str) -> None:
     from kinds import KINDS, fresh
 
     kind, end = KINDS[kind_name], time.monotonic() + float(seconds)
@@ -64,7 +64,7 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             )
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         n = int(first)
-        while time.monotonic() < end:
+        while time.monotonic() < end and n < float(last):
             notes.write(json.dumps({"n": n}) + "\n")
             notes.flush()
             fresh(made, place)
