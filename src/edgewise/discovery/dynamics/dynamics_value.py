@@ -13,6 +13,7 @@ from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
 from edgewise.expressions import Constant, Formula, printers
+from edgewise.expressions.names import heading
 from edgewise.stored import read_as, read_fields, require_keys
 
 MARKS = {"flow": "'", "map": "[n+1]"}
@@ -196,7 +197,7 @@ class Dynamics:
 def equations_text(law: Formula, states: Sequence[str], kind: str) -> list[str]:
     """The equations of a system in plain notation, one line each."""
     mark = MARKS[kind]
-    return [f"{name}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
+    return [f"{heading(name)}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
 
 
 _STORED: dict[str, Any] = {

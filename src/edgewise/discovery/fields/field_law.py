@@ -14,7 +14,7 @@ from edgewise.discovery.fields.bumps import Points
 from edgewise.discovery.fields.field_terms import FieldTerm, Values, monomial_text
 from edgewise.discovery.fields.jet_symbols import as_functions, expanded
 from edgewise.discovery.fields.method_of_lines import Grid, LawOnGrid, boundary_values
-from edgewise.expressions import Constant, Formula
+from edgewise.expressions import Constant, Formula, printers
 from edgewise.stored import read_as, require_keys
 
 
@@ -133,7 +133,7 @@ class FieldLaw:
     def latex(self, digits: int = 4) -> str:
         """One LaTeX equation per field, constants rounded for reading."""
         rows = [e.xreplace({f: sympy.Float(f, digits) for f in e.atoms(sympy.Float)}) for e in self.equations]
-        return " \\\\\n".join(sympy.latex(e) for e in rows)
+        return " \\\\\n".join(map(printers.latex, rows))
 
     def simulate(
         self, u0: Any, t: Any, *, boundary: Any = None
