@@ -9,13 +9,15 @@ file that is read as something else, a gigabyte for a small file, a case without
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,7 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 
 from kinds import KINDS  # noqa: E402
 from runs import KILLED, RUNS  # noqa: E402
+from worker import work  # noqa: E402
 
 from edgewise.io.whole import write_whole  # noqa: E402
 from studies.environment import environment  # noqa: E402
@@ -64,11 +67,7 @@ def files(kind: str, seed: int, seconds: float, cases: float) -> Count:
         log = Path(folder) / "log"
         log.touch()
         while (left := end - time.monotonic()) > 0 and first < cases:
-            given = map(str, (HERE / "worker.py", kind, seed, first, left, cases, log))
-            arguments = [sys.executable, *given]
-            with (Path(folder) / "errors").open("wb") as errors:
-                process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder)
-                status = _ended(process, log)
+            status = _ended(_forked(Path(folder), kind, seed, first, left, cases, log), log)
             begun, ended = _noted(log, count)
             log.write_text("")
             if status == 0:
@@ -83,18 +82,34 @@ def files(kind: str, seed: int, seconds: float, cases: float) -> Count:
     return count
 
 
-def _ended(process: subprocess.Popen, log: Path) -> int | None:
+def _forked(folder: Path, *given: object) -> int:
+    """A process that runs the worker: a copy of this one, which has imported everything and has one thread."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        os.chdir(folder)
+        for name, number in ((os.devnull, 1), (str(folder / "errors"), 2)):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
+        work(*map(str, given))
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _ended(process: int, log: Path) -> int | None:
     """The exit status; None for a process that is killed: it wrote nothing for a minute, for ten at its beginning."""
     size, since = -1, time.monotonic()
-    while process.poll() is None:
-        time.sleep(0.2)
+    while not (ended := os.waitpid(process, os.WNOHANG))[0]:
+        time.sleep(0.05)
         if log.stat().st_size != size:
             size, since = log.stat().st_size, time.monotonic()
         elif time.monotonic() - since > (STUCK if size else 10 * STUCK):
-            process.kill()
-            process.wait()
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
             return None
-    return process.returncode
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def _noted(log: Path, count: Count) -> tuple[int | None, int | None]:
@@ -141,13 +156,14 @@ def main() -> int:
         for kind in kinds
     }
     started = environment()
-    with ThreadPoolExecutor(given.jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
         tasks = {
-            kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, *shares[kind]) for kind in kinds
+            kind: pool.apply_async(whole_runs if kind in RUNS else files, (kind, given.seed, *shares[kind]))
+            for kind in kinds
         }
         counts = {}
         for kind, task in tasks.items():
-            counts[kind] = task.result()
+            counts[kind] = task.get()
             _print(kind, counts[kind])
     total, bad = (sum(c.outcomes.total() for c in counts.values()), sum(c.bad for c in counts.values()))
     print(f"{total:,} cases, {bad} that should not be; seed {given.seed}")

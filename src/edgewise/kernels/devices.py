@@ -19,6 +19,16 @@ def autocast(x: Tensor, dtype: torch.dtype | None) -> torch.autocast:
     return torch.autocast(x.device.type, dtype, enabled=dtype is not None)
 
 
+def without_autocast(x: Tensor) -> torch.autocast:
+    """A context without mixed precision on the device of x."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """The dtype of the mixed precision on the device of x; None where there is none."""
+    return torch.get_autocast_dtype(x.device.type) if under_autocast(x) else None
+
+
 def under_autocast(x: Tensor) -> bool:
     """Whether mixed precision is enabled on the device of x."""
     return torch.is_autocast_enabled(x.device.type)
