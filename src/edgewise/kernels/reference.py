@@ -12,6 +12,7 @@ functions overflow it long before their sum does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, cast
@@ -84,11 +85,9 @@ def _in_single(contraction: Callable[P, Tensor]) -> Callable[P, Tensor]:
         mixed = first.dtype is not torch.float64 and autocast_dtype(first) is torch.float16
         if first.dtype is not torch.float16 and not mixed:
             return contraction(*args, **kwargs)
-        wide: Any = tuple(_widened(t) for t in args), {name: _widened(t) for name, t in kwargs.items()}
-        if not mixed:
-            return contraction(*wide[0], **wide[1]).half()
-        with without_autocast(first):
-            return contraction(*wide[0], **wide[1]).half()
+        wide, named = tuple(map(_widened, args)), {name: _widened(t) for name, t in kwargs.items()}
+        with without_autocast(first) if mixed else contextlib.nullcontext():
+            return cast(Callable[..., Tensor], contraction)(*wide, **named).half()
 
     return computed
 
