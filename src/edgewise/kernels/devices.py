@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+_autocast_anywhere = torch._C._is_any_autocast_enabled
+
 
 def accelerators(tensors: Iterable[Tensor]) -> list[torch.device]:
     """The devices of these tensors that are not the host: empty where numpy and native code can read them all."""
@@ -31,7 +33,8 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
 
 def under_autocast(x: Tensor) -> bool:
     """Whether mixed precision is enabled on the device of x."""
-    return torch.is_autocast_enabled(x.device.type)
+    device = x.device.type  # some, such as meta, have no mixed precision and no answer
+    return _autocast_anywhere() and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 PER_THREAD = 1e8
