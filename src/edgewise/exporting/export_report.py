@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgewise.stored import read_fields
+
 
 class ExportError(ValueError):
     """The file does not compute what the model computes, or cannot be written or run; nothing of it was kept."""
@@ -52,7 +54,7 @@ class ExportReport:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ExportReport:
         """The report that `to_json` described."""
-        return cls(**fields)
+        return read_fields(cls, fields, "a report of an export")
 
     def __str__(self) -> str:
         checked = "not run" if self.error is None else f"error {self.error:.1e} on {self.inputs} inputs"

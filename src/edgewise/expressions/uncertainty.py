@@ -23,6 +23,7 @@ from edgewise.expressions.evaluate import Program
 from edgewise.expressions.parse import parse_formula
 from edgewise.functional import least_squares
 from edgewise.optim import RowwiseLeastSquares
+from edgewise.stored import read_as, read_fields, require_keys
 
 LEVEL = 0.99
 """The level of intervals that are shown, and that names lie in."""
@@ -69,8 +70,11 @@ class Constant:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Constant:
         """The constant that `to_json` described; nothing in it is run."""
-        name = None if fields["name"] is None else parse_formula(fields["name"], ())
-        return cls(fields["value"], fields["error"], fields["degrees"], name, fields["place"])
+        keys = ("value", "error", "degrees", "name", "place", "interval", "level")
+        known = dict(require_keys(fields, keys, "a constant of a law"))
+        name = read_as(str | None, known["name"], "the name of a constant of a law")
+        own = {key: known[key] for key in keys[:5]}
+        return read_fields(cls, own, "a constant of a law", name=None if name is None else parse_formula(name, ()))
 
     def __str__(self) -> str:
         """Two digits of the error.

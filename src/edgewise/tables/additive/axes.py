@@ -11,7 +11,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from scipy import sparse
 
 from edgewise.bases import BSpline
+from edgewise.stored import read_fields
 
 
 @dataclass(frozen=True)
@@ -200,16 +201,10 @@ def counted(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.n
 def axis_from_json(record: Mapping[str, Any]) -> Axis:
     """The axis that `Axis.to_json` described."""
     kind = record.get("kind")
-    if kind not in AXES:
+    if not isinstance(kind, str) or kind not in AXES:
         raise ValueError(f"unknown axis {kind!r}; known are {', '.join(AXES)}")
-    names = [field.name for field in fields(AXES[kind])]
-    if set(record) != {"kind", *names}:
-        raise ValueError(
-            f"an axis of kind {kind!r} has the fields {', '.join(names)}, got {', '.join(map(str, record))}"
-        )
-    settings: dict[str, Any] = {name: record[name] for name in names}
-    axis: Any = AXES[kind]
-    return axis(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    own = {name: value for name, value in record.items() if name != "kind"}
+    return read_fields(AXES[kind], own, f"an axis of kind {kind!r}")
 
 
 def _rows(columns: np.ndarray, local: np.ndarray, known: np.ndarray, axis: Axis, order: int) -> sparse.csr_array:
