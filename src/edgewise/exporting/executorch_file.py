@@ -49,4 +49,5 @@ EXECUTORCH = Format(
     extra="executorch",
     packages=(("executorch", "executorch"),),
     most_rows=MOST_ROWS,
+    graph=True,
 )

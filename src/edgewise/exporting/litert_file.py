@@ -9,13 +9,12 @@ from torch import Tensor
 
 from edgewise.exporting.exported_graph import FlatOutputs, example_of, quietly
 from edgewise.exporting.file_format import Format, Runner
-from edgewise.exporting.lowering import lowered
 from edgewise.exporting.subject import Subject
 
 
 def write_litert(subject: Subject, path: Path) -> None:
     """One file for the number of rows of the example."""
-    graph = FlatOutputs(lowered(subject.require_model("litert"), subject.dtype)).eval()
+    graph = FlatOutputs(subject.lowered("litert")).eval()
     with quietly():
         import litert_torch
 
@@ -48,4 +47,5 @@ LITERT = Format(
     extra="litert",
     packages=(("litert-torch", "litert_torch"), ("ai-edge-litert", "ai_edge_litert")),
     any_batch=False,
+    graph=True,
 )
