@@ -1,4 +1,4 @@
-/* What the server sends: the same names as edgewise/studio/document.py and workspace.py write. */
+/* What the server sends: the same names as edgewise/workbench/document.py and workspace.py write. */
 
 export type Key = [layer: number, source: number, target: number];
 export type Values = (number | null)[];

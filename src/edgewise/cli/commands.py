@@ -319,7 +319,7 @@ def studio(
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """
-    from edgewise.studio import open_archive, open_run, open_table, serve
+    from edgewise.workbench import open_archive, open_run, open_table, serve
 
     if Path(source).is_dir():
         if target is not None:

@@ -12,8 +12,6 @@ from edgewise.io import load
 from edgewise.io.reading import reading
 from edgewise.nn import KAN
 from edgewise.progress import Budget, Listener
-from edgewise.studio.archive import read_archive
-from edgewise.studio.workspace import Workspace
 from edgewise.tables.cells import TableError, require_columns
 from edgewise.tables.encode import Encoding
 from edgewise.tables.job import JobSettings, read_encoding, read_record
@@ -22,6 +20,8 @@ from edgewise.tables.job.table_network import Rows, named, split, train
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
+from edgewise.workbench.archive import read_archive
+from edgewise.workbench.workspace import Workspace
 
 CLASSES = (
     "The target is a class, so that the network gives log-odds; errors are root mean square differences from the "

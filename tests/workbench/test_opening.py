@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.studio import open as open_studio, open_run, open_table
 from edgewise.tables.cells import TableError
 from edgewise.tables.job import JobSettings, fit_table
+from edgewise.workbench import open_run, open_table
 
 from .conftest import small
 
@@ -76,8 +76,9 @@ def test_a_studio_beside_a_notebook_is_the_same_session():
     pytest.importorskip("uvicorn")
     client = pytest.importorskip("websockets.sync.client")
     model, x, y = small()
-    studio = open_studio(model, x.numpy(), y[:, 0].numpy(), browser=False, title="</title>")
+    studio = ew.studio(model, x.numpy(), y[:, 0].numpy(), title="</title>").open(browser=False)
     try:
+        assert studio.url is not None
         page = urllib.request.urlopen(studio.url, timeout=20).read().decode()
         assert "<title>&lt;/title&gt;" in page
         assert studio.url.startswith("http://127.0.0.1:")
@@ -92,8 +93,23 @@ def test_a_studio_beside_a_notebook_is_the_same_session():
                 pass
         assert studio.work.tree.current.id == 0
         assert studio.model is model
-        assert "noopener" in studio._repr_html_()
+        assert studio.url in repr(studio)
     finally:
+        url = studio.url or ""
         studio.close()
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(studio.url, timeout=5)
+        urllib.request.urlopen(url, timeout=5)
+
+
+def test_the_public_name_opens_what_the_command_opens(folder):
+    assert ew.studio(folder / "run").work.state()["rows"] == 63
+    assert "1 state, error" in repr(ew.studio(str(folder / "t.csv"), target="y", hidden=0, seconds=2.0))
+    model, x, y = small()
+    for arguments, fields, match in [
+        ((model,), {}, "with its data"),
+        ((3,), {}, "not int"),
+        (("t.csv", x, y), {}, "target="),
+        (("t.csv",), {}, "target="),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=match):
+            ew.studio(*arguments, **fields)

@@ -7,12 +7,12 @@ from html import escape
 from importlib.resources import files
 
 from edgewise._version import __version__
-from edgewise.studio.branches import Branch, History
-from edgewise.studio.document import told
-from edgewise.studio.partial_formula import partial_formula
-from edgewise.studio.script import script
 from edgewise.tables.job.report import equations
 from edgewise.viz import diagram, svg
+from edgewise.workbench.branches import Branch, History
+from edgewise.workbench.document import told
+from edgewise.workbench.partial_formula import partial_formula
+from edgewise.workbench.script import script
 
 
 def summary_page(

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "studio"
-STATIC = ROOT / "src" / "edgewise" / "studio" / "static"
+STATIC = ROOT / "src" / "edgewise" / "workbench" / "static"
 
 
 def digest_of_sources() -> str:

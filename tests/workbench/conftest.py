@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.studio import Workspace
+from edgewise.workbench import Workspace
 
 NAMES = ("<b>angle</b>", "load & `wind`")
 

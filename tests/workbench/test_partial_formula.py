@@ -8,8 +8,8 @@ import torch
 import edgewise as ew
 from edgewise.nn import Affine
 from edgewise.nn.layers import kan_layers
-from edgewise.studio.partial_formula import curve_names, partial_formula
 from edgewise.surgery import fix
+from edgewise.workbench.partial_formula import curve_names, partial_formula
 
 
 @pytest.mark.parametrize("widths", [[2, 1], [2, 3, 2], [2, (1, 1), 1]], ids=str)

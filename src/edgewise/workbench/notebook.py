@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from edgewise.progress import Event
-from edgewise.studio.server import static_text
-from edgewise.studio.workspace import Workspace
+from edgewise.workbench.server import static_text
+from edgewise.workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from anywidget import AnyWidget

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from edgewise.io import FileFormatError
-from edgewise.studio import open_archive
-from edgewise.studio.steps import step_of
+from edgewise.workbench import open_archive
+from edgewise.workbench.steps import step_of
 
 from .test_workspace import STEPS, A, B
 

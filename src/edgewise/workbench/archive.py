@@ -21,8 +21,8 @@ from torch import Tensor
 from edgewise.io import load, save, write_whole
 from edgewise.io.reading import reading, require
 from edgewise.nn import KAN
-from edgewise.studio.branches import History
-from edgewise.studio.script import DATA, SCRIPT, START, script
+from edgewise.workbench.branches import History
+from edgewise.workbench.script import DATA, SCRIPT, START, script
 
 HISTORY, FORMAT = "history.json", "edgewise-studio-1"
 

@@ -10,7 +10,7 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from edgewise.studio.server import MAX_MESSAGE, StudioServer
+from edgewise.workbench.server import MAX_MESSAGE, StudioServer
 
 HERE = "http://127.0.0.1:8123"
 SOCKETS = "ws://127.0.0.1:8123/socket"

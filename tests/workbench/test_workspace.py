@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from edgewise.studio import Workspace
-from edgewise.studio.steps import METHODS
-from edgewise.studio.workspace import ACTIONS, MOVES, QUESTIONS
+from edgewise.workbench import Workspace
+from edgewise.workbench.steps import METHODS
+from edgewise.workbench.workspace import ACTIONS, MOVES, QUESTIONS
 
 from .conftest import small
 

@@ -15,9 +15,6 @@ from torch import Tensor
 
 from edgewise.expressions import Formula
 from edgewise.nn.layers import EdgeKey, kan_layers
-from edgewise.studio.branches import Branch, History, rms
-from edgewise.studio.partial_formula import curve_names, partial_formula
-from edgewise.studio.steps import SessionStep
 from edgewise.surgery import fix
 from edgewise.symbolic import Session
 from edgewise.symbolic.edges import Candidate
@@ -25,6 +22,9 @@ from edgewise.tables.job.report import equations
 from edgewise.tracing import trace
 from edgewise.viz import Edge, Node, diagram
 from edgewise.viz.from_model import layer_view, names_of
+from edgewise.workbench.branches import Branch, History, rms
+from edgewise.workbench.partial_formula import curve_names, partial_formula
+from edgewise.workbench.steps import SessionStep
 
 MAX_EDGES = 240
 POINTS = 61

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgewise.nn import DEFAULT_LIBRARY
-from edgewise.studio.branches import History
+from edgewise.workbench.branches import History
 
 SCRIPT, START, DATA = "session.py", "start.safetensors", "data.safetensors"
 

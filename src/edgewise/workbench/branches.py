@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgewise.nn import KANLinear
 from edgewise.nn.layers import owned
-from edgewise.studio.steps import ActionError, SessionStep
 from edgewise.symbolic import Session
+from edgewise.workbench.steps import ActionError, SessionStep
 
 
 @dataclass(frozen=True)

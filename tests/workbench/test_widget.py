@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from edgewise.studio import widget
-from edgewise.studio.server import static_text
+import edgewise as ew
+from edgewise.workbench.server import static_text
 
 from .conftest import small
 
@@ -16,7 +16,7 @@ pytest.importorskip("anywidget")
 def shown(monkeypatch):
     """A widget, and what it sends to its front end."""
     model, x, y = small()
-    made = widget(model, x, y, title="beams")
+    made = ew.studio(model, x, y, title="beams").widget
     sent: list[dict] = []
     monkeypatch.setattr(made, "send", sent.append)
     return made, sent

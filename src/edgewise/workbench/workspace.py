@@ -18,9 +18,12 @@ from torch import Tensor
 
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.progress import Event, Listener
-from edgewise.studio.archive import archived
-from edgewise.studio.branches import Branch, History
-from edgewise.studio.document import (
+from edgewise.symbolic import Session
+from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
+from edgewise.viz import diagram, svg
+from edgewise.workbench.archive import archived
+from edgewise.workbench.branches import Branch, History
+from edgewise.workbench.document import (
     formula_document,
     history_document,
     input_names,
@@ -32,8 +35,8 @@ from edgewise.studio.document import (
     preview_document,
     suggestions_document,
 )
-from edgewise.studio.script import script
-from edgewise.studio.steps import (
+from edgewise.workbench.script import script
+from edgewise.workbench.steps import (
     METHODS,
     ActionError,
     SessionStep,
@@ -43,10 +46,7 @@ from edgewise.studio.steps import (
     read_whole,
     step_of,
 )
-from edgewise.studio.summary import summary_page
-from edgewise.symbolic import Session
-from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
-from edgewise.viz import diagram, svg
+from edgewise.workbench.summary import summary_page
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +111,16 @@ class Workspace:
         """The state that is worked on."""
         return self.tree.current.session
 
+    @property
+    def name(self) -> str:
+        """What the page is called."""
+        return self.title or ", ".join(output_names(self.session))
+
     def state(self) -> Answer:
         """All that a page shows of the current state."""
         session = self.session
         return {
-            "title": self.title or ", ".join(output_names(session)),
+            "title": self.name,
             "note": self.note,
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),

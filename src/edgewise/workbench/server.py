@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from edgewise.progress import Event
-from edgewise.studio.workspace import Workspace
+from edgewise.workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -227,4 +227,4 @@ def _page(work: Workspace) -> str:
 
 def static_text(name: str) -> str:
     """A file of the page's bundle."""
-    return files("edgewise.studio").joinpath("static", name).read_text(encoding="utf-8")
+    return files("edgewise.workbench").joinpath("static", name).read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import edgewise as ew
-from edgewise.studio import Workspace
 from edgewise.symbolic.shapes import SHAPES
+from edgewise.workbench import Workspace
 
 NETWORKS = (
     ([2, 2, 1], ew.BSpline(4, 3), torch.float64),
