@@ -151,6 +151,10 @@ def test_a_drawn_curve_follows_the_points_and_stays_elsewhere():
         pulled = session.pull((0, 0, 0), points[1][0], 2.0)
         assert abs(curve(pulled, at)[1].item() - 2.0) < 1e-9
         assert (curve(pulled, away) - curve(session, away)).abs().max() < 1e-9
+    units = Affine(torch.tensor([10.0], dtype=torch.float64), torch.tensor([3.0], dtype=torch.float64))
+    scaled = Session(ew.KAN.assemble(session.model.layers, output_affine=units), session.x, session.y)
+    after = scaled.pull((0, 0, 0), 0.0, 5.0).model.layers[0]
+    assert after.edge_values(torch.zeros(1, 2, dtype=torch.float64))[0, 0, 0].item() == pytest.approx(0.5)
     with pytest.raises(ValueError, match="two different"):
         session.draw((0, 0, 0), [(0.0, 1.0), (0.0, 2.0)])
     with pytest.raises(ValueError, match="finite point"):

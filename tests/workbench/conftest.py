@@ -11,12 +11,14 @@ from edgewise.workbench import Workspace
 NAMES = ("<b>angle</b>", "load & `wind`")
 
 
-def small(names: tuple[str, ...] = NAMES) -> tuple[ew.KAN, torch.Tensor, torch.Tensor]:
+def small(
+    names: tuple[str, ...] = NAMES, widths: tuple[int, ...] = (2, 1)
+) -> tuple[ew.KAN, torch.Tensor, torch.Tensor]:
     """A network near sin(2 a) + b² / 2, its inputs and targets."""
     generator = torch.Generator().manual_seed(5)
     x = torch.rand(120, 2, generator=generator, dtype=torch.float64) * 2 - 1
     y = torch.sin(2 * x[:, :1]) + x[:, 1:] ** 2 / 2
-    model = ew.KAN([2, 1], ew.BSpline(6, 3), residual=None, generator=generator, dtype=torch.float64, input_names=names)
+    model = ew.KAN(widths, ew.BSpline(6, 3), residual=None, generator=generator, dtype=torch.float64, input_names=names)
     return model, x, y
 
 

@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 
+import edgewise as ew
 from edgewise.workbench import Workspace
-from edgewise.workbench.steps import METHODS
-from edgewise.workbench.workspace import ACTIONS, MOVES, QUESTIONS
+from edgewise.workbench.steps import METHODS, step_of
+from edgewise.workbench.workspace import ACTIONS, LONG, MOVES, QUESTIONS
 
 from .conftest import small
 
@@ -17,7 +18,16 @@ A, B = [0, 0, 0], [0, 1, 0]
 STEPS = {
     "fix": {"edge": A, "name": "sin"},
     "release": {"edge": A},
+    "draw": {"edge": B, "points": [[-0.5, 0.1], [0.0, 0.0], [0.5, 0.2]]},
+    "pull": {"edge": B, "x": 0.5, "y": 0.3},
     "remove": {"edge": B},
+    "remove_node": {"layer": 0, "node": 1},
+    "split_node": {"layer": 0, "node": 1},
+    "multiply_node": {"layer": 0, "node": 0},
+    "exclude": {"inputs": [1]},
+    "combine": {"formula": "`<b>angle</b>` * `load & \\`wind\\``", "name": "<i>product</i>"},
+    "adopt": {"expressions": ["2*sin(`<b>angle</b>`)"]},
+    "measure": {"units": {"<b>angle</b>": "rad", "y": "m/s"}},
     "lock": {"edges": [A]},
     "unlock": {"edges": [A]},
     "share": {"edges": [A, B]},
@@ -32,16 +42,34 @@ STEPS = {
 """A message for every step; `release` needs a symbol, which the test makes first."""
 
 
-def test_every_step_is_done_and_undone(work, do):
+def test_every_step_is_done_and_undone_and_its_script_does_the_same(tmp_path):
     assert set(STEPS) == set(METHODS)
-    do("fit", steps=20)
+    model, x, y = small(widths=(2, 2, 1))
+    work = Workspace(model, x, y, held=(x[:30] * 0.9, y[:30]))
+
+    def do(what: str, /, **fields: object) -> None:
+        answer = work.act({"do": what, **fields})
+        assert "error" not in answer, (what, answer)
+
+    do("fit", steps=5)
     base = work.tree.current.id
     for name, fields in STEPS.items():
         if name == "release":
             do("fix", edge=A, name="sin")
         do(name, **fields)
-        assert work.tree.current.step is not None
-        assert work.tree.current.step.method == name
+        step = work.tree.current.step
+        assert step is not None
+        assert step.method == name
+        message = json.loads(json.dumps(step.message()))
+        parent = work.tree[work.tree.current.parent or 0].session
+        again = step_of(parent, message)
+        assert again.code() == step.code()
+        scope = {"session": parent}
+        exec(step.code(), {}, scope)  # as the exported script does
+        with torch.no_grad():
+            expected, got = (s.model(s.x) for s in (work.session, scope["session"]))
+        assert (got - expected).abs().max() <= 1e-12
+        json.dumps(work.state(), allow_nan=False)
         do("goto", state=base)
     assert [branch.parent for branch in work.tree if branch.id > base].count(base) == len(STEPS)
 
@@ -121,6 +149,47 @@ def test_a_prediction_has_its_place_on_every_curve(work, do):
         expected = work.session.model(torch.tensor([[0.3, -0.2]], dtype=torch.float64))
     assert math.isclose(answer["outputs"][0], expected.item(), rel_tol=1e-5)
     assert answer["at"] == [[0.3, -0.2]]
+
+
+def test_the_interval_of_a_prediction_holds_nine_of_ten_other_rows(do, work):
+    do("fit", steps=20)
+    answer = do("predict", x=[0.3, -0.2])
+    x, y = work.tree.held
+    with torch.no_grad():
+        inside = ((work.session.model(x) - y).abs() <= answer["within"][0]).double().mean()
+    assert 0.9 <= inside <= 0.9 + 2 / len(x)
+    assert answer["level"] == 0.9
+
+
+def test_formulas_are_searched_and_adopted():
+    model, x, y = small(("a", "b"))
+    work = Workspace(model, x, y, held=(x[:30] * 0.9, torch.sin(1.8 * x[:30, :1]) + 0.405 * x[:30, 1:] ** 2))
+    stages = []
+    assert work.act({"do": "search", "seconds": 8}, lambda event: stages.append(event.stage))["ok"]
+    assert len(stages) > 1
+    front = work.state()["found"]
+    lengths = [formula["length"] for formula in front]
+    assert lengths == sorted(lengths)
+    best = min(front, key=lambda formula: formula["error"])
+    assert best["error"] < 1e-3
+    assert work.act({"do": "adopt", "expressions": best["expressions"]})["ok"]
+    assert math.isclose(work.tree.current.error, best["error"], rel_tol=1e-6)
+    assert work.state()["length"] is not None
+    assert (
+        "one output"
+        in Workspace(ew.KAN([1, 2]), x[:, :1].float(), x.float()).act({"do": "search", "seconds": 1})["error"]
+    )
+    assert "stopped" in work.act({"do": "search", "seconds": 8}, lambda event: work.stop())["error"]
+
+
+def test_pictures_come_in_the_formats_of_pages_and_papers(do):
+    import base64
+
+    starts = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
+    for kind, start in starts.items():
+        file = do("picture", format=kind)["file"]
+        assert base64.b64decode(file["base64"]).startswith(start)
+        assert file["name"] == f"network.{kind}"
 
 
 def test_a_fit_tells_its_errors_and_can_be_stopped(work):
@@ -224,6 +293,24 @@ WRONG = [
     {"do": "preview", "step": {"do": "undo"}},
     {"do": "preview", "step": {"do": ["fix"]}},
     {"do": "constants"},
+    {"do": "draw", "edge": A, "points": [[0, 1]]},
+    {"do": "draw", "edge": A, "points": [[0, 1], [1]]},
+    {"do": "draw", "edge": A, "points": [[0, 1], [1, "x"]]},
+    {"do": "pull", "edge": A, "x": math.inf, "y": 0},
+    {"do": "remove_node", "layer": 0, "node": 0},
+    {"do": "split_node", "layer": 7, "node": 0},
+    {"do": "multiply_node", "layer": 0, "node": -1},
+    {"do": "exclude", "inputs": [0, 1]},
+    {"do": "combine", "formula": "__import__('os')", "name": ""},
+    {"do": "combine", "formula": "c + d", "name": ""},
+    {"do": "combine", "formula": 3, "name": ""},
+    {"do": "adopt", "expressions": ["x" * 5000]},
+    {"do": "adopt", "expressions": []},
+    {"do": "measure", "units": ["m"]},
+    {"do": "measure", "units": {"nobody": "m"}},
+    {"do": "search", "seconds": 0},
+    {"do": "search", "seconds": "long"},
+    {"do": "picture", "format": "exe"},
 ]
 
 
@@ -266,7 +353,7 @@ def test_exports_are_text_whatever_the_names(work, do):
 
 
 def test_the_actions_are_a_closed_table():
-    assert len(ACTIONS) == len(set(ACTIONS)) == len(METHODS) + len(MOVES) + len(QUESTIONS) + 1
+    assert len(ACTIONS) == len(set(ACTIONS)) == len(METHODS) + len(MOVES) + len(LONG) + len(QUESTIONS) + 1
 
 
 def test_many_rows_are_thinned_for_pictures_only():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edgewise import functional
 from edgewise.nn import KAN, KANLinear
-from edgewise.nn.layers import EdgeLike, find_edge, replaced, require_plain, with_layers
+from edgewise.nn.layers import EdgeLike, blocks, find_edge, replaced, require_plain, with_layers
 
 SAMPLES = 20
 """Points of the least squares per coefficient."""
@@ -28,15 +28,16 @@ def drawn(model: KAN, edge: EdgeLike, points: Sequence[tuple[float, float]]) -> 
     Args:
         model: the network.
         edge: a curve.
-        points: at least two, at different arguments, in any order; arguments in the units of the input that the edge
-            reads, where it reads one, else in those of the node.
+        points: at least two, at different arguments, in any order; in the units of the inputs and outputs where the
+            edge is at one, as pictures show it.
     """
     name, layer = _curve(model, edge)
     known = {float(x): float(y) for x, y in sorted(points)}
     if len(known) < 2 or not all(map(math.isfinite, (*known, *known.values()))):
         raise ValueError("a curve is drawn through finite points at two different arguments or more")
     _, j, i = edge
-    known = {_inner(model, layer, j, x): y for x, y in known.items()}
+    scale, shift, unit = _units(model, layer, j, i)
+    known = {scale * x + shift: y / unit for x, y in known.items()}
     t, values = _samples(layer, j, i, list(known))
     inside = (t >= min(known)) & (t <= max(known))
     through = torch.from_numpy(PchipInterpolator(list(known), list(known.values()))(t[inside].numpy()))
@@ -54,7 +55,8 @@ def pulled(model: KAN, edge: EdgeLike, x: float, y: float) -> KAN:
         raise ValueError(f"a curve is pulled through a finite point, not ({x}, {y})")
     name, layer = _curve(model, edge)
     _, j, i = edge
-    inner = _inner(model, layer, j, x)
+    scale, shift, unit = _units(model, layer, j, i)
+    inner = scale * x + shift
     at = torch.full((1, layer.in_features), inner, dtype=layer.coef.dtype, device=layer.coef.device)
     with torch.no_grad():
         before = layer.edge_values(at)[0, j, i]
@@ -63,7 +65,7 @@ def pulled(model: KAN, edge: EdgeLike, x: float, y: float) -> KAN:
         low, high = layer.grid[j, 0].item(), layer.grid[j, -1].item()
         raise ValueError(f"the curve lives on its grid, from {low:.4g} to {high:.4g}; {inner:.4g} is beyond it")
     coef = layer.coef.detach().clone()
-    coef[j, : layer.basis.size, i] += (y - before) * b / b.square().sum()
+    coef[j, : layer.basis.size, i] += (y / unit - before) * b / b.square().sum()
     return with_layers(model, {name: replaced(layer, coef=coef)})
 
 
@@ -76,12 +78,15 @@ def _curve(model: KAN, edge: EdgeLike) -> tuple[str, KANLinear]:
     return name, layer
 
 
-def _inner(model: KAN, layer: KANLinear, j: int, x: float) -> float:
-    """An argument in the units that the layer reads."""
-    scaled = model.input_affine
-    if scaled is None or layer is not model.layers[0]:
-        return x
-    return float(scaled.scale[j]) * x + float(scaled.shift[j])
+def _units(model: KAN, layer: KANLinear, j: int, i: int) -> tuple[float, float, float]:
+    """Scale and shift from the user's argument to the layer's, and the factor from the layer's value to the user's."""
+    pairs, before, after = blocks(model), model.input_affine, model.output_affine
+    scale, shift, unit = 1.0, 0.0, 1.0
+    if before is not None and layer is pairs[0][0]:
+        scale, shift = float(before.scale[j]), float(before.shift[j])
+    if after is not None and layer is pairs[-1][0] and i < pairs[-1][1].sums:
+        unit = float(after.scale[i])
+    return scale, shift, unit
 
 
 @torch.no_grad()

@@ -70,7 +70,9 @@ class History:
     def add(self, step: SessionStep | None, session: Session) -> Branch:
         """A new state after the current one, which becomes the current one."""
         parent = self.current.id if self.branches else None
-        held_error = None if self.held is None else rms(session.model, *self.held)
+        held_error = None
+        if self.held is not None:
+            held_error = rms(session.model, session.extended(self.held[0]), self.held[1])
         branch = Branch(len(self.branches), parent, step, session, rms(session.model, session.x, session.y), held_error)
         self.branches.append(branch)
         return self.goto(branch.id)
@@ -105,14 +107,17 @@ class History:
         if self.current.id == number:
             self.current = self.branches[number]
 
+    def way(self, number: int) -> list[Branch]:
+        """The states from the one after the first to this one."""
+        branch, found = self[number], []
+        while branch.parent is not None:
+            found.append(branch)
+            branch = self[branch.parent]
+        return found[::-1]
+
     def steps(self, number: int) -> list[SessionStep]:
         """The steps from the first state to this one."""
-        branch, steps = self[number], []
-        while branch.parent is not None:
-            assert branch.step is not None
-            steps.append(branch.step)
-            branch = self[branch.parent]
-        return steps[::-1]
+        return [branch.step for branch in self.way(number) if branch.step is not None]
 
 
 @torch.no_grad()

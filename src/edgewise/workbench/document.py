@@ -6,7 +6,8 @@ Numbers that are not finite are None. Curves are sampled evenly between the two 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgewise.expressions import Formula
 from edgewise.nn.layers import EdgeKey, kan_layers
 from edgewise.surgery import fix
 from edgewise.symbolic import Session
+from edgewise.symbolic.combined_inputs import in_columns
 from edgewise.symbolic.edges import Candidate
 from edgewise.tables.job.report import equations
 from edgewise.tracing import trace
@@ -36,7 +38,11 @@ BAND_WORK = 2e8
 """Rows times squared parameters up to which confidence bands are cheap."""
 
 CANDIDATES = 12
-BY_INPUT = ("symmetric", "constrain")
+LEVEL = 0.9
+"""Of intervals of predictions."""
+
+BY_INPUT = ("symmetric", "constrain", "exclude")
+BY_EDGE = ("draw", "pull")
 
 
 def thinned(session: Session) -> Session:
@@ -44,7 +50,7 @@ def thinned(session: Session) -> Session:
     step = math.ceil(len(session.x) / ROWS)
     if step == 1:
         return session
-    return Session(session.model, session.x[::step], session.y[::step], session.library, session.locked)
+    return replace(session, x=session.x[::step], y=session.y[::step])
 
 
 def input_names(session: Session) -> list[str]:
@@ -109,11 +115,11 @@ def edge_document(edge: Edge) -> dict[str, Any]:
 def formula_document(session: Session, symbols: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The formula in all notations, with how many curves are left in it and how far its rounded constants are off."""
     curves = len(curve_names(session.model))
-    found = partial_formula(session.model, input_names(session))
+    found = in_columns(partial_formula(session.model, input_names(session)), session.combined)
     document = written(found, symbols)
     if not curves:
         few = thinned(session)
-        document |= {"error": formula_error(found, few.x, few.y), **_code(found)}
+        document |= {"error": formula_error(found, columns(few), few.y), **_code(found), "misfit": session.misfit()}
     return {**document, "curves": curves}
 
 
@@ -125,8 +131,13 @@ def written(found: Formula, symbols: Mapping[str, str] | None = None) -> dict[st
 def named_constants(session: Session, symbols: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The complete formula with the constants that the data single out as exact numbers."""
     few = thinned(session)
-    found = session.formula(input_names(session)).snapped(few.x, few.y)
-    return {**written(found, symbols), **_code(found), "error": formula_error(found, few.x, few.y), "curves": 0}
+    found = session.formula(input_names(session)).snapped(columns(few), few.y)
+    return {**written(found, symbols), **_code(found), "error": formula_error(found, columns(few), few.y), "curves": 0}
+
+
+def columns(session: Session) -> Tensor:
+    """The inputs that are columns of the data."""
+    return session.x[:, : session.x.shape[1] - len(session.combined)]
 
 
 def formula_error(found: Formula, x: Tensor, y: Tensor) -> float | None:
@@ -138,12 +149,11 @@ def formula_error(found: Formula, x: Tensor, y: Tensor) -> float | None:
 
 def history_document(tree: History) -> list[dict[str, Any]]:
     """Every state of the tree."""
-    first = tree[0].session
     return [
         {
             "id": branch.id,
             "parent": branch.parent,
-            "step": "start" if branch.step is None else told(branch.step, first),
+            "step": step_told(tree, branch),
             "name": branch.name,
             "error": short(branch.error),
             "heldError": None if branch.held_error is None else short(branch.held_error),
@@ -154,20 +164,38 @@ def history_document(tree: History) -> list[dict[str, Any]]:
     ]
 
 
+def step_told(tree: History, branch: Branch) -> str:
+    """What made a state, in the names of the state before it."""
+    if branch.step is None or branch.parent is None:
+        return "start"
+    return told(branch.step, tree[branch.parent].session)
+
+
 def told(step: SessionStep, session: Session) -> str:
     """A step in words: edges by what they connect."""
-    if step.method == "fit":
-        return f"fit, {step.times * step.arguments[0]} steps"
+    method, given = step.method, step.arguments
+    if method in TOLD:
+        return TOLD[method](step, given)
     names = input_names(session)
     words = []
-    for value in step.arguments:
-        if isinstance(value, tuple):
+    for value in given:
+        if isinstance(value, tuple) and len(value) == 3 and all(isinstance(n, int) for n in value):
             words.append(edge_title(session, value))
         else:
-            words.append(names[value] if step.method in BY_INPUT and isinstance(value, int) else f"{value}")
-    if step.method == "fix":
+            words.append(names[value] if method in BY_INPUT and isinstance(value, int) else f"{value}")
+    if method == "fix":
         return f"{words[1]} on {words[0]}"
-    return f"{step.method} {', '.join(words)}"
+    return f"{method} {words[0] if method in BY_EDGE else ', '.join(words)}"
+
+
+TOLD: Mapping[str, Callable[[SessionStep, tuple[Any, ...]], str]] = {
+    "fit": lambda step, given: f"fit, {step.times * given[0]} steps",
+    "remove_node": lambda step, given: f"remove node {given[1] + 1} of layer {given[0] + 1}",
+    "split_node": lambda step, given: f"split node {given[1] + 1} of layer {given[0] + 1}",
+    "multiply_node": lambda step, given: f"node {given[1] + 1} of layer {given[0] + 1} times a factor",
+    "combine": lambda step, given: f"new input {given[1] or given[0]}",
+    "measure": lambda step, given: ", ".join(f"{name} in {unit}" for name, unit in given[0].items()),
+}
 
 
 def edge_title(session: Session, edge: tuple[int, int, int]) -> str:
@@ -195,7 +223,7 @@ def _candidate(few: Session, edge: tuple[int, int, int], candidate: Candidate) -
         "score": short(candidate.score),
         "complexity": candidate.complexity,
         "error": short(rms(model, few.x, few.y)),
-        "y": _curve(Session(model, few.x, few.y), edge)["y"],
+        "y": _curve(replace(few, model=model), edge)["y"],
     }
 
 
@@ -213,12 +241,34 @@ def preview_document(session: Session, after: Session, edge: tuple[int, int, int
 
 
 @torch.no_grad()
-def prediction_document(session: Session, values: Sequence[float]) -> dict[str, Any]:
-    """The outputs for one row of inputs, and where on the curves of every layer it lies."""
-    x = torch.tensor([values], dtype=session.x.dtype, device=session.x.device)
+def prediction_document(branch: Branch, held: tuple[Tensor, Tensor] | None, values: Sequence[float]) -> dict[str, Any]:
+    """The outputs for one row with their intervals, and where on the curves of every layer the row lies.
+
+    An interval is the prediction and the distance that `LEVEL` of the errors on other rows do not exceed (split
+    conformal prediction, Vovk et al. 2005); without other rows, of the errors on the rows that steps use, which are
+    smaller than those of new ones.
+    """
+    session = branch.session
+    x = session.extended(torch.tensor([values], dtype=session.x.dtype, device=session.x.device))
     seen = trace(session.model, x)
     inside = [part.inputs[0].tolist() for part in seen.values()]
-    return {"outputs": _shorts(seen.output[0].tolist()), "at": [list(values), *map(_shorts, inside[1:])]}
+    at = [*values, *_shorts(x[0, len(values) :].tolist())]
+    rows, targets = (session.x, session.y) if held is None else (session.extended(held[0]), held[1])
+    wide = _conformal((session.model(rows) - targets).abs())
+    return {
+        "outputs": _shorts(seen.output[0].tolist()),
+        "within": _shorts(wide),
+        "level": LEVEL,
+        "at": [at, *map(_shorts, inside[1:])],
+    }
+
+
+def _conformal(errors: Tensor) -> list[float]:
+    """Per output, the error of rank ceil((n + 1) level); infinite where there are too few rows."""
+    rank = math.ceil((len(errors) + 1) * LEVEL)
+    if rank > len(errors):
+        return [math.inf] * errors.shape[1]
+    return errors.nan_to_num(math.inf).sort(0).values[rank - 1].tolist()
 
 
 def inputs_document(session: Session) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
 from edgewise.workbench.archive import read_archive
+from edgewise.workbench.found_formulas import found_formula
 from edgewise.workbench.workspace import Workspace
 
 CLASSES = (
@@ -75,7 +76,10 @@ def open_run(run: Path, table: str | None = None) -> Workspace:
         raise TableError(f"{table} is not the table of the run in {run}: it gives other inputs; name it with --table")
     model = load(run / MODEL)
     assert isinstance(model, KAN)
-    return _workspace(named(model, encoding), encoding, training, held, table)
+    work = _workspace(named(model, encoding), encoding, training, held, table)
+    start, other = work.session, work.tree.held
+    work.found = [found_formula(start, other, entry.text, entry.complexity, entry.origin) for entry in record.front]
+    return work
 
 
 def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspace:

@@ -19,7 +19,9 @@ STEPS_AT_ONCE = 5
 
 MAX_STEPS = 1000
 MAX_ITEMS = 1000
-LISTS = ("edges", "names", "inputs")
+MAX_FORMULA = 4000
+MAX_NUMBER = 1e300
+LISTS = ("edges", "names", "inputs", "expressions")
 """Fields that are read as several arguments; they are the last of their step."""
 
 
@@ -61,6 +63,8 @@ class SessionStep:
         fields, left = {}, list(self.arguments)
         for field in METHODS[self.method].fields:
             fields[field] = left if field in LISTS else left.pop(0)
+            if fields[field] is None:  # an optional text
+                fields[field] = ""
         return {"do": self.method, **fields}
 
 
@@ -150,6 +154,43 @@ def _pair(session: Session, value: Any) -> list[int]:
     return pair
 
 
+def _points(session: Session, value: Any) -> tuple[tuple[float, float], ...]:
+    pairs = _list(value, "points")
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise ActionError("points are pairs [x, y]")
+    return tuple((_finite(session, x), _finite(session, y)) for x, y in pairs)
+
+
+def _finite(session: Session, value: Any) -> float:
+    return read_number(value, -MAX_NUMBER, MAX_NUMBER, "a coordinate")
+
+
+def _layer(session: Session, value: Any) -> int:
+    return read_whole(value, 0, len(kan_layers(session.model)) - 1, "a layer")
+
+
+def _node(session: Session, value: Any) -> int:
+    return read_whole(value, 0, max(layer.out_features for layer in kan_layers(session.model).values()), "a node")
+
+
+def _formula(session: Session, value: Any) -> str:
+    return read_text(value, "a formula", MAX_FORMULA)
+
+
+def _new_name(session: Session, value: Any) -> str | None:
+    return read_text(value, "the name of an input", 60).strip() or None
+
+
+def _expressions(session: Session, value: Any) -> list[str]:
+    return [_formula(session, text) for text in _list(value, "expressions")]
+
+
+def _units(session: Session, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
+        raise ActionError("units are given by the names of columns and outputs")
+    return {read_text(name, "a name", 1000): read_text(unit, "a unit", 60) for name, unit in value.items()}
+
+
 def _shape(session: Session, value: Any) -> str:
     return read_text(value, "a shape")
 
@@ -177,7 +218,16 @@ class _Method:
 METHODS: Mapping[str, _Method] = {
     "fix": _Method(Session.fix, {"edge": read_edge, "name": _name}),
     "release": _Method(Session.release, {"edge": read_edge}),
+    "draw": _Method(Session.draw, {"edge": read_edge, "points": _points}),
+    "pull": _Method(Session.pull, {"edge": read_edge, "x": _finite, "y": _finite}),
     "remove": _Method(Session.remove, {"edge": read_edge}),
+    "remove_node": _Method(Session.remove_node, {"layer": _layer, "node": _node}),
+    "split_node": _Method(Session.split_node, {"layer": _layer, "node": _node}),
+    "multiply_node": _Method(Session.multiply_node, {"layer": _layer, "node": _node}),
+    "exclude": _Method(Session.exclude, {"inputs": _inputs}),
+    "combine": _Method(Session.combine, {"formula": _formula, "name": _new_name}),
+    "adopt": _Method(Session.adopt, {"expressions": _expressions}),
+    "measure": _Method(Session.measure, {"units": _units}),
     "lock": _Method(Session.lock, {"edges": _edges}),
     "unlock": _Method(Session.unlock, {"edges": _edges}),
     "share": _Method(Session.share, {"edges": _edges}),

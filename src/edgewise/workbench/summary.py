@@ -7,10 +7,11 @@ from html import escape
 from importlib.resources import files
 
 from edgewise._version import __version__
+from edgewise.symbolic.combined_inputs import in_columns
 from edgewise.tables.job.report import equations
 from edgewise.viz import diagram, svg
 from edgewise.workbench.branches import Branch, History
-from edgewise.workbench.document import told
+from edgewise.workbench.document import step_told
 from edgewise.workbench.partial_formula import partial_formula
 from edgewise.workbench.script import script
 
@@ -29,8 +30,8 @@ def summary_page(
     """
     branch = tree.current
     style = files("edgewise.tables.job").joinpath("report.css").read_text(encoding="utf-8")
-    found = partial_formula(branch.session.model, names)
-    steps = "".join(f"<li>{escape(told(step, tree[0].session))}</li>" for step in tree.steps(branch.id))
+    found = in_columns(partial_formula(branch.session.model, names), branch.session.combined)
+    steps = "".join(f"<li>{escape(step_told(tree, state))}</li>" for state in tree.way(branch.id))
     drawn = svg(diagram(branch.session.model, branch.session.x))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -6,9 +6,7 @@ a step is running; steps wait for nobody: a second one is refused.
 
 from __future__ import annotations
 
-import base64
 import logging
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -20,33 +18,19 @@ from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.progress import Event, Listener
 from edgewise.symbolic import Session
 from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
-from edgewise.viz import diagram, svg
-from edgewise.workbench.archive import archived
+from edgewise.tables.job.report import equations
 from edgewise.workbench.branches import Branch, History
 from edgewise.workbench.document import (
     formula_document,
     history_document,
     input_names,
     inputs_document,
-    named_constants,
     network_document,
     output_names,
-    prediction_document,
-    preview_document,
-    suggestions_document,
 )
-from edgewise.workbench.script import script
-from edgewise.workbench.steps import (
-    METHODS,
-    ActionError,
-    SessionStep,
-    read_edge,
-    read_number,
-    read_text,
-    read_whole,
-    step_of,
-)
-from edgewise.workbench.summary import summary_page
+from edgewise.workbench.found_formulas import FoundFormula, formula_length, front_document, search_formulas
+from edgewise.workbench.questions import QUESTIONS
+from edgewise.workbench.steps import METHODS, ActionError, SessionStep, read_number, read_text, read_whole, step_of
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +44,7 @@ Message = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """Raised within a fit that is to end."""
 
 
@@ -101,10 +85,12 @@ class Workspace:
         self.tree = History(Session(model, x, y, library), held)
         self.title, self.note, self.symbols = title, note, dict(symbols or {})
         self.listeners: list[Callable[[], None]] = []
-        self._inputs = inputs_document(self.session)
-        self._scale = y.double().std(correction=0).item()
+        self.inputs = inputs_document(self.session)
+        self.scale = y.double().std(correction=0).item()
         self._busy, self._stop = threading.Lock(), threading.Event()
-        self._documents = lru_cache(KEPT)(self._document)
+        self.documents = lru_cache(KEPT)(self._document)
+        self.found: list[FoundFormula] = []
+        self._shown: tuple[tuple[tuple[str, ...], ...], list[Answer]] = ((), [])
 
     @property
     def session(self) -> Session:
@@ -125,25 +111,28 @@ class Workspace:
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
             "busy": self._busy.locked(),
-            "scale": self._scale,
+            "scale": self.scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
-            "inputs": self._inputs,
+            "inputs": self.inputs,
             "outputs": output_names(session),
             "library": list(session.library),
             "shapes": list(SHAPES),
             "functionShapes": list(LATER_SHAPE),
             "symmetries": [list(pair) for pair in session.symmetries],
+            "names": input_names(session),
+            "units": dict(session.units),
+            "found": self._front(),
             "history": history_document(self.tree),
-            **self._documents(self.tree.current.id),
+            **self.documents(self.tree.current.id),
         }
 
     def act(self, message: Any, tell: Listener = lambda event: None) -> Answer:
         """Do what a message asks: {"ok": True, ...} with the answer, or {"error": text}; nothing is raised.
 
         Args:
-            message: {"do": name, field: value, ...}; see `METHODS`, `MOVES` and `QUESTIONS`.
-            tell: called with an `Event` after every round of a fit.
+            message: {"do": name, field: value, ...}; see `METHODS`, `MOVES`, `LONG` and `QUESTIONS`.
+            tell: called with an `Event` after every round of a fit or part of a search.
         """
         try:
             return {"ok": True, **self._done(message, tell)}
@@ -178,19 +167,27 @@ class Workspace:
             return {}
         if name in QUESTIONS:
             return QUESTIONS[name](self, message)
-        if name not in METHODS and name not in MOVES:
+        if name not in METHODS and name not in MOVES and name not in LONG:
             raise ActionError(f"there is no action {name[:40]!r}; there are {', '.join(ACTIONS)}")
         if not self._busy.acquire(blocking=False):
             raise ActionError("a step is still running; wait for it, or stop it")
         try:
             if name in MOVES:
                 MOVES[name](self, message)
+            elif name in LONG:
+                self._begin()
+                LONG[name](self, message, tell)
             else:
                 self._step(step_of(self.session, message), tell)
         finally:
             self._busy.release()
             self._changed()
         return {"current": self.tree.current.id}
+
+    def _begin(self) -> None:
+        """A long step begins, and every page knows."""
+        self._stop.clear()
+        self._changed()
 
     def _changed(self) -> None:
         for listener in list(self.listeners):
@@ -208,13 +205,12 @@ class Workspace:
 
         A round that is stopped is left out, so that the same number of rounds makes the same network again.
         """
-        self._stop.clear()
-        self._changed()
+        self._begin()
         error = session.error
         for n in range(1, step.times + 1):
             try:
-                session, before = session.fit(*step.arguments, tick=self._require_going), error
-            except _StoppedError:
+                session, before = session.fit(*step.arguments, tick=self.require_going), error
+            except StoppedError:
                 if n == 1:
                     raise ActionError("the fit was stopped before its first round was done") from None
                 return session, n - 1
@@ -224,99 +220,60 @@ class Workspace:
                 return session, n
         return session, step.times
 
-    def _require_going(self) -> None:
+    def require_going(self) -> None:
+        """Raise `StoppedError` where a running step is to end."""
         if self._stop.is_set():
-            raise _StoppedError
+            raise StoppedError
+
+    def _front(self) -> list[Answer]:
+        """The formulas that were found, as documents; computed anew where there are others."""
+        key = tuple(formula.expressions for formula in self.found)
+        if key != self._shown[0]:
+            documents = front_document(self.found, self.tree[0].session, lambda f: equations(f, self.symbols))
+            self._shown = (key, documents)
+        return self._shown[1]
 
     def _document(self, number: int) -> Answer:
         branch = self.tree[number]
         return {
             "network": network_document(branch.session),
             "formula": formula_document(branch.session, self.symbols),
+            "length": None if branch.edges[0] else formula_length(branch.session),
         }
 
-    def _branch(self, message: Message) -> Branch:
+    def branch_of(self, message: Message) -> Branch:
+        """The state that a message names."""
         return self.tree[read_whole(message.get("state"), 0, len(self.tree.branches) - 1, "a state")]
 
 
 def _rename(work: Workspace, message: Message) -> None:
-    work.tree.rename(work._branch(message).id, read_text(message.get("name"), "the name of a state", 60).strip())
+    work.tree.rename(work.branch_of(message).id, read_text(message.get("name"), "the name of a state", 60).strip())
 
 
-def _suggest(work: Workspace, message: Message) -> Answer:
-    return {"candidates": suggestions_document(work.session, read_edge(work.session, message.get("edge")))}
+def _search(work: Workspace, message: Message, tell: Listener) -> None:
+    """Search formulas; those of an earlier search, or of the run, stay where they are on the front."""
+    seconds = read_number(message.get("seconds"), 1, 3600, "the time limit of a search in seconds")
 
+    def told(event: Event) -> None:
+        tell(event)
+        work.require_going()
 
-def _preview(work: Workspace, message: Message) -> Answer:
-    step = message.get("step")
-    if not isinstance(step, Mapping) or not isinstance(step.get("do"), str) or step["do"] == "fit":
-        raise ActionError("a preview takes a step other than a fit")
-    wanted, session = step_of(work.session, step), work.session
-    edge = wanted.arguments[0] if wanted.arguments and isinstance(wanted.arguments[0], tuple) else None
-    return {"preview": preview_document(session, wanted.apply(session), edge)}
-
-
-def _predict(work: Workspace, message: Message) -> Answer:
-    values, count = message.get("x"), work.session.model.in_features
-    if not isinstance(values, list) or len(values) != count:
-        raise ActionError(f"x is a list of {count} numbers, one per input")
-    row = [read_number(v, -math.inf, math.inf, "an input") for v in values]
-    if not all(map(math.isfinite, row)):
-        raise ActionError("the inputs must be finite")
-    return prediction_document(work.session, row)
-
-
-def _compare(work: Workspace, message: Message) -> Answer:
-    number = work._branch(message).id
-    return {"state": number, **work._documents(number)}
-
-
-def _constants(work: Workspace, message: Message) -> Answer:
-    return {"formula": named_constants(work.session, work.symbols)}
-
-
-def _script(work: Workspace, message: Message) -> Answer:
-    return {"script": script(work.tree, work.tree.current.id)}
-
-
-def _bundle(work: Workspace, message: Message) -> Answer:
-    return _file("session.zip", "application/zip", archived(work.tree, work.title, work.note))
-
-
-def _picture(work: Workspace, message: Message) -> Answer:
-    drawn = svg(diagram(work.session.model, work.session.x), theme="light")
-    return _file("network.svg", "image/svg+xml", drawn.encode())
-
-
-def _summary(work: Workspace, message: Message) -> Answer:
-    page = summary_page(work.title, work.tree, input_names(work.session), work._scale, work.symbols)
-    return _file("report.html", "text/html", page.encode())
-
-
-def _file(name: str, kind: str, content: bytes) -> Answer:
-    return {"file": {"name": name, "type": kind, "base64": base64.b64encode(content).decode()}}
+    try:
+        found = search_formulas(work.session, work.tree.held, seconds, told)
+    except StoppedError:
+        raise ActionError("the search was stopped") from None
+    work.found = list({formula.expressions: formula for formula in (*work.found, *found)}.values())
 
 
 MOVES: Mapping[str, Callable[[Workspace, Message], Any]] = {
     "undo": lambda work, message: work.tree.undo(),
     "redo": lambda work, message: work.tree.redo(),
-    "goto": lambda work, message: work.tree.goto(work._branch(message).id),
+    "goto": lambda work, message: work.tree.goto(work.branch_of(message).id),
     "name": _rename,
 }
 """Moves in the history."""
 
-QUESTIONS: Mapping[str, Callable[[Workspace, Message], Answer]] = {
-    "state": lambda work, message: work.state(),
-    "suggest": _suggest,
-    "preview": _preview,
-    "predict": _predict,
-    "compare": _compare,
-    "constants": _constants,
-    "script": _script,
-    "bundle": _bundle,
-    "picture": _picture,
-    "report": _summary,
-}
-"""What is answered without a change."""
+LONG: Mapping[str, Callable[[Workspace, Message, Listener], None]] = {"search": _search}
+"""What takes long and makes no new state."""
 
-ACTIONS = (*METHODS, *MOVES, *QUESTIONS, "stop")
+ACTIONS = (*METHODS, *MOVES, *LONG, *QUESTIONS, "stop")
