@@ -48,6 +48,7 @@ export interface Formula {
   text: string;
   curves: number;
   error?: number | null;
+  misfit?: string;
   python?: string;
   sympy?: string;
 }
@@ -61,6 +62,19 @@ export interface Branch {
   heldError: number | null;
   curves: number;
   symbols: number;
+  /** Operations and constants of the formula; null while curves are left. */
+  length: number | null;
+}
+
+/** A formula beside the network, as `found_formulas.py` writes it. */
+export interface Found {
+  expressions: string[];
+  mathml: string[];
+  length: number;
+  origin: string;
+  error: number | null;
+  heldError: number | null;
+  reason: string;
 }
 
 export interface Input {
@@ -86,6 +100,10 @@ export interface State {
   shapes: string[];
   functionShapes: string[];
   symmetries: [number, number][];
+  /** All inputs of the network: the columns, then those combined of them. */
+  names: string[];
+  units: Record<string, string>;
+  found: Found[];
   history: Branch[];
   network: Network;
   formula: Formula;
@@ -107,6 +125,9 @@ export interface Preview {
   symbols: number;
   edge: { y: Values; x: [number, number] } | null;
 }
+
+/** What is worked on: an edge, or a node by its layer and its index in the picture. */
+export type NodeKey = [layer: number, index: number, kind: Node["kind"]];
 
 export interface Progress {
   stage: string;

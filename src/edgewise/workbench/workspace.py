@@ -90,6 +90,7 @@ class Workspace:
         self._busy, self._stop = threading.Lock(), threading.Event()
         self.documents = lru_cache(KEPT)(self._document)
         self.found: list[FoundFormula] = []
+        self._lengths: dict[int, int | None] = {}
         self._shown: tuple[tuple[tuple[str, ...], ...], list[Answer]] = ((), [])
 
     @property
@@ -104,7 +105,8 @@ class Workspace:
 
     def state(self) -> Answer:
         """All that a page shows of the current state."""
-        session = self.session
+        session, documents = self.session, self.documents(self.tree.current.id)
+        self._lengths[self.tree.current.id] = documents["length"]
         return {
             "title": self.name,
             "note": self.note,
@@ -123,8 +125,8 @@ class Workspace:
             "names": input_names(session),
             "units": dict(session.units),
             "found": self._front(),
-            "history": history_document(self.tree),
-            **self.documents(self.tree.current.id),
+            "history": [{**state, "length": self._lengths.get(state["id"])} for state in history_document(self.tree)],
+            **documents,
         }
 
     def act(self, message: Any, tell: Listener = lambda event: None) -> Answer:

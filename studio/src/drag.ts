@@ -1,0 +1,88 @@
+/* Moving the picture: one pointer drags it, two zoom it; while it is dragged only the compositor works. */
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Box } from "./network";
+
+const STARTS_AT = 4;
+
+interface Start {
+  x: number;
+  y: number;
+  moved: boolean;
+}
+
+/** Handlers for an svg whose viewBox is `shown`; the svg is shifted as a whole until the pointer is let go. */
+export function useDrag(svg: { current: SVGSVGElement | null }, shown: Box, setView: (view: Box) => void) {
+  const start = useRef<Start | null>(null);
+  const pointers = useRef(new Map<number, [number, number]>());
+  const apart = useRef(0);
+  const swallow = useRef(false);
+
+  useEffect(() => {
+    if (svg.current) svg.current.style.transform = "";
+  }, [shown]);
+
+  /** A shift in pixels becomes part of the view. */
+  function settle(x: number, y: number): void {
+    const element = svg.current;
+    if (!element || !start.current?.moved) return;
+    const unit = unitOf(element, shown);
+    setView([shown[0] - (x - start.current.x) * unit, shown[1] - (y - start.current.y) * unit, shown[2], shown[3]]);
+  }
+
+  return {
+    onPointerDown(event: PointerEvent) {
+      pointers.current.set(event.pointerId, [event.clientX, event.clientY]);
+      swallow.current = false;
+      start.current = { x: event.clientX, y: event.clientY, moved: false };
+      apart.current = distance(pointers.current);
+    },
+    onPointerMove(event: PointerEvent) {
+      const element = svg.current;
+      if (!element || !pointers.current.has(event.pointerId)) return;
+      pointers.current.set(event.pointerId, [event.clientX, event.clientY]);
+      if (pointers.current.size === 2) {
+        const now = distance(pointers.current);
+        const factor = now > 0 && apart.current > 0 ? apart.current / now : 1;
+        apart.current = now;
+        swallow.current = true;
+        const [cx, cy] = [shown[0] + shown[2] / 2, shown[1] + shown[3] / 2];
+        setView([cx - (cx - shown[0]) * factor, cy - (cy - shown[1]) * factor, shown[2] * factor, shown[3] * factor]);
+        start.current = null;
+        return;
+      }
+      const from = start.current;
+      if (!from) return;
+      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
+      if (!from.moved && Math.hypot(dx, dy) < STARTS_AT) return;
+      if (!from.moved) element.setPointerCapture(event.pointerId);
+      from.moved = swallow.current = true;
+      element.style.transform = `translate(${dx}px, ${dy}px)`;
+    },
+    onPointerUp(event: PointerEvent) {
+      settle(event.clientX, event.clientY);
+      pointers.current.delete(event.pointerId);
+      start.current = null;
+    },
+    onPointerCancel(event: PointerEvent) {
+      pointers.current.delete(event.pointerId);
+      start.current = null;
+      if (svg.current) svg.current.style.transform = "";
+    },
+    /** A drag that ends on an edge is no click on it. */
+    onClickCapture(event: MouseEvent) {
+      if (!swallow.current) return;
+      swallow.current = false;
+      event.stopPropagation();
+    },
+  };
+}
+
+function distance(pointers: Map<number, [number, number]>): number {
+  const [a, b] = [...pointers.values()];
+  return a && b ? Math.hypot(a[0] - b[0], a[1] - b[1]) : 0;
+}
+
+function unitOf(element: SVGSVGElement, view: Box): number {
+  return Math.max(view[2] / element.clientWidth, view[3] / element.clientHeight);
+}
