@@ -1,8 +1,7 @@
 /* The page: one state from the server, one selection, and messages that change the state. */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Connection } from "./connection";
-import type { Transport, TransportEvents } from "./transports";
+import type { Connection } from "./connection";
 import { EdgePanel } from "./edge_panel";
 import { FormulaBar } from "./formula_bar";
 import { FrontPanel } from "./front_panel";
@@ -31,14 +30,13 @@ interface Compared {
 }
 
 interface Props {
-  start: (events: TransportEvents) => Transport;
-  /** What hears the shortcuts: the window of a page, or the element of a widget, so that a notebook keeps its keys. */
+  connection: Connection;
+  state: State;
+  connected: boolean;
   keysFrom: Window | HTMLElement;
 }
 
-export function Studio({ start, keysFrom }: Props) {
-  const [state, setState] = useState<State | null>(null);
-  const [connected, setConnected] = useState(false);
+export function Studio({ connection, state, connected, keysFrom }: Props) {
   const [selected, setSelected] = useState<Key | null>(null);
   const [node, setNode] = useState<NodeKey | null>(null);
   const [mode, setMode] = useState<PenMode>("look");
@@ -56,7 +54,6 @@ export function Studio({ start, keysFrom }: Props) {
   const [shortcuts, setShortcuts] = useState(true);
   const help = useRef<HTMLDialogElement>(null);
 
-  const [connection] = useState(() => new Connection(start, { state: setState, connected: setConnected }));
   const ask = useCallback((message: Message) => connection.ask(message), [connection]);
   const tell = useCallback((text: string, bad = false) => setStatus({ text, bad }), []);
 
@@ -211,7 +208,7 @@ export function Studio({ start, keysFrom }: Props) {
 
   const now = state?.history[state.current];
   const r2 = useMemo(() => (state && now ? explained(now.error, state.scale) : null), [state]);
-  if (!state || !now) return <p class="waiting" role="status">{connected ? "reading the session …" : "connecting to the studio …"}</p>;
+  if (!now) return null;
   const other = compared && state.history[compared.state];
   const panelEdge = chosen ?? pointed;
   const dot = panelEdge ? (at?.[panelEdge.key[0]]?.[panelEdge.key[1]] ?? null) : null;

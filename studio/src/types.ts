@@ -86,6 +86,7 @@ export interface Input {
 }
 
 export interface State {
+  kind?: undefined;
   title: string;
   note: string;
   current: number;
@@ -107,6 +108,41 @@ export interface State {
   history: Branch[];
   network: Network;
   formula: Formula;
+}
+
+/** A term of an additive model, as `additive_workspace.py` writes it. */
+export interface Term {
+  name: string;
+  kind: "curve" | "cyclic" | "levels" | "surface";
+  labels: string[];
+  spread: number;
+  edf: number | null;
+  shape: string;
+  missing: [number, number, number] | null;
+  smooths: boolean;
+  /** The ends of a curve, the names of levels, or of a surface both. */
+  x: number[] | string[] | (number | string)[][];
+  y?: Values;
+  low?: Values;
+  high?: Values;
+  z?: Values[];
+  density?: number[];
+  omitted?: number;
+}
+
+export interface AdditiveState {
+  kind: "additive";
+  title: string;
+  note: string;
+  current: number;
+  redo: boolean;
+  busy: boolean;
+  family: string;
+  outputs: string[];
+  intercept: (number | null)[];
+  level: number;
+  history: Branch[];
+  terms: Term[];
 }
 
 export interface Candidate {

@@ -8,8 +8,9 @@ import torch
 
 import edgewise as ew
 from edgewise.workbench import Workspace
+from edgewise.workbench.desk import MOVES
+from edgewise.workbench.questions import QUESTIONS
 from edgewise.workbench.steps import METHODS, step_of
-from edgewise.workbench.workspace import ACTIONS, LONG, MOVES, QUESTIONS
 
 from .conftest import small
 
@@ -351,7 +352,9 @@ def test_exports_are_text_whatever_the_names(work, do):
 
 
 def test_the_actions_are_a_closed_table():
-    assert len(ACTIONS) == len(set(ACTIONS)) == len(METHODS) + len(MOVES) + len(LONG) + len(QUESTIONS) + 1
+    tables = (Workspace.steps, Workspace.long, Workspace.questions, MOVES)
+    names = [name for table in tables for name in table]
+    assert len(names) == len(set(names)) == sum(map(len, tables))
 
 
 def test_many_rows_are_thinned_for_pictures_only():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgewise.nn import KANLinear
+from edgewise.nn import KAN, KANLinear
 from edgewise.nn.layers import owned
 from edgewise.symbolic import Session
-from edgewise.workbench.steps import ActionError, SessionStep
+from edgewise.workbench.steps import ActionError
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,21 @@ class Branch:
         id: its index in the tree.
         parent: the state that it was made from; None for the first.
         step: what made it; None for the first.
-        session: the network as it is there.
-        error: root mean square error on the data.
+        session: what is worked on as it is there, a `Session` or an `AdditiveSession`.
+        error: root mean square error on the data; of an additive model the share of the deviance not explained.
         held_error: the same on rows that no step sees; None where there are none.
+        edges: how many edges are curves and how many symbols; of an additive model, terms and none.
         name: what the user calls it.
     """
 
     id: int
     parent: int | None
-    step: SessionStep | None
-    session: Session
+    step: Any
+    session: Any
     error: float
     held_error: float | None = None
+    edges: tuple[int, int] = (0, 0)
     name: str = ""
-
-    @property
-    def edges(self) -> tuple[int, int]:
-        """How many edges are curves, and how many symbols."""
-        layers = [layer for layer in self.session.model.layers if isinstance(layer, KANLinear)]
-        curves = sum(int(layer.mask.sum()) for layer in layers)
-        return curves, sum(int(owned(layer).sum()) for layer in layers) - curves
 
 
 class History:
@@ -51,10 +48,14 @@ class History:
     Args:
         start: the first state.
         held: inputs and targets of rows that no step sees.
+        score: the error, the error on other rows, and the edges of a session; by default those of a `Session`.
     """
 
-    def __init__(self, start: Session, held: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(
+        self, start: Any, held: tuple[Tensor, Tensor] | None = None, score: Callable[[Any], Scores] | None = None
+    ) -> None:
         self.held = held
+        self._score = partial(network_scores, held) if score is None else score
         self.branches: list[Branch] = []
         self._forward: dict[int, int] = {}
         self.current = self.add(None, start)
@@ -67,13 +68,10 @@ class History:
             raise ActionError(f"there is no state {number}; there are 0 to {len(self.branches) - 1}")
         return self.branches[number]
 
-    def add(self, step: SessionStep | None, session: Session) -> Branch:
+    def add(self, step: Any, session: Any) -> Branch:
         """A new state after the current one, which becomes the current one."""
         parent = self.current.id if self.branches else None
-        held_error = None
-        if self.held is not None:
-            held_error = rms(session.model, session.extended(self.held[0]), self.held[1])
-        branch = Branch(len(self.branches), parent, step, session, rms(session.model, session.x, session.y), held_error)
+        branch = Branch(len(self.branches), parent, step, session, *self._score(session))
         self.branches.append(branch)
         return self.goto(branch.id)
 
@@ -115,9 +113,25 @@ class History:
             branch = self[branch.parent]
         return found[::-1]
 
-    def steps(self, number: int) -> list[SessionStep]:
+    def steps(self, number: int) -> list[Any]:
         """The steps from the first state to this one."""
         return [branch.step for branch in self.way(number) if branch.step is not None]
+
+
+Scores = tuple[float, float | None, tuple[int, int]]
+
+
+def network_scores(held: tuple[Tensor, Tensor] | None, session: Session) -> Scores:
+    """Root mean square errors, and how many edges are curves and symbols."""
+    held_error = None if held is None else rms(session.model, session.extended(held[0]), held[1])
+    return rms(session.model, session.x, session.y), held_error, curves_and_symbols(session.model)
+
+
+def curves_and_symbols(model: KAN) -> tuple[int, int]:
+    """How many edges are curves, and how many symbols."""
+    layers = [layer for layer in model.layers if isinstance(layer, KANLinear)]
+    curves = sum(int(layer.mask.sum()) for layer in layers)
+    return curves, sum(int(owned(layer).sum()) for layer in layers) - curves
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from edgewise.tables.job.report import equations
 from edgewise.tracing import trace
 from edgewise.viz import Edge, Node, diagram
 from edgewise.viz.from_model import layer_view, names_of
-from edgewise.workbench.branches import Branch, History, rms
+from edgewise.workbench.branches import Branch, History, curves_and_symbols, rms
 from edgewise.workbench.partial_formula import curve_names, partial_formula
 from edgewise.workbench.steps import SessionStep
 
@@ -229,7 +229,7 @@ def _candidate(few: Session, edge: tuple[int, int, int], candidate: Candidate) -
 
 def preview_document(session: Session, after: Session, edge: tuple[int, int, int] | None) -> dict[str, Any]:
     """What a step would do: the error, how many edges would be left, and the curve of its edge."""
-    layers = Branch(0, None, None, after, 0.0).edges
+    layers = curves_and_symbols(after.model)
     left = edge is not None and edge in _existing(after)
     return {
         "before": short(rms(session.model, session.x, session.y)),

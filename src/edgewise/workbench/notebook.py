@@ -9,14 +9,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from edgewise.progress import Event
+from edgewise.workbench.desk import Desk
 from edgewise.workbench.server import static_text
-from edgewise.workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from anywidget import AnyWidget
 
 
-def widget_of(work: Workspace) -> AnyWidget:
+def widget_of(work: Desk) -> AnyWidget:
     """The widget of a workspace, which is its attribute `work`; it needs anywidget."""
     try:
         import anywidget
@@ -35,12 +35,12 @@ def widget_of(work: Workspace) -> AnyWidget:
     return widget
 
 
-def _in_thread(widget: Any, work: Workspace, message: Any) -> None:
+def _in_thread(widget: Any, work: Desk, message: Any) -> None:
     """Answer a message in a thread, so that the kernel hears "stop" during a fit."""
     threading.Thread(target=_answer, args=(widget, work, message), daemon=True).start()
 
 
-def _answer(widget: Any, work: Workspace, message: Any) -> None:
+def _answer(widget: Any, work: Desk, message: Any) -> None:
     number = message.get("id") if isinstance(message, dict) else None
 
     def tell(event: Event) -> None:

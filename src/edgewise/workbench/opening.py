@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from edgewise.tables.job.table_network import Rows, named, split, train
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
+from edgewise.workbench.additive_workspace import AdditiveWorkspace
 from edgewise.workbench.archive import read_archive
 from edgewise.workbench.found_formulas import found_formula
 from edgewise.workbench.workspace import Workspace
@@ -59,6 +60,35 @@ def open_table(
     encoding, training, held = _rows(table, settings)
     model = train(encoding, training, held, hidden, Budget(seconds), seed)
     return _workspace(model, encoding, training, held, table)
+
+
+def open_additive(
+    table: str,
+    target: str,
+    *,
+    inputs: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    interactions: int | Literal["auto"] = "auto",
+) -> AdditiveWorkspace:
+    """The workspace of the additive model of a table, with the pairs of columns that the evidence asks for.
+
+    Args:
+        table: a CSV or Parquet file, or the name of a shipped table.
+        target: the column to predict; texts are classes.
+        inputs: the columns to use; all but the target by default.
+        exclude: columns to leave out.
+        interactions: how many pairs have a surface of their own.
+    """
+    from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier
+
+    path, _ = find_table(table)
+    frame = read_table(path)
+    prepared = prepare(frame, target, "auto", inputs=inputs, exclude=exclude, missing="keep")
+    columns = list(dict.fromkeys(feature.column for feature in prepared.encoding.features))
+    frame = frame[frame[target].notna()]
+    kind = KANAdditive if prepared.encoding.task == "regression" else KANAdditiveClassifier
+    fitted: Any = kind(interactions=interactions).fit(frame[columns], frame[target])
+    return AdditiveWorkspace(fitted.additive_, fitted.rows_, title=f"{target} from {Path(table).name}")
 
 
 def open_run(run: Path, table: str | None = None) -> Workspace:

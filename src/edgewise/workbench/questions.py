@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgewise.viz import diagram, plot, svg
 from edgewise.workbench.archive import archived
+from edgewise.workbench.desk import PICTURES, Answer, Message, file_answer, picture_kind
 from edgewise.workbench.document import (
     input_names,
     named_constants,
@@ -24,10 +24,6 @@ from edgewise.workbench.summary import summary_page
 if TYPE_CHECKING:
     from edgewise.workbench.workspace import Workspace
 
-Message = Mapping[str, Any]
-Answer = dict[str, Any]
-
-DRAWN = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 PIXELS_PER_INCH = 200
 
 
@@ -68,13 +64,11 @@ def _script(work: Workspace, message: Message) -> Answer:
 
 
 def _bundle(work: Workspace, message: Message) -> Answer:
-    return _file("session.zip", "application/zip", archived(work.tree, work.title, work.note))
+    return file_answer("session.zip", "application/zip", archived(work.tree, work.title, work.note))
 
 
 def _picture(work: Workspace, message: Message) -> Answer:
-    kind = message.get("format", "svg")
-    if kind not in DRAWN:
-        raise ActionError(f"a picture is one of {', '.join(DRAWN)}, not {str(kind)[:20]!r}")
+    kind = picture_kind(message)
     drawing = diagram(work.session.model, work.session.x)
     if kind == "svg":
         content = svg(drawing, theme="light").encode()
@@ -82,16 +76,12 @@ def _picture(work: Workspace, message: Message) -> Answer:
         page = io.BytesIO()
         plot(drawing).savefig(page, format=kind, dpi=PIXELS_PER_INCH)
         content = page.getvalue()
-    return _file(f"network.{kind}", DRAWN[kind], content)
+    return file_answer(f"network.{kind}", PICTURES[kind], content)
 
 
 def _summary(work: Workspace, message: Message) -> Answer:
     page = summary_page(work.title, work.tree, input_names(work.session), work.scale, work.symbols)
-    return _file("report.html", "text/html", page.encode())
-
-
-def _file(name: str, kind: str, content: bytes) -> Answer:
-    return {"file": {"name": name, "type": kind, "base64": base64.b64encode(content).decode()}}
+    return file_answer("report.html", "text/html", page.encode())
 
 
 QUESTIONS: Mapping[str, Callable[[Workspace, Message], Answer]] = {

@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from edgewise.progress import Event
-from edgewise.workbench.workspace import Workspace
+from edgewise.workbench.desk import Desk
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -44,7 +44,7 @@ class StudioServer:
         token: the secret of the URL; a random one by default.
     """
 
-    def __init__(self, work: Workspace, port: int, token: str | None = None) -> None:
+    def __init__(self, work: Desk, port: int, token: str | None = None) -> None:
         self.work, self.port = work, port
         self.token = secrets.token_urlsafe(24) if token is None else token
         self._clients: set[_Client] = set()
@@ -151,7 +151,7 @@ class StudioServer:
 class _Client:
     """One open page: its messages are answered in threads, so that a question is answered during a fit."""
 
-    def __init__(self, socket: WebSocket, work: Workspace) -> None:
+    def __init__(self, socket: WebSocket, work: Desk) -> None:
         self.socket, self.work = socket, work
         self.outgoing: asyncio.Queue[str] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -210,7 +210,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _page(work: Workspace) -> str:
+def _page(work: Desk) -> str:
     """The document around the bundle, whose digests are in the addresses, so that no browser keeps an old one."""
     marks = {name: hashlib.sha256(static_text(name).encode()).hexdigest()[:12] for name in BUNDLE}
     return (

@@ -9,11 +9,11 @@ import webbrowser
 from collections.abc import Callable
 from typing import Any
 
+from edgewise.workbench.desk import Desk
 from edgewise.workbench.server import ADDRESS, MAX_MESSAGE, StudioServer
-from edgewise.workbench.workspace import Workspace
 
 
-def served(work: Workspace, port: int = 0) -> tuple[str, Callable[[], None]]:
+def served(work: Desk, port: int = 0) -> tuple[str, Callable[[], None]]:
     """Serve a workspace by a thread of this process; the address of the page, and what ends the server."""
     listening = _listening(port)
     server = StudioServer(work, listening.getsockname()[1])
@@ -29,7 +29,7 @@ def served(work: Workspace, port: int = 0) -> tuple[str, Callable[[], None]]:
     return server.url, close
 
 
-def serve(work: Workspace, *, port: int = 0, browser: bool = True, announce: Callable[[str], None] = print) -> None:
+def serve(work: Desk, *, port: int = 0, browser: bool = True, announce: Callable[[str], None] = print) -> None:
     """Serve a workspace until Ctrl-C; `announce` is given the address."""
     listening = _listening(port)
     server = StudioServer(work, listening.getsockname()[1])

@@ -1,16 +1,10 @@
-"""A session that is worked on by messages: one JSON document says what it is, and one dispatch does what is asked.
-
-Steps, moves in the history and questions are closed tables. A session is a value, so that questions are answered while
-a step is running; steps wait for nobody: a second one is refused.
-"""
+"""A session that is worked on by messages: one JSON document says what it is."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -19,7 +13,8 @@ from edgewise.progress import Event, Listener
 from edgewise.symbolic import Session
 from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
 from edgewise.tables.job.report import equations
-from edgewise.workbench.branches import Branch, History
+from edgewise.workbench.branches import History
+from edgewise.workbench.desk import Answer, Desk, Message, StoppedError
 from edgewise.workbench.document import (
     formula_document,
     history_document,
@@ -32,23 +27,29 @@ from edgewise.workbench.found_formulas import FoundFormula, formula_length, fron
 from edgewise.workbench.questions import QUESTIONS
 from edgewise.workbench.steps import METHODS, ActionError, SessionStep, read_number, read_text, read_whole, step_of
 
-log = logging.getLogger(__name__)
-
 CONVERGED = 1e-4
 """A round of a fit that lowers the error by a smaller share than this is the last one."""
 
 KEPT = 64
 """Documents of states that are kept, so that going back and forth costs nothing."""
 
-Message = Mapping[str, Any]
-Answer = dict[str, Any]
+
+def _search(work: Workspace, message: Message, tell: Listener) -> None:
+    """Search formulas; those of an earlier search, or of the run, stay where they are on the front."""
+    seconds = read_number(message.get("seconds"), 1, 3600, "the time limit of a search in seconds")
+
+    def told(event: Event) -> None:
+        tell(event)
+        work.require_going()
+
+    try:
+        found = search_formulas(work.session, work.tree.held, seconds, told)
+    except StoppedError:
+        raise ActionError("the search was stopped") from None
+    work.found = list({formula.expressions: formula for formula in (*work.found, *found)}.values())
 
 
-class StoppedError(Exception):
-    """Raised within a fit that is to end."""
-
-
-class Workspace:
+class Workspace(Desk):
     """A network with its data, all the states that steps have led to, and one of them that is worked on.
 
     >>> import torch, edgewise as ew
@@ -70,6 +71,10 @@ class Workspace:
         library: the functions that are allowed.
     """
 
+    steps = METHODS
+    questions = QUESTIONS
+    long: ClassVar = {"search": _search}
+
     def __init__(
         self,
         model: KAN,
@@ -82,12 +87,10 @@ class Workspace:
         symbols: Mapping[str, str] | None = None,
         library: Library = DEFAULT_LIBRARY,
     ) -> None:
-        self.tree = History(Session(model, x, y, library), held)
+        super().__init__(History(Session(model, x, y, library), held))
         self.title, self.note, self.symbols = title, note, dict(symbols or {})
-        self.listeners: list[Callable[[], None]] = []
         self.inputs = inputs_document(self.session)
         self.scale = y.double().std(correction=0).item()
-        self._busy, self._stop = threading.Lock(), threading.Event()
         self.documents = lru_cache(KEPT)(self._document)
         self.found: list[FoundFormula] = []
         self._lengths: dict[int, int | None] = {}
@@ -112,7 +115,7 @@ class Workspace:
             "note": self.note,
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
-            "busy": self._busy.locked(),
+            "busy": self.busy,
             "scale": self.scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
@@ -129,21 +132,6 @@ class Workspace:
             **documents,
         }
 
-    def act(self, message: Any, tell: Listener = lambda event: None) -> Answer:
-        """Do what a message asks: {"ok": True, ...} with the answer, or {"error": text}; nothing is raised.
-
-        Args:
-            message: {"do": name, field: value, ...}; see `METHODS`, `MOVES`, `LONG` and `QUESTIONS`.
-            tell: called with an `Event` after every round of a fit or part of a search.
-        """
-        try:
-            return {"ok": True, **self._done(message, tell)}
-        except (ActionError, ValueError, TypeError) as error:
-            return {"error": str(error)}
-        except Exception as error:  # a page must survive every mistake of ours; the log has it all
-            log.exception("the studio could not do %r", message.get("do"))
-            return {"error": f"this failed inside edgewise ({type(error).__name__}); the log has the details"}
-
     def replay(self, states: Sequence[Mapping[str, Any]], tell: Listener = lambda event: None) -> None:
         """Make the states of an archive again, each {"parent": number, "name": text, "step": message}."""
         for n, state in enumerate(states):
@@ -156,46 +144,8 @@ class Workspace:
             branch = self.tree.add(step, step.apply(self.session))
             self.tree.rename(branch.id, read_text(state.get("name"), "the name of a state", 60))
 
-    def stop(self) -> None:
-        """End a running fit; the network of its last complete round is kept."""
-        self._stop.set()
-
-    def _done(self, message: Any, tell: Listener) -> Answer:
-        if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
-            raise ActionError('a message is an object with the text "do"')
-        name = message["do"]
-        if name == "stop":
-            self.stop()
-            return {}
-        if name in QUESTIONS:
-            return QUESTIONS[name](self, message)
-        if name not in METHODS and name not in MOVES and name not in LONG:
-            raise ActionError(f"there is no action {name[:40]!r}; there are {', '.join(ACTIONS)}")
-        if not self._busy.acquire(blocking=False):
-            raise ActionError("a step is still running; wait for it, or stop it")
-        try:
-            if name in MOVES:
-                MOVES[name](self, message)
-            elif name in LONG:
-                self._begin()
-                LONG[name](self, message, tell)
-            else:
-                self._step(step_of(self.session, message), tell)
-        finally:
-            self._busy.release()
-            self._changed()
-        return {"current": self.tree.current.id}
-
-    def _begin(self) -> None:
-        """A long step begins, and every page knows."""
-        self._stop.clear()
-        self._changed()
-
-    def _changed(self) -> None:
-        for listener in list(self.listeners):
-            listener()
-
-    def _step(self, step: SessionStep, tell: Listener) -> None:
+    def do_step(self, message: Message, tell: Listener) -> None:
+        step = step_of(self.session, message)
         if step.method != "fit":
             self.tree.add(step, step.apply(self.session))
             return
@@ -207,7 +157,7 @@ class Workspace:
 
         A round that is stopped is left out, so that the same number of rounds makes the same network again.
         """
-        self._begin()
+        self.begin()
         error = session.error
         for n in range(1, step.times + 1):
             try:
@@ -218,14 +168,9 @@ class Workspace:
                 return session, n - 1
             error = session.error
             tell(Event("fit", n / step.times, f"{error:.6g}"))
-            if self._stop.is_set() or not error < (1 - CONVERGED) * before:
+            if self.stopping or not error < (1 - CONVERGED) * before:
                 return session, n
         return session, step.times
-
-    def require_going(self) -> None:
-        """Raise `StoppedError` where a running step is to end."""
-        if self._stop.is_set():
-            raise StoppedError
 
     def _front(self) -> list[Answer]:
         """The formulas that were found, as documents; computed anew where there are others."""
@@ -242,40 +187,3 @@ class Workspace:
             "formula": formula_document(branch.session, self.symbols),
             "length": None if branch.edges[0] else formula_length(branch.session),
         }
-
-    def branch_of(self, message: Message) -> Branch:
-        """The state that a message names."""
-        return self.tree[read_whole(message.get("state"), 0, len(self.tree.branches) - 1, "a state")]
-
-
-def _rename(work: Workspace, message: Message) -> None:
-    work.tree.rename(work.branch_of(message).id, read_text(message.get("name"), "the name of a state", 60).strip())
-
-
-def _search(work: Workspace, message: Message, tell: Listener) -> None:
-    """Search formulas; those of an earlier search, or of the run, stay where they are on the front."""
-    seconds = read_number(message.get("seconds"), 1, 3600, "the time limit of a search in seconds")
-
-    def told(event: Event) -> None:
-        tell(event)
-        work.require_going()
-
-    try:
-        found = search_formulas(work.session, work.tree.held, seconds, told)
-    except StoppedError:
-        raise ActionError("the search was stopped") from None
-    work.found = list({formula.expressions: formula for formula in (*work.found, *found)}.values())
-
-
-MOVES: Mapping[str, Callable[[Workspace, Message], Any]] = {
-    "undo": lambda work, message: work.tree.undo(),
-    "redo": lambda work, message: work.tree.redo(),
-    "goto": lambda work, message: work.tree.goto(work.branch_of(message).id),
-    "name": _rename,
-}
-"""Moves in the history."""
-
-LONG: Mapping[str, Callable[[Workspace, Message, Listener], None]] = {"search": _search}
-"""What takes long and makes no new state."""
-
-ACTIONS = (*METHODS, *MOVES, *LONG, *QUESTIONS, "stop")
