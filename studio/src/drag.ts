@@ -4,6 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Box } from "./network";
 
 const STARTS_AT = 4;
+/** Milliseconds without a turn of the wheel after which the picture is drawn anew. */
+const SETTLES = 140;
 
 interface Start {
   x: number;
@@ -76,6 +78,45 @@ export function useDrag(svg: { current: SVGSVGElement | null }, shown: Box, setV
       event.stopPropagation();
     },
   };
+}
+
+/** The wheel zooms: the picture is scaled as it is while the wheel turns, and drawn anew after it. */
+export function useWheel(svg: { current: SVGSVGElement | null }, shown: Box, whole: Box, setView: (view: Box) => void): void {
+  useEffect(() => {
+    const element = svg.current;
+    if (!element) return;
+    let target = shown;
+    let turned = new DOMMatrix();
+    let later = 0;
+    const wheel = (event: WheelEvent) => {
+      event.preventDefault();
+      if (!later && element.style.transform) element.style.transform = "";
+      const box = (element.parentElement as Element).getBoundingClientRect();
+      const [px, py] = [event.clientX - box.left, event.clientY - box.top];
+      const unit = unitOf(element, shown);
+      const still = turned.inverse().transformPoint(new DOMPoint(px, py));
+      const x = shown[0] + shown[2] / 2 + (still.x - element.clientWidth / 2) * unit;
+      const y = shown[1] + shown[3] / 2 + (still.y - element.clientHeight / 2) * unit;
+      const next = zoomed(target, whole, 1.0015 ** event.deltaY, [x, y]);
+      turned = new DOMMatrix().translate(px, py).scale(target[2] / next[2]).translate(-px, -py).multiply(turned);
+      target = next;
+      element.style.transformOrigin = "0 0";
+      element.style.transform = turned.toString();
+      clearTimeout(later);
+      later = window.setTimeout(() => setView(target), SETTLES);
+    };
+    element.addEventListener("wheel", wheel, { passive: false });
+    return () => {
+      clearTimeout(later);
+      element.removeEventListener("wheel", wheel);
+    };
+  }, [shown, whole]);
+}
+
+/** A view zoomed about a point, at least 0.08 and at most twice as wide as the whole. */
+export function zoomed(view: Box, whole: Box, factor: number, [px, py]: [number, number]): Box {
+  const f = Math.max((0.08 * whole[2]) / view[2], Math.min((2 * whole[2]) / view[2], factor));
+  return [px - (px - view[0]) * f, py - (py - view[1]) * f, view[2] * f, view[3] * f];
 }
 
 function distance(pointers: Map<number, [number, number]>): number {

@@ -2,7 +2,7 @@
 
 import { Component } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { useDrag } from "./drag";
+import { useDrag, useWheel, zoomed } from "./drag";
 import { digits, keyText, nodeText, path, range, sameKey, valueAt } from "./numbers";
 import type { Edge, Key, Network, Node, NodeKey } from "./types";
 
@@ -41,17 +41,7 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
   const first = focus ?? (selected ? keyText(selected) : network.edges[0] ? keyText(network.edges[0].key) : "");
 
   useEffect(() => setView(null), [network.width, network.height]);
-  useEffect(() => {
-    const element = svg.current;
-    if (!element) return;
-    const wheel = (event: WheelEvent) => {
-      event.preventDefault();
-      const p = point(element, event);
-      setView((now) => zoomed(now ?? whole, whole, 1.0015 ** event.deltaY, p));
-    };
-    element.addEventListener("wheel", wheel, { passive: false });
-    return () => element.removeEventListener("wheel", wheel);
-  }, [whole]);
+  useWheel(svg, shown, whole, setView);
 
   function zoom(factor: number): void {
     setView(zoomed(shown, whole, factor, [shown[0] + shown[2] / 2, shown[1] + shown[3] / 2]));
@@ -329,18 +319,6 @@ export function bandPath(edge: Edge, span: [number, number], corners: [number, n
   const [lower, upper] = edge.band;
   const back = path([...upper].reverse(), span, [corners[2], corners[1], corners[0], corners[3]], round);
   return `${path(lower, span, corners, round)}L${back.slice(1)}z`;
-}
-
-function zoomed(view: Box, whole: Box, factor: number, [px, py]: [number, number]): Box {
-  const f = Math.max((0.08 * whole[2]) / view[2], Math.min((2 * whole[2]) / view[2], factor));
-  return [px - (px - view[0]) * f, py - (py - view[1]) * f, view[2] * f, view[3] * f];
-}
-
-function point(svg: SVGSVGElement, event: MouseEvent): [number, number] {
-  const matrix = svg.getScreenCTM()?.inverse();
-  const p = new DOMPoint(event.clientX, event.clientY);
-  const q = matrix ? p.matrixTransform(matrix) : p;
-  return [q.x, q.y];
 }
 
 /** Where edges and nodes are that the arrow keys lead to, by their keys. */
