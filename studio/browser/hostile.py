@@ -3,7 +3,7 @@
 import torch
 
 import edgewise as ew
-from edgewise.studio import Workspace, serve
+from edgewise.workbench import Workspace, serve
 
 INPUTS = ['<img src=x onerror="window.pwned=1">', "</script><script>window.pwned=2</script>&amp; \"b'`${1}\\"]
 

@@ -296,6 +296,7 @@ def studio(
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     hidden: int = 3,
+    additive: bool = False,
     seconds: float = 20.0,
     seed: int = 0,
     port: int = 0,
@@ -314,16 +315,17 @@ def studio(
         inputs: The columns to use; all but the target by default; for a table.
         exclude: Columns to leave out; for a table.
         hidden: Nodes of the hidden layer; 0 is an additive model; for a table.
+        additive: Instead of a network, fit an additive model with the pairs of columns that the evidence asks for.
         seconds: Time limit in seconds of the first training; for a table.
         seed: Seed of all randomness.
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """
-    from edgewise.studio import open_archive, open_run, open_table, serve
+    from edgewise.workbench import open_additive, open_archive, open_run, open_table, serve
 
     if Path(source).is_dir():
-        if target is not None:
-            raise UsageError("--target is for a table; a run has its target")
+        if target is not None or additive:
+            raise UsageError("--target and --additive are for a table; a run has its target and its network")
         with errors().status(f"reading {plain(source)} ..."):
             work = open_run(Path(source), table)
     elif Path(source).suffix == ".zip" and target is None:
@@ -331,6 +333,9 @@ def studio(
             work = open_archive(Path(source), display)
     elif target is None:
         raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
+    elif additive:
+        with errors().status(f"fitting an additive model for {plain(target)} ..."):
+            work = open_additive(source, target, inputs=inputs, exclude=exclude)
     else:
         with errors().status(f"training a small network for {plain(target)} ..."):
             work = open_table(source, target, inputs=inputs, exclude=exclude, hidden=hidden, seconds=seconds, seed=seed)
