@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"^\|[^\n]*\| edgewise \|\n\|[-|: ]+\n((?:\|.*\n)+)", re.MULTILINE)
+CALL = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 DOCUMENTED = {
     name
@@ -45,9 +47,22 @@ def own_registries(monkeypatch) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=name_of)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program = "\n".join(BLOCK.findall(page.read_text()))
-    exec(compile(program, str(page), "exec"), {"__name__": page.stem})
+    text, namespace = page.read_text(), {"__name__": page.stem}
+    exec(compile("\n".join(BLOCK.findall(text)), str(page), "exec"), namespace)
+    for call in calls(text):
+        exec(compile(call, f"{page.name}: {call}", "exec"), namespace)
     assert not list(tmp_path.iterdir()), "an example left a file behind"
+
+
+def calls(text: str) -> list[str]:
+    """The code in the last column of the tables of translations, whose last column is called edgewise."""
+    rows = [row for table in TABLE.findall(text) for row in table.splitlines()]
+    cells = [re.split(r"(?<!\\)\|", row)[-2].replace("\\|", "|") for row in rows]
+    return [call for cell in cells for call in CALL.findall(cell)]
+
+
+def test_the_calls_of_a_table_are_found():
+    assert calls("| there | edgewise |\n|---|---|\n| `f()` | `a \\| b`, or `c` |\n| `g()` | not here |\n") == ["a | b", "c"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
