@@ -90,8 +90,16 @@ def _show(value: Any, cell: Cell) -> None:
     plt.close("all")
     if hasattr(value, "_repr_latex_"):
         cell.latex.append(value._repr_latex_().strip().strip("$"))
-    elif value is not None and not isinstance(value, Figure):
+    elif value is not None and not _is_drawing(value):
         cell.text += f"{value!r}\n"
+
+
+def _is_drawing(value: Any) -> bool:
+    """A part of a figure, such as the legend that a last line returns: the figure shows it."""
+    from matplotlib.figure import Figure
+
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, Figure) or type(first).__module__.startswith("matplotlib.")
 
 
 def notebook(cells: list[Cell]) -> str:

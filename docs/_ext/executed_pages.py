@@ -11,7 +11,6 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from cells import Cell, cells_of, notebook, run
@@ -54,8 +53,9 @@ def _with_results(cells: list[Cell], name: str, folder: Path) -> str:
 
 def _last_sentence(cell: Cell | None) -> str:
     """What the picture shows, for those who do not see it: the end of the text above its cell."""
-    words = " ".join(cell.source.split()) if cell and not cell.is_code else "What the cell above draws."
-    return words.replace(". ", ".\n").splitlines()[-1].replace("[", "").replace("]", "")
+    lines = cell.source.splitlines() if cell and not cell.is_code else []
+    words = " ".join(line for line in lines if not line.startswith("#")).strip() or "What the cell above draws."
+    return words.replace(". ", ".\n").splitlines()[-1].rstrip(":").translate(str.maketrans("", "", "[]`*"))
 
 
 def fingerprint(page: Path) -> str:

@@ -1,8 +1,8 @@
 """The gallery: a page for every example, with its figure, what it prints and its source, and an index of pictures.
 
 An example is a program whose docstring says what it does. It is run as `__main__` when the documentation is built, and
-again when it or the package changes; the figures that it leaves open are its pictures. Examples that need other packages
-or several processes are listed without being run here: the tests do.
+again when it or the package changes; the figures that it leaves open are its pictures. Examples that need other
+packages or several processes are listed without being run here: the tests do.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def execute(example: Path, folder: Path) -> None:
 def write_page(folder: Path, name: str, source: str, pictures: str = "", printed: str = "") -> None:
     """The page of one example."""
     title, _, text = docstring(source).partition("\n")
-    page = PAGE.format(title=title.rstrip("."), text=text.strip(), pictures=f"\n{pictures}\n", printed=printed, name=name)
+    page = PAGE.format(
+        title=title.rstrip("."), text=text.strip(), pictures=f"\n{pictures}\n", printed=printed, name=name
+    )
     _write(folder / f"{name.replace('/', '-')}.md", page)
 
 
@@ -110,7 +112,9 @@ def index(examples: dict[str, Path]) -> str:
     run_here = [name for name in titles if name not in NOT_RUN]
     cards = [f"[![{titles[name]}]({name}-1.png)]({name}.md)\n[{titles[name]}]({name}.md)\n" for name in run_here]
     pictures = "\n".join(f":::{{container}} card\n{card}:::\n" for card in cards)
-    others = [f"- [{titles[name]}]({name.replace('/', '-')}.md), run {NOT_RUN[name]}" for name in titles if name in NOT_RUN]
+    others = [
+        f"- [{titles[name]}]({name.replace('/', '-')}.md), run {NOT_RUN[name]}" for name in titles if name in NOT_RUN
+    ]
     names = "\n".join(name.replace("/", "-") for name in titles)
     return INDEX.format(pictures=pictures, others="\n".join(others), names=names)
 
