@@ -78,6 +78,7 @@ def own_registries(monkeypatch) -> None:
 @pytest.mark.parametrize("page", executed_pages())
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # mlflow-skinny has no database
     text, namespace = page.read_text(), {"__name__": page.stem}
     exec(compile("\n".join(BLOCK.findall(text)), str(page), "exec"), namespace)
     for call in calls(text):
