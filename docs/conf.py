@@ -32,6 +32,10 @@ html_static_path = ["_static"]
 html_css_files = ["edgewise.css"]
 html_title = f"edgewise {__version__}"
 
+linkcheck_ignore = [r"http://127\.0\.0\.1"]
+linkcheck_timeout = 20
+linkcheck_retries = 3
+
 METADATA_ROUTING = re.compile(r"set_\w+_request")
 
 

@@ -34,8 +34,8 @@ def draw(kan: KANAdditiveClassifier, names: list[str]) -> None:
     axes = plt.subplots(1, len(names), figsize=(8, 2.6), layout="constrained")[1]
     for ax, name in zip(axes, names, strict=True):
         band = kan.band(name)
-        ax.fill_between(band.arguments[:, 0], band.low, band.high, alpha=0.25)
-        ax.plot(band.arguments[:, 0], band.values)
+        ax.fill_between(band.arguments[0], band.low, band.high, alpha=0.25)
+        ax.plot(band.arguments[0], band.values)
         ax.set(title=name, ylabel="log-odds of benign")
 
 
