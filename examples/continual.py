@@ -41,7 +41,7 @@ def draw(x: Tensor, functions: dict) -> None:
     """What each remembers of the five regions after the last one."""
     axes = plt.subplots(figsize=(5.5, 3))[1]
     for (name, function), style in zip(functions.items(), ("k-", "C0--", "C1-"), strict=True):
-        axes.plot(x[:, 0], function(x).detach()[:, 0], style, label=name)
+        axes.plot(x[:, 0].numpy(), function(x).detach()[:, 0].numpy(), style, label=name)
     for region in x.chunk(5):
         axes.axvline(float(region[-1]), color="0.8", lw=0.8, zorder=0)
     axes.set(xlabel="x, learned from left to right")

@@ -60,9 +60,9 @@ def draw(solutions: dict) -> None:
     grid = torch.cartesian_prod(line, line)
     axes = plt.subplots(1, len(solutions), figsize=(8, 3.2), layout="constrained")[1]
     for ax, (name, solution) in zip(axes, solutions.items(), strict=True):
-        error = (solution(grid)[:, 0] - exact(grid)).detach().reshape(61, 61).T
-        largest = float(error.abs().max())
-        drawn = ax.pcolormesh(line, line, error, cmap="RdBu", vmin=-largest, vmax=largest)
+        error = (solution(grid)[:, 0] - exact(grid)).detach().reshape(61, 61).T.numpy()
+        largest = abs(error).max()
+        drawn = ax.pcolormesh(line.numpy(), line.numpy(), error, cmap="RdBu", vmin=-largest, vmax=largest)
         ax.set(title=f"error of the {name}", xlabel="x", ylabel="y", aspect="equal")
         ax.figure.colorbar(drawn, ax=ax, format="%.0e")
 

@@ -59,10 +59,10 @@ def draw(models: dict[str, nn.Module]) -> None:
     line = torch.linspace(-1, 1, 200)
     x = torch.stack([line, torch.zeros(200), torch.zeros(200)], 1)
     axes = plt.subplots(figsize=(5.5, 3))[1]
-    axes.plot(line, 4 * line.abs() - 2, "k-", label="simulated, 4 |a|")
+    axes.plot(line.numpy(), (4 * line.abs() - 2).numpy(), "k-", label="simulated, 4 |a|")
     for name, model in models.items():
         risk = model(x).detach()[:, 0]
-        axes.plot(line, risk - risk.mean(), label=name)
+        axes.plot(line.numpy(), (risk - risk.mean()).numpy(), label=name)
     axes.set(xlabel="a", ylabel="log-hazard, without its mean")
     axes.legend(fontsize=8)
 
