@@ -1,8 +1,9 @@
 """Tutorials are executed when the documentation is built: what every cell shows is put below it.
 
 A page in `docs/tutorials` is plain Markdown. Its results go to `tutorials/_executed`, which is not in the repository:
-pictures, and the page as an executed notebook to download. A page is run again when it or the package has changed. Each
-runs in a process of its own, so that none sees what another one imported or registered.
+pictures, and the page as an executed notebook to download. A page is run again when it or the package has changed, or
+with `sphinx-build -D executed_when=missing` only where it was never run, to look at the rest. Each runs in a process of
+its own, so that none sees what another one imported or registered.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ def fingerprint(page: Path) -> str:
     return digest.hexdigest()
 
 
+def is_fresh(app: Sphinx, kept: Path, source: Path) -> bool:
+    """Whether what was kept of a run, its fingerprint in the first line, is that of the source as it is."""
+    if not kept.exists():
+        return False
+    first = kept.read_text(encoding="utf-8").partition("\n")[0]
+    return app.config.executed_when == "missing" or first == fingerprint(source)
+
+
 def read(app: Sphinx, docname: str, content: list[str]) -> None:
     """Give Sphinx the page with its results in place of the page."""
     folder, _, name = docname.rpartition("/")
@@ -74,7 +83,7 @@ def read(app: Sphinx, docname: str, content: list[str]) -> None:
         return
     page = Path(app.srcdir) / f"{docname}.md"
     kept = page.parent / EXECUTED / f"{name}.txt"
-    if not kept.exists() or kept.read_text(encoding="utf-8").partition("\n")[0] != fingerprint(page):
+    if not is_fresh(app, kept, page):
         _in_a_process_of_its_own(page)
     content[0] = kept.read_text(encoding="utf-8").partition("\n")[2]
 
@@ -90,6 +99,7 @@ def _in_a_process_of_its_own(page: Path) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.add_config_value("executed_when", "changed", "", str)
     app.connect("source-read", read)
     return {"parallel_read_safe": True}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cells import Cell, run
-from executed_pages import SECONDS, fingerprint
+from executed_pages import SECONDS, fingerprint, is_fresh
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -101,7 +101,7 @@ def build(app: Sphinx) -> None:
         if name in NOT_RUN:
             source = path.read_text(encoding="utf-8")
             write_page(folder, name, source, printed=f"It is run {NOT_RUN[name]}.\n")
-        elif not kept.exists() or kept.read_text(encoding="utf-8") != fingerprint(path):
+        elif not is_fresh(app, kept, path):
             _in_a_process_of_its_own(path, folder)
     _write(folder / "index.md", index(examples))
 
@@ -141,6 +141,7 @@ def _in_a_process_of_its_own(path: Path, folder: Path) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.setup_extension("executed_pages")
     app.connect("builder-inited", build)
     return {"parallel_read_safe": True}
 

@@ -3,7 +3,7 @@
     pip install ".[studio,viz]" playwright
     python docs/figures/studio_gif.py                (with Chromium: CHROMIUM=/usr/bin/chromium by default)
 
-Every frame is a picture of the real page; nothing is drawn by hand. Frames share one palette, so that the file is small.
+Every frame is a picture of the real page; nothing is drawn by hand. Frames share one palette: the file is small.
 """
 
 from __future__ import annotations
