@@ -30,13 +30,11 @@ from edgewise.progress import Budget, Event, Listener, Pulse
 from edgewise.stored import read_as, read_fields, require_keys
 
 log = logging.getLogger(__name__)
-
 Array = np.ndarray
 
 MAX_SELECTED = 16  # inputs, among which forward selection chooses
 MAX_INPUTS = 5  # of small networks
 MAX_TERMS = 16  # of ratios, beyond which they are too long to read
-
 TOLERANCE = 0.1  # more mean square error than the best formula has, for the chosen one: 5 % of its root
 FLOOR = 1e-20  # of relative mean square errors: below is rounding, and the shorter formula wins
 
