@@ -99,17 +99,26 @@ def _forked(folder: Path, *given: object) -> int:
 
 
 def _ended(process: int, log: Path) -> int | None:
-    """The exit status; None for a process that is killed: it wrote nothing for a minute, for ten at its beginning."""
-    size, since = -1, time.monotonic()
+    """The exit status; None for a process that is killed: it wrote nothing in a minute of the processor, or in ten."""
+    size, since, spent = -1, time.monotonic(), 0.0
     while not (ended := os.waitpid(process, os.WNOHANG))[0]:
         time.sleep(0.05)
         if log.stat().st_size != size:
-            size, since = log.stat().st_size, time.monotonic()
-        elif time.monotonic() - since > (STUCK if size else 10 * STUCK):
+            size, since, spent = log.stat().st_size, time.monotonic(), _spent(process)
+        elif (size and _spent(process) - spent > STUCK) or time.monotonic() - since > 10 * STUCK:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             return None
     return os.waitstatus_to_exitcode(ended[1])
+
+
+def _spent(process: int) -> float:
+    """Seconds that a process had of the processor; 0 where the system does not tell: others may keep it busy."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _noted(log: Path, count: Count) -> tuple[int | None, int | None]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import random
 import re
 from collections.abc import Callable
@@ -94,6 +95,25 @@ def damage(folder: Path, _: Any, rng: random.Random) -> str:
     return f"a table, {more}"
 
 
+def damage_numbers(folder: Path, _: Any, rng: random.Random) -> str:
+    """A table of numbers over time that is good but for a few cells, or a hostile one."""
+    if rng.random() < 0.3:
+        return damage(folder, _, rng)
+    names = ["t", *rng.sample(NAMES, 2), "y"]
+    place = rng.randrange(4) if rng.random() < 0.5 else -1
+    bad = rng.choice(CELLS)
+    lines = [",".join(f'"{name}"' for name in names)]
+    for n in range(rng.choice([20, 40, 60, 80])):
+        a, b = math.cos(0.2 * n), math.sin(0.2 * n)
+        cells = [f"{0.1 * n:.3f}", f"{a:.6f}", f"{b:.6f}", f"{a * b + 1:.6f}"]
+        if place >= 0 and rng.random() < 0.2:
+            cells[place] = bad(rng, n)
+        lines.append(",".join(f'"{cell}"' for cell in cells))
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    (folder / "options").write_text("")
+    return "numbers with bad cells"
+
+
 def make(folder: Path) -> None:
     """A table that is read well."""
     rows = [f"{n / 40},{(n * 7 % 40) / 40},{n / 20 + 1}" for n in range(40)]
@@ -140,7 +160,7 @@ def _first_column(path: Path) -> str:
     """The first name of the header, as a person would type it."""
     for encoding in ("utf-8-sig", "utf-16"):
         with contextlib.suppress(UnicodeError):
-            return re.split(r"[,;\t|\n]", path.read_text(encoding=encoding))[0] or "c0"
+            return re.split(r"[,;\t|\n]", path.read_text(encoding=encoding))[0].strip('"') or "c0"
     return "c0"
 
 
@@ -151,7 +171,7 @@ class RefusedError(OSError):
 KINDS = {
     "hostile table": Kind(make, read_table_alone, damage),
     "fit, hostile table": Kind(make, fit_whole, damage, limit=20.0),
-    "discover, hostile table": Kind(make, searched("discover", "--target=y"), damage, limit=20.0),
-    "trajectory, hostile table": Kind(make, searched("discover", "--time=FIRST"), damage, limit=20.0),
-    "relations, hostile table": Kind(make, searched("relations"), damage, limit=20.0),
+    "discover, hostile table": Kind(make, searched("discover", "--target=y"), damage_numbers, limit=20.0),
+    "trajectory, hostile table": Kind(make, searched("discover", "--time=FIRST"), damage_numbers, limit=20.0),
+    "relations, hostile table": Kind(make, searched("relations"), damage_numbers, limit=20.0),
 }

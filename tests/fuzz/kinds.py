@@ -201,7 +201,7 @@ def make_run(folder: Path) -> Path:
     from quick import fit
 
     table(40).to_csv(folder / "table.csv", index=False)
-    assert fit(folder / "table.csv", folder / "run", "--seconds", "30") == 0
+    assert fit(folder / "table.csv", folder / "run", "--seconds", "300") == 0
     assert read_record(folder / "run").formula is not None
     return folder
 

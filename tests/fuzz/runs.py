@@ -51,12 +51,12 @@ def killed(folder: Path, rng: random.Random, n: int) -> tuple[str, str]:
     process.kill()
     process.wait()
     if name == "checkpoint":
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
         return f"{name}: {'done' if done.returncode == 0 else 'foreign'}", done.stderr[-200:]
     again = COMMANDS[name] + (["--force"] if name != "discover" and (folder / "out").exists() else [])
-    outcome, line = ran(again, folder, 120)
+    outcome, line = ran(again, folder, 600)
     if outcome == "done" and name == "fit":
-        outcome, line = ran(["explain", "out"], folder, 60)
+        outcome, line = ran(["explain", "out"], folder, 300)
     return f"{name}: {outcome}", line
 
 

@@ -35,6 +35,9 @@ MAX_UNNAMED = 8
 ROWS_PER_NUMBER = 4
 """A law with more constants than one for so many different rows repeats them."""
 
+MANY_TIMES = 3.0
+"""A law that leaves so many times what curves leave of held-out rows is none, though its rest looks like noise."""
+
 FEW = 600
 """Rows that constants are refitted to first."""
 
@@ -231,7 +234,8 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     known = math.isfinite(curves_error)
-    worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
+    more = MANY_TIMES if best.complete else 1.15  # few rows may hide what a complete law leaves, but not so much
+    worse = error > max(more * curves_error, 1e-6) if known else not best.complete
     if worse or best.error > 0.5:
         beside = f"where curves leave {curves_error:.2g}" if known else "and what it leaves is no noise"
         return (

@@ -50,7 +50,10 @@ def log_likelihood(value: Float[Tensor, " rows"], y: Float[Tensor, " rows"], kin
     """
     size = scale_of(value, kind)
     variance = ((y - value) / size).square().mean().item()
-    variance = max(variance, floor**2 / size.square().mean().item(), 1e-300)
+    usual = size.square().mean().item()
+    if usual == 0:
+        return -math.inf
+    variance = max(variance, floor**2 / usual, 1e-300)
     found = -0.5 * len(y) * math.log(variance) - size.log().sum().item()
     return found if math.isfinite(found) else -math.inf
 
