@@ -51,7 +51,7 @@ class Several(nn.Module):
 
     def forward(self, x):
         first, rest = x.split([1, 3], -1)
-        high = torch.where(rest > 0.2, rest.clamp(max=1.5), rest.abs().sqrt())
+        high = torch.where(rest > 0.25, rest.clamp(max=1.5), rest.abs().sqrt())
         kept = (rest.sum(-1, keepdim=True) - rest.mean(-1, keepdim=True)) * torch.maximum(first, rest).amax(-1, True)
         return {"a": torch.cat([high, kept], -1).flip(-1), "b": [x.pow(2).sum(), nn.functional.gelu(x)[:, ::2]]}
 
