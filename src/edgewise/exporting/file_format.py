@@ -45,9 +45,13 @@ class Format:
     most_rows: int | None = None
     graph: bool = False
 
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [name for name, module in self.packages if importlib.util.find_spec(module) is None]
+
     def require(self) -> None:
         """Raise `ImportError`, with what to install, where a package is missing."""
-        missing = [name for name, module in self.packages if importlib.util.find_spec(module) is None]
+        missing = self.missing()
         if missing:
             raise ImportError(
                 f"the format {self.name!r} needs {', '.join(missing)}: pip install edgewise[{self.extra}]"
