@@ -58,8 +58,8 @@ def look_at_network(page: Page, save) -> None:
 
 def look_at_additive(page: Page, save) -> None:
     """A curve and a pair."""
-    for name in ("curve", "surface"):
-        page.locator(".card").nth(name == "surface").click()
+    for name, card in (("curve", ".card:not(:has-text('surface'))"), ("surface", ".card:has-text('surface')")):
+        page.locator(card).first.click()
         save(f"additive-{name}")
 
 

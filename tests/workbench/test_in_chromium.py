@@ -1,4 +1,4 @@
-"""The page in a real browser: what a person does with pointer, keys and fingers, and what no name and no crash can do."""
+"""The page in a real browser: what people do with pointer, keys and fingers, and what no name and no crash can do."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ def test_the_knots_from_table_to_the_slope_rule_in_under_30_actions(shown):
     act("combine", lambda: page.get_by_role("button", name="Combine").click(), new=True)
     read = ".quantities button:enabled[aria-label^='Exclude']:not([aria-label='Exclude slope'])"
     while page.locator(read).count():
-        act("exclude", lambda: page.locator(read).first.click(), new=True)
+        act("exclude", page.locator(read).first.click, new=True)
     act("fit", lambda: page.get_by_role("button", name="Fit", exact=True).click(), new=True)
     act("choose the curve", lambda: page.locator(".edge .box").click())
-    act("a line", lambda: page.get_by_role("button", name="Fix to x ", exact=False).first.click(), new=True)
+    act("a line", page.get_by_role("button", name="Fix to x ").first.click, new=True)
     act("fit", lambda: page.keyboard.press("f"), new=True)
     assert len(actions) < 30
     formula = work.session.formula()
