@@ -48,6 +48,8 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
     }
   }, [connection]);
 
+  useEffect(() => setStatus({ text: "", bad: false }), [connected]);
+
   async function compare(id: number | null): Promise<void> {
     if (id === null) return setCompared(null);
     try {

@@ -19,6 +19,8 @@ export function useDrag(svg: { current: SVGSVGElement | null }, shown: Box, setV
   const pointers = useRef(new Map<number, [number, number]>());
   const apart = useRef(0);
   const swallow = useRef(false);
+  const view = useRef(shown);
+  view.current = shown;
 
   useEffect(() => {
     if (svg.current) svg.current.style.transform = "";
@@ -48,8 +50,9 @@ export function useDrag(svg: { current: SVGSVGElement | null }, shown: Box, setV
         const factor = now > 0 && apart.current > 0 ? apart.current / now : 1;
         apart.current = now;
         swallow.current = true;
-        const [cx, cy] = [shown[0] + shown[2] / 2, shown[1] + shown[3] / 2];
-        setView([cx - (cx - shown[0]) * factor, cy - (cy - shown[1]) * factor, shown[2] * factor, shown[3] * factor]);
+        const [x, y, w, h] = view.current;
+        view.current = [x + (w * (1 - factor)) / 2, y + (h * (1 - factor)) / 2, w * factor, h * factor];
+        setView(view.current);
         start.current = null;
         return;
       }

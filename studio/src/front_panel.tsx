@@ -118,7 +118,7 @@ function Scatter({ points, current, busy, choose, setPointed }: ScatterProps) {
             key={point.label}
             class={`point${point.branch ? " own" : ""}${point.branch?.id === current ? " current" : ""}`}
             role="button"
-            tabIndex={0}
+            tabindex={0}
             aria-disabled={busy}
             aria-label={point.label}
             onPointerEnter={() => setPointed(point)}

@@ -143,7 +143,7 @@ class EdgeBox extends Component<BoxProps> {
     const interaction = active
       ? {
           role: "button" as const,
-          tabIndex: tabbable ? 0 : -1,
+          tabindex: tabbable ? 0 : -1,
           "aria-pressed": selected,
           onPointerEnter: () => this.props.onHover?.(edge.key),
           onPointerLeave: () => this.props.onHover?.(null),
@@ -230,7 +230,7 @@ function NodeMark({ node, selected, tabbable, onNode, onFocus }: MarkProps) {
   const interaction = onNode
     ? {
         role: "button" as const,
-        tabIndex: tabbable ? 0 : -1,
+        tabindex: tabbable ? 0 : -1,
         "aria-pressed": selected,
         "aria-label": `${node.kind} node ${node.title}`,
         "data-key": nodeText(key),

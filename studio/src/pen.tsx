@@ -104,7 +104,7 @@ export function Pen({ edge, mode, scale, width, ask, act, tell, setOver }: Props
             cx={scale.u(x)}
             cy={scale.v(y)}
             role="slider"
-            tabIndex={0}
+            tabindex={0}
             aria-label={`Curve at ${digits(x)}`}
             aria-orientation="vertical"
             aria-valuenow={Number(y.toPrecision(4))}

@@ -76,6 +76,8 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
     }
   }, [connection]);
 
+  useEffect(() => tell(""), [connected]);
+
   const fit = useCallback(() => {
     void act({ do: "fit", steps: Math.max(5, Math.min(1000, Math.round(steps) || 30)) });
   }, [act, steps]);
@@ -123,6 +125,7 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
   }, []);
   const selectNode = useCallback((key: NodeKey) => {
     setSelected(null);
+    setHovered(null);
     setMarked([]);
     setNode(key);
     setTab("edge");

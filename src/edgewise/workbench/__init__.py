@@ -6,6 +6,7 @@ of a cell, and its `open()` serves the page beside a script. `Workspace` is the 
 
 from edgewise.workbench.additive_workspace import AdditiveWorkspace as AdditiveWorkspace
 from edgewise.workbench.branches import Branch as Branch, History as History
+from edgewise.workbench.keeping import keep as keep
 from edgewise.workbench.opening import (
     open_additive as open_additive,
     open_archive as open_archive,
@@ -25,6 +26,7 @@ __all__ = [
     "SessionStep",
     "Studio",
     "Workspace",
+    "keep",
     "open_additive",
     "open_archive",
     "open_run",

@@ -13,10 +13,10 @@ from edgewise.workbench.desk import Desk
 from edgewise.workbench.server import ADDRESS, MAX_MESSAGE, StudioServer
 
 
-def served(work: Desk, port: int = 0) -> tuple[str, Callable[[], None]]:
+def served(work: Desk, port: int = 0, token: str | None = None) -> tuple[str, Callable[[], None]]:
     """Serve a workspace by a thread of this process; the address of the page, and what ends the server."""
     listening = _listening(port)
-    server = StudioServer(work, listening.getsockname()[1])
+    server = StudioServer(work, listening.getsockname()[1], token)
     running = _uvicorn(server)
     thread = threading.Thread(target=_in_own_loop, args=(running, listening), name="edgewise studio", daemon=True)
     thread.start()
