@@ -19,7 +19,6 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 import edgewise as ew
-from edgewise import studio
 
 TARGET = Path(__file__).with_name("studio.gif")
 SIZE = {"width": 1120, "height": 640}
@@ -30,14 +29,14 @@ COLOURS = 64
 LARGEST = 1_500_000
 
 
-def session() -> studio.OpenStudio:
-    """A fitted network that is served without a window."""
+def session():
+    """The studio of a fitted network, served without a window."""
     generator = torch.Generator().manual_seed(0)
     x = 2 * torch.rand(400, 2, dtype=torch.float64, generator=generator) - 1
     y = torch.exp(torch.sin(torch.pi * x[:, :1]) + x[:, 1:] ** 2)
     model = ew.fit(ew.KAN([2, 1, 1], input_names=["angle", "load"], output_names=["force"]), (x, y)).model
     assert isinstance(model, ew.KAN)
-    return studio.open(model, x, y, browser=False)
+    return ew.studio(model, x, y).open(browser=False)
 
 
 def frames(page: Page) -> Iterator[tuple[Image.Image, int]]:
@@ -67,7 +66,7 @@ def frames(page: Page) -> Iterator[tuple[Image.Image, int]]:
     names = page.get_by_text("name constants", exact=False).first
     if names.count():
         names.click()
-        page.wait_for_timeout(800)
+        page.get_by_text("as fitted").first.wait_for(timeout=60_000)
         yield look(3000)
 
 

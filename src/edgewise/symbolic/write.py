@@ -58,7 +58,7 @@ def from_formula(
     )
 
 
-def _renamed(e: Any, symbols: Sequence[sympy.Symbol]) -> sympy.Expr:
+def _renamed(e: Any, symbols: Sequence[sympy.Symbol]) -> Any:
     """The expression with these symbols in place of others of the same name: sympy tells `a` from a real `a`."""
     expression, named = sympy.Add(e), {symbol.name: symbol for symbol in symbols}
     own = [s for s in expression.free_symbols if isinstance(s, sympy.Symbol) and s.name in named]
