@@ -22,8 +22,11 @@ ODDS = 20.0
 DEPENDENT = 1e-9
 """A candidate of which less than this share of its norm is left by the other terms says nothing."""
 
-ALIKE = 0.001
+ROUNDING = 1e-8
 """A candidate of which no larger share of its square is outside the terms of an equation is a sum of them."""
+
+CARRIED = 0.01
+"""A term that carries a smaller share of the square of a candidate does not stand for it."""
 
 SEEN = 10.0
 """A candidate stands out of its noise where its square is so many times what noise makes of that."""
@@ -80,9 +83,11 @@ def twin_of(
             continue
         v = np.linalg.pinv(A[np.ix_(S, S)], rcond=DEPENDENT, hermitian=True) @ A[S, other]
         left = A[other, other] - A[other, S] @ v
-        allowed = ALIKE * A[other, other] + SIGMAS * np.std([np.sum((E[:, other] - E[:, S] @ v) ** 2) for E in noise])
+        allowed = ROUNDING * A[other, other] + SIGMAS * np.std(
+            [np.sum((E[:, other] - E[:, S] @ v) ** 2) for E in noise]
+        )
         shares = v**2 * A.diagonal()[S]
-        if left <= allowed and shares.max() > ALIKE * A[other, other]:
+        if left <= allowed and shares.max() > CARRIED * A[other, other]:
             return S[int(np.argmax(shares))], int(other)
     return None
 
