@@ -25,9 +25,8 @@ def places(surface: Surface, n: int = 50) -> torch.Tensor:
     low = torch.stack([g[0] for g in surface.grids])
     high = torch.stack([g[-1] for g in surface.grids])
     inside = low + (high - low) * torch.rand(n, surface.variables, dtype=torch.float64, generator=generator)
-    return torch.cat(
-        [inside, *(torch.tensor([p]) for p in itertools.product(*(g[[0, 1, -1]].tolist() for g in surface.grids)))]
-    )
+    corners = torch.tensor(list(itertools.product(*(g[[0, 1, -1]].tolist() for g in surface.grids))))
+    return torch.cat([inside, corners.double()])
 
 
 @pytest.mark.parametrize("degree", [1, 3, 7])
