@@ -126,8 +126,8 @@ def test_sums_are_compensated_where_plain_ones_miss(name, suffix, tmp_path):
         for p in model.parameters():
             p += 0.5 * torch.randn(p.shape, generator=rng(12))
     path = tmp_path / f"model{suffix}"
-    plain, report = (ew.export(model, path, format=name, sums=sums) for sums in ("plain", "auto"))
-    assert plain.forward_error > 1e-5
+    plain = ew.export(model, path, format=name, sums="plain")
+    report = ew.export(model, path, format=name, tolerance=plain.forward_error / 2)
     assert report.forward_error < plain.forward_error / 4
     assert (plain.sums, report.sums) == ("plain", "compensated")
     assert len(list(tmp_path.iterdir())) == (1 if name == "onnx" else 2)
