@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,28 @@ def test_training_continues_after_a_killed_process(tmp_path) -> None:
         (tmp_path / name).mkdir()
         environment = {**os.environ, "STEPS": "40", "DIE_AT": "27"}
         command = [sys.executable, *start, str(EXAMPLES / "hosts" / "elastic.py"), str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+        states.append(torch.load(tmp_path / name / "state.pt", weights_only=True))
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(states[1][key], tensor, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_two_hosts_continue_after_a_killed_process(tmp_path) -> None:
+    """The same on two hosts that are network namespaces, with a cable between them."""
+    import torch
+
+    can = shutil.which("ip") and subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
+    if not can or can.returncode:
+        pytest.skip("needs the right to make network namespaces, and the command ip")
+    states = []
+    for name, command in {
+        "one": [sys.executable, str(EXAMPLES / "hosts" / "elastic.py")],
+        "two": ["sh", str(EXAMPLES / "hosts" / "two_hosts.sh")],
+    }.items():
+        (tmp_path / name).mkdir()
+        environment = {**os.environ, "STEPS": "40", "DIE_AT": "27", "PYTHON": sys.executable}
+        command = [*command, str(tmp_path / name)]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
         states.append(torch.load(tmp_path / name / "state.pt", weights_only=True))
     for key, tensor in states[0].items():
