@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgewise.stored import read_fields
+from edgewise._stored import read_fields
 
 
 class ExportError(ValueError):
