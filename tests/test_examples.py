@@ -27,7 +27,11 @@ def load(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_runs_and_returns_what_it_prints(name, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
     found = load(name).main(quick=True)
+    assert len(plt.get_fignums()) == 1, "the gallery shows one figure of an example"
+    plt.close("all")
     assert len(found) >= 2
     assert all(isinstance(value, float) and math.isfinite(value) for value in found.values())
     assert "KAN" in capsys.readouterr().out or name == "regression"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from edgewise._stored import read_as, read_fields
+from edgewise.stored import read_as, read_fields
 
 
 @dataclass(frozen=True)

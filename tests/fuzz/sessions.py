@@ -12,9 +12,9 @@ from damage import changed
 from kind import Kind, any_file
 
 import edgewise as ew
-from edgewise.studio import Workspace
-from edgewise.studio.opening import open_archive
-from edgewise.studio.server import parsed
+from edgewise.workbench import Workspace
+from edgewise.workbench.opening import open_archive
+from edgewise.workbench.server import parsed
 
 NAME = "session.zip"
 MESSAGES: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 
 
 class ExportError(ValueError):
@@ -33,6 +33,7 @@ class ExportReport:
         packages: the versions of the packages that wrote it.
         rows: the number of rows that the file takes, such as "any", "1 to 64" or "4".
         digest: SHA-256 of the file; of a folder, of the digests of its files by name.
+        sums: "plain" or "compensated", see `export`.
     """
 
     path: str
@@ -46,6 +47,7 @@ class ExportReport:
     packages: Mapping[str, str]
     rows: str
     digest: str
+    sums: str = "plain"
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object, read back by `from_json`."""

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise._stored import read_as, read_fields, require_keys
 from edgewise.discovery.candidates import SHORT_GENERATORS
 from edgewise.discovery.discover import search
 from edgewise.discovery.goal import goal_of
@@ -28,15 +27,14 @@ from edgewise.expressions.simplify import canonical, length, pareto
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.optim import get_loss
 from edgewise.progress import Budget, Event, Listener, Pulse
+from edgewise.stored import read_as, read_fields, require_keys
 
 log = logging.getLogger(__name__)
-
 Array = np.ndarray
 
 MAX_SELECTED = 16  # inputs, among which forward selection chooses
 MAX_INPUTS = 5  # of small networks
 MAX_TERMS = 16  # of ratios, beyond which they are too long to read
-
 TOLERANCE = 0.1  # more mean square error than the best formula has, for the chosen one: 5 % of its root
 FLOOR = 1e-20  # of relative mean square errors: below is rounding, and the shorter formula wins
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.deviance import KeptRows, deviance_explained
 from edgewise.tables.additive.term_bands import require_covariance

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from edgewise._stored import read_as, require_keys
+from edgewise.stored import read_as, require_keys
 from edgewise.tables.additive.axes import Axis, axis_from_json
 from edgewise.tables.additive.inputs import Column, Input
 
@@ -54,7 +54,9 @@ class Term:
         """One of "curve", "cyclic", "levels" and "surface"."""
         return "surface" if len(self.axes) == 2 else KINDS[self.axes[0].kind]
 
-    def matrix(self, columns: Sequence[Column], orders: Sequence[int] = (0, 0)) -> sparse.csr_array:
+    def matrix(
+        self, columns: Sequence[Column] | Mapping[int, Column], orders: Sequence[int] = (0, 0)
+    ) -> sparse.csr_array:
         """The functions in every row, (rows, coefficients of one output); `orders` of derivatives by input."""
         parts = [
             axis.matrix(part.read(columns), order)
@@ -65,11 +67,12 @@ class Term:
     def values(self, columns: Sequence[Column], orders: Sequence[int] = (0, 0)) -> np.ndarray:
         """The contribution of the term to the link scale, (rows, outputs), or a derivative of it."""
         flat = self.coef.reshape(len(self.coef), -1).T
-        rows = len(columns[0].values)
+        whole = {part.position: (columns[part.position], columns[part.position].values) for part in self.inputs}
+        rows = len(whole[self.inputs[0].position][1])
         found = np.empty((rows, len(self.coef)))
         for start in range(0, rows, ROWS):
             part = slice(start, start + ROWS)
-            here = [Column(c.name, c.kind, c.values[part]) for c in columns]
+            here = {place: Column(c.name, c.kind, values[part]) for place, (c, values) in whole.items()}
             found[part] = self.matrix(here, orders) @ flat
         return found
 

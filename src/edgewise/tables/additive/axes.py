@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from edgewise._stored import read_fields
 from edgewise.bases import BSpline
+from edgewise.stored import read_fields
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,17 @@ class LevelAxis(Axis):
 
 
 AXES: dict[str, type[Axis]] = {axis.kind: axis for axis in (SplineAxis, CircleAxis, LevelAxis)}
+
+
+def counted(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct numbers in increasing order and the sum of the weights of each, by one sort without its order."""
+    if weights is None or (weights == weights[:1]).all():
+        ordered = np.sort(values)
+        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+        counts = np.diff(np.append(first, len(ordered)))
+        return ordered[first], counts if weights is None else counts * weights[:1]
+    distinct, codes = np.unique(values, return_inverse=True)
+    return distinct, np.bincount(codes, weights, len(distinct))
 
 
 def axis_from_json(record: Mapping[str, Any]) -> Axis:
