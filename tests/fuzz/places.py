@@ -74,6 +74,6 @@ def read_domains_alone(path: Path) -> Any:
 
 
 KINDS = {
-    "mesh": Kind(make_meshes, first_that_reads, damage),
+    "mesh": Kind(make_meshes, first_that_reads, damage, limit=30.0),
     "point cloud": Kind(make_clouds, read_domains, damage),
 }

@@ -169,9 +169,8 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as a JSON object with exact constants."""
-        constants = [constant.to_json() for constant in self.constants]
         own = {"origin": self.origin, "error": self.error, "uncertainty": self.uncertainty}
-        return {**own, "formula": self.formula.to_json(), "constants": constants}
+        return {**own, "formula": self.formula.to_json(), "constants": [c.to_json() for c in self.constants]}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Finding:
@@ -209,12 +208,11 @@ class Front:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Front:
         """The front that `to_json` described."""
-        known = require_keys(fields, ("front", "chosen", "inputs"), "a front of formulas")
-        front = read_as(tuple[Finding, ...], known["front"], "the front of formulas")
-        chosen = read_as(int, known["chosen"], "the chosen one of a front of formulas")
+        require_keys(fields, ("front", "chosen", "inputs"), "a front")
+        front, chosen = read_as(tuple[Finding, ...], fields["front"], "a front"), read_as(int, fields["chosen"], "one")
         if not 0 <= chosen < len(front):
             raise ValueError(f"a front of {len(front)} formulas has none of the number {chosen}")
-        return cls(front, front[chosen], read_as(tuple[str, ...], known["inputs"], "the inputs of a front"))
+        return cls(front, front[chosen], read_as(tuple[str, ...], fields["inputs"], "the inputs of a front"))
 
 
 @dataclass(frozen=True)
