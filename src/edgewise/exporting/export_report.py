@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgewise._shown import shown
+
 
 class ExportError(ValueError):
     """The file does not compute what the model computes, or cannot be written or run; nothing of it was kept."""
 
 
+@shown
 @dataclass(frozen=True)
 class ExportReport:
     """A written file and its check.

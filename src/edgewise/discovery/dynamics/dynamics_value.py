@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from edgewise._shown import shown
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
@@ -38,6 +39,7 @@ class SystemLaw:
         return {"formula": self.formula.to_json(), "residual": self.residual, "constants": self.constants}
 
 
+@shown
 @dataclass(frozen=True)
 class Dynamics:
     """The law of trajectories, or the reason why none is announced.
