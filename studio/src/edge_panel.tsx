@@ -122,7 +122,7 @@ function Candidates({ edge, error, list, busy, act, over, setOver }: ListProps) 
   if (!list.length) return <p class="soft">No allowed function is defined on the whole range of this edge.</p>;
   return (
     <section class="candidates" aria-label="Functions for this edge">
-      <div class="row head" aria-hidden="true"><span /><span>fix to</span><span title="description length: the smaller the better">bits</span><span>R² of curve</span><span>network error</span></div>
+      <div class="row head" aria-hidden="true"><span /><span>fix to</span><span title="description length: the smaller the better">bits</span><span>R² of curve</span><span title="of the whole network">error</span></div>
       <ul onPointerLeave={() => setOver(null)}>
         {list.map((candidate, n) => (
           <li key={candidate.name}>

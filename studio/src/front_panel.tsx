@@ -146,7 +146,7 @@ function pointsOf(state: State): Point[] {
   const floor = 1e-16 * (state.scale || 1);
   const found = state.found.flatMap((f): Point[] => f.error === null ? [] : [{
     length: f.length, error: Math.max(f.error, floor), found: f, branch: null,
-    label: `${f.expressions.join("; ")}: length ${f.length}, error ${digits(f.error)} (${f.origin})`,
+    label: `${f.text.replaceAll("\n", "; ")}: length ${f.length}, error ${digits(f.error)} (${f.origin})`,
   }]);
   const own = state.history.flatMap((b): Point[] => b.length === null || b.error === null ? [] : [{
     length: b.length, error: Math.max(b.error, floor), found: null, branch: b,

@@ -69,6 +69,7 @@ export interface Branch {
 /** A formula beside the network, as `found_formulas.py` writes it. */
 export interface Found {
   expressions: string[];
+  text: string;
   mathml: string[];
   length: number;
   origin: string;

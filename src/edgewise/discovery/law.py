@@ -12,6 +12,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from edgewise._shown import shown
 from edgewise.discovery.candidates import RoughLaw
 from edgewise.discovery.competing_laws import CORRECTION, competing, dispute
 from edgewise.discovery.evidence import ROUNDING, doubt
@@ -47,6 +48,7 @@ FEW = 600
 """Rows that constants are refitted to first."""
 
 
+@shown
 @dataclass(frozen=True)
 class Law:
     """A formula with its evidence: errors relative to the standard deviation of y.
@@ -81,6 +83,10 @@ class Law:
     sure: bool = True
     constants: tuple[Constant, ...] = ()
 
+    def __str__(self) -> str:
+        lines = [f"{self.formula}", f"held-out error {self.error:.3g}, complexity {self.complexity}: {self.structure}"]
+        return "\n".join([*lines, *(f"  {constant}" for constant in self.constants), *filter(None, [self.doubt])])
+
     def to_json(self) -> dict[str, Any]:
         """The law as a JSON object."""
         return {
@@ -96,6 +102,7 @@ class Law:
         }
 
 
+@shown
 @dataclass(frozen=True)
 class Discovery:
     """The answer of `discover`.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgewise._shown import shown
 from edgewise.stored import read_fields
 
 
@@ -14,6 +15,7 @@ class ExportError(ValueError):
     """The file does not compute what the model computes, or cannot be written or run; nothing of it was kept."""
 
 
+@shown
 @dataclass(frozen=True)
 class ExportReport:
     """A written file and its check.

@@ -12,9 +12,10 @@ import sympy
 import torch
 from torch import Tensor, nn
 
+from edgewise._shown import LETTERS, brief
 from edgewise.expressions import printers
 from edgewise.expressions.evaluate import evaluate
-from edgewise.expressions.names import heading, quoted
+from edgewise.expressions.names import heading, quoted, visible
 from edgewise.expressions.parse import parse_expression
 
 
@@ -159,6 +160,28 @@ class Formula:
         if unknown:
             raise ValueError(f"a stored formula has no input {', '.join(sorted(map(ascii, map(str, unknown))))}")
         return cls(expressions, inputs, tuple(outputs))
+
+    def mathml(self, symbols: Mapping[str, str] | None = None) -> list[str]:
+        r"""Every equation in presentation MathML, constants rounded; browsers render it without help.
+
+        Args:
+            symbols: trusted LaTeX of some inputs, such as `\mu_r`.
+        """
+        from html import escape
+
+        return [
+            '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow>'
+            f"<mtext>{escape(visible(name))}</mtext><mo>=</mo>{printers.mathml(e, symbols)}</mrow></math>"
+            for name, e in zip(self.names, self.rounded(), strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        return brief(str(self))
+
+    def _repr_latex_(self) -> str | None:
+        """What a notebook shows; nothing where it is too long to be read, so that the text is shown."""
+        text = self.latex()
+        return f"$$\\begin{{gathered}}\n{text}\n\\end{{gathered}}$$" if len(text) <= LETTERS else None
 
     def __str__(self) -> str:
         pairs = zip(self.names, self.rounded(), strict=True)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise._shown import brief
 from edgewise.bases import Basis
 from edgewise.kernels import CurveLayer
 from edgewise.nn._fast import children, plain_call, whole_network
@@ -106,6 +107,11 @@ class KAN(nn.Module):
     @property
     def out_features(self) -> int:
         return cast(KANLinear | ProductNodes, self.layers[-1]).out_features
+
+    def __repr__(self) -> str:
+        lines = [f"KAN({self.widths}, {sum(p.numel() for p in self.parameters()):,} parameters"]
+        lines += [f"  ({n}): {type(layer).__name__}({layer.extra_repr()})" for n, layer in enumerate(self.layers)]
+        return brief("\n".join(lines) + ")")
 
     def plain_call(self) -> list[CurveLayer] | None:
         """The layers as plain tensors, where a call of the network computes these and nothing else; otherwise None."""

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise._shown import shown
 from edgewise.jets import Algebra, Index, Jet, Tape, along_axes, push, seed
 from edgewise.pde.conditions import Condition
 from edgewise.pde.domains import Domain
@@ -48,6 +49,7 @@ class ResidualTerm:
     unit: Float[Tensor, " equations"] | None = None
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Problem:
     r"""An equation on a domain with conditions.
@@ -88,6 +90,12 @@ class Problem:
     features: Callable[..., Any] | None = None
     ansatz: Callable[..., Any] | None = None
     energy: Callable[..., Any] | None = None
+
+    def __str__(self) -> str:
+        fields, coordinates = ", ".join(self.fields), ", ".join(self.domain.coordinates)
+        unknowns = f", unknown {', '.join(self.unknowns)}" if self.unknowns else ""
+        first = f"a problem for {fields} of {coordinates}{unknowns} on {self.domain!r}"
+        return "\n".join([first, *(f"  {condition!r}" for condition in self.conditions)])
 
     def __post_init__(self) -> None:
         names = [*self.fields, *self.domain.coordinates, *self.unknowns]

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise._shown import shown
 from edgewise.discovery import Discovery, discover
 from edgewise.pde import solution_files
 from edgewise.pde.operators import ProblemError
@@ -53,6 +54,7 @@ class Stage:
     window: int = 0
 
 
+@shown
 @dataclass(frozen=True)
 class SolutionRecord:
     """How a solve ended, as it is written to `solution.json`.
@@ -75,6 +77,9 @@ class SolutionRecord:
     standard_errors: dict[str, float] = _field(default_factory=dict)
     noise: float | None = None
 
+    def __str__(self) -> str:
+        return "\n".join(["converged" if self.converged else "not converged", *_told(self)])
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, with null for every number that is not finite; without `relative_error` if there is none."""
         values = _finite(dataclasses.asdict(self))
@@ -90,6 +95,7 @@ class SolutionRecord:
         return read_fields(cls, default | _known(dict(values)) | kept, "the record of a solution")
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Solution:
     r"""The solution of a problem.
@@ -124,6 +130,9 @@ class Solution:
     doubts: tuple[str, ...] = ()
     standard_errors: dict[str, float] = _field(default_factory=dict)
     noise: float | None = None
+
+    def __str__(self) -> str:
+        return "\n".join(["solved" if self.solved else "not solved", *_told(self)])
 
     @property
     def solved(self) -> bool:
@@ -304,3 +313,14 @@ def _known(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _known(part) for key, part in value.items()}
     return math.nan if value is None else value
+
+
+def _told(found: SolutionRecord | Solution) -> list[str]:
+    """How a solve ended, a line per fact."""
+    lines = [found.message, *(f"in doubt: {doubt}" for doubt in found.doubts)]
+    if found.error_estimate is not None:
+        lines.append(f"estimated relative error {found.error_estimate:.2g}")
+    for name, value in found.unknowns.items():
+        error = found.standard_errors.get(name)
+        lines.append(f"{name} = {value:.6g}" + ("" if error is None else f" +- {error:.2g}"))
+    return [*lines, *(f"residual of {name}: {r:.2g} of its size" for name, r in found.relative_residuals.items())]

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from edgewise._shown import shown
 from edgewise.nn import KAN, Affine, IntegerEdges, IntegerKAN, KANLinear, ProductNodes
 from edgewise.nn.integer import FRACTION_BITS, GAIN_BITS, SLOPE_BITS
 
@@ -23,6 +24,7 @@ _OUTERMOST = 0.01
 _ROUNDS = 25
 
 
+@shown
 @dataclass(frozen=True)
 class Quantized:
     """A network of integers, and what it lost on the samples.

@@ -29,8 +29,8 @@ class CombinedInput:
     def read(cls, text: str, names: Sequence[str], name: str | None = None) -> CombinedInput:
         """The input of a formula in plain notation; `ValueError` where it is none, or reads no or other inputs.
 
-        >>> print(CombinedInput.read("a*b", ["a", "b"]).formula)
-        a*b = a*b
+        >>> print(CombinedInput.read("2*a*b", ["a", "b"], "area").formula)
+        area = 2*a*b
         """
         symbols = tuple(sympy.Symbol(known, real=True) for known in names)
         expression = parse_formula(text, symbols)

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from edgewise._shown import shown
 from edgewise.expressions.formula import Formula
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Library
 from edgewise.nn.layers import EdgeKey, EdgeLike, kan_layers, owned
@@ -26,12 +27,12 @@ from edgewise.symbolic.read import formula
 from edgewise.symbolic.refit import refit_
 from edgewise.symbolic.session_edges import (
     each,
+    edge_text,
     free_entries,
     key_of,
     layers_of,
     shapes_without,
     sharing,
-    shown,
     twins,
 )
 from edgewise.symbolic.session_structure import (
@@ -50,6 +51,7 @@ from edgewise.tracing import edge_scores, trace
 NEAR = 1e-2  # first damping of a refit: what the data leave free stays near the curves that the user sees
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Session:
     """A network with its data, the constraints on its edges, and the steps that led to it.
@@ -138,31 +140,31 @@ class Session:
             for twin in sorted(twins(self, member)):
                 model = fix(model, key_of(self, twin, changes=True), self.library[name], numbers)
                 done.add(twin)
-        return self._next(f"fix {shown(edge)} {name}", model=model, shapes=shapes_without(self, done))
+        return self._next(f"fix {edge_text(edge)} {name}", model=model, shapes=shapes_without(self, done))
 
     def release(self, edge: EdgeLike) -> Session:
         """The symbol on an edge as a curve again."""
         edge = key_of(self, edge, changes=True)
         model = each(self, edge, lambda m, twin: release(m, twin, self.x))
-        return self._next(f"release {shown(edge)}", model=self._constrained(model))
+        return self._next(f"release {edge_text(edge)}", model=self._constrained(model))
 
     def draw(self, edge: EdgeLike, points: Sequence[tuple[float, float]]) -> Session:
         """A curve that follows these points (x, y) from the first to the last, and is elsewhere what it was."""
         edge = key_of(self, edge, changes=True)
         model = each(self, edge, lambda m, twin: drawn(m, twin, points))
-        return self._next(f"draw {shown(edge)}", model=self._constrained(model))
+        return self._next(f"draw {edge_text(edge)}", model=self._constrained(model))
 
     def pull(self, edge: EdgeLike, x: float, y: float) -> Session:
         """A curve that goes through the point (x, y), changed as little as its coefficients can be."""
         edge = key_of(self, edge, changes=True)
         model = each(self, edge, lambda m, twin: pulled(m, twin, x, y))
-        return self._next(f"pull {shown(edge)} to ({x:.4g}, {y:.4g})", model=self._constrained(model))
+        return self._next(f"pull {edge_text(edge)} to ({x:.4g}, {y:.4g})", model=self._constrained(model))
 
     def remove(self, edge: EdgeLike) -> Session:
         """The network without an edge."""
         edge = key_of(self, edge, changes=True)
         gone = each(self, edge, remove_edge)
-        return self._next(f"remove {shown(edge)}", model=gone, shapes=shapes_without(self, twins(self, edge)))
+        return self._next(f"remove {edge_text(edge)}", model=gone, shapes=shapes_without(self, twins(self, edge)))
 
     def prune(self, least: float) -> Session:
         """The network without the edges whose score is at most this, and without hidden nodes that they leave useless.
@@ -239,12 +241,12 @@ class Session:
     def lock(self, *edges: EdgeLike) -> Session:
         """These edges keep their function and parameters in all later steps."""
         keys = [key_of(self, edge) for edge in edges]
-        return self._next(f"lock {shown(*keys)}", locked=self.locked | set(keys))
+        return self._next(f"lock {edge_text(*keys)}", locked=self.locked | set(keys))
 
     def unlock(self, *edges: EdgeLike) -> Session:
         """These edges may change again."""
         keys = [key_of(self, edge) for edge in edges]
-        return self._next(f"unlock {shown(*keys)}", locked=self.locked - set(keys))
+        return self._next(f"unlock {edge_text(*keys)}", locked=self.locked - set(keys))
 
     def share(self, *edges: EdgeLike) -> Session:
         """One function for all these edges: the one that explains them best together."""
@@ -261,7 +263,7 @@ class Session:
         group = frozenset(keys).union(*(g for g in self.shared if g & set(keys)))
         others = tuple(g for g in self.shared if not g & set(keys))
         together = replace(self, shared=(*others, group)).fix(keys[0], name)
-        return replace(together, step=f"share {shown(*keys)}: {name}", before=self)
+        return replace(together, step=f"share {edge_text(*keys)}: {name}", before=self)
 
     def forbid(self, *names: str) -> Session:
         """These functions are no longer suggested or put on edges; edges that carry one keep it."""
@@ -279,7 +281,7 @@ class Session:
             raise ValueError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
         model = each(self, edge, lambda m, twin: shaped(m, twin, shape))
         shapes = {**self.shapes, **dict.fromkeys(twins(self, edge), shape)}
-        return self._next(f"shape {shown(edge)} {shape}", model=model, shapes=shapes)
+        return self._next(f"shape {edge_text(edge)} {shape}", model=model, shapes=shapes)
 
     def constrain(self, shape: str, *inputs: int) -> Session:
         """A function that is "increasing", "decreasing", "convex" or "concave" in some inputs, or in all of them.
@@ -349,6 +351,6 @@ class Session:
         best = next((c for c in found if c.fn.name == name), None)
         if best is None:
             raise ValueError(
-                f"{name!r} is not defined on the range of edge {shown(edge)}; give its parameters as `affine`"
+                f"{name!r} is not defined on the range of edge {edge_text(edge)}; give its parameters as `affine`"
             )
         return best.affine

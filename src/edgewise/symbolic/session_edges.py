@@ -25,7 +25,7 @@ def edges_of(model: KAN) -> list[EdgeKey]:
     return [EdgeKey(l, j, i) for l, layer in enumerate(layers_of(model)) for j, i in owned(layer).nonzero().tolist()]
 
 
-def shown(*edges: EdgeKey) -> str:
+def edge_text(*edges: EdgeKey) -> str:
     """Edges as the history writes them."""
     return ", ".join(str(tuple(edge)) for edge in edges)
 
@@ -35,7 +35,7 @@ def key_of(session: Session, edge: EdgeLike, *, changes: bool = False) -> EdgeKe
     name, _ = find_edge(session.model, edge)
     key = EdgeKey(list(kan_layers(session.model)).index(name), edge[1], edge[2])
     if changes and key in session.locked:
-        raise ValueError(f"edge {shown(key)} is locked; `unlock` it first")
+        raise ValueError(f"edge {edge_text(key)} is locked; `unlock` it first")
     return key
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from edgewise._shown import shown
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.nn.layers import EdgeKey
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
@@ -54,6 +55,7 @@ class Alternative:
         return {"functions": list(self.functions), "complexity": self.complexity, "rmse": self.rmse}
 
 
+@shown
 @dataclass(frozen=True)
 class SymbolifyReport:
     """What `symbolify` did.

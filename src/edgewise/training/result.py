@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
+from edgewise._shown import shown
 from edgewise.bases import Basis, basis_from_json
 from edgewise.callbacks import Record
 from edgewise.stored import read_fields
@@ -18,6 +19,7 @@ Stop: TypeAlias = Literal["finished", "early", "callback", "diverged", "interrup
 Ctrl-C, or the time limit."""
 
 
+@shown
 @dataclass(frozen=True)
 class FitReport:
     """What was done, how it ended, and how good the returned model is; losses are in the units of the data.
@@ -53,6 +55,11 @@ class FitReport:
     restored_step: int | None = None
     notes: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        held = "" if self.validation is None else f", {self.validation:.4g} on held-out samples"
+        how = f"{self.method}: {self.stopped} after {self.steps:,} steps and {self.seconds:.3g} s"
+        return "\n".join([f"{self.loss_name} {self.loss:.4g}{held}; {self.parameters:,} parameters", how, *self.notes])
+
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object, read back by `from_json`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -76,6 +83,7 @@ class Shape:
     model: nn.Module
 
 
+@shown
 @dataclass(frozen=True)
 class FitResult:
     """The trained model, one record per evaluation, and a report.
@@ -92,6 +100,10 @@ class FitResult:
     history: list[Record]
     report: FitReport
     front: tuple[Shape, ...] = ()
+
+    def __str__(self) -> str:
+        front = [f"front: {list(s.widths)}, {s.edges} edges, error {s.error:.4g}" for s in self.front]
+        return "\n".join([f"a trained {type(self.model).__name__} in .model", str(self.report), *front])
 
     def to_json(self) -> dict[str, Any]:
         """History, report and front as a JSON object."""

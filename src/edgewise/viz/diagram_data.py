@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from edgewise._shown import shown
 from edgewise.stored import read_fields
 
 BOX_WIDTH, BOX_HEIGHT = 1.25, 0.8
@@ -79,6 +80,7 @@ class Edge:
     band: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
+@shown
 @dataclass(frozen=True)
 class Diagram:
     """A drawable network.
@@ -141,6 +143,11 @@ class Diagram:
         if missing:
             notes.append(f"{missing} of {self.widths[0]} inputs are not drawn")
         return "; ".join(notes)
+
+    def __str__(self) -> str:
+        symbols = sum(edge.kind == "symbol" for edge in self.edges)
+        counts = f"{len(self.edges) - symbols} curves and {symbols} symbols"
+        return "\n".join(filter(None, [f"a diagram of widths {list(self.widths)}: {counts}", self.note()]))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, read back by `from_json`."""

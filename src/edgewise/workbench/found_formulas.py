@@ -16,6 +16,7 @@ from torch import Tensor
 from edgewise.discovery.noisy import Front, search_formula
 from edgewise.expressions import Formula, length, parse_formula
 from edgewise.expressions.names import heading
+from edgewise.expressions.printers import text
 from edgewise.progress import Listener
 from edgewise.symbolic import Session
 from edgewise.symbolic.session_structure import input_names, output_names
@@ -46,20 +47,24 @@ class FoundFormula:
     reason: str = ""
 
 
+def expressions_in(session: Session, text: str) -> tuple[str, ...]:
+    """The right sides of what `str(Formula)` wrote, one line "name = expression" per output."""
+    lines = zip(output_names(session.model), text.splitlines(), strict=False)
+    return tuple(line.removeprefix(f"{heading(name)} = ") for name, line in lines)
+
+
 def found_formula(
-    session: Session, held: tuple[Tensor, Tensor] | None, text: str, size: int, origin: str
+    session: Session, held: tuple[Tensor, Tensor] | None, expressions: tuple[str, ...], size: int, origin: str
 ) -> FoundFormula:
-    """The formula that `str(Formula)` wrote, with the errors of the network that it gives.
+    """A formula with the errors of the network that it gives.
 
     Args:
         session: on whose data the error is.
         held: other rows.
-        text: one line "name = expression" per output.
+        expressions: one per output.
         size: its length.
         origin: how it was found.
     """
-    lines = zip(output_names(session.model), text.splitlines(), strict=False)
-    expressions = tuple(line.removeprefix(f"{heading(name)} = ") for name, line in lines)
     try:
         adopted = session.adopt(*expressions)
     except ValueError as error:
@@ -96,7 +101,10 @@ def search_formulas(
 
 def of_front(session: Session, held: tuple[Tensor, Tensor] | None, front: Front) -> list[FoundFormula]:
     """The formulas of a front."""
-    return [found_formula(session, held, str(f.formula), f.complexity, f.origin) for f in front.front]
+    return [
+        found_formula(session, held, tuple(map(text, f.formula.expressions)), f.complexity, f.origin)
+        for f in front.front
+    ]
 
 
 def front_document(
@@ -106,17 +114,19 @@ def front_document(
     columns = session.x.shape[1] - len(session.combined)
     inputs = _symbols(input_names(session.model)[:columns])
     names = tuple(output_names(session.model))
+    read = {f: Formula(tuple(parse_formula(e, inputs) for e in f.expressions), inputs, names) for f in found}
     return [
         {
             "expressions": list(formula.expressions),
-            "mathml": equations(Formula(tuple(parse_formula(e, inputs) for e in formula.expressions), inputs, names)),
+            "text": str(read[formula]),
+            "mathml": equations(read[formula]),
             "length": formula.length,
             "origin": formula.origin,
             "error": formula.error,
             "heldError": formula.held_error,
             "reason": formula.reason,
         }
-        for formula in sorted(found, key=lambda f: f.length)
+        for formula in sorted(read, key=lambda f: f.length)
     ]
 
 

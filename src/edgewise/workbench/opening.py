@@ -22,7 +22,7 @@ from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
 from edgewise.workbench.additive_workspace import AdditiveWorkspace
 from edgewise.workbench.archive import read_archive
-from edgewise.workbench.found_formulas import found_formula
+from edgewise.workbench.found_formulas import expressions_in, found_formula
 from edgewise.workbench.workspace import Workspace
 
 CLASSES = (
@@ -108,7 +108,10 @@ def open_run(run: Path, table: str | None = None) -> Workspace:
     assert isinstance(model, KAN)
     work = _workspace(named(model, encoding), encoding, training, held, table)
     start, other = work.session, work.tree.held
-    work.found = [found_formula(start, other, entry.text, entry.complexity, entry.origin) for entry in record.front]
+    work.found = [
+        found_formula(start, other, expressions_in(start, entry.text), entry.complexity, entry.origin)
+        for entry in record.front
+    ]
     return work
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import sympy
 
+from edgewise._shown import shown
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
@@ -44,6 +45,7 @@ class SystemLaw:
         return read_fields(cls, fields, "a stored system")
 
 
+@shown
 @dataclass(frozen=True)
 class Dynamics:
     """The law of trajectories, or the reason why none is announced.

@@ -10,6 +10,7 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from edgewise._shown import shown
 from edgewise.discovery.fields.bumps import Points
 from edgewise.discovery.fields.field_terms import FieldTerm, Values, monomial_text
 from edgewise.discovery.fields.jet_symbols import as_functions, expanded
@@ -72,6 +73,7 @@ class HeldOutFields:
     predicted: Values
 
 
+@shown
 @dataclass(frozen=True)
 class FieldLaw:
     """The answer of `discover_field`.

@@ -11,6 +11,7 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from edgewise._shown import shown
 from edgewise.discovery.relations.solved_forms import SolvedForm
 from edgewise.expressions.names import heading
 from edgewise.expressions.printers import text
@@ -84,6 +85,7 @@ class Relation:
         }
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Relations:
     """The relations of a table: numerical evidence, not theorems.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise._shown import shown
 from edgewise.stored import read_as
 from edgewise.tables.additive.additive_terms import Term, term_from_json
 from edgewise.tables.additive.families import Family, family_from_json
@@ -17,6 +18,7 @@ from edgewise.tables.additive.inputs import Column, Kind, is_frame, missing_cell
 FORMAT = "edgewise additive model 1"
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class AdditiveModel:
     r"""$\eta_i(x) = b_i + \sum_t f_{ti}(x)$ of every output i, and the mean of the outcome by the link of the family.
@@ -43,6 +45,11 @@ class AdditiveModel:
     strength_covariance: np.ndarray | None = None
     scale: tuple[float, ...] = (1.0,)
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        first = f"an additive model of {', '.join(self.outputs)}: {self.family.name}, {len(self.terms)} terms"
+        terms = [f"  {term.name}: {term.kind}, {sum(term.edf):.3g} degrees of freedom" for term in self.terms]
+        return "\n".join([first, *terms, *self.notes])
 
     def read(self, X: Any) -> list[Column]:
         """The columns of a table, as `contributions` and `link` take them.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from edgewise._shown import shown
 from edgewise.stored import read_fields
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.deviance import KeptRows, deviance_explained
@@ -50,6 +51,7 @@ class TermSummary:
     p_value: tuple[float, ...]
 
 
+@shown
 @dataclass(frozen=True)
 class AdditiveSummary:
     """The summary of a model; its text has at most 25 lines.

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise._shown import shown
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.additive_terms import Term
 from edgewise.tables.additive.axes import CircleAxis, SplineAxis
@@ -28,6 +29,7 @@ TRANSITION = 0.01
 """Beside an interval that is set, the share of its width on which the curve returns to what it was."""
 
 
+@shown
 @dataclass(frozen=True, eq=False)
 class Edit:
     """An edited model.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from edgewise._shown import shown
 from edgewise._version import __version__
 from edgewise.stored import read_fields
 from edgewise.tables.cells import TableError
@@ -146,6 +147,7 @@ class FrontEntry:
     origin: str
 
 
+@shown
 @dataclass(frozen=True)
 class RunRecord:
     """Everything that a run measured.
@@ -191,6 +193,11 @@ class RunRecord:
     def leading(self) -> str:
         """The measure by which models are compared first."""
         return "accuracy" if "accuracy" in self.scores[0].measures else "r2"
+
+    def __str__(self) -> str:
+        first = f"{self.target} of {self.table}: {self.leading} on {self.rows.test:,} test rows"
+        scores = [f"  {score.name}: {score.measures[self.leading]:.4g}" for score in self.scores]
+        return "\n".join([first, *scores, *self.warnings])
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object."""

@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, Num
 
 from edgewise.expressions import Formula
-from edgewise.expressions.names import visible
 from edgewise.expressions.printers import mathml
 from edgewise.nn import KAN
 from edgewise.tables.job.record import HIGHER_IS_BETTER, Disagreement, FormulaFacts, RunRecord, Score
@@ -82,11 +81,7 @@ def report_page(record: RunRecord, evidence: Evidence) -> str:
 
 def equations(formula: Formula, symbols: Mapping[str, str]) -> list[str]:
     """Every equation as presentation MathML, which browsers render without help."""
-    return [
-        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow>'
-        f"<mtext>{escape(visible(name))}</mtext><mo>=</mo>{mathml(e, symbols)}</mrow></math>"
-        for name, e in zip(formula.names, formula.rounded(), strict=True)
-    ]
+    return formula.mathml(symbols)
 
 
 def _header(record: RunRecord) -> str:

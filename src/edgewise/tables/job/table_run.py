@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from edgewise._shown import shown
 from edgewise._version import __version__
 from edgewise.compare import fit_baselines
 from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
@@ -71,6 +72,7 @@ SHARES = {"train the network": 0.35, "prune": 0.25, "train the baselines": 0.5, 
 Baselines come before the formula, which takes all the time that it gets: a network without baselines says little."""
 
 
+@shown
 @dataclass(frozen=True)
 class RunResult:
     """What a run found: the network, the formulas, the record of all that was measured, test rows, additive model."""
@@ -81,6 +83,10 @@ class RunResult:
     test: Rows
     encoding: Encoding
     additive: KAN | None = None
+
+    def __str__(self) -> str:
+        formula = [] if self.front is None else [str(self.front.chosen.formula)]
+        return "\n".join([str(self.record), *formula])
 
 
 def fit_table(
