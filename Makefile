@@ -90,7 +90,7 @@ runtimes:  ## exports in every runtime, compared, in an environment of their own
 	  -e '.[viz,sklearn,onnx,openvino,litert,executorch,coreml]'
 	.venv-runtimes/bin/python -m studies export $(OPTIONS)
 
-studio:  ## the page of the studio, from studio/ into src/edgewise/studio/static (needs node and npm)
+studio:  ## the page of the studio, from studio/ into src/edgewise/workbench/static (needs node and npm)
 	cd studio && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
 docs: $(DOCS)  ## the documentation, in docs/_build/html; tutorials and examples are executed where they changed

@@ -1,4 +1,4 @@
-// Builds src/ into one script and one style sheet in src/edgewise/studio/static, each marked with the digest of its
+// Builds src/ into one script and one style sheet in src/edgewise/workbench/static, each marked with the digest of its
 // sources, which a Python test compares: a stale bundle fails without npm. `node build.mjs --watch` builds again.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync, mkdirSync } from "node:fs";
@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, "..", "src", "edgewise", "studio", "static");
+const out = join(here, "..", "src", "edgewise", "workbench", "static");
 
 /** SHA-256 of the names and contents of all sources and of the lock file, in the order of their names. */
 function digest() {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         pde as pde,
         penalties as penalties,
         progress as progress,
-        studio as studio,
+        stored as stored,
         surgery as surgery,
         symbolic as symbolic,
         tables as tables,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         tracing as tracing,
         training as training,
         viz as viz,
+        workbench as workbench,
     )
     from edgewise.adapters import add_lotra as add_lotra
     from edgewise.bases import BSpline as BSpline
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         fit as fit,
     )
     from edgewise.viz import diagram as diagram, plot as plot
+    from edgewise.workbench import studio as studio
 
 _LAZY = {  # the imports above, by module, for the interpreter
     "adapters": "add_lotra",
@@ -85,6 +87,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "tracing": "edge_scores trace",
     "training": "Auto FirstOrder FitResult LevenbergMarquardt fit",
     "viz": "diagram plot",
+    "workbench": "studio",
 }
 _HOME = {name: f"edgewise.{module}" for module, names in _LAZY.items() for name in names.split()}
 if not TYPE_CHECKING:

@@ -3,7 +3,8 @@
 import { useState } from "preact/hooks";
 import { bandPath, bars } from "./network";
 import { digits, path, range, ticks, valueAt } from "./numbers";
-import type { Edge, Values } from "./types";
+import { Pen, type PenMode } from "./pen";
+import type { Answer, Edge, Message, Values } from "./types";
 
 const SIZE = { width: 320, height: 190, left: 44, right: 8, top: 8, bottom: 22 };
 
@@ -13,25 +14,32 @@ interface Props {
   slope: boolean;
   at: number | null;
   title: string;
+  pen?: { mode: PenMode; ask: (message: Message) => Promise<Answer>; act: (message: Message) => Promise<Answer | null> } | undefined;
 }
 
-export function Chart({ edge, over, slope, at, title }: Props) {
+export function Chart({ edge, over: given, slope, at, title, pen }: Props) {
   const [pointer, setPointer] = useState<number | null>(null);
+  const [drawn, setDrawn] = useState<Values | null>(null);
+  const [told, setTold] = useState("");
+  const over = drawn ?? given;
   const corners: [number, number, number, number] = [SIZE.left, SIZE.top, SIZE.width - SIZE.right, SIZE.height - SIZE.bottom];
-  const [low, high] = range([edge.y, ...(edge.band ?? []), ...(over ? [over] : [])]);
-  const pad = 0.05 * (high - low);
+  const editing = !!pen && pen.mode !== "look";
+  const [low, high] = range([edge.y, ...(edge.band ?? []), ...(given ? [given] : [])]);
+  const pad = (editing ? 0.3 : 0.05) * (high - low);
   const span: [number, number] = [low - pad, high + pad];
   const u = (x: number) => corners[0] + ((x - edge.x[0]) / (edge.x[1] - edge.x[0] || 1)) * (corners[2] - corners[0]);
   const v = (y: number) => corners[3] - ((y - span[0]) / (span[1] - span[0])) * (corners[3] - corners[1]);
-  const shown = pointer ?? at;
+  const x = (place: number) => edge.x[0] + ((place - corners[0]) / (corners[2] - corners[0])) * (edge.x[1] - edge.x[0]);
+  const y = (place: number) => span[0] + ((corners[3] - place) / (corners[3] - corners[1])) * (span[1] - span[0]);
+  const shown = editing ? null : pointer ?? at;
   const value = shown === null ? null : valueAt(edge, shown);
   const derivative = slope ? derived(edge) : null;
 
   return (
-    <figure class="chart">
+    <figure class={`chart${editing ? " editing" : ""}`}>
       <svg
         viewBox={`0 0 ${SIZE.width} ${SIZE.height}`}
-        role="img"
+        role={editing ? "group" : "img"}
         aria-label={title}
         onPointerMove={(event: PointerEvent) => {
           const box = (event.currentTarget as Element).getBoundingClientRect();
@@ -58,10 +66,11 @@ export function Chart({ edge, over, slope, at, title }: Props) {
         <path class={`line ${edge.kind}`} d={path(edge.y, span, corners, 1)} />
         {over && <path class="over" d={path(over, span, corners, 1)} />}
         {shown !== null && value !== null && <circle class="dot" r="4" cx={u(Math.max(edge.x[0], Math.min(edge.x[1], shown)))} cy={v(value)} />}
+        {pen && editing && <Pen edge={edge} mode={pen.mode} scale={{ u, v, x, y, height: SIZE.height }} width={SIZE.width} ask={pen.ask} act={pen.act} tell={setTold} setOver={setDrawn} />}
       </svg>
       <figcaption>
-        {shown !== null ? `${digits(shown)} ↦ ${digits(value)}` : "bars: where the data are"}
-        {edge.band ? " · band: two standard deviations" : ""}
+        {editing ? told || (pen?.mode === "draw" ? "Draw from left to right; outside of what you draw the curve stays." : "Pull a point; or arrow keys on it, then Enter.") : shown !== null ? `${digits(shown)} ↦ ${digits(value)}` : "bars: where the data are"}
+        {!editing && edge.band ? " · band: two standard deviations" : ""}
         {slope ? " · dotted: slope, on its own scale" : ""}
       </figcaption>
     </figure>

@@ -1,6 +1,6 @@
 /* Messages to the workspace: every one has a number, and its answer resolves a promise; the way there is a transport. */
 
-import type { Answer, Message, Progress, State } from "./types";
+import type { AdditiveState, Answer, Message, Progress, State } from "./types";
 import type { Transport, TransportEvents } from "./transports";
 
 interface Waiting {
@@ -10,7 +10,7 @@ interface Waiting {
 }
 
 export interface Handlers {
-  state: (state: State) => void;
+  state: (state: State | AdditiveState) => void;
   connected: (open: boolean) => void;
 }
 
@@ -36,7 +36,7 @@ export class Connection implements TransportEvents {
 
   opened(): void {
     this.handlers.connected(true);
-    void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State));
+    void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State | AdditiveState));
   }
 
   closed(): void {
@@ -47,7 +47,7 @@ export class Connection implements TransportEvents {
 
   received(answer: Answer): void {
     if (answer.state && answer.id === undefined) {
-      this.handlers.state(answer.state as State);
+      this.handlers.state(answer.state as State | AdditiveState);
       return;
     }
     const id = answer.id as number;

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Chart } from "./chart";
 import { edgeTitle, sourceOf, tagOf } from "./network";
 import { digits, keyText, share, symbolText } from "./numbers";
+import type { PenMode } from "./pen";
 import type { Answer, Candidate, Edge, Message, State } from "./types";
 
 interface Props {
@@ -15,10 +16,13 @@ interface Props {
   at: number | null;
   candidates: Candidate[] | null;
   act: (message: Message) => Promise<Answer | null>;
+  ask: (message: Message) => Promise<Answer>;
+  mode: PenMode;
+  setMode: (mode: PenMode) => void;
   clearMarks: () => void;
 }
 
-export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, act, clearMarks }: Props) {
+export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, act, ask, mode, setMode, clearMarks }: Props) {
   const [over, setOver] = useState<Candidate | null>(null);
   const [slope, setSlope] = useState(false);
   useEffect(() => setOver(null), [edge && keyText(edge.key), state.current]);
@@ -51,7 +55,7 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
         {edge.shared.length ? `, shares its function with ${edge.shared.length} other ${edge.shared.length === 1 ? "edge" : "edges"}` : ""}
         {edge.locked ? ", locked" : ""}
       </p>
-      <Chart edge={edge} over={over?.y ?? null} slope={slope} at={at} title={`curve of ${edgeTitle(state.network, edge)}`} />
+      <Chart edge={edge} over={over?.y ?? null} slope={slope} at={at} title={`curve of ${edgeTitle(state.network, edge)}`} pen={!hovered && !edge.locked && edge.kind === "curve" ? { mode, ask, act } : undefined} />
       <p class="facts">
         <span>score {digits(edge.score)}</span>
         <label><input type="checkbox" checked={slope} onChange={(e) => setSlope(e.currentTarget.checked)} /> slope</label>
@@ -62,6 +66,9 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
             <button type="button" disabled={busy} onClick={() => void act({ do: edge.locked ? "unlock" : "lock", edges: [edge.key] })}>{edge.locked ? "Unlock" : "Lock"} <kbd>L</kbd></button>
             {edge.kind === "symbol" && <button type="button" disabled={busy || edge.locked} onClick={() => void act({ do: "release", edge: edge.key })}>Release <kbd>E</kbd></button>}
             <button type="button" disabled={busy || edge.locked} onClick={() => void act({ do: "remove", edge: edge.key })}>Remove <kbd>Del</kbd></button>
+            {edge.kind === "curve" && (["draw", "points"] as const).map((name) => (
+              <button key={name} type="button" disabled={busy || edge.locked} aria-pressed={mode === name} onClick={() => setMode(mode === name ? "look" : name)}>{name === "draw" ? "Draw" : "Points"} <kbd>{name === "draw" ? "D" : "P"}</kbd></button>
+            ))}
             {edge.kind === "curve" && (
               <select
                 aria-label="Shape of the curve"
@@ -78,10 +85,25 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
               </select>
             )}
           </div>
-          <Candidates edge={edge} error={error} list={candidates} busy={busy} act={act} over={over} setOver={setOver} />
+          {mode === "look" && <Candidates edge={edge} error={error} list={candidates} busy={busy} act={act} over={over} setOver={setOver} />}
         </>
       )}
+      {hovered && <Best list={candidates} error={error} />}
     </>
+  );
+}
+
+/** The first candidates of an edge that is only pointed at. */
+function Best({ list, error }: { list: Candidate[] | null; error: number | null }) {
+  if (!list) return <p class="soft small" role="status">keep pointing at it for its functions …</p>;
+  return (
+    <table class="best">
+      <caption class="soft small">best functions; network error {digits(error)} now</caption>
+      <thead><tr><th scope="col">function</th><th scope="col">bits</th><th scope="col">R² of curve</th><th scope="col">error</th></tr></thead>
+      <tbody>
+        {list.slice(0, 6).map((c) => <tr key={c.name}><th scope="row">{c.name}</th><td>{digits(c.score)}</td><td>{share(c.r2)}</td><td>{digits(c.error)}</td></tr>)}
+      </tbody>
+    </table>
   );
 }
 
@@ -100,7 +122,7 @@ function Candidates({ edge, error, list, busy, act, over, setOver }: ListProps) 
   if (!list.length) return <p class="soft">No allowed function is defined on the whole range of this edge.</p>;
   return (
     <section class="candidates" aria-label="Functions for this edge">
-      <div class="row head" aria-hidden="true"><span /><span>fix to</span><span>R² of curve</span><span>network error</span></div>
+      <div class="row head" aria-hidden="true"><span /><span>fix to</span><span title="description length: the smaller the better">bits</span><span>R² of curve</span><span>network error</span></div>
       <ul onPointerLeave={() => setOver(null)}>
         {list.map((candidate, n) => (
           <li key={candidate.name}>
@@ -115,13 +137,14 @@ function Candidates({ edge, error, list, busy, act, over, setOver }: ListProps) 
             >
               <span aria-hidden="true">{n < 9 && <kbd>{n + 1}</kbd>}</span>
               <b><span class="unseen">Fix to </span>{candidate.name}</b>
+              <span><span class="unseen">bits </span>{digits(candidate.score)}</span>
               <span><span class="unseen">R squared </span>{share(candidate.r2)}</span>
               <span><span class="unseen">network error </span>{digits(candidate.error)}</span>
             </button>
           </li>
         ))}
       </ul>
-      <p class="soft small">The error of the whole network is {digits(error)} now; a fit comes after the fix.</p>
+      <p class="soft small">The error of the whole network is {digits(error)} now; a fit comes after the fix. Bits: what curve and function take to write down, fewer is better evidence.</p>
     </section>
   );
 }

@@ -43,6 +43,7 @@ export function FormulaBar({ state, ask, tell }: Props) {
           {formula.curves
             ? `${formula.curves} ${formula.curves === 1 ? "curve" : "curves"} f in it`
             : `as shown: error ${digits(formula.error)}`}
+          {formula.misfit && <span class="bad" title={formula.misfit}> · units do not fit</span>}
         </p>
         <div class="buttons" role="group" aria-label="Copy the formula">
           <button type="button" onClick={() => void copy(formula.latex, "LaTeX")}>LaTeX</button>

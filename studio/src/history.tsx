@@ -2,23 +2,25 @@
 
 import { useState } from "preact/hooks";
 import { digits } from "./numbers";
-import type { Answer, Branch, Message, State } from "./types";
+import type { Answer, Branch, Message } from "./types";
 
 interface Props {
-  state: State;
+  state: { history: Branch[]; current: number };
   busy: boolean;
   compared: number | null;
   act: (message: Message) => Promise<Answer | null>;
   compare: (id: number | null) => void;
+  /** What the number beside a state is. */
+  measure?: string;
 }
 
-export function History({ state, busy, compared, act, compare }: Props) {
+export function History({ state, busy, compared, act, compare, measure = "error" }: Props) {
   const [renaming, setRenaming] = useState<number | null>(null);
   const rows = ordered(state.history);
   const onWay = way(state);
   return (
     <nav class="history" aria-label="History">
-      <h2>History</h2>
+      <h2 class="line-of">History <span class="measure small">{measure}</span></h2>
       <ol>
         {rows.map(({ branch, depth }) => (
           <li key={branch.id} class={onWay.has(branch.id) ? "way" : ""} style={{ marginLeft: `${Math.min(depth, 6) * 10}px` }}>
@@ -88,7 +90,7 @@ function ordered(history: Branch[]): { branch: Branch; depth: number }[] {
   return rows;
 }
 
-function way(state: State): Set<number> {
+function way(state: Props["state"]): Set<number> {
   const ids = new Set<number>();
   for (let id: number | null = state.current; id !== null; id = state.history[id]?.parent ?? null) ids.add(id);
   return ids;

@@ -1,11 +1,11 @@
 /* The two homes of the studio: a page with an element #edgewise-studio, and a widget, for which anywidget calls `render`. */
 
 import { render } from "preact";
-import { Studio } from "./studio";
+import { Root } from "./root";
 import { socketTransport, widgetTransport, type WidgetModel } from "./transports";
 
 const place = document.getElementById("edgewise-studio");
-if (place) render(<Studio start={socketTransport} keysFrom={window} />, place);
+if (place) render(<Root start={socketTransport} keysFrom={window} />, place);
 
 export default {
   /** Draw the studio into an output cell, in a shadow tree, so that neither style reaches the other. */
@@ -17,7 +17,7 @@ export default {
     root.className = "in-notebook";
     shadow.append(style, root);
     let stop = () => {};
-    render(<Studio start={widgetTransport(model, (end) => (stop = end))} keysFrom={root} />, root);
+    render(<Root start={widgetTransport(model, (end) => (stop = end))} keysFrom={root} />, root);
     return () => {
       render(null, root);
       stop();

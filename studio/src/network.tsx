@@ -2,8 +2,9 @@
 
 import { Component } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { digits, keyText, path, range, sameKey, valueAt } from "./numbers";
-import type { Edge, Key, Network, Node } from "./types";
+import { useDrag, useWheel, zoomed } from "./drag";
+import { digits, keyText, nodeText, path, range, sameKey, valueAt } from "./numbers";
+import type { Edge, Key, Network, Node, NodeKey } from "./types";
 
 const BOX = { width: 1.25, height: 0.8 };
 const NAME_SIZE = 0.34;
@@ -15,7 +16,7 @@ const MARKS: Record<string, string> = {
   even: "±", odd: "∓",
 };
 
-type Box = [x: number, y: number, width: number, height: number];
+export type Box = [x: number, y: number, width: number, height: number];
 
 interface Props {
   network: Network;
@@ -25,45 +26,25 @@ interface Props {
   at?: (number | null)[][] | null;
   onHover?: (key: Key | null) => void;
   onSelect?: (key: Key | null, more: boolean) => void;
+  node?: NodeKey | null;
+  onNode?: (key: NodeKey) => void;
 }
 
-export function NetworkView({ network, label, selected = null, marked = [], at = null, onHover, onSelect }: Props) {
+export function NetworkView({ network, label, selected = null, marked = [], at = null, onHover, onSelect, node: chosen = null, onNode }: Props) {
   const svg = useRef<SVGSVGElement>(null);
   const whole = useMemo(() => bounds(network), [network]);
   const [view, setView] = useState<Box | null>(null);
-  const drag = useRef<{ x: number; y: number; view: Box; moved: boolean } | null>(null);
   const [focus, setFocus] = useState<string | null>(null);
   const labels = useMemo(() => network.edges.map((edge) => edgeLabel(network, edge)), [network]);
   const shown = view ?? whole;
+  const dragging = useDrag(svg, shown, setView);
   const first = focus ?? (selected ? keyText(selected) : network.edges[0] ? keyText(network.edges[0].key) : "");
 
   useEffect(() => setView(null), [network.width, network.height]);
-  useEffect(() => {
-    const element = svg.current;
-    if (!element) return;
-    const wheel = (event: WheelEvent) => {
-      event.preventDefault();
-      const p = point(element, event);
-      setView((now) => zoomed(now ?? whole, whole, 1.0015 ** event.deltaY, p));
-    };
-    element.addEventListener("wheel", wheel, { passive: false });
-    return () => element.removeEventListener("wheel", wheel);
-  }, [whole]);
+  useWheel(svg, shown, whole, setView);
 
   function zoom(factor: number): void {
     setView(zoomed(shown, whole, factor, [shown[0] + shown[2] / 2, shown[1] + shown[3] / 2]));
-  }
-
-  function move(event: PointerEvent): void {
-    const start = drag.current;
-    const element = svg.current;
-    if (!start || !element) return;
-    const unit = Math.max(start.view[2] / element.clientWidth, start.view[3] / element.clientHeight);
-    const [dx, dy] = [(event.clientX - start.x) * unit, (event.clientY - start.y) * unit];
-    if (!start.moved && Math.hypot(event.clientX - start.x, event.clientY - start.y) < 4) return;
-    if (!start.moved) element.setPointerCapture(event.pointerId);
-    start.moved = true;
-    setView([start.view[0] - dx, start.view[1] - dy, start.view[2], start.view[3]]);
   }
 
   function keys(event: KeyboardEvent): void {
@@ -72,10 +53,10 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
     else if (event.key === "-") zoom(1.25);
     else if (event.key === "0") setView(null);
     else if (step) {
-      const next = neighbour(network.edges, first, step as [number, number]);
+      const next = neighbour(places(network), first, step as [number, number]);
       if (next) {
-        setFocus(keyText(next.key));
-        svg.current?.querySelector<SVGGElement>(`[data-key="${keyText(next.key)}"]`)?.focus();
+        setFocus(next);
+        svg.current?.querySelector<SVGGElement>(`[data-key="${next}"]`)?.focus();
       }
     } else return;
     event.preventDefault();
@@ -89,9 +70,7 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
         viewBox={shown.join(" ")}
         role="group"
         aria-label={label}
-        onPointerDown={(e: PointerEvent) => (drag.current = { x: e.clientX, y: e.clientY, view: shown, moved: false })}
-        onPointerMove={move}
-        onPointerUp={() => (drag.current = null)}
+        {...dragging}
         onClick={(e: MouseEvent) => {
           if (e.target === e.currentTarget) onSelect?.(null, false);
         }}
@@ -116,9 +95,11 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
             />
           );
         })}
-        {network.nodes.map((node) => (
-          <NodeMark key={`${node.layer} ${node.index} ${node.kind}`} node={node} />
-        ))}
+        {network.nodes.map((node) => {
+          const key = nodeText([node.layer, node.index, node.kind]);
+          const selected = !!chosen && nodeText(chosen) === key;
+          return <NodeMark key={key} node={node} selected={selected} tabbable={key === first} onNode={node.kind === "factor" ? undefined : onNode} onFocus={setFocus} />;
+        })}
       </svg>
       {network.note && <p class="hint">{network.note}</p>}
       <div class="zoom" role="group" aria-label="Zoom">
@@ -162,7 +143,7 @@ class EdgeBox extends Component<BoxProps> {
     const interaction = active
       ? {
           role: "button" as const,
-          tabIndex: tabbable ? 0 : -1,
+          tabindex: tabbable ? 0 : -1,
           "aria-pressed": selected,
           onPointerEnter: () => this.props.onHover?.(edge.key),
           onPointerLeave: () => this.props.onHover?.(null),
@@ -235,15 +216,42 @@ class Wires extends Component<{ network: Network; selected: Key | null }> {
   }
 }
 
-function NodeMark({ node }: { node: Node }) {
+interface MarkProps {
+  node: Node;
+  selected: boolean;
+  tabbable: boolean;
+  onNode: ((key: NodeKey) => void) | undefined;
+  onFocus: (key: string) => void;
+}
+
+function NodeMark({ node, selected, tabbable, onNode, onFocus }: MarkProps) {
   const r = radius(node);
+  const key: NodeKey = [node.layer, node.index, node.kind];
+  const interaction = onNode
+    ? {
+        role: "button" as const,
+        tabindex: tabbable ? 0 : -1,
+        "aria-pressed": selected,
+        "aria-label": `${node.kind} node ${node.title}`,
+        "data-key": nodeText(key),
+        onFocus: () => onFocus(nodeText(key)),
+        onClick: () => onNode(key),
+        onKeyDown: (event: KeyboardEvent) => {
+          if (event.key !== "Enter" && event.key !== " ") return;
+          event.preventDefault();
+          event.stopPropagation();
+          onNode(key);
+        },
+      }
+    : {};
   const side = node.kind === "input" ? -1 : 1;
   const a = 0.55 * r;
   const turn = node.kind === "product" ? `rotate(45 ${node.x} ${node.y})` : undefined;
   return (
-    <g class={`node ${node.kind}`}>
+    <g class={`node ${node.kind}${selected ? " selected" : ""}`} {...interaction}>
       <title>{node.title}</title>
-      <circle cx={node.x} cy={node.y} r={r} />
+      {onNode && <circle class="reach" cx={node.x} cy={node.y} r="0.32" />}
+      <circle class="disc" cx={node.x} cy={node.y} r={r} />
       {node.kind !== "input" && <path class="sign" transform={turn} d={`M${node.x - a} ${node.y}h${2 * a}M${node.x} ${node.y - a}v${2 * a}`} />}
       {node.name && (
         <text x={node.x + side * (r + 0.12)} y={node.y + 0.35 * NAME_SIZE} text-anchor={side < 0 ? "end" : "start"} font-size={NAME_SIZE}>
@@ -313,30 +321,26 @@ export function bandPath(edge: Edge, span: [number, number], corners: [number, n
   return `${path(lower, span, corners, round)}L${back.slice(1)}z`;
 }
 
-function zoomed(view: Box, whole: Box, factor: number, [px, py]: [number, number]): Box {
-  const f = Math.max((0.08 * whole[2]) / view[2], Math.min((2 * whole[2]) / view[2], factor));
-  return [px - (px - view[0]) * f, py - (py - view[1]) * f, view[2] * f, view[3] * f];
+/** Where edges and nodes are that the arrow keys lead to, by their keys. */
+function places(network: Network): Map<string, [number, number]> {
+  const found = new Map<string, [number, number]>();
+  for (const edge of network.edges) found.set(keyText(edge.key), edge.center);
+  for (const node of network.nodes) if (node.kind !== "factor") found.set(nodeText([node.layer, node.index, node.kind]), [node.x, node.y]);
+  return found;
 }
 
-function point(svg: SVGSVGElement, event: MouseEvent): [number, number] {
-  const matrix = svg.getScreenCTM()?.inverse();
-  const p = new DOMPoint(event.clientX, event.clientY);
-  const q = matrix ? p.matrixTransform(matrix) : p;
-  return [q.x, q.y];
-}
-
-/** The nearest edge in a direction; what lies to the side counts double. */
-function neighbour(edges: Edge[], from: string, [dx, dy]: [number, number]): Edge | undefined {
-  const start = edges.find((edge) => keyText(edge.key) === from)?.center;
-  if (!start) return edges[0];
-  let best: Edge | undefined;
+/** The nearest edge or node in a direction; what lies to the side counts double. */
+function neighbour(at: Map<string, [number, number]>, from: string, [dx, dy]: [number, number]): string | undefined {
+  const start = at.get(from);
+  if (!start) return at.keys().next().value;
+  let best: string | undefined;
   let least = Infinity;
-  for (const edge of edges) {
-    const [x, y] = [edge.center[0] - start[0], edge.center[1] - start[1]];
+  for (const [key, center] of at) {
+    const [x, y] = [center[0] - start[0], center[1] - start[1]];
     const ahead = x * dx + y * dy;
     if (ahead <= 1e-6) continue;
     const cost = ahead + 2 * Math.abs(x * dy + y * dx);
-    if (cost < least) [least, best] = [cost, edge];
+    if (cost < least) [least, best] = [cost, key];
   }
   return best;
 }

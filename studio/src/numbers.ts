@@ -1,6 +1,6 @@
 /* Numbers as people read them, and the geometry of curves. */
 
-import type { Edge, Key, Values } from "./types";
+import type { Edge, Key, NodeKey, Values } from "./types";
 
 /** Three digits, a true minus sign; "not finite" where there is no number. */
 export function digits(value: number | null | undefined, count = 3): string {
@@ -20,6 +20,11 @@ export function sameKey(a: Key | null | undefined, b: Key | null | undefined): b
 
 export function keyText(key: Key): string {
   return key.join(",");
+}
+
+/** Unlike every key of an edge. */
+export function nodeText(key: NodeKey): string {
+  return `node ${key.join(" ")}`;
 }
 
 /** R² for a root mean square error, given the standard deviation of the targets. */

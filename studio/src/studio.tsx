@@ -1,21 +1,27 @@
 /* The page: one state from the server, one selection, and messages that change the state. */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Connection } from "./connection";
-import type { Transport, TransportEvents } from "./transports";
+import type { Connection } from "./connection";
 import { EdgePanel } from "./edge_panel";
 import { FormulaBar } from "./formula_bar";
+import { FrontPanel } from "./front_panel";
+import { Help } from "./help";
 import { History } from "./history";
+import { InputsPanel } from "./inputs_panel";
 import { MathML } from "./mathml";
 import { NetworkView } from "./network";
 import { NetworkPanel } from "./network_panel";
+import { NodePanel, removal } from "./node_panel";
 import { digits, explained, keyText, sameKey, share } from "./numbers";
+import type { PenMode } from "./pen";
 import { saved } from "./saving";
-import type { Answer, Candidate, Download, Formula, Key, Message, Network, State } from "./types";
+import type { Answer, Candidate, Download, Formula, Key, Message, Network, NodeKey, State } from "./types";
 import { WhatIf } from "./what_if";
 
-type Tab = "edge" | "network" | "what-if";
-const TABS: [Tab, string][] = [["edge", "Edge"], ["network", "Network"], ["what-if", "What if"]];
+type Tab = "edge" | "network" | "inputs" | "front" | "what-if";
+const TABS: [Tab, string][] = [["edge", "Edge"], ["network", "Network"], ["inputs", "Inputs"], ["front", "Formulas"], ["what-if", "What if"]];
+/** Milliseconds of pointing at an edge before its functions are asked for. */
+const POINTED = 250;
 
 interface Compared {
   state: number;
@@ -24,15 +30,17 @@ interface Compared {
 }
 
 interface Props {
-  start: (events: TransportEvents) => Transport;
-  /** What hears the shortcuts: the window of a page, or the element of a widget, so that a notebook keeps its keys. */
+  connection: Connection;
+  state: State;
+  connected: boolean;
   keysFrom: Window | HTMLElement;
 }
 
-export function Studio({ start, keysFrom }: Props) {
-  const [state, setState] = useState<State | null>(null);
-  const [connected, setConnected] = useState(false);
+export function Studio({ connection, state, connected, keysFrom }: Props) {
   const [selected, setSelected] = useState<Key | null>(null);
+  const [node, setNode] = useState<NodeKey | null>(null);
+  const [mode, setMode] = useState<PenMode>("look");
+  const [searching, setSearching] = useState("");
   const [hovered, setHovered] = useState<Key | null>(null);
   const [marked, setMarked] = useState<string[]>([]);
   const [tab, setTab] = useState<Tab>("network");
@@ -46,7 +54,6 @@ export function Studio({ start, keysFrom }: Props) {
   const [shortcuts, setShortcuts] = useState(true);
   const help = useRef<HTMLDialogElement>(null);
 
-  const [connection] = useState(() => new Connection(start, { state: setState, connected: setConnected }));
   const ask = useCallback((message: Message) => connection.ask(message), [connection]);
   const tell = useCallback((text: string, bad = false) => setStatus({ text, bad }), []);
 
@@ -54,7 +61,10 @@ export function Studio({ start, keysFrom }: Props) {
     setAsking(true);
     if (message.do === "fit") setLosses([]);
     try {
-      const answer = await connection.ask(message, (progress) => setLosses((now) => [...now, Number(progress.text)]));
+      const answer = await connection.ask(message, (progress) => {
+        if (message.do === "fit") setLosses((now) => [...now, Number(progress.text)]);
+        else setSearching(progress.text || progress.stage);
+      });
       tell("");
       return answer;
     } catch (error) {
@@ -62,8 +72,11 @@ export function Studio({ start, keysFrom }: Props) {
       return null;
     } finally {
       setAsking(false);
+      setSearching("");
     }
   }, [connection]);
+
+  useEffect(() => tell(""), [connected]);
 
   const fit = useCallback(() => {
     void act({ do: "fit", steps: Math.max(5, Math.min(1000, Math.round(steps) || 30)) });
@@ -75,17 +88,24 @@ export function Studio({ start, keysFrom }: Props) {
   const chosen = edges.find((edge) => sameKey(edge.key, selected)) ?? null;
   const pointed = edges.find((edge) => sameKey(edge.key, hovered)) ?? null;
 
+  const asked = chosen ?? pointed;
   useEffect(() => {
     setCandidates(null);
-    if (!chosen || !state) return;
+    if (!asked || !state) return;
     let current = true;
-    const key = chosen.key;
-    ask({ do: "suggest", edge: key }).then(
-      (answer) => current && setCandidates(answer.candidates as Candidate[]),
-      (error: Error) => current && tell(error.message, true),
-    );
-    return () => { current = false; };
-  }, [chosen && keyText(chosen.key), state?.current]);
+    const key = asked.key;
+    const later = setTimeout(() => {
+      ask({ do: "suggest", edge: key }).then(
+        (answer) => current && setCandidates(answer.candidates as Candidate[]),
+        (error: Error) => current && chosen && tell(error.message, true),
+      );
+    }, chosen ? 0 : POINTED);
+    return () => {
+      current = false;
+      clearTimeout(later);
+    };
+  }, [asked && keyText(asked.key), state?.current]);
+  useEffect(() => setMode("look"), [chosen && keyText(chosen.key)]);
 
   useEffect(() => {
     if (compared && compared.state === state?.current) setCompared(null);
@@ -100,7 +120,15 @@ export function Studio({ start, keysFrom }: Props) {
       setSelected(key);
       setMarked(key ? [keyText(key)] : []);
     }
+    setNode(null);
     if (key) setTab("edge");
+  }, []);
+  const selectNode = useCallback((key: NodeKey) => {
+    setSelected(null);
+    setHovered(null);
+    setMarked([]);
+    setNode(key);
+    setTab("edge");
   }, []);
 
   async function compare(id: number | null): Promise<void> {
@@ -112,9 +140,9 @@ export function Studio({ start, keysFrom }: Props) {
     }
   }
 
-  async function download(what: string): Promise<void> {
+  async function download(what: string, fields: Record<string, string> = {}): Promise<void> {
     try {
-      const answer = await ask({ do: what });
+      const answer = await ask({ do: what, ...fields });
       if (what === "script") {
         await navigator.clipboard.writeText(String(answer.script));
         tell("copied: the session as a Python script");
@@ -141,6 +169,7 @@ export function Studio({ start, keysFrom }: Props) {
       if (command || event.altKey) return;
       if (event.key === "Escape") {
         if (busy) stop();
+        else if (mode !== "look") setMode("look");
         else select(null, false);
         return;
       }
@@ -151,9 +180,19 @@ export function Studio({ start, keysFrom }: Props) {
         u: () => void act({ do: "undo" }),
         r: () => void act({ do: "redo" }),
         n: () => setTab("network"),
+        i: () => setTab("inputs"),
+        o: () => setTab("front"),
         w: () => setTab("what-if"),
         "?": () => help.current?.showModal(),
       };
+      if (node && !chosen && !busy && state) {
+        const message = removal(state, node);
+        if (message) doing.Delete = doing.Backspace = () => void act(message).then(() => message.do === "exclude" || setNode(null));
+      }
+      if (chosen && !busy && chosen.kind === "curve" && !chosen.locked) {
+        doing.d = () => setMode(mode === "draw" ? "look" : "draw");
+        doing.p = () => setMode(mode === "points" ? "look" : "points");
+      }
       if (chosen && !busy) {
         doing.l = () => void act({ do: chosen.locked ? "unlock" : "lock", edges: [chosen.key] });
         doing.e = () => void act({ do: "release", edge: chosen.key });
@@ -172,7 +211,7 @@ export function Studio({ start, keysFrom }: Props) {
 
   const now = state?.history[state.current];
   const r2 = useMemo(() => (state && now ? explained(now.error, state.scale) : null), [state]);
-  if (!state || !now) return <p class="waiting" role="status">{connected ? "reading the session …" : "connecting to the studio …"}</p>;
+  if (!now) return null;
   const other = compared && state.history[compared.state];
   const panelEdge = chosen ?? pointed;
   const dot = panelEdge ? (at?.[panelEdge.key[0]]?.[panelEdge.key[1]] ?? null) : null;
@@ -199,7 +238,7 @@ export function Studio({ start, keysFrom }: Props) {
               <button type="button" onClick={() => void download("script")}>Copy as Python script</button>
               <button type="button" onClick={() => void download("bundle")}>Session with its data (ZIP)</button>
               <button type="button" onClick={() => void download("report")}>Report (HTML)</button>
-              <button type="button" onClick={() => void download("picture")}>Network (SVG)</button>
+              {["SVG", "PNG", "PDF"].map((kind) => <button key={kind} type="button" onClick={() => void download("picture", { format: kind.toLowerCase() })}>Network ({kind})</button>)}
             </div>
           </details>
           <button type="button" aria-label="Help" onClick={() => help.current?.showModal()}>?</button>
@@ -209,7 +248,7 @@ export function Studio({ start, keysFrom }: Props) {
       <main class={compared ? "comparing" : ""}>
         <History state={state} busy={busy} compared={compared?.state ?? null} act={act} compare={(id) => void compare(id)} />
         <section class="picture" aria-label="Network">
-          <NetworkView network={state.network} label={`The network: ${now.curves} curves and ${now.symbols} symbols. Arrow keys go from edge to edge.`} selected={selected} marked={marked} at={at} onHover={setHovered} onSelect={select} />
+          <NetworkView network={state.network} label={`The network: ${now.curves} curves and ${now.symbols} symbols. Arrow keys go from edge to edge.`} selected={selected} marked={marked} at={at} onHover={setHovered} onSelect={select} node={node} onNode={selectNode} />
           {compared && other && (
             <section class="other" aria-label={`State ${compared.state}`}>
               <div class="other-head">
@@ -229,15 +268,18 @@ export function Studio({ start, keysFrom }: Props) {
               <button key={name} type="button" role="tab" id={`tab-${name}`} aria-controls="tools" aria-selected={tab === name} onClick={() => setTab(name)}>{title}</button>
             ))}
           </div>
-          <div class="panel" id="tools" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
-            {tab === "edge" && <EdgePanel state={state} edge={panelEdge} hovered={!chosen} marked={marked} busy={busy} at={dot} candidates={candidates} act={act} clearMarks={() => setMarked([])} />}
+          <div class="panel" id="tools" key={tab} role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
+            {tab === "edge" && node && !chosen && !pointed && <NodePanel state={state} node={node} busy={busy} act={act} leave={() => setNode(null)} showInputs={() => setTab("inputs")} />}
+            {tab === "edge" && (!node || chosen || pointed) && <EdgePanel state={state} edge={panelEdge} hovered={!chosen} marked={marked} busy={busy} at={dot} candidates={candidates} act={act} ask={ask} mode={chosen ? mode : "look"} setMode={setMode} clearMarks={() => setMarked([])} />}
             {tab === "network" && <NetworkPanel state={state} busy={busy} losses={losses} steps={steps} setSteps={setSteps} act={act} ask={ask} fit={fit} stop={stop} />}
+            {tab === "inputs" && <InputsPanel state={state} busy={busy} act={act} />}
+            {tab === "front" && <FrontPanel state={state} busy={busy} searching={searching} act={act} stop={stop} />}
             {tab === "what-if" && <WhatIf state={state} ask={ask} setAt={setAt} />}
           </div>
         </aside>
       </main>
       <footer>
-        <p role="status" class={status.bad || !connected ? "bad" : ""}>{connected ? status.text || (busy ? (losses.length ? `fitting: error ${digits(losses[losses.length - 1])}` : "working …") : "") : "not connected; is the command still running?"}</p>
+        <p role="status" class={status.bad || !connected ? "bad" : ""}>{connected ? status.text || (busy ? (searching ? `searching: ${searching}` : losses.length ? `fitting: error ${digits(losses[losses.length - 1])}` : "working …") : "") : "not connected; is the command still running?"}</p>
         <p class="soft">{state.note || `${state.rows.toLocaleString("en")} rows`}</p>
       </footer>
       <Help dialog={help} shortcuts={shortcuts} setShortcuts={setShortcuts} />
@@ -249,28 +291,4 @@ export function Studio({ start, keysFrom }: Props) {
 function handled(event: KeyboardEvent): void {
   event.preventDefault();
   event.stopPropagation();
-}
-
-const KEYS: [string, string][] = [
-  ["Arrows", "from edge to edge, once the network has the focus"],
-  ["Enter", "work with the edge; with Shift, mark it to share a function"],
-  ["1 – 9", "fix the edge to this candidate"],
-  ["L", "lock or unlock the edge"],
-  ["E", "release the symbol to a curve"],
-  ["Del", "remove the edge"],
-  ["F", "fit; Esc stops it"],
-  ["U, R", "undo, redo; also Ctrl+Z and Ctrl+Shift+Z"],
-  ["N, W", "the tools for the network; what if"],
-  ["+ − 0", "zoom in, out, and show the whole network"],
-];
-
-function Help({ dialog, shortcuts, setShortcuts }: { dialog: { current: HTMLDialogElement | null }; shortcuts: boolean; setShortcuts: (on: boolean) => void }) {
-  return (
-    <dialog ref={dialog} aria-label="Help">
-      <h2>Keys</h2>
-      <dl>{KEYS.map(([key, text]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>)}</dl>
-      <p><label><input type="checkbox" checked={shortcuts} onChange={(e) => setShortcuts(e.currentTarget.checked)} /> single letters are shortcuts</label></p>
-      <form method="dialog"><button class="primary">Close</button></form>
-    </dialog>
-  );
 }

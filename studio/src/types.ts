@@ -1,4 +1,4 @@
-/* What the server sends: the same names as edgewise/studio/document.py and workspace.py write. */
+/* What the server sends: the same names as edgewise/workbench/document.py and workspace.py write. */
 
 export type Key = [layer: number, source: number, target: number];
 export type Values = (number | null)[];
@@ -48,6 +48,7 @@ export interface Formula {
   text: string;
   curves: number;
   error?: number | null;
+  misfit?: string;
   python?: string;
   sympy?: string;
 }
@@ -61,6 +62,19 @@ export interface Branch {
   heldError: number | null;
   curves: number;
   symbols: number;
+  /** Operations and constants of the formula; null while curves are left. */
+  length: number | null;
+}
+
+/** A formula beside the network, as `found_formulas.py` writes it. */
+export interface Found {
+  expressions: string[];
+  mathml: string[];
+  length: number;
+  origin: string;
+  error: number | null;
+  heldError: number | null;
+  reason: string;
 }
 
 export interface Input {
@@ -72,6 +86,7 @@ export interface Input {
 }
 
 export interface State {
+  kind?: undefined;
   title: string;
   note: string;
   current: number;
@@ -86,9 +101,48 @@ export interface State {
   shapes: string[];
   functionShapes: string[];
   symmetries: [number, number][];
+  /** All inputs of the network: the columns, then those combined of them. */
+  names: string[];
+  units: Record<string, string>;
+  found: Found[];
   history: Branch[];
   network: Network;
   formula: Formula;
+}
+
+/** A term of an additive model, as `additive_workspace.py` writes it. */
+export interface Term {
+  name: string;
+  kind: "curve" | "cyclic" | "levels" | "surface";
+  labels: string[];
+  spread: number;
+  edf: number | null;
+  shape: string;
+  missing: [number, number, number] | null;
+  smooths: boolean;
+  /** The ends of a curve, the names of levels, or of a surface both. */
+  x: number[] | string[] | (number | string)[][];
+  y?: Values;
+  low?: Values;
+  high?: Values;
+  z?: Values[];
+  density?: number[];
+  omitted?: number;
+}
+
+export interface AdditiveState {
+  kind: "additive";
+  title: string;
+  note: string;
+  current: number;
+  redo: boolean;
+  busy: boolean;
+  family: string;
+  outputs: string[];
+  intercept: (number | null)[];
+  level: number;
+  history: Branch[];
+  terms: Term[];
 }
 
 export interface Candidate {
@@ -107,6 +161,9 @@ export interface Preview {
   symbols: number;
   edge: { y: Values; x: [number, number] } | null;
 }
+
+/** What is worked on: an edge, or a node by its layer and its index in the picture. */
+export type NodeKey = [layer: number, index: number, kind: Node["kind"]];
 
 export interface Progress {
   stage: string;

@@ -193,7 +193,7 @@ def test_what_cannot_be_constrained_is_told(session):
         session.constrain("convex", 2)
     with pytest.raises(ValueError, match="is a symbol"):
         session.fix((0, 0, 0), "sin").constrain("convex")
-    with pytest.raises(ValueError, match="carry symbols"):
+    with pytest.raises(ValueError, match="do not carry one function"):
         session.fix((0, 0, 0), "sin").symmetric(0, 1)
     with pytest.raises(ValueError, match="is locked"):
         session.lock((0, 0, 0)).constrain("convex")

@@ -296,8 +296,10 @@ def studio(
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     hidden: int = 3,
+    additive: bool = False,
     seconds: float = 20.0,
     seed: int = 0,
+    keep: Path | None = None,
     port: int = 0,
     browser: bool = True,
 ) -> None:
@@ -314,16 +316,30 @@ def studio(
         inputs: The columns to use; all but the target by default; for a table.
         exclude: Columns to leave out; for a table.
         hidden: Nodes of the hidden layer; 0 is an additive model; for a table.
+        additive: Instead of a network, fit an additive model with the pairs of columns that the evidence asks for.
         seconds: Time limit in seconds of the first training; for a table.
         seed: Seed of all randomness.
+        keep: A ZIP archive that is written after every step; where it exists, the session in it goes on.
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """
-    from edgewise.studio import open_archive, open_run, open_table, serve
+    from edgewise.workbench import (
+        AdditiveWorkspace,
+        keep as keep_in,
+        open_additive,
+        open_archive,
+        open_run,
+        open_table,
+        serve,
+    )
 
-    if Path(source).is_dir():
-        if target is not None:
-            raise UsageError("--target is for a table; a run has its target")
+    work: Any
+    if keep is not None and keep.is_file():
+        with Display() as display:
+            work = open_archive(keep, display)
+    elif Path(source).is_dir():
+        if target is not None or additive:
+            raise UsageError("--target and --additive are for a table; a run has its target and its network")
         with errors().status(f"reading {plain(source)} ..."):
             work = open_run(Path(source), table)
     elif Path(source).suffix == ".zip" and target is None:
@@ -331,9 +347,16 @@ def studio(
             work = open_archive(Path(source), display)
     elif target is None:
         raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")
+    elif additive:
+        with errors().status(f"fitting an additive model for {plain(target)} ..."):
+            work = open_additive(source, target, inputs=inputs, exclude=exclude)
     else:
         with errors().status(f"training a small network for {plain(target)} ..."):
             work = open_table(source, target, inputs=inputs, exclude=exclude, hidden=hidden, seconds=seconds, seed=seed)
+    if keep is not None:
+        if isinstance(work, AdditiveWorkspace):
+            raise UsageError("--keep is for networks; the session of an additive model is exported from its page")
+        keep_in(work, keep)
     errors().print("the studio is open until Ctrl-C:")
     serve(work, port=port, browser=browser, announce=lambda url: print(url, flush=True))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ SIMPLICES = {"triangle": 2, "tetra": 3}
 """Cells of meshio, with their dimension."""
 
 FACETS = {2: "line", 3: "triangle"}
+
+_ENDED = re.compile(rb"^\s*end_header\s*$", re.MULTILINE)
+"""Without this line meshio 5.3 reads a PLY file for ever."""
 
 
 class Mesh(Domain):
@@ -92,6 +97,8 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
         import meshio
     except ImportError as error:
         raise ImportError("reading a mesh needs meshio: pip install edgewise[mesh]") from error
+    if Path(path).suffix.lower() == ".ply" and not _ENDED.search(Path(path).read_bytes()):
+        raise ProblemError(f"{path} is no whole PLY file: its header does not end")
     try:
         mesh = meshio.read(path)
     except SystemExit as error:  # how meshio ends where none of its readers can read a file

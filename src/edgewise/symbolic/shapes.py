@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from edgewise.bases import BSpline
 from edgewise.functional import least_squares
-from edgewise.nn import KAN, KANLinear
+from edgewise.nn import KAN, KANLinear, SymbolicEdges
 from edgewise.nn.layers import EdgeKey, EdgeLike, find_edge, find_layer, owned, replaced, with_layers
 
 SHAPES = ("increasing", "decreasing", "convex", "concave", "increasing convex", "increasing concave", "even", "odd")
@@ -91,13 +91,10 @@ def edge_shapes(model: KAN, shape: str, inputs: Sequence[int]) -> dict[EdgeKey, 
 
 
 def symmetric(model: KAN, p: int, q: int) -> KAN:
-    """The model with the curves of two inputs replaced by their mean, so that the inputs can be exchanged."""
+    """The model with curves and symbols of two inputs replaced by their mean, so that the inputs can be exchanged."""
     _check_inputs(model, (p, q))
     name, layer = find_layer(model, 0)
-    if layer.symbolic.mask(layer.mask.shape)[[p, q]].any():
-        raise ValueError(
-            f"layer {name!r}: edges of inputs {p} and {q} carry symbols; `share` one function between them"
-        )
+    symbolic = _symmetric_symbols(name, layer, p, q)
     scaled = model.input_affine
     same = torch.equal(layer.grid[p], layer.grid[q]) and torch.equal(layer.mask[p], layer.mask[q])
     if scaled is not None:
@@ -106,7 +103,28 @@ def symmetric(model: KAN, p: int, q: int) -> KAN:
         raise ValueError(f"inputs {p} and {q} have different grids, edges or scales; they cannot be exchanged")
     coef = layer.coef.detach().clone()
     coef[[p, q]] = coef[[p, q]].mean(0)
-    return with_layers(model, {name: replaced(layer, coef=coef)})
+    return with_layers(model, {name: replaced(layer, coef=coef, symbolic=symbolic)})
+
+
+def _symmetric_symbols(name: str, layer: KANLinear, p: int, q: int) -> SymbolicEdges:
+    """The symbols with the parameters of two inputs replaced by their mean."""
+    symbols = layer.symbolic
+    if symbols.affine is None:
+        return symbols
+    rows = {pair: n for n, pair in enumerate(zip(symbols.sources.tolist(), symbols.targets.tolist(), strict=True))}
+    affine = symbols.affine.detach().clone()
+    for i in range(layer.out_features):
+        pair = [rows.get((j, i)) for j in (p, q)]
+        if pair == [None, None]:
+            continue
+        a, b = pair
+        if a is None or b is None or symbols.functions[a].name != symbols.functions[b].name:
+            raise ValueError(
+                f"layer {name!r}: the edges of inputs {p} and {q} to {i} do not carry one function; "
+                "`share` one between them, or `release` both"
+            )
+        affine[[a, b]] = affine[[a, b]].mean(0)
+    return SymbolicEdges(symbols.functions, symbols.sources, symbols.targets, affine)
 
 
 def _check_inputs(model: KAN, inputs: Sequence[int]) -> None:

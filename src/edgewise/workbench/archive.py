@@ -1,0 +1,105 @@
+"""A session as one ZIP archive, from which the studio opens it again: every state is made anew by its steps.
+
+The archive has the script of the current state, the first network, the data, and `history.json`: the title, and for
+every state its parent, its name and the message of its step. Nothing of it is run, and messages are read like those of
+a page. The files in it are not compressed: none can be larger than the archive.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as tensors_of_bytes, save as bytes_of_tensors
+from torch import Tensor
+
+from edgewise.io import load, save, write_whole
+from edgewise.io.reading import reading, require
+from edgewise.nn import KAN
+from edgewise.workbench.branches import History
+from edgewise.workbench.script import DATA, SCRIPT, START, script
+
+HISTORY, FORMAT = "history.json", "edgewise-studio-1"
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """What an archive holds.
+
+    Attributes:
+        model: the first network.
+        data: inputs and targets.
+        held: those of rows that no step sees; None where there are none.
+        states: for every state after the first, {"parent": number, "name": text, "step": message}.
+        current: the state that was worked on.
+        title: of the session.
+        note: on data and targets.
+    """
+
+    model: KAN
+    data: tuple[Tensor, Tensor]
+    held: tuple[Tensor, Tensor] | None
+    states: list[dict[str, Any]]
+    current: int
+    title: str
+    note: str
+
+
+def archived(tree: History, title: str = "", note: str = "") -> bytes:
+    """The archive of a session."""
+    start = tree[0].session
+    pairs = {"": (start.x, start.y), **({} if tree.held is None else {"held_": tree.held})}
+    data = {
+        f"{kind}{n}": t.detach().contiguous() for kind, pair in pairs.items() for n, t in zip("xy", pair, strict=True)
+    }
+    states = [
+        {"parent": branch.parent, "name": branch.name, "step": None if branch.step is None else branch.step.message()}
+        for branch in tree
+    ]
+    history = {"format": FORMAT, "title": title, "note": note, "current": tree.current.id, "states": states}
+    with tempfile.TemporaryDirectory() as folder:
+        save(start.model, Path(folder) / START)
+        network = (Path(folder) / START).read_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
+        file.writestr(SCRIPT, script(tree, tree.current.id))
+        file.writestr(START, network)
+        file.writestr(DATA, bytes_of_tensors(data))
+        file.writestr(HISTORY, json.dumps(history, indent=1))
+    return packed.getvalue()
+
+
+def read_archive(path: Path) -> StoredSession:
+    """The session in an archive; `FileFormatError` where it is something else."""
+    with reading(path, "; choose an archive that the studio exported"):
+        with zipfile.ZipFile(path) as file:
+            entries = [file.getinfo(name) for name in (HISTORY, START, DATA)]
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            require(not packed, "its files are compressed, so that their sizes are not known before they are read")
+            history, network, data = (file.read(entry) for entry in entries)
+        fields, states, current = _history(json.loads(history))
+        tensors = tensors_of_bytes(data)
+        require({"x", "y"} <= set(tensors), "it has no data")
+        with tempfile.TemporaryDirectory() as folder:
+            write_whole(Path(folder) / START, network)
+            model = load(Path(folder) / START)
+        require(isinstance(model, KAN), "its network is no KAN")
+        assert isinstance(model, KAN)
+    held = (tensors["held_x"], tensors["held_y"]) if {"held_x", "held_y"} <= set(tensors) else None
+    title, note = (str(fields.get(name, "")) for name in ("title", "note"))
+    return StoredSession(model, (tensors["x"], tensors["y"]), held, states[1:], current, title, note)
+
+
+def _history(fields: Any) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+    """The fields of a history, its states, and the number of the current one."""
+    require(isinstance(fields, dict) and fields.get("format") == FORMAT, f"its format is not {FORMAT!r}")
+    states, current = fields.get("states"), fields.get("current")
+    if not isinstance(states, list) or not states or not isinstance(current, int):
+        raise ValueError("it has no history")
+    require(all(isinstance(state, dict) for state in states), "a state of it is no object")
+    return fields, states, current

@@ -1,0 +1,28 @@
+"""A session that outlives its server: every new state is written to an archive, from which the session goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgewise.io import write_whole
+from edgewise.workbench.archive import archived
+from edgewise.workbench.workspace import Workspace
+
+
+def keep(work: Workspace, path: Path) -> None:
+    """Write the archive of a session to a file now and after every change of its states or their names.
+
+    Args:
+        work: the session.
+        path: the file, which is replaced as a whole, so that a server that is killed leaves the last one.
+    """
+    seen: list[tuple[object, ...]] = []
+
+    def write() -> None:
+        now = (work.tree.current.id, *((branch.id, branch.name) for branch in work.tree))
+        if not seen or seen[-1] != now:
+            write_whole(path, archived(work.tree, work.title, work.note))
+            seen[:] = [now]
+
+    write()
+    work.listeners.append(write)
