@@ -74,11 +74,8 @@ def execute(example: Path, folder: Path) -> None:
 
 def write_page(folder: Path, name: str, source: str, pictures: str = "", printed: str = "") -> None:
     """The page of one example."""
-    title, _, text = docstring(source).partition("\n")
-    page = PAGE.format(
-        title=title.rstrip("."), text=text.strip(), pictures=f"\n{pictures}\n", printed=printed, name=name
-    )
-    _write(folder / f"{name.replace('/', '-')}.md", page)
+    parts = {"title": title_of(name), "text": docstring(source), "pictures": f"\n{pictures}\n", "printed": printed}
+    _write(folder / f"{name.replace('/', '-')}.md", PAGE.format(**parts, name=name))
 
 
 def docstring(source: str) -> str:
