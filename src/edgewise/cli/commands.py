@@ -319,7 +319,7 @@ def studio(
         additive: Instead of a network, fit an additive model with the pairs of columns that the evidence asks for.
         seconds: Time limit in seconds of the first training; for a table.
         seed: Seed of all randomness.
-        keep: A ZIP archive that is written after every step; where it exists, the session in it goes on.
+        keep: A ZIP archive that is written after every step; where it exists, the session in it continues.
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from edgewise.exporting import c_operations as c
-from edgewise.exporting.c_operations import Program
+from edgewise.exporting.c_operations import CProgram
 from edgewise.exporting.exported_graph import exported_graph, quietly
 from edgewise.exporting.index_maps import Located, whole
 from edgewise.exporting.subject import Subject
@@ -44,7 +44,7 @@ MOVES = [
 """Operations that only move numbers: torch carries them out on the indices."""
 
 
-def graph_program(subject: Subject, real: str) -> tuple[Program, list[tuple[int, ...]]]:
+def graph_program(subject: Subject, real: str) -> tuple[CProgram, list[tuple[int, ...]]]:
     """The program for one row, from `x` to `y`, and the shapes of the outputs, which lie behind one another in `y`.
 
     Raises `ValueError` for an operation that has no program.
@@ -55,7 +55,7 @@ def graph_program(subject: Subject, real: str) -> tuple[Program, list[tuple[int,
     one = dataclasses.replace(subject, example=(x[:1],), any_batch=False)
     with quietly():
         exported = exported_graph(one, "c").run_decompositions()
-    program = Program(real)
+    program = CProgram(real)
     found: dict[fx.Node, Any] = {}
     outputs: list[Located] = []
     state = {**exported.state_dict, **exported.constants}
@@ -80,7 +80,7 @@ def graph_program(subject: Subject, real: str) -> tuple[Program, list[tuple[int,
     return program, [value.shape[1:] for value in outputs]
 
 
-def _computed(program: Program, node: fx.Node, found: dict[fx.Node, Any]) -> Any:
+def _computed(program: CProgram, node: fx.Node, found: dict[fx.Node, Any]) -> Any:
     """The value of a node: of constants beforehand, else a tensor that the program has computed."""
     operation = cast(Callable[..., Any], node.target)
     args: Any = map_arg(node.args, lambda n: found[n])
@@ -111,11 +111,11 @@ def _any_located(value: Any) -> bool:
     return any(map(_any_located, parts))
 
 
-def _placed(program: Program, value: Any) -> Located:
+def _placed(program: CProgram, value: Any) -> Located:
     return value if isinstance(value, Located) else program.constant(torch.as_tensor(value))
 
 
-def _as_operand(program: Program, value: Any) -> Any:
+def _as_operand(program: CProgram, value: Any) -> Any:
     """A constant tensor as a table; other arguments as they are."""
     if isinstance(value, Tensor):
         return program.constant(value)
@@ -132,7 +132,7 @@ def _moved(name: str, operation: Callable[..., Any], args: Sequence[Any], kwargs
     return [Located(source.array, part) for part in moved]
 
 
-def _elementwise(program: Program, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Located:
+def _elementwise(program: CProgram, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Located:
     operands = [float(a) if isinstance(a, Tensor) and a.ndim == 0 else _as_operand(program, a) for a in args]
     if name == "clamp":
         low = operands[1] if len(operands) > 1 else kwargs.get("min")
@@ -145,14 +145,14 @@ def _elementwise(program: Program, name: str, args: Sequence[Any], kwargs: dict[
     return c.elementwise(program, name, operands)
 
 
-def _softmax(program: Program, args: Sequence[Any], *_: Any) -> Located:
+def _softmax(program: CProgram, args: Sequence[Any], *_: Any) -> Located:
     value, dim = args[0], args[1]
     largest = c.reduced(program, "amax", value, [dim], keep=True)
     powers = c.elementwise(program, "exp", [c.elementwise(program, "sub", [value, largest])])
     return c.elementwise(program, "div", [powers, c.reduced(program, "sum", powers, [dim], keep=True)])
 
 
-def _layer_norm(program: Program, args: Sequence[Any], *_: Any) -> list[Located]:
+def _layer_norm(program: CProgram, args: Sequence[Any], *_: Any) -> list[Located]:
     value, sizes, weight, bias, eps = args
     dims = list(range(-len(sizes), 0))
     centred = c.elementwise(program, "sub", [value, c.reduced(program, "mean", value, dims, keep=True)])
@@ -164,7 +164,7 @@ def _layer_norm(program: Program, args: Sequence[Any], *_: Any) -> list[Located]
     return [y]
 
 
-def _gathered(program: Program, args: Sequence[Any], *_: Any) -> Located:
+def _gathered(program: CProgram, args: Sequence[Any], *_: Any) -> Located:
     """Rows of a table by computed numbers."""
     table, (rows,) = args
     each = table.index[0].numel()
@@ -175,7 +175,7 @@ def _gathered(program: Program, args: Sequence[Any], *_: Any) -> Located:
 
 
 def _reduction(name: str) -> Callable[..., Located]:
-    def reduce(program: Program, args: Sequence[Any], kwargs: dict[str, Any], _: tuple[int, ...]) -> Located:
+    def reduce(program: CProgram, args: Sequence[Any], kwargs: dict[str, Any], _: tuple[int, ...]) -> Located:
         dims = args[1] if len(args) > 1 else []
         keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim", False))
         return c.reduced(program, name, args[0], [dims] if isinstance(dims, int) else dims or [], keep)
@@ -202,7 +202,7 @@ _OTHERS: dict[str, Callable[..., Any]] = {
 """Operations that are neither moves nor elementwise: program, arguments, keywords and the shape of the result."""
 
 
-def _convolution(program: Program, args: Sequence[Any]) -> Located:
+def _convolution(program: CProgram, args: Sequence[Any]) -> Located:
     x, weight, bias, *settings = args
     if settings[3]:
         raise ValueError("the format 'c' has no program for transposed convolutions; export this model to 'onnx'")

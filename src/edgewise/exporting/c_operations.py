@@ -50,7 +50,7 @@ ELEMENTWISE = {
 """Expressions of C by the name of the operation: the operands are numbers without side effects."""
 
 
-class Program:
+class CProgram:
     """Statements of C, the arrays and tables that they use."""
 
     def __init__(self, real: str) -> None:
@@ -95,7 +95,7 @@ class Program:
         self.lines.append(f"for (int32_t {variable} = 0; {variable} < {count}; {variable}++) {body}")
 
 
-def elementwise(program: Program, name: str, operands: Sequence[Any]) -> Located:
+def elementwise(program: CProgram, name: str, operands: Sequence[Any]) -> Located:
     """One number from the numbers at the same place."""
     shapes = [value.shape if isinstance(value, Located) else () for value in operands]
     shape = tuple(torch.broadcast_shapes(*shapes))
@@ -106,13 +106,13 @@ def elementwise(program: Program, name: str, operands: Sequence[Any]) -> Located
     return out
 
 
-def copied(program: Program, value: Located, out: Located) -> None:
+def copied(program: CProgram, value: Located, out: Located) -> None:
     """Write a tensor into places of an array."""
     read = program.at(value.array, value.index, "o")
     program.loop("o", value.index.numel(), f"{program.at(out.array, out.index, 'o')} = {read};")
 
 
-def concatenated(program: Program, parts: Sequence[Located], dim: int) -> Located:
+def concatenated(program: CProgram, parts: Sequence[Located], dim: int) -> Located:
     """Tensors one behind the other."""
     parts = [part for part in parts if part.index.numel()]
     shape = list(parts[0].shape)
@@ -124,7 +124,7 @@ def concatenated(program: Program, parts: Sequence[Located], dim: int) -> Locate
     return out
 
 
-def padded(program: Program, value: Located, widths: Sequence[int], fill: float = 0.0) -> Located:
+def padded(program: CProgram, value: Located, widths: Sequence[int], fill: float = 0.0) -> Located:
     """A tensor with a margin, given as torch does: from the last dimension on, before and behind."""
     marked = torch.nn.functional.pad(value.index + 1, list(widths)) - 1
     out = program.array(marked.shape)
@@ -134,7 +134,7 @@ def padded(program: Program, value: Located, widths: Sequence[int], fill: float 
     return out
 
 
-def product(program: Program, a: Located, b: Located, bias: Located | None = None) -> Located:
+def product(program: CProgram, a: Located, b: Located, bias: Located | None = None) -> Located:
     """Matrix products, (*b, n, k) and (*b, k, m); the bias is added."""
     inner, columns = a.shape[-1], b.shape[-1]
     out = program.array((*a.shape[:-1], columns))
@@ -149,7 +149,7 @@ def product(program: Program, a: Located, b: Located, bias: Located | None = Non
 
 
 def convolution(
-    program: Program, x: Located, weight: Located, bias: Located | None, settings: Sequence[Any]
+    program: CProgram, x: Located, weight: Located, bias: Located | None, settings: Sequence[Any]
 ) -> Located:
     """A convolution as a product with the patches, which are found by their indices. Not a transposed one."""
     stride, padding, dilation, groups = (*settings[:3], settings[-1])
@@ -175,7 +175,7 @@ def convolution(
     return elementwise(program, "add", [y, Located(bias.array, bias.index.reshape(-1, *[1] * dims))])
 
 
-def reduced(program: Program, name: str, value: Located, dims: Sequence[int], keep: bool) -> Located:
+def reduced(program: CProgram, name: str, value: Located, dims: Sequence[int], keep: bool) -> Located:
     """Sums, means and largest numbers over dimensions."""
     dims = sorted(d % value.index.ndim for d in dims) if dims else list(range(value.index.ndim))
     kept = [d for d in range(value.index.ndim) if d not in dims]

@@ -12,6 +12,7 @@ from torch import Tensor
 from edgewise.exporting.exported_graph import FlatOutputs, example_of, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject
+from edgewise.io.whole import write_whole
 
 METADATA = "edgewise"
 """The name of the metadata entry."""
@@ -40,7 +41,7 @@ def _add_metadata(path: Path, content: bytes) -> None:
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
+    write_whole(path, bytes(builder.Output()))
 
 
 def read_litert_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
