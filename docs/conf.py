@@ -30,6 +30,7 @@ napoleon_use_ivar = True  # an attribute in a docstring and the same attribute a
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["edgewise.css"]
+html_show_copyright = False
 html_title = f"edgewise {__version__}"
 
 linkcheck_ignore = [r"http://127\.0\.0\.1"]

@@ -1,4 +1,7 @@
-r"""Boosts additive KANs: $F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, each fitted to the remaining residual."""
+r"""Boosts additive KANs, each fitted to what the sum of the others leaves.
+
+$F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, with a KAN of one layer on a few random columns and rows.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,6 +1,7 @@
-r"""Models survival times by log-hazards of a KAN, $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$.
+r"""Models survival times: the log-hazard is a KAN, fitted by Cox's partial likelihood.
 
-The data are simulated with a known hazard, which depends on |a| and on b, not on c.
+The loss is $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$. The data are simulated with a known hazard,
+which depends on |a| and on b, not on c.
 """
 
 import matplotlib.pyplot as plt

@@ -48,7 +48,7 @@ def test_the_commands_of_a_page_run(page, tmp_path):
     environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(sys.path)}
     for command in commands(page):
         if command.startswith("edgewise studio"):
-            continue  # serves until it is stopped; tests/studio starts, uses and stops it
+            continue  # serves until it is stopped; tests/workbench starts, uses and stops it
         done = subprocess.run(
             ["bash", "-c", f"{sys.executable} -m {command}" if not shutil.which("edgewise", path=path) else command],
             cwd=tmp_path,

@@ -29,7 +29,6 @@ SLOW = {"docs/guides/export", "docs/guides/hosts"}
 
 NOT_RUN = {
     "docs/guides/knotinfo": "downloads a table of PyPI; a script of findings/ runs the like",
-    "docs/guides/studio": "serves a page until it is closed; tests/studio opens, uses and closes it",
 }
 """Pages with a `{code-block} python` that no test runs as it stands, and why."""
 

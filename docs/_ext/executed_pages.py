@@ -60,11 +60,10 @@ def _last_sentence(cell: Cell | None) -> str:
 
 
 def fingerprint(page: Path) -> str:
-    """Changes with the page, the package and this extension."""
+    """Changes with the page, the package and what runs a page."""
     digest = hashlib.sha256(page.read_bytes())
-    for folder in (ROOT / "src" / "edgewise", ROOT / "docs" / "_ext"):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.read_bytes())
+    for path in (Path(__file__).with_name("cells.py"), *sorted((ROOT / "src" / "edgewise").rglob("*.py"))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -32,9 +32,9 @@ INDEX = """# Gallery
 
 Every example of `examples/`, with its figure. Each prints a simple model or an MLP of equal size beside the KAN.
 
-:::{{container}} gallery
+::::{{container}} gallery
 {pictures}
-:::
+::::
 
 {others}
 
@@ -66,7 +66,7 @@ def execute(example: Path, folder: Path) -> None:
     pictures = []
     for number, picture in enumerate(cell.pictures, 1):
         (folder / f"{example.stem}-{number}.png").write_bytes(picture)
-        pictures.append(f"![{title_of(source)}]({example.stem}-{number}.png)\n")
+        pictures.append(f"![{first_line(source)}]({example.stem}-{number}.png)\n")
     printed = f"```{{code-block}} text\n:class: result\n\n{cell.text.rstrip()}\n```\n" if cell.text.strip() else ""
     write_page(folder, example.stem, source, "\n".join(pictures), printed)
     (folder / f"{example.stem}.fingerprint").write_text(fingerprint(example), encoding="utf-8")
@@ -74,11 +74,8 @@ def execute(example: Path, folder: Path) -> None:
 
 def write_page(folder: Path, name: str, source: str, pictures: str = "", printed: str = "") -> None:
     """The page of one example."""
-    title, _, text = docstring(source).partition("\n")
-    page = PAGE.format(
-        title=title.rstrip("."), text=text.strip(), pictures=f"\n{pictures}\n", printed=printed, name=name
-    )
-    _write(folder / f"{name.replace('/', '-')}.md", page)
+    parts = {"title": title_of(name), "text": docstring(source), "pictures": f"\n{pictures}\n", "printed": printed}
+    _write(folder / f"{name.replace('/', '-')}.md", PAGE.format(**parts, name=name))
 
 
 def docstring(source: str) -> str:
@@ -86,9 +83,15 @@ def docstring(source: str) -> str:
     return source.split('"""')[1].strip()
 
 
-def title_of(source: str) -> str:
+def first_line(source: str) -> str:
     """The first line of the docstring, without its stop."""
-    return docstring(source).partition("\n")[0].rstrip(".").replace("[", "(").replace("]", ")")
+    return docstring(source).partition("\n")[0].rstrip(".").translate(str.maketrans("[]", "()", "`"))
+
+
+def title_of(name: str) -> str:
+    """Its name as words: PDE heat."""
+    words = name.rpartition("/")[2].split("_")
+    return " ".join([words[0].upper() if len(words[0]) < 4 else words[0].capitalize(), *words[1:]])
 
 
 def build(app: Sphinx) -> None:
@@ -108,14 +111,16 @@ def build(app: Sphinx) -> None:
 
 def index(examples: dict[str, Path]) -> str:
     """The pictures, each a link to its page."""
-    titles = {name: title_of(path.read_text(encoding="utf-8")) for name, path in examples.items()}
-    run_here = [name for name in titles if name not in NOT_RUN]
-    cards = [f"[![{titles[name]}]({name}-1.png)]({name}.md)\n[{titles[name]}]({name}.md)\n" for name in run_here]
-    pictures = "\n".join(f":::{{container}} card\n{card}:::\n" for card in cards)
-    others = [
-        f"- [{titles[name]}]({name.replace('/', '-')}.md), run {NOT_RUN[name]}" for name in titles if name in NOT_RUN
+    lines = {name: first_line(path.read_text(encoding="utf-8")) for name, path in examples.items()}
+    cards = [
+        f"[![{lines[name]}]({name}-1.png)]({name}.md)\n\n[{title_of(name)}]({name}.md). {lines[name]}\n"
+        for name in lines
+        if name not in NOT_RUN
     ]
-    names = "\n".join(name.replace("/", "-") for name in titles)
+    pictures = "\n".join(f":::{{container}} card\n{card}:::\n" for card in cards)
+    pages = {name: name.replace("/", "-") for name in lines}
+    others = [f"- [{title_of(name)}]({pages[name]}.md), run {how}. {lines[name]}" for name, how in NOT_RUN.items()]
+    names = "\n".join(pages.values())
     return INDEX.format(pictures=pictures, others="\n".join(others), names=names)
 
 
