@@ -64,6 +64,18 @@ EQUATIONS = {
 }
 
 
+def _along_axes(jax: Any, f: Callable[[Any], Any], index: tuple[int, ...]) -> Callable[[Any], Any]:
+    """The derivative of a multi-index, by nested forward mode."""
+    for j, n in enumerate(index):
+        for _ in range(n):
+            f = _once(jax, f, jax.numpy.eye(len(index))[j])
+    return f
+
+
+def _once(jax: Any, f: Callable[[Any], Any], v: Any) -> Callable[[Any], Any]:
+    return lambda y: jax.jvp(f, (y,), (v,))[1]
+
+
 def solve_with_rgakan(
     name: str, bounds: tuple[tuple[float, float], ...], x: np.ndarray, seconds: float, seed: int
 ) -> dict[str, Any]:
@@ -80,22 +92,14 @@ def solve_with_rgakan(
     period = None if equation.walls else {0: (2 * PI / (bounds[0][1] - bounds[0][0]), False)}
     glorot = {"type": "glorot", "gain": None, "distribution": "uniform", "sample_size": 10_000}
     sizes: dict[str, Any] = {"n_hidden": 16, "num_blocks": 6, "D": 5, "sine_D": 5, "init_scheme": glorot}
-    graph, weights = nnx.split(RGAKAN(n_in=2, n_out=1, period_axes=period, seed=seed, **sizes))
+    model = RGAKAN(n_in=2, n_out=1, period_axes=period, seed=seed, **sizes)
+    graph, weights, fixed = nnx.split(model, nnx.Param, ...)
     optimizer = optax.adam(optax.exponential_decay(RATE, EVERY, DECAY))
     low, high = jnp.array(bounds).T
 
-    def field(weights: Any, y: Any) -> Any:
-        return nnx.merge(graph, weights)(y[None])[0, 0]
-
     def derivative(weights: Any, points: Any) -> Callable[[int, int], Any]:
-        def of(*index: int) -> Any:
-            f: Callable[[Any], Any] = lambda y: field(weights, y)  # noqa: E731
-            for j, n in enumerate(index):
-                for _ in range(n):
-                    f = (lambda g, v: lambda y: jax.jvp(g, (y,), (v,))[1])(f, jnp.eye(2)[j])
-            return jax.vmap(f)(points)
-
-        return of
+        field = lambda y: nnx.merge(graph, weights, fixed)(y[None])[0, 0]  # noqa: E731
+        return lambda *index: jax.vmap(_along_axes(jax, field, index))(points)
 
     def residuals(weights: Any, inside: Any, edge: Any) -> list[Any]:
         found = [equation.residual(derivative(weights, inside), inside, jnp)]
@@ -130,15 +134,20 @@ def solve_with_rgakan(
 
         return jax.lax.scan(step, (weights, state, rba), jax.random.split(key, BURST))[0]
 
-    state = optimizer.init(weights)
     rba = [jnp.ones(POOL) for _ in residuals(weights, pool[:2], pool[:2])]
+    weights, told = _timed(jax, burst, (weights, optimizer.init(weights), rba), seconds, seed)
+    values = jax.jit(lambda y: nnx.merge(graph, weights, fixed)(y)[:, 0])(jnp.array(x))
+    parameters = sum(leaf.size for leaf in jax.tree_util.tree_leaves(weights))
+    return told | {"values": np.asarray(values, float), "parameters": parameters}
+
+
+def _timed(jax: Any, burst: Any, carry: tuple[Any, ...], seconds: float, seed: int) -> tuple[Any, dict[str, float]]:
+    """The weights after so many seconds of bursts, with the steps and the time of the compilation."""
     begun = time.process_time()
-    compiled = burst.lower(weights, state, rba, jax.random.key(0)).compile()
+    compiled = burst.lower(*carry, jax.random.key(0)).compile()
     compilation, steps, begun = time.process_time() - begun, 0, time.process_time()
     while time.process_time() - begun < seconds:
-        weights, state, rba = compiled(weights, state, rba, jax.random.key(steps + seed))
-        jax.block_until_ready(weights)
+        carry = compiled(*carry, jax.random.key(steps + seed))
+        jax.block_until_ready(carry)
         steps += BURST
-    values = jax.jit(lambda y: nnx.merge(graph, weights)(y)[:, 0])(jnp.array(x))
-    parameters = sum(leaf.size for leaf in jax.tree_util.tree_leaves(weights))
-    return {"values": np.asarray(values, float), "parameters": parameters, "steps": steps, "compilation": compilation}
+    return carry[0], {"steps": steps, "compilation": compilation}
