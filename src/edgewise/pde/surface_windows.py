@@ -2,8 +2,9 @@ r"""Refine a surface until its tolerance is met, and cut time into windows where
 
 A window begins with the fields, and their rates where the equation is of second order in time, at the end of the one
 before: a term of its least-squares problem like initial values. (Fixed coefficients would hand on every rough error of
-a window exactly, and the next one would have to resolve it.) A window that would need too many coefficients, or that
-gains nothing from finer grids, is cut at the middle of its grid of time; one that was easy is followed by a longer one.
+a window exactly, and the next one would have to resolve it.) A window that would need too many coefficients, that is
+far from solved on the grid of the one before, that does not converge quickly or gains nothing from finer grids, is cut
+at the middle of its grid of time; one that was easy is followed by a longer one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ LEAST = 4  # intervals of time of a window
 EASY = 0.5  # of the coefficients that are allowed: below, the next window is longer
 GROWTH = 2.0  # of the length of windows, at most
 BLAMED = 0.3  # of the greatest blame: axes above it are refined together
+QUICK = 8  # Gauss-Newton steps in which a window must have converged; a longer one starts too far away, and is cut
+FAR = 0.02  # an error of a window on the grid of the one before, above which it is cut and not refined
 GAIN = 0.5  # a refinement that leaves more than this share of the residual gained nothing
-FUTILE = 3  # such refinements in a row that end the attempts
+FUTILE = 3  # such refinements in a row that end the attempts where no window can be cut
 
 
 def march(run: SurfaceRun, windows: int | None) -> None:
@@ -75,7 +78,8 @@ def _refined(
         if before is not None:
             terms.append(_continuation(run, before, surface))
         equations = run.equations(surface, terms)
-        steps = equations.minimize(run.method.steps)
+        most = min(run.method.steps, QUICK) if cut else run.method.steps
+        steps = equations.minimize(most)
         found = judged(run, surface, equations)
         run.noted(surface, found, steps)
         futile = 0 if found.error < GAIN * best else futile + 1
@@ -83,8 +87,10 @@ def _refined(
             best, kept = found.error, (surface, found)
         if best <= run.method.tolerance or run.budget.over:
             return *kept, True
-        if futile >= FUTILE:
+        if futile >= (1 if cut else FUTILE) or (cut and steps == QUICK):
             return *kept, not cut
+        if cut and before is not None and best > FAR:
+            return *kept, False
         finer = _finer(run, surface, found)
         if finer.coef.numel() > run.method.most:
             return (surface, found, False) if cut else (*kept, True)
