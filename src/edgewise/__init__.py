@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         pde as pde,
         penalties as penalties,
         progress as progress,
-        stored as stored,
         surgery as surgery,
         symbolic as symbolic,
         tables as tables,

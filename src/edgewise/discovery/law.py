@@ -37,13 +37,10 @@ MAX_UNNAMED = 8
 
 ROWS_PER_NUMBER = 4
 """A law with more constants than one for so many different rows repeats them."""
-
 MANY_TIMES = 3.0
 """A law that leaves so many times what curves leave of held-out rows is none, though its rest looks like noise."""
-
 CERTAINLY_MORE = 1e-5
 """A law is no law of the rows where so small a probability of chance is left that what it leaves is noise."""
-
 FEW = 600
 """Rows that constants are refitted to first."""
 

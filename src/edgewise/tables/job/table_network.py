@@ -17,6 +17,7 @@ from edgewise.nn import KAN, Affine, KANLinear
 from edgewise.optim import get_loss
 from edgewise.progress import Budget
 from edgewise.tables.encode import Encoding
+from edgewise.tables.job.record import NetworkFacts
 from edgewise.tables.prepare import Prepared
 from edgewise.tables.simplest import Fit, compare, row_losses, simple_fits, units_of
 from edgewise.tracing import outside_grid, trace
@@ -245,3 +246,15 @@ def cautions(model: KAN, test: Rows) -> list[str]:
     if first > 0.01:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
+
+
+def network_facts(full: KAN, model: KAN, encoding: Encoding) -> NetworkFacts:
+    """What the record says about the network before and after pruning."""
+    return NetworkFacts(
+        widths_before=(len(encoding.names), *full.widths[1:]),
+        widths=(len(encoding.names), *model.widths[1:]),
+        edges_before=count_edges(full),
+        edges=count_edges(model),
+        parameters=active_parameters(model),
+        unused_inputs=tuple(unused_inputs(model)),
+    )
