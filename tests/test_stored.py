@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pytest
-from edgewise._stored import read_as, read_fields
+
+from edgewise.stored import read_as, read_fields
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         pde as pde,
         penalties as penalties,
         progress as progress,
+        stored as stored,
         surgery as surgery,
         symbolic as symbolic,
         tables as tables,

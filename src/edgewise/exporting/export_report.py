@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 
 
 class ExportError(ValueError):

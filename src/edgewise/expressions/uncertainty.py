@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise._stored import read_as, read_fields, require_keys
 from edgewise.expressions.constants import minimize
 from edgewise.expressions.evaluate import Program
 from edgewise.expressions.parse import parse_formula
 from edgewise.functional import least_squares
 from edgewise.optim import RowwiseLeastSquares
+from edgewise.stored import read_as, read_fields, require_keys
 
 LEVEL = 0.99
 """The level of intervals that are shown, and that names lie in."""

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from edgewise._stored import read_fields, require_keys
 from edgewise.bases import Basis, basis_from_json
 from edgewise.nn import KANAttention, KANFeedForward
 from edgewise.nn.blocks.attention import Past
 from edgewise.nn.blocks.projection import projection
+from edgewise.stored import read_fields, require_keys
 
 
 @dataclass(frozen=True)

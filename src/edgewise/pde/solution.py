@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
 from edgewise.discovery import Discovery, discover
 from edgewise.pde import solution_files
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.stored import read_fields
 from edgewise.viz.charts import new_axes, new_figure
 
 if TYPE_CHECKING:

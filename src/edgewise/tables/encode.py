@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 from edgewise.tables.cells import (
     DataFrame,
     TableError,

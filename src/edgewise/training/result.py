@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
 from edgewise.bases import Basis, basis_from_json
 from edgewise.callbacks import Record
+from edgewise.stored import read_fields
 
 Stop: TypeAlias = Literal["finished", "early", "callback", "diverged", "interrupted", "time"]
 """Why a run ended: no steps left or nothing left to gain, early stopping, a callback, a loss that is not finite,

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 
 BOX_WIDTH, BOX_HEIGHT = 1.25, 0.8
 

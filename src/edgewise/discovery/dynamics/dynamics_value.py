@@ -10,12 +10,12 @@ import numpy as np
 import sympy
 
 from edgewise._shown import shown
-from edgewise._stored import read_as, read_fields, require_keys
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
 from edgewise.expressions import Constant, Formula, printers
 from edgewise.expressions.names import heading
+from edgewise.stored import read_as, read_fields, require_keys
 
 MARKS = {"flow": "'", "map": "[n+1]"}
 """What follows the name of a component on the left side of its equation."""

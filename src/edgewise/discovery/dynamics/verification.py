@@ -12,12 +12,12 @@ import sympy
 from scipy.integrate import solve_ivp
 from scipy.spatial import KDTree
 
-from edgewise._stored import read_fields
 from edgewise.discovery.dynamics.fast_program import FastProgram
 from edgewise.discovery.dynamics.refinement import Bench, SystemFit
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.shooting import Segments, flow_step, map_step, shoot
 from edgewise.discovery.dynamics.trajectories import Path, Trajectories
+from edgewise.stored import read_fields
 
 FOLLOWS = 1.5
 """A law follows held-out observations where it leaves at most so many times what it left of the fitted ones."""

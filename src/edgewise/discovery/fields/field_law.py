@@ -11,12 +11,12 @@ import sympy
 from jaxtyping import Float
 
 from edgewise._shown import shown
-from edgewise._stored import read_as, require_keys
 from edgewise.discovery.fields.bumps import Points
 from edgewise.discovery.fields.field_terms import FieldTerm, Values, monomial_text
 from edgewise.discovery.fields.jet_symbols import as_functions, expanded
 from edgewise.discovery.fields.method_of_lines import Grid, LawOnGrid, boundary_values
 from edgewise.expressions import Constant, Formula, printers
+from edgewise.stored import read_as, require_keys
 
 
 @dataclass(frozen=True)

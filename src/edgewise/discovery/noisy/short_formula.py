@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise._stored import read_as, read_fields, require_keys
 from edgewise.discovery.candidates import SHORT_GENERATORS
 from edgewise.discovery.discover import search
 from edgewise.discovery.goal import goal_of
@@ -28,6 +27,7 @@ from edgewise.expressions.simplify import canonical, length, pareto
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.optim import get_loss
 from edgewise.progress import Budget, Event, Listener, Pulse
+from edgewise.stored import read_as, read_fields, require_keys
 
 log = logging.getLogger(__name__)
 Array = np.ndarray

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgewise._shown import shown
-from edgewise._stored import read_as
+from edgewise.stored import read_as
 from edgewise.tables.additive.additive_terms import Term, term_from_json
 from edgewise.tables.additive.families import Family, family_from_json
 from edgewise.tables.additive.inputs import Column, Kind, is_frame, missing_cells, read_columns

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
+from edgewise.stored import read_fields
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.deviance import KeptRows, deviance_explained
 from edgewise.tables.additive.term_bands import require_covariance

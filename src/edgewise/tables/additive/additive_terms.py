@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from edgewise._stored import read_as, require_keys
+from edgewise.stored import read_as, require_keys
 from edgewise.tables.additive.axes import Axis, axis_from_json
 from edgewise.tables.additive.inputs import Column, Input
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from edgewise._stored import read_fields
 from edgewise.bases import BSpline
+from edgewise.stored import read_fields
 
 
 @dataclass(frozen=True)

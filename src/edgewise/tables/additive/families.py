@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgewise._stored import read_fields
 from edgewise.optim.losses import LOSSES, Loss, expectile, quantile, tweedie
+from edgewise.stored import read_fields
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from edgewise._shown import shown
-from edgewise._stored import read_fields
 from edgewise._version import __version__
+from edgewise.stored import read_fields
 from edgewise.tables.cells import TableError
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
