@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.expressions.constants import minimize_residual
+from edgewise.discovery.variable_projection import VariableProjection
+from edgewise.expressions.constants import minimize
 from edgewise.functional import least_squares
 
 GAIN = 3.0
@@ -57,12 +58,12 @@ def freed(
         A = fixed * torch.exp(logs @ powers.T)
         return A / A.norm(dim=0)
 
-    def residual(p: Tensor) -> Tensor:
-        q = torch.linalg.qr(columns(p)).Q
-        return z - q @ (q.T @ z)
+    def slopes(p: Tensor, c: Tensor) -> Tensor:
+        return ((columns(p) * c)[:, place[0]] * logs[:, place[1]]).T
 
-    before = residual(exponents[open_]).square().mean()
-    p, after = minimize_residual(residual, exponents[open_], steps=60, target=1e-28 * z.square().mean().item())
+    problem = VariableProjection(columns, slopes, z)
+    before = problem.losses(exponents[open_][None])[0]
+    p, after = minimize(problem, exponents[open_], steps=60, target=1e-28 * z.square().mean().item())
     gained = 0.5 * len(y) * (before.log2() - torch.tensor(max(after, 1e-300)).log2())
     if not gained > GAIN or p.abs().amax() > WILDEST or torch.linalg.svdvals(columns(p))[-1] < CLOSEST:
         return None

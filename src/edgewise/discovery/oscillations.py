@@ -20,7 +20,8 @@ from torch import Tensor
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.rows import MOST_BESIDE
 from edgewise.discovery.terms import NOTHING
-from edgewise.expressions.constants import minimize_residual
+from edgewise.discovery.variable_projection import VariableProjection
+from edgewise.expressions.constants import minimize
 from edgewise.functional import least_squares
 
 ROWS = 600
@@ -124,13 +125,19 @@ class Waves:
 
     def refined(self, theta: Float[Tensor, "frequencies 2"]) -> Float[Tensor, "frequencies 2"]:
         """Frequencies and rates by Levenberg-Marquardt, with the linear part eliminated (variable projection)."""
-
-        def residual(flat: Tensor) -> Tensor:
-            q = torch.linalg.qr(self.columns(flat.view(-1, 2))).Q
-            return self.y - q @ (q.T @ self.y)
-
-        flat, _ = minimize_residual(residual, theta.flatten(), steps=40)
+        problem = VariableProjection(lambda flat: self.columns(flat.view(-1, 2)), self._slopes, self.y)
+        flat, _ = minimize(problem, theta.flatten(), steps=40)
         return flat.view(-1, 2)
+
+    def _slopes(self, flat: Float[Tensor, " P"], c: Float[Tensor, " columns"]) -> Float[Tensor, "P rows"]:
+        """The derivatives of the waves by their frequencies and rates, for factors of all columns."""
+        m, theta = self.V.shape[1], flat.view(-1, 2)
+        rows = []
+        for (omega, rate), (p, q) in zip(theta, c[m + 1 :].view(-1, 2, m), strict=True):
+            damped, p, q = self.t * torch.exp(-rate * self.t), self.V @ p, self.V @ q
+            cos, sin = torch.cos(omega * self.t), torch.sin(omega * self.t)
+            rows += [damped * (q * cos - p * sin), -damped * (p * cos + q * sin)]
+        return torch.stack(rows)
 
     def expression(self, theta: Float[Tensor, "frequencies 2"], names: tuple[Any, ...], t: Any) -> Any:
         """The law without what is nothing; names are those of the products."""

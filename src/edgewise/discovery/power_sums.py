@@ -104,11 +104,17 @@ def power_sums(goal: Goal) -> Iterator[Any]:
             break
         size = new
         sums = products.selected(table.y, size)
+    x = goal.straightened(table.x)
+
+    def is_other(value: Tensor) -> bool:
+        """Whether what is left is certainly another form: these terms only come near."""
+        rest = table.y - value
+        noisy = rest.square().mean() > (ROUNDING * table.y.std()) ** 2
+        return bool(noisy) and unexplained(x, rest / size, CERTAINLY)
+
     laws = [products.freed(s, table, size) for s in _shortest_of_each_length(sums)]
-    found = [law for law in laws if law is not None]
-    rest = table.y - products.value(sums[0], table.y, size)
-    noisy = rest.square().mean() > (ROUNDING * table.y.std()) ** 2
-    if not noisy or not unexplained(goal.straightened(table.x), rest / size, CERTAINLY):
+    found = [law for law in laws if law is not None and not is_other(table.values(law)[:, 0])]
+    if not is_other(products.value(sums[0], table.y, size)):
         shorter = [s for s in sums if len(s) < len(sums[0])]
         near = [s for s in sums if len(s) == len(sums[0])]
         found += [products.expression(s, table.y, size) for s in [*near[: 1 + NEAR], *shorter[:1]]]
