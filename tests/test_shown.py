@@ -89,7 +89,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Dynamics": dynamics,
     "FitResult": lambda: ew.fit(model(), rows(), "lm"),
     "FitReport": lambda: ew.fit(model(), rows(), "lm").report,
-    "SymbolifyReport": lambda: SymbolifyReport((EdgeReport(EdgeKey(0, 0, 0), None, (SINE,)),) * 40, (), 0.9, 0.8, 0.1, 0.1, ()),
+    "SymbolifyReport": lambda: SymbolifyReport(
+        (EdgeReport(EdgeKey(0, 0, 0), None, (SINE,)),) * 40, (), 0.9, 0.8, 0.1, 0.1, ()
+    ),
     "Session": lambda: Session(model(), *rows()).lock(*[(0, 0, i) for i in range(5)]),
     "Diagram": lambda: ew.diagram(model(), rows()[0]),
     "Problem": problem,
