@@ -16,7 +16,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(P
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-compile test-slow cover lint format bench reproduce runtimes studio docs wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-compile test-slow cover lint format bench reproduce runtimes studio docs linkcheck wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,8 +93,11 @@ runtimes:  ## exports in every runtime, compared, in an environment of their own
 studio:  ## the page of the studio, from studio/ into src/edgewise/workbench/static (needs node and npm)
 	cd studio && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
-docs: $(DOCS)  ## the documentation, in docs/_build/html
+docs: $(DOCS)  ## the documentation, in docs/_build/html; tutorials and examples are executed where they changed
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+linkcheck: $(DOCS)  ## the links of the documentation to other sites; those inside are checked by `make test`
+	$(BIN)/sphinx-build -b linkcheck docs docs/_build/linkcheck
 
 wheel: venv  ## a wheel in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps $(PIP_ARGS) -w dist .
@@ -123,7 +126,7 @@ fuzz: $(TESTS)  ## damaged files of every kind, hostile tables, killed runs: mak
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz --seconds $(SECONDS) --seed $(SEED) --jobs $(JOBS)
 
 clean:  ## remove what builds and tests leave behind
-	rm -rf build dist demo-run htmlcov docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf build dist demo-run htmlcov docs/_build docs/gallery docs/tutorials/_executed .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the same, and .venv

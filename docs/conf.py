@@ -18,15 +18,24 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "public_names",
+    "executed_pages",
+    "gallery",
 ]
 exclude_patterns = ["_build", "results/notes"]  # the notes are part of the pages of results
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
 autodoc_mock_imports = ["peft", "transformers"]
 napoleon_use_ivar = True  # an attribute in a docstring and the same attribute as a member are one description
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["edgewise.css"]
+html_show_copyright = False
 html_title = f"edgewise {__version__}"
+
+linkcheck_ignore = [r"http://127\.0\.0\.1"]
+linkcheck_timeout = 20
+linkcheck_retries = 3
 
 METADATA_ROUTING = re.compile(r"set_\w+_request")
 

@@ -1,5 +1,9 @@
-r"""Boosts additive KANs: $F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, each fitted to the remaining residual."""
+r"""Boosts additive KANs, each fitted to what the sum of the others leaves.
 
+$F_t = F_{t-1} + \nu\,\mathrm{KAN}_t$, with a KAN of one layer on a few random columns and rows.
+"""
+
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import r2_score
@@ -37,7 +41,19 @@ def main(quick: bool = False, rate: float = 0.1) -> dict[str, float]:
     scores = {name: float(r2_score(d, predicted)) for name, predicted in found.items()}
     for name, score in scores.items():
         print(f"{name:20} R2 {score:6.3f}")
+    draw(rate, c.mean(), [term.predict(b[:, columns]) for columns, term in terms], d, scores)
     return scores
+
+
+def draw(rate: float, start: float, predictions: list, truth: np.ndarray, scores: dict[str, float]) -> None:
+    """The score after every round, beside those of the others."""
+    rounds = [r2_score(truth, start + rate * total) for total in np.cumsum(predictions, 0)]
+    axes = plt.subplots(figsize=(5.5, 3.2))[1]
+    axes.plot(range(1, len(rounds) + 1), rounds, label="boosted KANs")
+    for colour, (name, score) in enumerate(list(scores.items())[1:], 1):
+        axes.axhline(score, color=f"C{colour}", ls="--", lw=1, label=name)
+    axes.set(xlabel="rounds", ylabel="R2 on held-out rows")
+    axes.legend(fontsize=7)
 
 
 if __name__ == "__main__":

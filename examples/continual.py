@@ -1,5 +1,6 @@
 """Learns one region after the other: curves keep what they learned elsewhere, an MLP does not."""
 
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,19 @@ def main(quick: bool = False) -> dict[str, float]:
     }
     for (name, error), model in zip(errors.items(), (layer, mlp), strict=True):
         print(f"{name}, {count_parameters(model)} parameters: RMSE over all five regions {error:.1e}")
+    draw(everywhere, {"truth": target, "KAN": layer, "MLP": mlp})
     return errors
+
+
+def draw(x: Tensor, functions: dict) -> None:
+    """What each remembers of the five regions after the last one."""
+    axes = plt.subplots(figsize=(5.5, 3))[1]
+    for (name, function), style in zip(functions.items(), ("k-", "C0--", "C1-"), strict=True):
+        axes.plot(x[:, 0].numpy(), function(x).detach()[:, 0].numpy(), style, label=name)
+    for region in x.chunk(5):
+        axes.axvline(float(region[-1]), color="0.8", lw=0.8, zorder=0)
+    axes.set(xlabel="x, learned from left to right")
+    axes.legend()
 
 
 if __name__ == "__main__":

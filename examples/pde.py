@@ -2,6 +2,7 @@
 
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -38,18 +39,32 @@ def main(quick: bool = False) -> dict[str, float]:
     kan = ew.KAN([2, 3 if quick else 6, 1], ew.BSpline(5, 5), generator=generator, dtype=torch.float64)
     mlp = matched_mlp(kan, activation=nn.Tanh)
     points = square.sample(2000, torch.Generator().manual_seed(1))
-    errors = {}
+    errors, solutions = {}, {}
     for name, model in (("KAN", kan), ("MLP", mlp)):
         begun = time.perf_counter()
         method = GaussNewton(starts=1, steps=10, intervals=()) if quick else GaussNewton(starts=2, intervals=())
         solution = solve(problem, model, method, collocation=Collocation(points=100 if quick else 600))
-        errors[name] = solution.error(exact, points)
+        errors[name], solutions[name] = solution.error(exact, points), solution
         seconds = time.perf_counter() - begun
         print(f"{name}, {count_parameters(model)} parameters: relative error {errors[name]:.1e}, {seconds:.1f} s")
     n = round(count_parameters(kan) ** 0.5)
     errors["finite differences"] = finite_differences(n)
     print(f"finite differences, {n * n} unknowns: relative error {errors['finite differences']:.1e}")
+    draw(solutions)
     return errors
+
+
+def draw(solutions: dict) -> None:
+    """The error of either network over the square."""
+    line = torch.linspace(-1, 1, 61, dtype=torch.float64)
+    grid = torch.cartesian_prod(line, line)
+    axes = plt.subplots(1, len(solutions), figsize=(8, 3.2), layout="constrained")[1]
+    for ax, (name, solution) in zip(axes, solutions.items(), strict=True):
+        error = (solution(grid)[:, 0] - exact(grid)).detach().reshape(61, 61).T.numpy()
+        largest = abs(error).max()
+        drawn = ax.pcolormesh(line.numpy(), line.numpy(), error, cmap="RdBu", vmin=-largest, vmax=largest)
+        ax.set(title=f"error of the {name}", xlabel="x", ylabel="y", aspect="equal")
+        ax.figure.colorbar(drawn, ax=ax, format="%.0e")
 
 
 if __name__ == "__main__":

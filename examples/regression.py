@@ -1,5 +1,6 @@
 """Goes from samples to a formula: a small KAN, an MLP of equal size, and the formula of the KAN."""
 
+import matplotlib.pyplot as plt
 import torch
 
 import edgewise as ew
@@ -21,6 +22,7 @@ def main(quick: bool = False) -> dict[str, float]:
     symbolic, _ = ew.symbolify(found.model, train[0])
     formula = ew.formula(symbolic) if quick else ew.formula(symbolic).simplified()
     print(f"the network by `fit`: RMSE {error:.1e}\nand as a formula: {formula}")
+    ew.plot(symbolic, train[0], ax=plt.subplots(figsize=(6, 2.4))[1])
     return {"adam": same_steps.rows[1]["mean"], "fit": error}
 
 

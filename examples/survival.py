@@ -1,8 +1,10 @@
-r"""Models survival times by log-hazards of a KAN, $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$.
+r"""Models survival times: the log-hazard is a KAN, fitted by Cox's partial likelihood.
 
-The data are simulated with a known hazard, which depends on |a| and on b, not on c.
+The loss is $-\sum_{events} (f(x_i) - \log \sum_{t_j \ge t_i} e^{f(x_j)})$. The data are simulated with a known hazard,
+which depends on |a| and on b, not on c.
 """
 
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +51,21 @@ def main(quick: bool = False) -> dict[str, float]:
         with torch.no_grad():
             found[name] = concordance(model(held[0]), *held[1:])
         print(f"{name:18} {count_parameters(model):3} parameters, concordance {found[name]:.3f}")
+    draw(models)
     return found
+
+
+def draw(models: dict[str, nn.Module]) -> None:
+    """The log-hazard over a, beside the one of the simulation; a constant is free."""
+    line = torch.linspace(-1, 1, 200)
+    x = torch.stack([line, torch.zeros(200), torch.zeros(200)], 1)
+    axes = plt.subplots(figsize=(5.5, 3))[1]
+    axes.plot(line.numpy(), (4 * line.abs() - 2).numpy(), "k-", label="simulated, 4 |a|")
+    for name, model in models.items():
+        risk = model(x).detach()[:, 0]
+        axes.plot(line.numpy(), (risk - risk.mean()).numpy(), label=name)
+    axes.set(xlabel="a", ylabel="log-hazard, without its mean")
+    axes.legend(fontsize=8)
 
 
 if __name__ == "__main__":

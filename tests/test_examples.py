@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,11 @@ def load(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_runs_and_returns_what_it_prints(name, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
     found = load(name).main(quick=True)
+    assert len(plt.get_fignums()) == 1, "the gallery shows one figure of an example"
+    plt.close("all")
     assert len(found) >= 2
     assert all(isinstance(value, float) and math.isfinite(value) for value in found.values())
     assert "KAN" in capsys.readouterr().out or name == "regression"
@@ -57,6 +62,28 @@ def test_training_continues_after_a_killed_process(tmp_path) -> None:
         (tmp_path / name).mkdir()
         environment = {**os.environ, "STEPS": "40", "DIE_AT": "27"}
         command = [sys.executable, *start, str(EXAMPLES / "hosts" / "elastic.py"), str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+        states.append(torch.load(tmp_path / name / "state.pt", weights_only=True))
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(states[1][key], tensor, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_two_hosts_continue_after_a_killed_process(tmp_path) -> None:
+    """The same on two hosts that are network namespaces, with a cable between them."""
+    import torch
+
+    can = shutil.which("ip") and subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
+    if not can or can.returncode:
+        pytest.skip("needs the right to make network namespaces, and the command ip")
+    states = []
+    for name, command in {
+        "one": [sys.executable, str(EXAMPLES / "hosts" / "elastic.py")],
+        "two": ["sh", str(EXAMPLES / "hosts" / "two_hosts.sh")],
+    }.items():
+        (tmp_path / name).mkdir()
+        environment = {**os.environ, "STEPS": "40", "DIE_AT": "27", "PYTHON": sys.executable}
+        command = [*command, str(tmp_path / name)]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
         states.append(torch.load(tmp_path / name / "state.pt", weights_only=True))
     for key, tensor in states[0].items():

@@ -84,3 +84,8 @@ def test_a_name_that_is_not_at_the_top_is_told_where_it_is():
         ew.node_scores  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'absent'$"):
         ew.absent  # noqa: B018
+
+
+def test_the_citation_names_this_version():
+    citation = (Path(__file__).parent.parent / "CITATION.cff").read_text()
+    assert f"\nversion: {ew.__version__}\n" in citation

@@ -1,8 +1,10 @@
 """Budgets count their own clock."""
 
+import time
+
 import pytest
 
-from edgewise.progress import Budget
+from edgewise.progress import Budget, Pulse, TimeIsOver
 
 
 def test_a_budget_counts_from_when_it_was_made():
@@ -26,3 +28,20 @@ def test_without_a_limit_time_is_never_over():
 def test_a_limit_is_a_number_of_seconds(seconds):
     with pytest.raises(ValueError, match="seconds >= 0"):
         Budget(seconds)
+
+
+def test_an_outer_limit_of_wall_time_ends_what_no_processor_works_on():
+    still = Budget(10.0, lambda: 0.0, wall=0.0)
+    assert still.over
+    assert still.late
+    assert still.share(0.5).over
+    assert not Budget(10.0, lambda: 0.0, wall=60.0).over
+    with pytest.raises(TimeIsOver):
+        Pulse(still)("a step")
+
+
+def test_a_search_counts_its_own_thread():
+    budget = Budget.of_search(5.0, time.thread_time)
+    time.sleep(0.02)
+    assert budget.spent < 0.01
+    assert budget.wall == 20.0

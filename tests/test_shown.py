@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("as_a_user")
 
 
 SINE = Candidate(ew.nn.DEFAULT_LIBRARY["sin"], (1.0, 0.0, 1.0, 0.0), 0.99, 0.1, 0.2, 9.0, 1.0)
+DECISION = EdgeReport(EdgeKey(0, 0, 0), None, (SINE,))
 
 
 @cache

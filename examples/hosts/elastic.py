@@ -11,6 +11,9 @@ import os
 import shutil
 import signal
 import sys
+import time
+import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -94,8 +97,30 @@ def join(rank: int, world: int) -> None:
     cuda:LOCAL_RANK.
     """
     agent = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    store = dist.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", agent)
+    store = dist.PrefixStore(f"attempt {agreed_name(agent, rank, world)}", agent)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+
+
+def agreed_name(store: dist.Store, rank: int, world: int) -> str:
+    """A name of this attempt that all its processes have, and none of an earlier one.
+
+    TORCHELASTIC_RESTART_COUNT is no such name: hosts that were not the first to see the failure may count another
+    number. Every process asks under a name of its own, and the first one answers until all have heard it.
+    """
+    own = uuid.uuid4().hex
+    if rank:
+        store.set(f"asks {rank}", own)
+        store.wait([f"answer to {own}"], timedelta(minutes=5))
+        name = store.get(f"answer to {own}").decode()
+        store.set(f"{name} heard by {rank}", "")
+        return name
+    waiting = set(range(1, world))
+    while waiting:
+        for other in [r for r in waiting if store.check([f"asks {r}"])]:
+            store.set(f"answer to {store.get(f'asks {other}').decode()}", own)
+        waiting = {r for r in waiting if not store.check([f"{own} heard by {r}"])}
+        time.sleep(0.05)
+    return own
 
 
 def main() -> None:

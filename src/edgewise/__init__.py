@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         pde as pde,
         penalties as penalties,
         progress as progress,
+        stored as stored,
         surgery as surgery,
         symbolic as symbolic,
         tables as tables,
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
     from edgewise.bases import BSpline as BSpline
     from edgewise.discovery import discover as discover, discover_dynamics as discover_dynamics
     from edgewise.exporting import export as export
-    from edgewise.io import from_pykan as from_pykan, load as load, save as save
+    from edgewise.io import (
+        from_efficient_kan as from_efficient_kan,
+        from_fastkan as from_fastkan,
+        from_flashkan as from_flashkan,
+        from_inkan as from_inkan,
+        from_jaxkan as from_jaxkan,
+        from_pykan as from_pykan,
+        load as load,
+        save as save,
+    )
     from edgewise.kernels import use_backend as use_backend
     from edgewise.nn import KAN as KAN, KANLinear as KANLinear, Library as Library, SymbolicFn as SymbolicFn
     from edgewise.penalties import Entropy as Entropy, Smoothness as Smoothness, Sparsity as Sparsity
@@ -75,7 +85,7 @@ _LAZY = {  # the imports above, by module, for the interpreter
     "bases": "BSpline",
     "discovery": "discover discover_dynamics",
     "exporting": "export",
-    "io": "from_pykan load save",
+    "io": "from_efficient_kan from_fastkan from_flashkan from_inkan from_jaxkan from_pykan load save",
     "kernels": "use_backend",
     "nn": "KAN KANLinear Library SymbolicFn",
     "penalties": "Entropy Smoothness Sparsity",

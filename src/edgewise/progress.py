@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+STRETCH = 4.0
+"""A search may take so many times its limit in wall time, where other processes take its processor."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -33,17 +36,30 @@ class Budget:
 
     Args:
         seconds: the limit in seconds; infinite by default.
-        clock: `time.monotonic` (default), or `time.process_time` to count the processor time of this process.
+        clock: `time.monotonic` (default), `time.thread_time` to count the processor time of this thread, or
+            `time.process_time` to count that of all threads.
+        wall: an outer limit in seconds of wall time, whatever the clock; infinite by default.
     """
 
     seconds: float = math.inf
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    wall: float = math.inf
     begun: float = field(init=False, repr=False, compare=False)
+    _begun_wall: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
             raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds}")
         object.__setattr__(self, "begun", self.clock())
+        object.__setattr__(self, "_begun_wall", time.monotonic())
+
+    @classmethod
+    def of_search(cls, seconds: float, clock: Callable[[], float]) -> Budget:
+        """The limit of a search whose answer must not depend on what else the machine does.
+
+        Processor time is what counts; other processes may stretch that to `STRETCH` times as much wall time.
+        """
+        return cls(seconds, clock, STRETCH * seconds)
 
     @property
     def spent(self) -> float:
@@ -52,13 +68,18 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds until the limit; 0 after it."""
-        return max(0.0, self.seconds - self.spent)
+        """Seconds until the limit; 0 after it, and after the outer one."""
+        return max(0.0, self.seconds - self.spent) if self._wall_left > 0 else 0.0
 
     @property
     def over(self) -> bool:
         """True once the limit is reached."""
         return self.left <= 0
+
+    @property
+    def late(self) -> bool:
+        """True once the outer limit is reached."""
+        return self._wall_left <= 0
 
     @property
     def fraction(self) -> float:
@@ -69,7 +90,11 @@ class Budget:
 
     def share(self, part: float) -> Budget:
         """A new budget of this share of the seconds that are left, on the same clock."""
-        return Budget(part * self.left, self.clock)
+        return Budget(part * self.left, self.clock, self._wall_left)
+
+    @property
+    def _wall_left(self) -> float:
+        return max(0.0, self.wall - (time.monotonic() - self._begun_wall)) if self.wall < math.inf else math.inf
 
 
 class TimeIsOver(Exception):
@@ -81,7 +106,7 @@ class Pulse:
     """Called at every step of a long call: reports at most once a second, and ends the call soon after its budget.
 
     Args:
-        budget: of the call; `TimeIsOver` is raised a tenth of it and two seconds after its end.
+        budget: of the call; `TimeIsOver` is raised a tenth of it and two seconds after its end, or at its outer limit.
         listener: is told the step; what it raises stops the call.
     """
 
@@ -90,7 +115,7 @@ class Pulse:
     _told: float = field(default=-math.inf, init=False, repr=False)
 
     def __call__(self, stage: str) -> None:
-        if self.budget.spent > 1.1 * self.budget.seconds + 2:
+        if self.budget.spent > 1.1 * self.budget.seconds + 2 or self.budget.late:
             raise TimeIsOver
         now = time.monotonic()
         if self.listener is not None and now - self._told >= 1:

@@ -113,12 +113,30 @@ def speed(seed: int, rounds: int) -> Row:
         ew.export(model, graph, format="onnx")
         programs = {"C, 8 bits": compiled(whole, 4, 1), "C, float tables": compiled(real, 4, 1)}
         session = load_onnx(graph, subject_of(model))
-        steps: dict[str, Any] = {"ONNX Runtime": lambda: session(x[:1])}
+        steps: dict[str, Any] = {"ONNX Runtime": lambda: session(x[:1]), **_bare_calls(graph, x[:1].numpy())}
         for name, call in programs.items():
             steps[name] = timing.Many(lambda call=call: call(x), ROWS)
             steps[f"{name}, from Python"] = lambda call=call: call(x[:1])
         times = timing.interleaved(steps, "ONNX Runtime", rounds=rounds)
     return {"bytes": quantized.nbytes, "times": {name: asdict(found) for name, found in times.items()}}
+
+
+def _bare_calls(graph: Path, row: np.ndarray) -> dict[str, Any]:
+    """Calls of ONNX Runtime without a conversion of tensors: with arrays, and with memory bound beforehand."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    given, wanted = {session.get_inputs()[0].name: row}, [session.get_outputs()[0].name]
+    binding = session.io_binding()
+    for name, array in given.items():
+        binding.bind_cpu_input(name, array)
+    binding.bind_ortvalue_output(wanted[0], onnxruntime.OrtValue.ortvalue_from_shape_and_type([1, 1], np.float32))
+    return {
+        "ONNX Runtime, arrays": lambda: session.run(wanted, given),
+        "ONNX Runtime, bound": timing.Many(lambda: [session.run_with_iobinding(binding) for _ in range(100)], 100),
+    }
 
 
 def summarise(rows: list[Row]) -> list[Row]:

@@ -1,5 +1,7 @@
 """Files of runtimes for devices and of torch itself: `pytest -m "compile and slow"`, where their packages are."""
 
+import json
+
 import pytest
 import torch
 from zoo import mixed, network, rng
@@ -7,7 +9,7 @@ from zoo import mixed, network, rng
 import edgewise as ew
 from edgewise.bases import BSpline
 from edgewise.exporting import find_format
-from edgewise.nn import KANConv2d
+from edgewise.nn import KANConv2d, KANFeedForward
 
 pytestmark = [pytest.mark.compile, pytest.mark.slow]
 
@@ -31,6 +33,39 @@ def test_every_kind_of_layer(name, tmp_path):
         assert report.error <= 1e-5
         assert report.rows == ("1 to 64" if name == "executorch" else str(4 if example is None else 2))
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_metadata_travels(tmp_path):
+    from edgewise.exporting.executorch_file import read_executorch_metadata
+    from edgewise.exporting.litert_file import read_litert_metadata
+
+    model = network([2, 3, 1])
+    for name, read in (("litert", read_litert_metadata), ("executorch", read_executorch_metadata)):
+        if find_format(name).missing():
+            continue
+        path = tmp_path / f"model{find_format(name).suffix}"
+        ew.export(model, path, format=name, input_names=["größe", "b"], units={"b": "m"}, metadata={"who": "me"})
+        found = read(path)
+        assert json.loads(found["input_names"]) == ["größe", "b"]
+        assert json.loads(found["units"]) == {"b": "m"}
+        assert (found["who"], len(found["model_sha256"])) == ("me", 64)
+
+
+@pytest.mark.parametrize("name", ["litert", "executorch"])
+def test_compensated_sums_survive_the_converter(name, tmp_path):
+    """Far outside the grids plain sums lose digits; no converter may take the additions that keep them for nothing."""
+    needs(name)
+    model = network([4, 8, 1], seed=2).float()
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.3 * torch.randn(p.shape, generator=rng(3))
+    for block, example in ((model, None), (KANFeedForward(8, 16, groups=4, generator=rng()), torch.randn(4, 8))):
+        path = tmp_path / f"model{find_format(name).suffix}"
+        errors = [
+            ew.export(block, path, format=name, example=example, sums=sums, tolerance=1e-3).forward_error
+            for sums in ("plain", "compensated")
+        ]
+        assert errors[1] < min(2e-6, errors[0])
 
 
 def test_core_ml_is_written_and_not_run(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from zoo import mixed, network, samples
+from zoo import mixed, network, rng, samples
 
 import edgewise as ew
 from edgewise.bases import BSpline
@@ -117,3 +117,21 @@ def test_the_command_line_exports_a_run(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(found, pd.read_csv("p.csv")[names].to_numpy(), atol=1e-5)
     assert main(["export", "run", "--format", "onx"]) == 2
     assert "there is no format 'onx'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
+def test_sums_are_compensated_where_plain_ones_miss(name, suffix, tmp_path):
+    model = ew.KAN([4, 8, 1], generator=rng(11))
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.5 * torch.randn(p.shape, generator=rng(12))
+    path = tmp_path / f"model{suffix}"
+    plain = ew.export(model, path, format=name, sums="plain")
+    report = ew.export(model, path, format=name, tolerance=plain.forward_error / 2)
+    assert report.forward_error < plain.forward_error / 4
+    assert (plain.sums, report.sums) == ("plain", "compensated")
+    assert len(list(tmp_path.iterdir())) == (1 if name == "onnx" else 2)
+    with pytest.raises(ValueError, match="sums must be one of"):
+        ew.export(model, path, format=name, sums="exact")
+    with pytest.raises(ValueError, match="computes in double"):
+        ew.export(model, tmp_path / "net.h", format="c", sums="compensated")

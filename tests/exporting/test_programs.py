@@ -39,6 +39,11 @@ def exported(model, tmp_path, name, **settings):
     return ew.export(model, tmp_path / f"net{formats()[name].suffix}", format=name, **settings)
 
 
+class Sorted(torch.nn.Module):
+    def forward(self, x):
+        return x.sort(-1).values
+
+
 def run(model, path, name, x):
     """The outputs of a written program."""
     return formats()[name].load(Path(path), subject_of(model))(x)[0]
@@ -218,7 +223,11 @@ def test_a_deep_network_is_no_sql_and_a_rare_basis_no_python(tmp_path):
     with pytest.raises(ValueError, match="no function 'mine'"):
         exported(model, tmp_path, "c")
     with pytest.raises(TypeError, match="no program for a GELU; it takes a KAN, linear layers"):
-        ew.export(torch.nn.GELU(), tmp_path / "a.h", format="c", example=torch.ones(2, 2))
+        ew.export(torch.nn.GELU(), tmp_path / "a.mjs", format="js", example=torch.ones(2, 2))
+    with pytest.raises(ValueError, match="no program for transposed convolutions"):
+        ew.export(torch.nn.ConvTranspose1d(1, 1, 2), tmp_path / "a.h", format="c", example=torch.ones(2, 1, 3))
+    with pytest.raises(ValueError, match="no program for the operation sort"):
+        ew.export(Sorted(), tmp_path / "a.h", format="c", example=torch.ones(2, 3))
     assert not list(tmp_path.iterdir())
 
 

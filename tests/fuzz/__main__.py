@@ -1,18 +1,23 @@
 """Damages files of every kind, fits hostile tables and kills runs, for as long as asked: `make fuzz SECONDS=60 SEED=0`.
 
+With --quota the number of cases is given instead of the time: 20,000 files, as many of every kind; see `QUOTAS`.
+
 Every outcome must be a value or one clear error. Anything else (a foreign exception, a crash of native code, a damaged
 file that is read as something else, a gigabyte for a small file, a case without end) is printed and makes it fail.
 """
 
 import argparse
 import json
+import math
+import multiprocessing
+import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,15 +26,21 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 from kinds import KINDS  # noqa: E402
-from runs import RUNS  # noqa: E402
+from runs import KILLED, RUNS  # noqa: E402
+from worker import work  # noqa: E402
 
 from edgewise.io.whole import write_whole  # noqa: E402
 from studies.environment import environment  # noqa: E402
 
-SHARES = {"fit, hostile table": 5.0, "killed": 3.0}
+WHOLE = [kind for kind in KINDS if kind.endswith(", hostile table")]
+SHARES = dict.fromkeys(WHOLE, 2.0) | {"killed": 3.0}
 """Of the time, for whole runs; the kinds of files have 1 each."""
+FILES = [kind for kind in KINDS if kind not in (*WHOLE, "hostile table")]
+QUOTAS = dict.fromkeys(FILES, -(-20_000 // len(FILES))) | dict.fromkeys(WHOLE, 50) | {"killed": 40}
+QUOTAS |= {"hostile table": 5_000, "fit, hostile table": 200}
+"""Cases of every kind with --quota."""
 STUCK = 60.0
-GOOD = ("read", "refused", "done", "fit: done", "discover: done", "solve: done", "checkpoint: done")
+GOOD = ("read", "refused", "done", *(f"{name}: done" for name in KILLED))
 
 
 @dataclass
@@ -49,17 +60,14 @@ class Count:
         return sum(count for outcome, count in self.outcomes.items() if outcome not in GOOD)
 
 
-def files(kind: str, seed: int, seconds: float) -> Count:
+def files(kind: str, seed: int, seconds: float, cases: float) -> Count:
     """Damaged files of a kind, in processes of their own; one that dies or is stuck is counted, and the next begins."""
     count, end, first = Count(), time.monotonic() + seconds, 0
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         log.touch()
-        while (left := end - time.monotonic()) > 0:
-            arguments = [sys.executable, str(HERE / "worker.py"), kind, str(seed), str(first), str(left), str(log)]
-            with (Path(folder) / "errors").open("wb") as errors:
-                process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder)
-                status = _ended(process, log)
+        while (left := end - time.monotonic()) > 0 and first < cases:
+            status = _ended(_forked(Path(folder), kind, seed, first, left, cases, log), log)
             begun, ended = _noted(log, count)
             log.write_text("")
             if status == 0:
@@ -74,18 +82,43 @@ def files(kind: str, seed: int, seconds: float) -> Count:
     return count
 
 
-def _ended(process: subprocess.Popen, log: Path) -> int | None:
-    """The exit status; None for a process that is killed: it wrote nothing for a minute, for ten at its beginning."""
-    size, since = -1, time.monotonic()
-    while process.poll() is None:
-        time.sleep(0.2)
+def _forked(folder: Path, *given: object) -> int:
+    """A process that runs the worker: a copy of this one, which has imported everything and has one thread."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        os.chdir(folder)
+        for name, number in ((os.devnull, 1), (str(folder / "errors"), 2)):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
+        work(*map(str, given))
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _ended(process: int, log: Path) -> int | None:
+    """The exit status; None for a process that is killed: it wrote nothing in a minute of the processor, or in ten."""
+    size, since, spent = -1, time.monotonic(), 0.0
+    while not (ended := os.waitpid(process, os.WNOHANG))[0]:
+        time.sleep(0.05)
         if log.stat().st_size != size:
-            size, since = log.stat().st_size, time.monotonic()
-        elif time.monotonic() - since > (STUCK if size else 10 * STUCK):
-            process.kill()
-            process.wait()
+            size, since, spent = log.stat().st_size, time.monotonic(), _spent(process)
+        elif (size and _spent(process) - spent > STUCK) or time.monotonic() - since > 10 * STUCK:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
             return None
-    return process.returncode
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def _spent(process: int) -> float:
+    """Seconds that a process had of the processor; 0 where the system does not tell: others may keep it busy."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _noted(log: Path, count: Count) -> tuple[int | None, int | None]:
@@ -101,12 +134,12 @@ def _noted(log: Path, count: Count) -> tuple[int | None, int | None]:
     return begun, ended
 
 
-def whole_runs(kind: str, seed: int, seconds: float) -> Count:
+def whole_runs(kind: str, seed: int, seconds: float, cases: float) -> Count:
     """Whole runs of the command line."""
     count, end, n = Count(), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and n < cases:
         with tempfile.TemporaryDirectory() as folder:
-            outcome, line = RUNS[kind](Path(folder), random.Random(f"{seed} {kind} {n}"))
+            outcome, line = RUNS[kind](Path(folder), random.Random(f"{seed} {kind} {n}"), n)
         count.add(outcome, n=n, message=line)
         n += 1
     return count
@@ -118,27 +151,34 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", choices=[*KINDS, *RUNS], default=None)
+    parser.add_argument("--only", choices=[*KINDS, *RUNS], nargs="+", default=None)
+    parser.add_argument("--quota", type=float, default=None, help="this share of QUOTAS, such as 1")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "fuzz.json")
     given = parser.parse_args()
-    kinds = [given.only] if given.only else [*KINDS, *RUNS]
-    work = given.seconds * given.jobs
+    kinds = given.only or [*KINDS, *RUNS]
     whole = sum(SHARES.get(kind, 1.0) for kind in kinds)
-    shares = {kind: work * SHARES.get(kind, 1.0) / whole for kind in kinds}
+    counted = given.quota is not None
+    shares = {
+        kind: (math.inf, round(given.quota * QUOTAS[kind]))
+        if counted
+        else (given.seconds * given.jobs * SHARES.get(kind, 1.0) / whole, math.inf)
+        for kind in kinds
+    }
     started = environment()
-    with ThreadPoolExecutor(given.jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
         tasks = {
-            kind: pool.submit(whole_runs if kind in RUNS else files, kind, given.seed, shares[kind]) for kind in kinds
+            kind: pool.apply_async(whole_runs if kind in RUNS else files, (kind, given.seed, *shares[kind]))
+            for kind in kinds
         }
         counts = {}
         for kind, task in tasks.items():
-            counts[kind] = task.result()
+            counts[kind] = task.get()
             _print(kind, counts[kind])
     total, bad = (sum(c.outcomes.total() for c in counts.values()), sum(c.bad for c in counts.values()))
     print(f"{total:,} cases, {bad} that should not be; seed {given.seed}")
     result = {
         "study": "fuzz",
-        "settings": {"seconds": given.seconds, "seed": given.seed, "jobs": given.jobs},
+        "settings": {"seconds": given.seconds, "quota": given.quota, "seed": given.seed, "jobs": given.jobs},
         "environment": started,
         "rows": [{"kind": kind, "outcomes": dict(c.outcomes), "examples": c.examples} for kind, c in counts.items()],
         "summary": {"cases": total, "bad": bad},
@@ -151,7 +191,7 @@ def main() -> int:
 
 def _print(kind: str, count: Count) -> None:
     shown = ", ".join(f"{n:,} {outcome}" for outcome, n in count.outcomes.most_common())
-    print(f"{kind:22s} {count.outcomes.total():7,}  {shown}", flush=True)
+    print(f"{kind:26s} {count.outcomes.total():7,}  {shown}", flush=True)
     for outcome, case in count.examples.items():
         print(f"    {outcome}: {case}", flush=True)
 

@@ -1,8 +1,4 @@
-"""The kinds of files that the package reads: how a good one is made, and how it is read.
-
-`make(folder)` writes files and returns what the others need, `damage(folder, made, rng)` damages one, and
-`read(folder, made)` reads them.
-"""
+"""The kinds of files that the package reads: how a good one is made, damaged and read, and the list of all kinds."""
 
 import contextlib
 import copy
@@ -10,16 +6,19 @@ import io
 import json
 import random
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import answers
 import hostile
 import numpy as np
 import pandas as pd
+import peers
+import places
+import sessions
 import torch
 from damage import changed, damaged
+from kind import Kind, any_file, other_tensor
 from safetensors.torch import save_file
 
 import edgewise as ew
@@ -35,28 +34,6 @@ from edgewise.tables.job.answers import predict_table
 from edgewise.tables.prepare import prepare
 from edgewise.tables.read_table import read_table
 from edgewise.training.keep import Checkpoint
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Files of one kind; `sealed` ones carry a digest, so that a damaged file is never read as another one.
-
-    Reading takes at most `limit` seconds of the processor.
-    """
-
-    make: Callable[[Path], Any]
-    read: Callable[[Path, Any], Any]
-    damage: Callable[[Path, Any, random.Random], str]
-    sealed: bool = False
-    limit: float = 5.0
-
-
-def any_file(folder: Path, _: Any, rng: random.Random) -> str:
-    """Damage the bytes of one of the files."""
-    path = rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
-    name, data = damaged(path.read_bytes(), rng)
-    path.write_bytes(data)
-    return f"{name}, {path.name}"
 
 
 def network() -> ew.KAN:
@@ -88,21 +65,6 @@ def forge_model(folder: Path, _: Any, rng: random.Random) -> str:
     digest = container._digest(text, tensors)
     save_file(tensors, path, {"edgewise": json.dumps(header | {"sha256": digest}, sort_keys=True)})
     return "forged"
-
-
-def other_tensor(t: torch.Tensor, rng: random.Random) -> torch.Tensor:
-    choices = [
-        lambda: torch.zeros(rng.choice([0, 1, 2, 1000])),
-        t.flatten,
-        t[None].contiguous,
-        lambda: t.double() if t.dtype != torch.float64 else t.float(),
-        t.long,
-        lambda: t.float() * torch.nan,
-        lambda: torch.full_like(t, 100),
-        lambda: t.flip(-1).contiguous() if t.ndim else t,
-        lambda: torch.cat([t, t]) if t.ndim else t,
-    ]
-    return rng.choice(choices)()
 
 
 def read_model(folder: Path, _: Any) -> Any:
@@ -239,7 +201,7 @@ def make_run(folder: Path) -> Path:
     from quick import fit
 
     table(40).to_csv(folder / "table.csv", index=False)
-    assert fit(folder / "table.csv", folder / "run", "--seconds", "30") == 0
+    assert fit(folder / "table.csv", folder / "run", "--seconds", "300") == 0
     assert read_record(folder / "run").formula is not None
     return folder
 
@@ -350,7 +312,11 @@ KINDS = {
     "stages of a run": Kind(make_stages, read_stages, any_file, sealed=True),
     "formula": Kind(make_formula, read_formula, damage_formula),
     "table": Kind(make_tables, read_tables, damage_table),
-    "fit, hostile table": Kind(hostile.make, hostile.read, hostile.damage, limit=20.0),
+    **answers.KINDS,
+    **sessions.KINDS,
+    **places.KINDS,
+    **peers.KINDS,
+    **hostile.KINDS,
 }
 
 

@@ -38,9 +38,9 @@ def ran(arguments: list[str], folder: Path, seconds: float) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------------ kills
 
 
-def killed(folder: Path, rng: random.Random) -> tuple[str, str]:
+def killed(folder: Path, rng: random.Random, n: int) -> tuple[str, str]:
     """A command killed at a random time, as by a power failure, then started again: it ends as if nothing had been."""
-    name = rng.choice(["fit", "discover", "solve", "checkpoint"])
+    name = KILLED[n % len(KILLED)]
     rows = [f"{a:.3f},{b:.3f},{2 * a + b * b:.6f}" for a, b in ((rng.random(), rng.random()) for _ in range(60))]
     (folder / "t.csv").write_text("a,b,y\n" + "\n".join(rows) + "\n")
     (folder / "problem.py").write_text(PROBLEM)
@@ -51,15 +51,16 @@ def killed(folder: Path, rng: random.Random) -> tuple[str, str]:
     process.kill()
     process.wait()
     if name == "checkpoint":
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
         return f"{name}: {'done' if done.returncode == 0 else 'foreign'}", done.stderr[-200:]
     again = COMMANDS[name] + (["--force"] if name != "discover" and (folder / "out").exists() else [])
-    outcome, line = ran(again, folder, 120)
+    outcome, line = ran(again, folder, 600)
     if outcome == "done" and name == "fit":
-        outcome, line = ran(["explain", "out"], folder, 60)
+        outcome, line = ran(["explain", "out"], folder, 300)
     return f"{name}: {outcome}", line
 
 
+KILLED = ("fit", "solve", "discover", "checkpoint")
 COMMANDS = {
     "fit": ["fit", "t.csv", "--target", "y", "--out", "out", "--seconds", "1", "--hidden", "0"],
     "discover": ["discover", "t.csv", "--target", "y", "--out", "law.json", "--seconds", "3"],

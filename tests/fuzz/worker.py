@@ -1,6 +1,6 @@
 """Reads damaged files of one kind in a process of its own, and notes every outcome in a file.
 
-Usage: worker.py KIND SEED FIRST SECONDS LOG. A case that was begun and not ended is the one at which native code died.
+A case that was begun and not ended is the one at which native code died.
 """
 
 import contextlib
@@ -8,7 +8,6 @@ import io
 import json
 import random
 import resource
-import sys
 import tempfile
 import time
 import traceback
@@ -16,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from kinds import KINDS, fresh
 
 LIMIT = 6 << 30
 """Bytes of address space: what asks for more fails, here as on a small machine."""
@@ -46,9 +46,9 @@ def attempt(call) -> tuple[str, str, object]:
     return "read", "", value
 
 
-def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
-    from kinds import KINDS, fresh
-
+def work(kind_name: str, seed: str, first: str, seconds: str, last: str, log: str) -> None:
+    """The cases from `first` to `last`, for so many seconds."""
+    warnings.simplefilter("ignore")
     kind, end = KINDS[kind_name], time.monotonic() + float(seconds)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root, Path(log).open("a") as notes:
@@ -64,7 +64,7 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             )
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         n = int(first)
-        while time.monotonic() < end:
+        while time.monotonic() < end and n < float(last):
             notes.write(json.dumps({"n": n}) + "\n")
             notes.flush()
             fresh(made, place)
@@ -83,8 +83,3 @@ def main(kind_name: str, seed: str, first: str, seconds: str, log: str) -> None:
             notes.write(json.dumps({"n": n, "damage": damage, "outcome": state, "message": message}) + "\n")
             notes.flush()
             n += 1
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    main(*sys.argv[1:])

@@ -8,6 +8,12 @@ import pytest
 import torch
 
 from edgewise.discovery import Discovery, discover
+from edgewise.discovery.goal import goal_of
+from edgewise.discovery.law import Law, Verdict, answer_of
+from edgewise.discovery.noise import log_likelihood
+from edgewise.expressions import Formula
+from edgewise.nn import DEFAULT_LIBRARY
+from edgewise.progress import Pulse
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
 
@@ -160,3 +166,17 @@ def test_one_wrong_row_is_told(seed):
     assert found.wrong_rows == (wrong,)
     assert f"1 of 60 rows does not follow it (row {wrong})" in found.reason
     assert str(found.formula) == "y = a**2/b"
+
+
+def test_a_law_that_leaves_far_more_than_curves_do_is_none():
+    """Few rows hide what is left, as that of exp(0.77 b) for 2 a b with one row of 50; curves show it."""
+    x = torch.tensor(uniform(0, 60, (0, 2), (0, 2)))
+    goal = goal_of(x, 2 * x[:, 0] * x[:, 1], list("ab"), "y", None, (), DEFAULT_LIBRARY, 0, Pulse())
+    a, b = goal.inputs
+    law = Law(Formula((0.77 * b,), (a, b), ("y",)), 0.31, 0.32, 2, "a structure", complete=True)
+    assert answer_of([Verdict(law, None, True)], 0.0082, goal).law is None
+    assert answer_of([Verdict(law, None, True)], 0.29, goal).law is not None
+
+
+def test_values_too_small_to_square_are_no_scale_of_noise():
+    assert log_likelihood(torch.full((5,), 1e-200), torch.ones(5), 1.0) == -np.inf

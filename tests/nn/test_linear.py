@@ -196,3 +196,29 @@ def test_a_bad_input_is_never_hidden(model):
     y = model(x)
     assert not y[:2].isfinite().any()
     assert y[2].isfinite().all()
+
+
+@pytest.mark.parametrize("basis", BASES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_mixed_precision_of_float16_overflows_only_where_the_result_does(basis, dtype):
+    layer = KANLinear(3, 2, basis, generator=rng())
+    x = samples(20, 3, spread=3e4, dtype=torch.float32).half()
+    with torch.no_grad(), torch.autocast("cpu", torch.float16):
+        y = layer(x.to(dtype))
+    exact = layer(x.float()).detach()
+    inside = exact.abs() < 6e4
+    assert y.dtype is torch.float16
+    torch.testing.assert_close(y.float()[inside], exact[inside], rtol=0.02, atol=30.0)
+
+
+@pytest.mark.parametrize("residual", [None, "silu", "identity"])
+@pytest.mark.parametrize("basis", BASES, ids=str)
+def test_what_is_not_finite_has_no_finite_value_nor_slope(basis, residual):
+    """In value and two derivatives."""
+    layer = KANLinear(1, 1, basis, residual=residual, generator=rng())
+    for bad in (torch.nan, torch.inf, -torch.inf):
+        x = torch.full((1, 1), bad, requires_grad=True)
+        y = layer(x)
+        for _ in range(3):
+            assert y.isnan().all()
+            (y,) = torch.autograd.grad(y.sum(), x, create_graph=True)

@@ -45,3 +45,17 @@ def test_files_that_are_no_domain_are_told(tmp_path):
     meshio.Mesh(bent, [("triangle", cells)]).write(tmp_path / "bent.vtu")
     with pytest.raises(ValueError, match="a surface of triangles in space"):
         read_mesh(tmp_path / "bent.vtu")
+
+
+def test_files_whose_readers_do_not_end_are_refused_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgewise.pde.meshes.SECONDS", 0.3)
+    endless = {
+        "a.ply": "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\n",
+        "a.msh": "(10 (1 1 4 1 3)(\n1 2 3\n",
+    }
+    for name, text in endless.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match="no mesh"):
+            read_mesh(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read_mesh(tmp_path / "none.vtu")

@@ -7,7 +7,8 @@ import pytest
 
 from studies.result import StudyResult
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 STEPS, TIME = {"budget": "steps"}, {"budget": "time"}
 
 # the guide, the text around the number, the study, the row of its summary, the column
@@ -31,6 +32,11 @@ HEADLINES: list[tuple[str, str, str, dict[str, Any], str]] = [
     ("discovery", "with 1 % noise {:.0f}", "symbolic", {"noise": 0.01}, "median_recovered"),
     ("discovery", "{:.0f} of 120", "feynman", {"noise": 0.0}, "median_recovered"),
     ("discovery", "{:.0f} of 11", "tutorials", {"noise": 0.0}, "median_recovered"),
+    ("README", "{:.0f} of 120 recovered", "feynman", {"noise": 0.0}, "median_recovered"),
+    ("README", "| {:.1e} | an MLP of equal size", "pde", {"equation": "helmholtz", "network": "kan"}, "error_median"),
+    ("README", "same solver: {:.1e}", "pde", {"equation": "helmholtz", "network": "tanh MLP"}, "error_median"),
+    ("README", "equal size on {:.0f} of 10", "tabular", {"table": "all"}, "above_the_MLP"),
+    ("README", "boosting on {:.0f} of 10", "tabular", {"table": "all"}, "within_1_point_of_boosting"),
     ("speed", "to {:.0f} times for 64-64", "layers", {"training_step": "64-64 G=64 B=1024"}, "edgewise"),
     ("speed", "from {:.1f} times", "layers", {"training_step": "2-5-1 G=5 B=1000"}, "edgewise"),
 ]
@@ -43,7 +49,8 @@ def summary(study: str) -> list[dict[str, Any]]:
 
 
 def text(guide: str) -> str:
-    return " ".join((DOCS / "guides" / f"{guide}.md").read_text(encoding="utf-8").split())
+    path = ROOT / "README.md" if guide == "README" else DOCS / "guides" / f"{guide}.md"
+    return " ".join(path.read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize(("guide", "words", "study", "row", "column"), HEADLINES, ids=lambda value: str(value)[:40])
@@ -59,6 +66,7 @@ def test_the_functions_below_the_best_of_the_paper(study: str, count: str) -> No
     below = sum(float(r["rmse_median"]) <= float(r["paper"]) for r in rows)
     assert f"{below} of {len(rows)}" == count
     assert count in text("fitting")
+    assert count in text("README")
 
 
 def test_the_errors_of_lotra_over_those_of_full_tuning() -> None:
@@ -71,3 +79,4 @@ def test_the_accuracy_on_knots() -> None:
     accuracy = {r["formula"]: f"{100 * r['accuracy']:.1f} %" for r in summary("knots")}
     assert f"right for {accuracy['found']} of the held-out knots" in text("tables")
     assert f"the slope rule for {accuracy['slope rule']}" in text("tables")
+    assert f"found: {accuracy['found']} | the published slope rule: {accuracy['slope rule']}" in text("README")

@@ -94,6 +94,8 @@ def test_a_network_is_built_from_a_text():
     x = torch.rand(9, 2, dtype=torch.float64)
     model = ew.from_formula("2*sin(a) + b**2/4", [a, b])
     torch.testing.assert_close(model(x), ew.from_formula(2 * sympy.sin(a) + b**2 / 4, [a, b])(x))
+    torch.testing.assert_close(model(x), ew.from_formula("2*sin(a) + b**2/4", ["a", "b"])(x))
+    torch.testing.assert_close(model(x), ew.from_formula(sympy.sympify("2*sin(a) + b**2/4"), ["a", "b"])(x))
     with pytest.raises(ValueError, match="is no expression that can be read"):
         ew.from_formula("open('made', 'w')", [a])
     with pytest.raises(ValueError, match="'b' is not among the names a"):

@@ -247,3 +247,19 @@ def test_infinite_cells_are_refused():
     x[3, 1], x[4, 0] = np.inf, np.nan
     with pytest.raises(ValueError, match="infinity"):
         KANRegressor((), steps=1).fit(x, x[:, 0].round(2))
+
+
+def test_the_levels_of_a_column_are_shuffled_together():
+    """A network may stand on the sum of the indicators, which is 1 in every row: that says nothing of the column."""
+    import edgewise as ew
+    from edgewise.tables.encode import Encoding, Feature
+    from edgewise.tables.job.table_network import Rows, importance
+
+    levels = tuple(Feature(f"c={level}", "c", level=level) for level in "uvw")
+    encoding = Encoding((Feature("x", "x"), *levels), target="y", task="regression")
+    model = ew.from_formula("x + 100*(u + v + w)", ["x", "u", "v", "w"])
+    draw = np.random.default_rng(0)
+    inputs = np.column_stack([draw.normal(size=200), np.eye(3)[draw.integers(0, 3, 200)]])
+    found = importance(model, encoding, Rows(inputs, inputs[:, 0] + 100), seed=0)
+    assert found[0] > 1
+    assert found[1:] == pytest.approx([0, 0, 0], abs=1e-12)

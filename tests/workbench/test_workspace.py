@@ -3,12 +3,14 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import edgewise as ew
 from edgewise.workbench import Workspace
 from edgewise.workbench.desk import MOVES
+from edgewise.workbench.document import BINS, _counts
 from edgewise.workbench.questions import QUESTIONS
 from edgewise.workbench.steps import METHODS, step_of
 
@@ -366,3 +368,12 @@ def test_many_rows_are_thinned_for_pictures_only():
     assert sum(work.state()["network"]["edges"][0]["density"]) <= 2000
     assert work.act({"do": "fit", "steps": 20})["ok"]
     assert len(work.session.x) == 5000
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-17, 0.0, 1e300])
+def test_the_rows_of_a_range_are_counted_however_narrow_it_is(width):
+    values = 0.3 + width * np.linspace(0, 1, 50)
+    counts = _counts(values)
+    assert counts.sum() == 50
+    if width == 1.0:
+        np.testing.assert_array_equal(counts, np.histogram(values, BINS)[0])

@@ -3,6 +3,7 @@
 from edgewise.bases._basis import (
     Basis as Basis,
     basis_from_json as basis_from_json,
+    nan_of as nan_of,
     nested_derivative as nested_derivative,
     registered_bases as registered_bases,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Wavelet",
     "basis_from_json",
     "check_residual",
+    "nan_of",
     "nested_derivative",
     "registered_bases",
     "residual_derivative",

@@ -125,9 +125,11 @@ class Basis(ABC):
 
 def basis_from_json(settings: Mapping[str, Any]) -> Basis:
     """The basis that `Basis.to_json` described."""
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"the settings of a basis are a JSON object, not a {type(settings).__name__}")
     fields = dict(settings)
     name = fields.pop("name", None)
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise ValueError(f"unknown basis {name!r}; registered are {', '.join(sorted(_REGISTRY))}")
     try:
         return _REGISTRY[name](**fields)

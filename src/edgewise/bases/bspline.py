@@ -74,14 +74,14 @@ class BSpline(Basis):
         index = (inside.detach()[..., None] >= grid[:, 1:-1]).sum(-1)
         t = self._local_knots(grid, index)
         if self.extrapolation == "polynomial":
-            local = _local_values(x, t, self.degree, order)
+            local = local_values(x, t, self.degree, order)
         elif self.extrapolation == "linear":
-            local = linear_outside(lambda x, order: _local_values(x, t, self.degree, order), x, inside, order)
+            local = linear_outside(lambda x, order: local_values(x, t, self.degree, order), x, inside, order)
         elif self.extrapolation == "constant":
-            local = _local_values(inside, t, self.degree, order)
+            local = local_values(inside, t, self.degree, order)
             local = local + nan_of(x)[..., None] if order == 0 else zero_outside(local, x, inside)
         else:
-            local = zero_outside(_local_values(inside, t, self.degree, order), x, inside)
+            local = zero_outside(local_values(inside, t, self.degree, order), x, inside)
         return index, local
 
     def full_knots(self, grid: Float[Tensor, "features points"]) -> Tensor:
@@ -119,7 +119,7 @@ class BSpline(Basis):
         return knots[rows, columns]
 
 
-def _local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
+def local_values(x: Tensor, t: Tensor, degree: int, order: int) -> Tensor:
     r"""The `degree + 1` functions that do not vanish on the interval of x, differentiated `order` times.
 
     `t[..., degree - 1]` and `t[..., degree]` are the ends of the interval.

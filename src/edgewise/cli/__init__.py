@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 try:
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0, or 1 for a solve that diverged, 2 for a mistake in what was given, 130 for an interruption.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")  # of torch 2.14 to itself, on its import
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_command(given)

@@ -81,6 +81,7 @@ def discover(
     trajectory: str = "",
     controls: tuple[str, ...] = (),
     units: tuple[str, ...] = (),
+    start: tuple[str, ...] = (),
     names: tuple[str, ...] = (),
     inputs: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
@@ -104,6 +105,7 @@ def discover(
         controls: With --time, the columns that are inputs of the system.
         units: COLUMN=UNIT pairs for the target and every column, such as F=N r=m/s^2 k=1; only laws with fitting
             dimensions are then returned.
+        start: Formulas to begin with, such as "k*m*v**2/r"; names that are no columns are constants to be found.
         names: The names of the columns of a CSV without a header line.
         inputs: The columns to use; all but the target by default.
         exclude: Columns to leave out.
@@ -125,6 +127,8 @@ def discover(
     options: dict[str, Any] = {"names": names, "inputs": inputs, "exclude": exclude, "missing": missing}
     options |= {"na_values": na_values, "decimal": decimal, "seconds": seconds}
     if time:
+        if start:
+            raise UsageError("--start belongs to --target")
         if units:
             raise UsageError("--units belongs to --target; laws of trajectories have constants with units")
         _discover_dynamics(table, time, out, trajectory=trajectory, controls=controls, **options)
@@ -134,6 +138,7 @@ def discover(
             table,
             target,
             units=_pairs(units) if units else None,
+            start=start,
             seed=seed,
             **options,
         )
@@ -319,7 +324,7 @@ def studio(
         additive: Instead of a network, fit an additive model with the pairs of columns that the evidence asks for.
         seconds: Time limit in seconds of the first training; for a table.
         seed: Seed of all randomness.
-        keep: A ZIP archive that is written after every step; where it exists, the session in it goes on.
+        keep: A ZIP archive that is written after every step; where it exists, the session in it continues.
         port: Where to listen on 127.0.0.1; a free port by default.
         browser: Open the page in the browser.
     """

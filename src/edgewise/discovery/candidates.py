@@ -24,6 +24,7 @@ from edgewise.discovery.noise import noise_kind, scale_of, unexplained
 from edgewise.discovery.power_sums import power_sums
 from edgewise.discovery.separable import products_of, total_degree
 from edgewise.discovery.simple_laws import simple_laws
+from edgewise.discovery.start_formulas import laws_of_starts
 from edgewise.discovery.structure import Structure, Variables
 from edgewise.discovery.terms import NOTHING, coefficients, laws_of_structure
 from edgewise.nn import Library
@@ -56,6 +57,13 @@ class RoughLaw:
 
 
 Generator = Callable[[Goal], Iterator[RoughLaw]]
+
+
+def of_starts(goal: Goal) -> Iterator[RoughLaw]:
+    """The formulas that the user begins with, and these with corrections."""
+    laws = list(laws_of_starts(goal.starts, goal))
+    for n, law in enumerate(laws):
+        yield replace(_of_inputs(law, "start formula", goal, math.inf), contested=n < len(laws) - 1)
 
 
 def exact_simple_laws(goal: Goal) -> Iterator[RoughLaw]:
@@ -139,7 +147,7 @@ def of_one_variable(goal: Goal) -> Iterator[RoughLaw]:
         yield from _planar(variables, goal, tolerance=1e-6, curves_error=goal.curves_error)
 
 
-QUICK_GENERATORS: tuple[Generator, ...] = (exact_simple_laws, exact_ratios, exact_conics)
+QUICK_GENERATORS: tuple[Generator, ...] = (of_starts, exact_simple_laws, exact_ratios, exact_conics)
 """What is tried where the different rows are too few for curves."""
 
 SHORT_GENERATORS: tuple[Generator, ...] = (

@@ -36,10 +36,11 @@ def discover(
     output: str = "y",
     units: Mapping[str, str] | None = None,
     auxiliary: Sequence[str] = (),
+    start: Sequence[str] = (),
     library: Library = DEFAULT_LIBRARY,
     seconds: float = 60.0,
     seed: int = 0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> Discovery:
     """Search for a law y = f(x), and say so when there is none.
@@ -52,10 +53,13 @@ def discover(
         units: of every variable and of the target by name, such as {"m": "kg", "a": "m/s^2", "y": "N"}: only laws with
             fitting dimensions are returned. Constants are dimensionless; give a constant of nature as a variable.
         auxiliary: expressions of the variables that the law may be a short function of, such as "v**2 / c**2".
+        start: formulas to begin with, such as "k*m*v**2/r": names that are no variables, and numbers with a point, are
+            constants to be found; what a formula leaves is searched for as a sum of power laws beside it or times it.
         library: functions that a law may be made of.
         seconds: time limit in seconds: no structure or law is begun after it, and what has begun ends soon.
         seed: of the split and of the random starts of fits.
-        clock: measures the time; `time.process_time` makes the answer independent of other processes.
+        clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
+            on other processes; these may stretch the search to four times as much wall time.
         progress: called with an `Event` after every law that was judged and every second or so between; what it raises
             stops the search.
 
@@ -63,9 +67,9 @@ def discover(
         ValueError: where the samples, names, units or functions cannot be used; the message names the first of them.
         TypeError: columns of a frame that are no numbers.
     """
-    budget = Budget(seconds, clock)
+    budget = Budget.of_search(seconds, clock)
     check_library(library)
-    goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress))
+    goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress), start)
     answer = search(goal)
     if budget.over or not goal.needless or not _may_need(goal, answer):
         return answer

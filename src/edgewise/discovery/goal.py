@@ -16,6 +16,7 @@ from torch import Tensor
 from edgewise.discovery.noise import is_larger
 from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, read_samples, wrong_rows
 from edgewise.discovery.separable import surface_rest
+from edgewise.discovery.start_texts import read_starts
 from edgewise.discovery.structure import (
     PAIRINGS,
     STRUCTURE_ROWS,
@@ -48,6 +49,7 @@ class Goal:
         output: name of the target.
         units: of every input and of the target, by name; None where any dimensions are allowed.
         auxiliary: expressions of the inputs that the law may be a short function of.
+        starts: formulas to begin with, whose other names are constants.
         library: functions that a law may be made of.
         seed: of the random starts of fits.
         pulse: called at every step, with the time limit of the search.
@@ -62,6 +64,7 @@ class Goal:
     output: str = "y"
     units: Mapping[str, Unit] | None = None
     auxiliary: tuple[Any, ...] = ()
+    starts: tuple[Any, ...] = ()
     library: Library = field(default_factory=lambda: DEFAULT_LIBRARY)
     seed: int = 0
     pulse: Pulse = field(default_factory=Pulse)
@@ -235,6 +238,7 @@ def goal_of(
     library: Library,
     seed: int,
     pulse: Pulse,
+    start: Sequence[str] = (),
 ) -> Goal:
     """The goal with checked samples; raises `ValueError` that names what is wrong with them."""
     x, y, inputs = read_samples(x, y, names)
@@ -257,6 +261,7 @@ def goal_of(
         output=str(output),
         units=None if units is None else parse_units(units, (*map(str, inputs), str(output))),
         auxiliary=_parsed(auxiliary, inputs),
+        starts=read_starts(start, inputs),
         library=library,
         seed=seed,
         pulse=pulse,

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from edgewise._shown import shown
 from edgewise.discovery.candidates import RoughLaw
+from edgewise.discovery.competing_laws import CORRECTION, competing, dispute
 from edgewise.discovery.evidence import ROUNDING, doubt
-from edgewise.discovery.final import with_constants
+from edgewise.discovery.evidence_bits import count_numbers, weighed_numbers
+from edgewise.discovery.final import weight_of, with_constants
 from edgewise.discovery.goal import Goal
-from edgewise.discovery.noise import log_likelihood, noise_kind, scale_of, unexplained
+from edgewise.discovery.noise import UNLIKELY, chance_of_rest, log_likelihood, noise_kind, scale_of
 from edgewise.discovery.rows import MIN_ROWS, Table
 from edgewise.expressions.constants import refit_constants, snap
 from edgewise.expressions.evaluate import evaluate
@@ -35,7 +37,10 @@ MAX_UNNAMED = 8
 
 ROWS_PER_NUMBER = 4
 """A law with more constants than one for so many different rows repeats them."""
-
+MANY_TIMES = 3.0
+"""A law that leaves so many times what curves leave of held-out rows is none, though its rest looks like noise."""
+CERTAINLY_MORE = 1e-5
+"""A law is no law of the rows where so small a probability of chance is left that what it leaves is noise."""
 FEW = 600
 """Rows that constants are refitted to first."""
 
@@ -53,7 +58,10 @@ class Law:
         structure: how it was found.
         doubt: why the samples do not prove it although it leaves rounding only; empty where they do or more is left.
         bits: description length of the target by it, up to a number that all laws of a table share.
+        plain_bits: the same where all numbers cost alike, with a name or without, and operations nothing.
         noise: the power of its value that the standard deviation of what it leaves is proportional to.
+        chance: the probability that what it leaves is noise, by tests against polynomials and neighbours.
+        sure: False where the rows do not tell one of its free numbers from zero.
         constants: its numbers with their standard errors; empty where rounding alone is left.
         complete: True where no polynomial of the inputs explains more of what it leaves than chance does.
     """
@@ -65,8 +73,11 @@ class Law:
     structure: str
     doubt: str = ""
     bits: float = math.inf
+    plain_bits: float = math.inf
     noise: float = 0.0
     complete: bool = False
+    chance: float = 1.0
+    sure: bool = True
     constants: tuple[Constant, ...] = ()
 
     def __str__(self) -> str:
@@ -103,6 +114,8 @@ class Discovery:
             infinite where a law was found before curves were fitted.
         seconds: time of the search.
         wrong_rows: rows of the table that do not follow the law, at most one in twenty.
+        competitor: a law of another form that explains the rows as well: one that differs from the announced law in a
+            small correction, or the reason why none is announced; None where the rows tell the law from all others.
     """
 
     law: Law | None
@@ -112,6 +125,7 @@ class Discovery:
     curves_error: float
     seconds: float
     wrong_rows: tuple[int, ...] = ()
+    competitor: Law | None = None
 
     @property
     def formula(self) -> Formula:
@@ -136,6 +150,7 @@ class Discovery:
             "curves_error": self.curves_error if math.isfinite(self.curves_error) else None,
             "seconds": self.seconds,
             "wrong_rows": list(self.wrong_rows),
+            "competitor": None if self.competitor is None else self.competitor.to_json(),
         }
 
     def __str__(self) -> str:
@@ -189,29 +204,37 @@ def weighed(law: Law, goal: Goal, spread: float) -> Law:
     value = table.values(expression)[:, 0]
     if not torch.isfinite(value).all():
         return law
-    kind = noise_kind(value, table.y)
-    nats = log_likelihood(value, table.y, kind, ROUNDING * spread / 1000)
-    numbers = len(expression.atoms(sympy.Float))
-    bits = -nats / math.log(2) + 0.5 * math.log2(len(table.y)) * numbers + 4 * law.complexity
+    kind, floor = noise_kind(value, table.y), ROUNDING * spread / 1000
+    nats = log_likelihood(value, table.y, kind, floor)
+    bits, sure = weighed_numbers(expression, table, floor, weight_of(value, kind))
     rest = (table.y - value) / scale_of(value, kind)
-    return replace(law, bits=bits, noise=kind, complete=not unexplained(goal.straightened(table.x), rest))
+    noise = chance_of_rest(goal.straightened(table.x), rest)
+    target = -nats / math.log(2)
+    plain = target + 0.5 * math.log2(len(table.y)) * count_numbers(expression)
+    return replace(
+        law, bits=target + bits, plain_bits=plain, noise=kind, complete=noise >= UNLIKELY, sure=sure, chance=noise
+    )
 
 
 def answer_of(verdicts: Sequence[Verdict], curves_error: float, goal: Goal) -> Discovery:
     """The law to announce, if there is one, and why."""
     laws = [v.law for v in verdicts if v.objection is None and math.isfinite(v.law.error)]
-    best = min(laws, key=_rank, default=None)
+    sure = [law for law in laws if law.sure]
+    best = min(sure or laws, key=_rank, default=None)
     front = _front(laws, best)
-    refusal = _refusal(best, curves_error, goal)
+    refusal, other = _refusal(best, curves_error, goal), None
+    if best is not None and not refusal and not leaves_rounding(best):
+        other, final = competing(best, sure), with_constants(best, goal)
+        refusal = _unsure(final, best) or _undecided(final, other, goal.everything)
+        front[front.index(best)] = best = final
     objections = [v.objection for v in verdicts if v.objection is not None]
+    spent = goal.budget.spent
     if best is None or refusal:
         if objections:
             refusal += f"; {len(objections)} formulas with wrong dimensions were left out ({objections[0]})"
-        return Discovery(None, False, refusal, tuple(front), curves_error, goal.budget.spent)
-    if not leaves_rounding(best):
-        final = with_constants(best, goal)
-        front[front.index(best)] = best = final
-    answer = Discovery(best, is_exact(best), _reason(best, curves_error), tuple(front), curves_error, goal.budget.spent)
+        return Discovery(None, False, refusal, tuple(front), curves_error, spent, competitor=other)
+    reason = _reason(best, curves_error) + (f"; {_alike(best, other)}" if other else "")
+    answer = Discovery(best, is_exact(best), reason, tuple(front), curves_error, spent, competitor=other)
     return answer if goal.wrong is None else _with_wrong_rows(answer, best, goal)
 
 
@@ -238,9 +261,10 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
     error = min(best.error, goal.judging_curves.error(best.formula.expressions[0]) / spread)
     numbers = len(best.formula.expressions[0].atoms(sympy.Float))
     known = math.isfinite(curves_error)
-    worse = not best.complete and (not known or error > max(1.15 * curves_error, 1e-6))
-    if worse or best.error > 0.5:
-        beside = f"where curves leave {curves_error:.2g}" if known else "and what it leaves is no noise"
+    more = MANY_TIMES if best.complete else 1.15  # few rows may hide what a complete law leaves, but not so much
+    worse = known and error > max(more * curves_error, 1e-6)
+    if not leaves_rounding(best) and (best.chance < CERTAINLY_MORE or worse or best.error > 0.5):
+        beside = f"where curves leave {curves_error:.2g}" if worse else "and what it leaves is no noise"
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y {beside}; "
             "the functions are not in the library or the structure is another"
@@ -256,6 +280,26 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
             f"{best.extrapolation_error:.2g} outside"
         )
     return ""
+
+
+def _unsure(final: Law, best: Law) -> str:
+    """Which number of a law the rows do not tell from zero; empty where they tell all."""
+    zero = next((c for c in final.constants if c.name is None and c.holds(0)), None)
+    if zero is None and best.sure:
+        return ""
+    what = "has a number that the rows do" if zero is None else f"has {zero}, a number that the rows do"
+    return f"the best formula, {final.formula}, {what} not tell from zero"
+
+
+def _undecided(best: Law, other: Law | None, table: Table) -> str:
+    """That another law explains noisy rows as well and is more than a correction of the best; empty where none is."""
+    if other is None or max(dispute(best, other, table), dispute(other, best, table)) <= CORRECTION:
+        return ""
+    return f"{_alike(best, other)}; give more rows, a wider range or less noise"
+
+
+def _alike(best: Law, other: Law) -> str:
+    return f"{best.formula} and {other.formula} explain the rows alike: these hardly tell one from the other"
 
 
 def _fails_outside(law: Law, goal: Goal) -> bool:

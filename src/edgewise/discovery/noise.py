@@ -50,7 +50,10 @@ def log_likelihood(value: Float[Tensor, " rows"], y: Float[Tensor, " rows"], kin
     """
     size = scale_of(value, kind)
     variance = ((y - value) / size).square().mean().item()
-    variance = max(variance, floor**2 / size.square().mean().item(), 1e-300)
+    usual = size.square().mean().item()
+    if usual == 0:
+        return -math.inf
+    variance = max(variance, floor**2 / usual, 1e-300)
     found = -0.5 * len(y) * math.log(variance) - size.log().sum().item()
     return found if math.isfinite(found) else -math.inf
 
@@ -61,27 +64,36 @@ def scale_of(value: Float[Tensor, " rows"], kind: float) -> Float[Tensor, " rows
 
 
 def unexplained(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], unlikely: float = UNLIKELY) -> bool:
-    """Whether polynomials of the inputs explain more of what a law leaves than chance does.
+    """Whether polynomials of the inputs explain more of what a law leaves than chance does."""
+    return chance_of_rest(x, rest, unlikely) < unlikely
+
+
+def chance_of_rest(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], enough: float = 0.0) -> float:
+    """The probability that what a law leaves is noise: the least one of all tests times their number.
 
     A polynomial of degree three of every input alone, then one of degree two of all of them, each by an F test. Then
     jumps and waves: the products of residuals of neighbours, along every input and in all of them, have a mean of zero
-    (von Neumann 1941).
+    (von Neumann 1941). No test is done after one that ends below the probability that is enough.
     """
     varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
     sets = [[j] for j in varying] + ([varying] if len(varying) > 1 else [])
+    least = 1.0
     for inputs in sets:
         u, degree = x[:, inputs], 3 if len(inputs) == 1 else 2
         powers = total_degree(len(inputs), degree)
         if len(powers) > MOST_TERMS * len(rest):
             continue
         A = products_of(chebyshev(u, u.amin(0), u.amax(0), degree + 1), powers)
-        if chance(A, rest) < unlikely / len(sets):
-            return True
-    return any(_neighbours_agree(x[:, inputs], rest, unlikely / len(sets)) for inputs in sets)
+        least = min(least, len(sets) * chance(A, rest))
+        if least < enough:
+            return least
+    for inputs in sets:
+        least = min(least, len(sets) * _chance_of_neighbours(x[:, inputs], rest))
+    return least
 
 
-def _neighbours_agree(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"], unlikely: float) -> bool:
-    """Whether residuals of neighbouring rows are more alike than chance makes them."""
+def _chance_of_neighbours(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " rows"]) -> float:
+    """The probability that chance makes residuals of neighbouring rows as alike as they are."""
     from scipy.special import ndtr
 
     r = (rest - rest.mean())[:MOST_ROWS]
@@ -95,7 +107,7 @@ def _neighbours_agree(x: Float[Tensor, "rows inputs"], rest: Float[Tensor, " row
         distance.fill_diagonal_(torch.inf)
         products = r * r[distance.argmin(1)]
     deviation = products.std(correction=0) / math.sqrt(len(products))
-    return bool(deviation > 0) and float(ndtr(-float(products.mean() / deviation))) < unlikely
+    return float(ndtr(-float(products.mean() / deviation))) if deviation > 0 else 1.0
 
 
 def is_larger(rest: Float[Tensor, " held"], least: Float[Tensor, " held"]) -> bool:

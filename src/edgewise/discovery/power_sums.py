@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from edgewise.discovery.free_exponents import freed
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.noise import noise_kind, scale_of, unexplained
 from edgewise.discovery.rows import Table
@@ -74,8 +75,13 @@ CERTAINLY = 1e-9
 ROUNDING = 1e-9
 """A relative error below this is rounding."""
 
+MOST_FREED = 3
+"""The most terms of a sum whose exponents are freed."""
+
 KEPT = 0.5
 """A sum is proposed where it leaves less than this share of the standard deviation of y."""
+
+Terms = tuple[int, ...]
 
 
 def power_sums(goal: Goal) -> Iterator[Any]:
@@ -98,23 +104,30 @@ def power_sums(goal: Goal) -> Iterator[Any]:
             break
         size = new
         sums = products.selected(table.y, size)
+    laws = [products.freed(s, table, size) for s in _shortest_of_each_length(sums)]
+    found = [law for law in laws if law is not None]
     rest = table.y - products.value(sums[0], table.y, size)
     noisy = rest.square().mean() > (ROUNDING * table.y.std()) ** 2
-    if noisy and unexplained(goal.straightened(table.x), rest / size, CERTAINLY):
-        return  # another form: these terms only come near
-    shorter = [s for s in sums if len(s) < len(sums[0])]
-    near = [s for s in sums if len(s) == len(sums[0])]
-    yield from (products.expression(s, table.y, size) for s in [*near[: 1 + NEAR], *shorter[:1]])
+    if not noisy or not unexplained(goal.straightened(table.x), rest / size, CERTAINLY):
+        shorter = [s for s in sums if len(s) < len(sums[0])]
+        near = [s for s in sums if len(s) == len(sums[0])]
+        found += [products.expression(s, table.y, size) for s in [*near[: 1 + NEAR], *shorter[:1]]]
+    yield from found
 
 
-Terms = tuple[int, ...]
+def _shortest_of_each_length(sums: Sequence[Terms]) -> list[Terms]:
+    first: dict[int, Terms] = {}
+    for terms in sums:
+        first.setdefault(len(terms), terms)
+    return [first[n] for n in sorted(first) if n <= MOST_FREED]
 
 
 @dataclass(frozen=True)
 class PowerProducts:
-    """Candidates: the exponents of the inputs in every product, its values and its bits."""
+    """Candidates: the inputs with their columns; of every product the exponents, the values and the bits."""
 
     symbols: tuple[Any, ...]
+    columns: list[int]
     exponents: tuple[tuple[Fraction, ...], ...]
     values: Float[Tensor, "rows products"]
     bits: Float[Tensor, " products"]
@@ -142,6 +155,7 @@ class PowerProducts:
         kept = good.nonzero()[:, 0].tolist()
         return cls(
             tuple(table.inputs[j] for j in inputs),
+            inputs,
             tuple(exponents[k] for k in kept),
             values[:, kept],
             torch.tensor([bits[k] for k in kept], dtype=torch.float64),
@@ -169,6 +183,11 @@ class PowerProducts:
     def value(self, terms: Terms, y: Tensor, size: Tensor) -> Float[Tensor, " rows"]:
         """The least-squares sum at every row."""
         return self.values[:, terms] @ self._coefficients(terms, y, size)
+
+    def freed(self, terms: Terms, table: Table, size: Tensor) -> Any:
+        """The sum with free exponents, where these explain more."""
+        exponents = self._halves[list(terms)].double() / 2
+        return freed(self.symbols, exponents, table.x[:, self.columns], table.y, size)
 
     def expression(self, terms: Terms, y: Tensor, size: Tensor) -> Any:
         """The least-squares sum with its largest term in front, where that is a factor of the others."""

@@ -10,13 +10,16 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from edgewise.exporting.c_graph import graph_program
 from edgewise.exporting.c_integer import integer_program
 from edgewise.exporting.c_like import Language, statements, width
+from edgewise.exporting.c_operations import real_number
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.formula_code import formula_lines
 from edgewise.exporting.network_tables import tables_of
@@ -36,8 +39,10 @@ def write_c(subject: Subject, path: Path) -> None:
         lines += integer_program(subject.model, name)
     elif subject.formula is not None:
         lines += _of_formula(subject, name)
-    else:
+    elif _has_tables(subject):
         lines += _of_network(subject, name)
+    else:
+        lines += _of_graph(subject, name)
     write_whole(path, "\n".join([*lines, "", "#endif", ""]))
 
 
@@ -47,18 +52,49 @@ def _of_network(subject: Subject, name: str) -> list[str]:
     body = statements(steps, _language(real))
     tables = [line for key, values in body.tables.items() for line in _table(key, values)]
     return [
-        "#include <math.h>",
-        "#include <stdint.h>",
-        "",
-        "/* What is computed in: define it as float before the #include where double is slow. */",
-        f"#ifndef {real}",
-        f"#define {real} double",
-        "#endif",
-        "",
+        *_real(real),
         _signature(len(subject.input_names), width(steps[-1]), name),
         *tables,
         *(f"  {line}" for line in body.lines),
         "}",
+    ]
+
+
+def _has_tables(subject: Subject) -> bool:
+    """Whether the model is layers one after the other; any other one is written from its graph."""
+    try:
+        tables_of(subject.require_model("c"), "c")
+    except TypeError:
+        return False
+    return True
+
+
+def _of_graph(subject: Subject, name: str) -> list[str]:
+    real = f"{name.upper()}_REAL"
+    program, shapes = graph_program(subject, real)
+    tables = [line for key, values in program.tables.items() for line in _graph_table(key, values)]
+    sizes = f"{prod(subject.example[0].shape[1:])} inputs and {sum(map(prod, shapes))} outputs, row by row"
+    return [
+        *_real(real),
+        f"/* {sizes}; x and y must not overlap. */",
+        f"static void {name}(const float *x, float *y)",
+        "{",
+        *tables,
+        *(f"  {line}" for line in program.lines),
+        "}",
+    ]
+
+
+def _real(name: str) -> list[str]:
+    return [
+        "#include <math.h>",
+        "#include <stdint.h>",
+        "",
+        "/* What is computed in: define it as float before the #include where double is slow. */",
+        f"#ifndef {name}",
+        f"#define {name} double",
+        "#endif",
+        "",
     ]
 
 
@@ -88,6 +124,14 @@ def _table(name: str, values: Tensor) -> list[str]:
     return [f"  static const {kind} {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"]
 
 
+def _graph_table(name: str, values: Tensor) -> list[str]:
+    """Numbers, among them the infinite ones of a mask, or places in arrays."""
+    whole = not values.is_floating_point()
+    digits = [str(v) if whole else real_number(v) for v in (values if whole else values.float()).tolist()]
+    kind = "int32_t" if whole else "float"
+    return [f"  static const {kind} {name}[{len(digits)}] = {{", rows(digits, indent="    "), "  };"] if digits else []
+
+
 def _language(real: str) -> Language:
     return Language(
         real=real,
@@ -102,8 +146,15 @@ def _language(real: str) -> Language:
 
 def load_c(path: Path, subject: Subject) -> Runner:
     """Compile the header and return its function on rows of float32."""
-    (y,) = subject.reference(*subject.example)
-    return compiled(path, subject.example[0].shape[-1], y.shape[-1])
+    outputs = [y.shape[1:] for y in subject.reference(*subject.example)]
+    sizes = [prod(shape) for shape in outputs]
+    run = compiled(path, prod(subject.example[0].shape[1:]), sum(sizes))
+
+    def split(x: Tensor) -> tuple[Tensor, ...]:
+        parts = run(x.flatten(1))[0].split(sizes, -1)
+        return tuple(y.unflatten(-1, shape) if shape else y[:, 0] for y, shape in zip(parts, outputs, strict=True))
+
+    return split
 
 
 def compiled(path: Path, inputs: int, outputs: int, *flags: str) -> Runner:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -9,6 +11,9 @@ from torch import Tensor
 from edgewise.exporting.exported_graph import exported_graph, quietly
 from edgewise.exporting.file_format import Format, Runner
 from edgewise.exporting.subject import Subject
+
+METADATA = "edgewise"
+"""The method of the program that returns the metadata as JSON."""
 
 MOST_ROWS = 64
 """The memory of a program is planned for its largest batch."""
@@ -20,7 +25,19 @@ def write_executorch(subject: Subject, path: Path) -> None:
     with quietly():
         from executorch.exir import to_edge
 
-        to_edge(graph).to_executorch().save(str(path))
+        facts = json.dumps(subject.metadata_texts(), ensure_ascii=True)
+        to_edge(graph, constant_methods={METADATA: facts}).to_executorch().save(str(path))
+
+
+def read_executorch_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a file that `export` wrote, as texts by key."""
+    with quietly():
+        from executorch.runtime import Runtime
+
+        program = Runtime.get().load_program(Path(path))
+    method = program.load_method(METADATA)
+    assert method is not None
+    return json.loads(method.execute([])[0])
 
 
 def load_executorch(path: Path, subject: Subject) -> Runner:
@@ -49,4 +66,5 @@ EXECUTORCH = Format(
     extra="executorch",
     packages=(("executorch", "executorch"),),
     most_rows=MOST_ROWS,
+    graph=True,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._shown import shown
+from edgewise.stored import read_fields
 
 
 class ExportError(ValueError):
@@ -34,6 +35,7 @@ class ExportReport:
         packages: the versions of the packages that wrote it.
         rows: the number of rows that the file takes, such as "any", "1 to 64" or "4".
         digest: SHA-256 of the file; of a folder, of the digests of its files by name.
+        sums: "plain" or "compensated", see `export`.
     """
 
     path: str
@@ -47,6 +49,7 @@ class ExportReport:
     packages: Mapping[str, str]
     rows: str
     digest: str
+    sums: str = "plain"
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object, read back by `from_json`."""
@@ -55,7 +58,7 @@ class ExportReport:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ExportReport:
         """The report that `to_json` described."""
-        return cls(**fields)
+        return read_fields(cls, fields, "a report of an export")
 
     def __str__(self) -> str:
         checked = "not run" if self.error is None else f"error {self.error:.1e} on {self.inputs} inputs"

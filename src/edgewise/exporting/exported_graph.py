@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.exporting.lowering import lowered
 from edgewise.exporting.subject import Subject, cast, flat
 
 
@@ -46,7 +45,7 @@ def exported_graph(subject: Subject, format: str, most_rows: int | None = None) 
 
     Raises `ValueError` where the model cannot be exported, or not with a free number of rows.
     """
-    graph = FlatOutputs(lowered(subject.require_model(format), subject.dtype)).eval()
+    graph = FlatOutputs(subject.lowered(format)).eval()
     inputs = example_of(subject)
     shapes: Any = None
     if subject.any_batch:

@@ -31,6 +31,7 @@ class Format:
         packages: the distributions that `write` and `load` need, by the module that they provide.
         any_batch: whether a written file can take any number of rows.
         most_rows: the most rows that such a file takes; None where there is no limit.
+        graph: whether `write` writes the graph of torch that `Subject.lowered` describes.
     """
 
     name: str
@@ -42,10 +43,15 @@ class Format:
     packages: tuple[tuple[str, str], ...] = ()
     any_batch: bool = True
     most_rows: int | None = None
+    graph: bool = False
+
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [name for name, module in self.packages if importlib.util.find_spec(module) is None]
 
     def require(self) -> None:
         """Raise `ImportError`, with what to install, where a package is missing."""
-        missing = [name for name, module in self.packages if importlib.util.find_spec(module) is None]
+        missing = self.missing()
         if missing:
             raise ImportError(
                 f"the format {self.name!r} needs {', '.join(missing)}: pip install edgewise[{self.extra}]"

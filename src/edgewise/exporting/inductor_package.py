@@ -32,4 +32,6 @@ def load_package(path: Path, subject: Subject) -> Runner:
     return run
 
 
-TORCH = Format("torch", ".pt2", write_package, load_package, runtime="torch", packages=(("torch", "torch"),))
+TORCH = Format(
+    "torch", ".pt2", write_package, load_package, runtime="torch", packages=(("torch", "torch"),), graph=True
+)

@@ -51,4 +51,5 @@ ONNX = Format(
     runtime="onnxruntime",
     extra="onnx",
     packages=(("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")),
+    graph=True,
 )

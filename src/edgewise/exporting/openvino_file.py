@@ -51,4 +51,5 @@ OPENVINO = Format(
     runtime="openvino",
     extra="openvino",
     packages=(("openvino", "openvino"),),
+    graph=True,
 )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise._version import __version__
+from edgewise.exporting.lowering import lowered
 from edgewise.exporting.prediction import ClassProbabilities, core_of, prediction_of
 from edgewise.expressions import Formula
 from edgewise.nn import KAN, IntegerKAN, KANLinear
@@ -38,6 +39,7 @@ class Subject:
         metadata: JSON values by key, which travel with the file where the format has a place.
         any_batch: whether the file should take any number of rows.
         dtype: of the floating-point numbers in the file.
+        compensated: whether a graph of torch sums as if in twice its precision, see `edgewise.exporting.lowering`.
     """
 
     model: nn.Module | None
@@ -48,6 +50,7 @@ class Subject:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     any_batch: bool = True
     dtype: torch.dtype = torch.float32
+    compensated: bool = False
 
     def require_model(self, format: str) -> nn.Module:
         """The model. Raises `TypeError` where there is a formula alone."""
@@ -70,6 +73,10 @@ class Subject:
     def _exact(self) -> nn.Module:
         assert self.model is not None
         return self.model if isinstance(self.model, IntegerKAN) else copy.deepcopy(self.model).double()
+
+    def lowered(self, format: str) -> nn.Module:
+        """The model in plain operations, for formats that hold a graph of torch."""
+        return lowered(self.require_model(format), self.dtype, compensated=self.compensated)
 
     def metadata_texts(self) -> dict[str, str]:
         """The metadata as texts, the values that are none as JSON."""

@@ -36,6 +36,9 @@ NOISE = 1e-6
 RELATIVE_FLOOR = 1e-8
 """The smallest relative standard error of a constant: a refit may stop short of what its residual promises."""
 
+UNKNOWN_NAME = 16.0
+"""The bits of an exact number that has no short name."""
+
 
 @dataclass(frozen=True)
 class Parametric:
@@ -243,6 +246,18 @@ def named_near(value: float, sigma: float, window: float = WINDOW) -> list[tuple
         near = range(left, right)
     sign = 1 if value > 0 else -1
     return [(digits - bits[k] - 3, sign * names[k]) for k in near if digits - bits[k] - 3 > 0]
+
+
+def name_bits(name: Any) -> float:
+    """The bits of an exact number: those of its short name, or of numerator and denominator."""
+    value = abs(float(name))
+    numbers, bits, _ = _named()
+    k = int(np.searchsorted(numbers, value * (1 - 1e-12)))
+    if k < len(numbers) and abs(numbers[k] - value) <= 1e-12 * value:
+        return bits[k]
+    if name.is_Rational:
+        return 2 * math.log2(abs(name.p) or 1) + 2 * math.log2(name.q) + (1 if name.q > 1 else 0)
+    return UNKNOWN_NAME
 
 
 @lru_cache(maxsize=1)

@@ -106,11 +106,12 @@ class Formula:
         swap = dict(zip(self.inputs, arguments, strict=True))
         shared, results = sympy.cse([e.xreplace(swap) for e in self.expressions], sympy.numbered_symbols("t"))
         printer = SciPyPrinter({"fully_qualified_modules": True})
+        printer.known_constants = {**printer.known_constants, "Pi": "numpy.pi"}  # else of a module that is not imported
         body = [f"    {target} = {printer.doprint(value)}" for target, value in shared]
         values = ", ".join(str(printer.doprint(e)) for e in results)
         imports = ["import numpy"]
-        if "scipy.special" in "".join([*body, values]):
-            imports.append("import scipy.special")
+        text = "".join([*body, values])
+        imports += [f"import {module}" for module in ("scipy.constants", "scipy.special") if f"{module}." in text]
         notes = [f"    # {a} = {quoted(symbol.name)}" for a, symbol in zip(arguments, self.inputs, strict=True)]
         signature = f"def {name}({', '.join(map(str, arguments))}):"
         return "\n".join([*imports, "", "", signature, *notes, *body, f"    return {values}", ""])

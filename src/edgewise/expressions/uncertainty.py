@@ -9,7 +9,7 @@ refit; its own estimate and error are those that it has when it is freed beside 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from edgewise.expressions.evaluate import Program
 from edgewise.expressions.parse import parse_formula
 from edgewise.functional import least_squares
 from edgewise.optim import RowwiseLeastSquares
+from edgewise.stored import read_as, read_fields, require_keys
 
 LEVEL = 0.99
 """The level of intervals that are shown, and that names lie in."""
@@ -69,8 +70,11 @@ class Constant:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Constant:
         """The constant that `to_json` described; nothing in it is run."""
-        name = None if fields["name"] is None else parse_formula(fields["name"], ())
-        return cls(fields["value"], fields["error"], fields["degrees"], name, fields["place"])
+        keys = ("value", "error", "degrees", "name", "place", "interval", "level")
+        known = dict(require_keys(fields, keys, "a constant of a law"))
+        name = read_as(str | None, known["name"], "the name of a constant of a law")
+        own = {key: known[key] for key in keys[:5]}
+        return read_fields(cls, own, "a constant of a law", name=None if name is None else parse_formula(name, ()))
 
     def __str__(self) -> str:
         """Two digits of the error.
@@ -113,7 +117,11 @@ def refit_with_errors(
         level = 1 - (1 - LEVEL) / max(len(named), 1)
         outside = {n: c for n, c in named.items() if not c.holds(c.name, level)}
         if not outside:
-            return form.with_values(theta), tuple(c for c in found if c is not None)
+            done = form.with_values(theta)
+            places = Numbers.of(done).places  # they show the numbers as they are now
+            if len(places) == len(found):
+                found = [c if c is None else replace(c, place=p) for c, p in zip(found, places, strict=True)]
+            return done, tuple(c for c in found if c is not None)
         worst = max(outside, key=lambda n: abs(outside[n].value - theta[n].item()) / outside[n].error)
         expression = form.with_values(theta, free=worst)
 
@@ -154,12 +162,13 @@ class Numbers:
                 return e
             if e.is_Pow and e.args[1].is_number:
                 base, power = e.args
-                shown = str(base) if base.is_Symbol else f"({base})" if len(str(base)) < 20 else "a part"
+                part = _short(base, 20)
+                shown = part if base.is_Symbol else f"({part})" if part else "a part"
                 return walk(base, inside) ** number(power, f"exponent of {shown}")
             if e.is_Mul:
                 constant, rest = e.as_independent(*e.free_symbols, as_Add=False)
                 parts = [walk(factor, inside) for factor in sympy.Mul.make_args(rest)]
-                shown = str(rest) if len(str(rest)) < 24 else "a term"
+                shown = _short(rest, 24) or "a term"
                 return sympy.Mul(number(constant, f"factor of {shown}"), *parts, evaluate=False)
             name = "" if e.is_Add else f" in {e.func.__name__}"
             return e.func(*(walk(a, name or inside) for a in e.args))
@@ -180,13 +189,9 @@ class Numbers:
         self, inputs: tuple[sympy.Symbol, ...], x: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Float[Tensor, " numbers"], list[Constant | None]]:
         """The numbers with the free ones refitted, and what the rows say about each; None where that is nothing."""
-        theta = torch.tensor(self.values, dtype=torch.float64)
-        program = Program.of((self.expression,), (*inputs, *self.symbols))
-        free = [n for n, name in enumerate(self.names) if name is None]
+        theta, free = self.start, self.free
+        residual = self._residual(inputs, x, y, weight)
         place = torch.tensor(free, dtype=torch.long)
-
-        def residual(rows: Tensor) -> Tensor:
-            return (program(torch.cat([x, rows], -1))[:, 0] - y)[:, None] * weight[:, None]
 
         def of_free(rows: Tensor) -> Tensor:
             return residual(theta.expand(len(x), -1).index_copy(1, place, rows))
@@ -196,8 +201,32 @@ class Numbers:
             theta = theta.index_copy(0, place, best)
         if not self.symbols:
             return theta, []
-        r, J = (part.flatten(0, 1) for part in RowwiseLeastSquares(residual, len(x)).jacobian(theta))
-        return theta, list(self._constants(theta, r.flatten(), J, free))
+        r, J = self.slopes(inputs, x, y, weight, theta)
+        return theta, list(self._constants(theta, r, J, free))
+
+    @property
+    def free(self) -> list[int]:
+        """The places of the numbers without a name."""
+        return [n for n, name in enumerate(self.names) if name is None]
+
+    @property
+    def start(self) -> Float[Tensor, " numbers"]:
+        """The values as a tensor."""
+        return torch.tensor(self.values, dtype=torch.float64)
+
+    def slopes(
+        self, inputs: tuple[sympy.Symbol, ...], x: Tensor, y: Tensor, weight: Tensor, theta: Float[Tensor, " numbers"]
+    ) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows numbers"]]:
+        """The weighted residuals and their derivatives by all numbers."""
+        problem = RowwiseLeastSquares(self._residual(inputs, x, y, weight), len(x))
+        r, J = (part.flatten(0, 1) for part in problem.jacobian(theta))
+        return r.flatten(), J
+
+    def _residual(
+        self, inputs: tuple[sympy.Symbol, ...], x: Tensor, y: Tensor, weight: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        program = Program.of((self.expression,), (*inputs, *self.symbols))
+        return lambda rows: (program(torch.cat([x, rows], -1))[:, 0] - y)[:, None] * weight[:, None]
 
     def _constants(self, theta: Tensor, r: Tensor, J: Tensor, free: list[int]) -> Iterator[Constant | None]:
         for n, (value, name, place) in enumerate(zip(theta.tolist(), self.names, self.places, strict=True)):
@@ -214,3 +243,9 @@ class Numbers:
             k = columns.index(n)
             shift = 0.0 if name is None else (step[k] / size[k]).item()
             yield replace(Constant(value + shift, errors[k].item(), degrees), name=name, place=place)
+
+
+def _short(e: Any, length: int) -> str:
+    """An expression with numbers of three digits; empty where that is long."""
+    shown = str(e.xreplace({number: sympy.Float(float(number), 3) for number in e.atoms(sympy.Float)}))
+    return shown if len(shown) < length else ""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from edgewise.jets.curve_rules import Tape, curves, record
 from edgewise.jets.jet import Jet, derivatives
-from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, SymbolicEdges
+from edgewise.jets.surface_rules import surface
+from edgewise.nn import KAN, Affine, KANLinear, ProductNodes, Surface, SymbolicEdges
 
 
 def push(module: nn.Module, u: Jet, tape: Tape | None = None) -> Jet:
@@ -98,6 +99,7 @@ _RULES: dict[type[nn.Module], Callable[..., Jet]] = {
     KANLinear: _edges,
     ProductNodes: _products,
     Affine: _affine,
+    Surface: surface,
     nn.Sequential: _chain,
     nn.ModuleList: _chain,
     nn.Linear: _linear,

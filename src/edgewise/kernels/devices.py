@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+_autocast_anywhere = torch._C._is_any_autocast_enabled
+
 
 def accelerators(tensors: Iterable[Tensor]) -> list[torch.device]:
     """The devices of these tensors that are not the host: empty where numpy and native code can read them all."""
@@ -19,9 +21,20 @@ def autocast(x: Tensor, dtype: torch.dtype | None) -> torch.autocast:
     return torch.autocast(x.device.type, dtype, enabled=dtype is not None)
 
 
+def without_autocast(x: Tensor) -> torch.autocast:
+    """A context without mixed precision on the device of x."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """The dtype of the mixed precision on the device of x; None where there is none."""
+    return torch.get_autocast_dtype(x.device.type) if under_autocast(x) else None
+
+
 def under_autocast(x: Tensor) -> bool:
     """Whether mixed precision is enabled on the device of x."""
-    return torch.is_autocast_enabled(x.device.type)
+    device = x.device.type  # some, such as meta, have no mixed precision and no answer
+    return _autocast_anywhere() and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 PER_THREAD = 1e8

@@ -6,12 +6,13 @@ are partial derivatives of one scalar, linear in each of $g$, $h$ and $c$:
 $$ L_\nu(x; h, c, g) = \sum_{b,i,j,k} g_{bi}\, h_{bj}\, c_{jki}\, B_k^{(\nu)}(x_{bj}) $$
 
 Shapes: x, h (*b, in); c (in, size, out); g (*b, out). `h=None` means ones. Every other kernel must agree with
-these in value and in three derivative orders. float16 is computed in float32, except under autocast: outside the grid
-the functions overflow it long before their sum does.
+these in value and in three derivative orders. float16 is computed in float32, under autocast too: outside the grid the
+functions overflow it long before their sum does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, cast
@@ -20,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases import Basis, residual_derivative
-from edgewise.kernels.devices import under_autocast
+from edgewise.bases import Basis, nan_of, residual_derivative
+from edgewise.kernels.devices import autocast_dtype, without_autocast
 
 P = ParamSpec("P")
 
@@ -54,33 +55,45 @@ class CurveLayer(NamedTuple):
 
 def design(x: Float[Tensor, "*b in"], grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Float[Tensor, "*b in size"]:
     r"""The functions at the inputs, $B_k^{(\nu)}(x_{bj})$, the residual function last."""
+    x = _finite(x)
     values = spec.basis.derivative(x, grid, spec.order)
     if spec.residual is None:
         return values
-    residual = residual_derivative(
-        spec.residual, x + (x - x).detach(), spec.order
-    )  # as the curves, NaN where x is infinite
+    residual = residual_derivative(spec.residual, x, spec.order)
+    residual = residual if spec.order == 0 else residual + nan_of(x)
     return torch.cat([values, residual[..., None]], dim=-1)
 
 
 def design_maps(x: Tensor, grid: Float[Tensor, "in points"], spec: EdgeSpec) -> Tensor:
     """`design` of maps, (batch, in, *size) to (batch, in, size, *size), values alone."""
+    x = _finite(x)
     values = spec.basis.evaluate_maps(x, grid)
     if spec.residual is not None:
         values.append(residual_derivative(spec.residual, x, 0))
     return torch.stack(values, dim=2)
 
 
+def _finite(x: Tensor) -> Tensor:
+    """The input, but where it is not finite NaN, with NaN as its slope: no clamp of a function may hide it."""
+    return x * (1 + nan_of(x))
+
+
 def _in_single(contraction: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @functools.wraps(contraction)
     def computed(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         first = cast(Tensor, args[0])
-        if first.dtype is not torch.float16 or under_autocast(first):
+        mixed = first.dtype is not torch.float64 and autocast_dtype(first) is torch.float16
+        if first.dtype is not torch.float16 and not mixed:
             return contraction(*args, **kwargs)
-        wide: tuple[Any, ...] = tuple(t.float() if isinstance(t, Tensor) else t for t in args)
-        return contraction(*wide, **kwargs).half()
+        wide, named = tuple(map(_widened, args)), {name: _widened(t) for name, t in kwargs.items()}
+        with without_autocast(first) if mixed else contextlib.nullcontext():
+            return cast(Callable[..., Tensor], contraction)(*wide, **named).half()
 
     return computed
+
+
+def _widened(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) else value
 
 
 @_in_single

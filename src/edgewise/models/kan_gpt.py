@@ -6,7 +6,7 @@ embedding and output, and branches whose output projections are scaled down by 1
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -17,6 +17,7 @@ from edgewise.bases import Basis, basis_from_json
 from edgewise.nn import KANAttention, KANFeedForward
 from edgewise.nn.blocks.attention import Past
 from edgewise.nn.blocks.projection import projection
+from edgewise.stored import read_fields, require_keys
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class GPTConfig:
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> GPTConfig:
         """The settings that `to_json` wrote."""
-        read: dict[str, Any] = {k: basis_from_json(v) if isinstance(v, dict) else v for k, v in settings.items()}
-        return cls(**read)
+        known = require_keys(settings, [field.name for field in fields(cls)], "the settings of a GPT")
+        bases = {name: basis_from_json(value) for name, value in known.items() if isinstance(value, dict)}
+        return read_fields(cls, settings, "the settings of a GPT", **bases)
 
 
 class KANGPT(nn.Module):

@@ -21,6 +21,7 @@ from edgewise.nn.library import DEFAULT_LIBRARY as DEFAULT_LIBRARY
 from edgewise.nn.linear import Adapter as Adapter, KANLinear as KANLinear
 from edgewise.nn.products import ProductNodes as ProductNodes
 from edgewise.nn.slim import SlimKANLinear as SlimKANLinear
+from edgewise.nn.surface import Surface as Surface
 from edgewise.nn.symbolic import Library as Library, SymbolicEdges as SymbolicEdges, SymbolicFn as SymbolicFn
 from edgewise.nn.which_kernels import which_kernels as which_kernels
 
@@ -49,6 +50,7 @@ __all__ = [
     "ProductNodes",
     "RevIN",
     "SlimKANLinear",
+    "Surface",
     "SymbolicEdges",
     "SymbolicFn",
     "TKANCell",

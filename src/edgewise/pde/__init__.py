@@ -4,8 +4,9 @@
 make of them) with conditions (`dirichlet`, `neumann`, `robin`, `initial`, `periodic`, `observe`, `condition`);
 `solve(problem, model, method)` finds a `Solution`.
 The method is a value, `GaussNewton`, `QuasiNewton`, `AdamDescent` or `BySize` (the default), and holds what belongs to
-the minimisation: starts, steps, rounds, resolutions. `Collocation` is the value that holds what belongs to the
-discretisation: points and weights. What is left are arguments of the run: windows of time, seconds, seed, progress.
+the minimisation: starts, steps, rounds, resolutions; or `Surfaces`: one spline of all coordinates
+on adaptive grids. `Collocation` is the value that holds what belongs to the discretisation: points and weights. What is
+left are arguments of the run: windows of time, seconds, seed, progress.
 """
 
 from edgewise.pde.clouds import PointCloud as PointCloud, read_cloud as read_cloud
@@ -44,6 +45,7 @@ from edgewise.pde.solve_methods import (
     GaussNewton as GaussNewton,
     QuasiNewton as QuasiNewton,
     SolveMethod as SolveMethod,
+    Surfaces as Surfaces,
 )
 from edgewise.pde.solver import solve as solve
 
@@ -66,6 +68,7 @@ __all__ = [
     "SolutionRecord",
     "SolveMethod",
     "Stage",
+    "Surfaces",
     "annulus",
     "ball",
     "condition",

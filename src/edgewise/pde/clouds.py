@@ -107,6 +107,13 @@ def read_cloud(path: str | PathLike[str]) -> PointCloud:
     Raises:
         ProblemError: a column is missing, or a cell is no number; the message names the line.
     """
+    try:
+        return _read(path)
+    except (UnicodeError, csv.Error) as error:
+        raise ProblemError(f"{path} is no CSV file of UTF-8 text: {error}") from error
+
+
+def _read(path: str | PathLike[str]) -> PointCloud:
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file, skipinitialspace=True)
         header = [name.strip() for name in table.fieldnames or ()]

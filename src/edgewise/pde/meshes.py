@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from edgewise.pde.deadline import within
 from edgewise.pde.domains import ENDS_OF_TIME, BoundaryPoints, Domain, unit_points
 from edgewise.pde.operators import ProblemError
 
@@ -25,6 +27,9 @@ SIMPLICES = {"triangle": 2, "tetra": 3}
 """Cells of meshio, with their dimension."""
 
 FACETS = {2: "line", 3: "triangle"}
+
+SECONDS, BYTES_PER_SECOND = 10.0, 100_000
+"""Some readers of meshio 5.3 (PLY, ANSYS) wait for ever for the end of a file that is cut."""
 
 
 class Mesh(Domain):
@@ -92,8 +97,9 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
         import meshio
     except ImportError as error:
         raise ImportError("reading a mesh needs meshio: pip install edgewise[mesh]") from error
+    seconds = SECONDS + Path(path).stat().st_size / BYTES_PER_SECOND
     try:
-        mesh = meshio.read(path)
+        mesh = within(seconds, lambda: meshio.read(path))
     except SystemExit as error:  # how meshio ends where none of its readers can read a file
         raise ProblemError(f"{path} is no mesh of a format that meshio knows") from error
     except Exception as error:  # whatever its readers meet

@@ -19,7 +19,7 @@ from edgewise.nn import KAN
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem
 from edgewise.pde.solution import Solution
-from edgewise.pde.solve_methods import SolveMethod, as_method
+from edgewise.pde.solve_methods import SolveMethod, Surfaces, as_method
 from edgewise.pde.solver import solve
 from edgewise.progress import Listener
 from edgewise.viz.charts import save_figure
@@ -31,7 +31,7 @@ def run_problem_file(
     path: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
-    method: str | SolveMethod | None = None,
+    method: str | SolveMethod | Surfaces | None = None,
     progress: Listener | None = None,
     **settings: Any,
 ) -> Solution:
@@ -82,12 +82,17 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
         save_figure(figure, out / f"{name}.png", dpi=150)
 
 
-def _method(asked: str | SolveMethod | None, of_the_file: str | SolveMethod) -> SolveMethod:
-    """The method of the file, or the one that was asked for; a name has the schedule of the file."""
+def _method(
+    asked: str | SolveMethod | Surfaces | None, of_the_file: str | SolveMethod | Surfaces
+) -> SolveMethod | Surfaces:
+    """The method of the file, or the one that was asked for; a name has the schedule of the file, if both have one."""
     method = as_method(of_the_file)
     if asked is None:
         return method
-    return as_method(asked).scheduled_as(method) if isinstance(asked, str) else asked
+    chosen = as_method(asked)
+    if isinstance(asked, str) and isinstance(chosen, SolveMethod) and isinstance(method, SolveMethod):
+        return chosen.scheduled_as(method)
+    return chosen
 
 
 def _loaded(path: Path) -> ModuleType:

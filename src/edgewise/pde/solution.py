@@ -18,6 +18,7 @@ from edgewise.discovery import Discovery, discover
 from edgewise.pde import solution_files
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
+from edgewise.stored import read_fields
 from edgewise.viz.charts import new_axes, new_figure
 
 if TYPE_CHECKING:
@@ -87,11 +88,11 @@ class SolutionRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SolutionRecord:
         """The record of these values, with NaN for null."""
-        read = {name: _known(value) for name, value in values.items() if name not in ("error_estimate", "noise")}
-        history = tuple(Stage(**_known(stage)) for stage in values["history"])
-        doubts = tuple(values.get("doubts", ()))
-        kept: dict[str, Any] = {name: values.get(name) for name in ("error_estimate", "noise")}
-        return cls(**read | kept | {"history": history, "doubts": doubts})
+        if not isinstance(values, Mapping):
+            raise ValueError(f"the record of a solution is a JSON object, not a {type(values).__name__}")
+        default = {"relative_error": None, "relative_residuals": {}, "doubts": (), "standard_errors": {}, "noise": None}
+        kept = {name: values.get(name) for name in ("error_estimate", "noise", "relative_error") if name in values}
+        return read_fields(cls, default | _known(dict(values)) | kept, "the record of a solution")
 
 
 @shown

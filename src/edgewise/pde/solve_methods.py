@@ -7,7 +7,8 @@ r"""Minimise the loss of a solve: Gauss-Newton, quasi-Newton and Adam as values,
 * a `Collocation`: what the loss is: at which points the residuals are squared, and with which weights;
 * the run itself: `windows` of time, `seconds`, `seed`, `progress`.
 
-A name is short for a method with its defaults: "auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam".
+A name is short for a method with its defaults: "auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "surface".
+The last, `Surfaces`, makes its own model, points and windows.
 """
 
 from __future__ import annotations
@@ -148,22 +149,57 @@ class BySize(SolveMethod):
         return (QuasiNewton("lbfgs") if parameters <= LBFGS_MOST else AdamDescent()).scheduled_as(self)
 
 
-METHODS: Mapping[str, SolveMethod] = {
+@final
+@dataclass(frozen=True, kw_only=True)
+class Surfaces:
+    """A method of `solve`: a spline of all coordinates on adaptive grids, by sparse Gauss-Newton; the name "surface".
+
+    For problems on a `Box` of one to three coordinates. It draws no random numbers: seeds change nothing.
+
+    Args:
+        tolerance: of the estimated relative error (see `edgewise.pde.surface_sizes`), at which refinement ends.
+        degree: of the splines.
+        intervals: along every axis of space at first.
+        steps: Gauss-Newton steps on one grid, at most.
+        most: coefficients of a surface, at most: a problem that needs more is cut into windows of time, or stays rough.
+
+    Raises:
+        ProblemError: a value is out of its range.
+    """
+
+    tolerance: float = 1e-6
+    degree: int = 7
+    intervals: int = 8
+    steps: int = 30
+    most: int = 12_000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise ProblemError(f"tolerance must be above 0 and below 1, got {self.tolerance}")
+        for name, least in (("degree", 2), ("intervals", 2), ("steps", 1), ("most", 100)):
+            if not getattr(self, name) >= least:
+                raise ProblemError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.degree > 9:
+            raise ProblemError(f"degree must be at most 9, got {self.degree}")
+
+
+METHODS: Mapping[str, SolveMethod | Surfaces] = {
     "auto": BySize(),
     "gauss-newton": GaussNewton(),
     "self-scaled-bfgs": QuasiNewton("self-scaled-bfgs"),
     "lbfgs": QuasiNewton("lbfgs"),
     "adam": AdamDescent(),
+    "surface": Surfaces(),
 }
 
 
-def as_method(method: str | SolveMethod) -> SolveMethod:
+def as_method(method: str | SolveMethod | Surfaces) -> SolveMethod | Surfaces:
     """The method, or the one of this name with its defaults."""
-    if isinstance(method, SolveMethod):
+    if isinstance(method, SolveMethod | Surfaces):
         return method
     if not isinstance(method, str) or method not in METHODS:
         raise ProblemError(
             f"unknown method {method!r}; choose one of {', '.join(METHODS)}, or give a value such as "
-            "GaussNewton(steps=60), QuasiNewton('lbfgs'), AdamDescent(lr=1e-3)"
+            "GaussNewton(steps=60), QuasiNewton('lbfgs'), AdamDescent(lr=1e-3), Surfaces(tolerance=1e-6)"
         )
     return METHODS[method]

@@ -34,7 +34,8 @@ from edgewise.pde.own_scale import OwnUnits, own_units, relative_residuals
 from edgewise.pde.posedness import doubts
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.pde.solution import Solution, Stage, relative_error
-from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, as_method
+from edgewise.pde.solve_methods import AdamDescent, GaussNewton, QuasiNewton, SolveMethod, Surfaces, as_method
+from edgewise.pde.surface_solve import solve_on_surface
 from edgewise.pde.windows import cut, joined, moved, window_ends
 from edgewise.progress import Budget, Event, Listener, TimeIsOver
 from edgewise.surgery import adapt_grid_, refine
@@ -56,7 +57,7 @@ SILENCE = 2.0  # seconds within a round after which it reports
 def solve(
     problem: Problem,
     model: nn.Module | Sequence[int] | None = None,
-    method: str | SolveMethod = "auto",
+    method: str | SolveMethod | Surfaces = "auto",
     *,
     collocation: Collocation | None = None,
     windows: int | Sequence[float] = 1,
@@ -71,7 +72,8 @@ def solve(
         model: a `KAN`, or an MLP of linear layers and smooth activations, or the hidden widths of a KAN of splines of
             degree 5; it is not changed. Its outputs are the fields, its inputs the coordinates or the features.
         method: how the loss is minimised: `GaussNewton`, `QuasiNewton`, `AdamDescent`, or `BySize`, which chooses among
-            them; or a name for their defaults: "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "auto".
+            them; or a name for their defaults: "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "auto". `Surfaces`
+            ("surface") makes its own model, one spline of all coordinates, and its own points and windows.
         collocation: what the loss is: the points and the weights of the residuals.
         windows: cut time into this many windows, or at these times; they are solved one after the other, each from the
             network of the one before.
@@ -84,8 +86,11 @@ def solve(
     """
     if not seconds >= 0:
         raise ProblemError(f"seconds must be at least 0, got {seconds}")
-    method, collocation = as_method(method), collocation or Collocation()
-    generator, budget = torch.Generator().manual_seed(seed), Budget(seconds)
+    method, generator, budget = as_method(method), torch.Generator().manual_seed(seed), Budget(seconds)
+    if isinstance(method, Surfaces):
+        _check_alone(model, collocation)
+        return solve_on_surface(problem, method, windows=windows, budget=budget, progress=progress)
+    collocation = collocation or Collocation()
     check_energy(problem)
     ends, free = window_ends(problem, windows), doubts(problem)
     units = own_units(problem)
@@ -103,6 +108,13 @@ def solve(
         of_part = own_units(part) if ends else units
         solutions.append(_Window(part, run, of_part, len(solutions)).solve(start, first=not solutions))
     return run.identified(joined(problem, ends, solutions))
+
+
+def _check_alone(model: object, collocation: Collocation | None) -> None:
+    """Raise `ProblemError` for what a surface chooses itself."""
+    for what, given in (("model", model), ("collocation", collocation)):
+        if given is not None:
+            raise ProblemError(f"{what}: a surface chooses its own; leave it out, or choose another method")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, 
 
 def from_formula(
     expressions: sympy.Expr | str | Iterable[sympy.Expr | str],
-    variables: Sequence[sympy.Symbol],
+    variables: Sequence[sympy.Symbol | str],
     *,
     library: Library = DEFAULT_LIBRARY,
     basis: Basis | None = None,
@@ -33,7 +33,8 @@ def from_formula(
 
     Args:
         expressions: one, or one per output; a text is read by `edgewise.expressions.parse_formula`.
-        variables: the inputs, in order.
+        variables: the inputs, in order, as symbols or by name. A symbol of that name in an expression is the input,
+            whatever it is assumed to be.
         library: functions that an edge may carry.
         basis: of the curves that `release` makes of edges.
         output_names: names of the outputs.
@@ -42,18 +43,26 @@ def from_formula(
         ValueError: naming the term that the library cannot express.
     """
     given = [expressions] if isinstance(expressions, sympy.Expr | str) else list(expressions)
-    outputs = [_of_edges(parse_formula(e, variables) if isinstance(e, str) else sympy.Add(e)) for e in given]
-    if not outputs or not variables:
+    symbols = [sympy.Symbol(v, real=True) if isinstance(v, str) else v for v in variables]
+    outputs = [_of_edges(parse_formula(e, symbols) if isinstance(e, str) else _renamed(e, symbols)) for e in given]
+    if not outputs or not symbols:
         raise ValueError("from_formula needs at least one expression and one variable")
-    unknown = set().union(*(e.free_symbols for e in outputs)) - set(variables)
+    unknown = set().union(*(e.free_symbols for e in outputs)) - set(symbols)
     if unknown:
-        raise ValueError(f"{', '.join(sorted(map(str, unknown)))}: not among the variables {list(map(str, variables))}")
+        raise ValueError(f"{', '.join(sorted(map(str, unknown)))}: not among the variables {list(map(str, symbols))}")
     builder = _Builder(library, BSpline() if basis is None else basis)
     return KAN.assemble(
-        builder.layers(outputs, list(variables)),
-        input_names=[str(v) for v in variables],
+        builder.layers(outputs, symbols),
+        input_names=[str(v) for v in symbols],
         output_names=output_names,
     )
+
+
+def _renamed(e: Any, symbols: Sequence[sympy.Symbol]) -> Any:
+    """The expression with these symbols in place of others of the same name: sympy tells `a` from a real `a`."""
+    expression, named = sympy.Add(e), {symbol.name: symbol for symbol in symbols}
+    own = [s for s in expression.free_symbols if isinstance(s, sympy.Symbol) and s.name in named]
+    return expression.xreplace({s: named[s.name] for s in own})
 
 
 def _of_edges(e: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgewise.stored import read_fields
 from edgewise.tables.cells import (
     DataFrame,
     TableError,
@@ -72,8 +73,7 @@ class Feature:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Feature:
         """The feature that `dataclasses.asdict` and JSON described."""
-        codes = fields["codes"]
-        return cls(**{**fields, "codes": None if codes is None else tuple((level, value) for level, value in codes)})
+        return read_fields(cls, fields, "an input of a table")
 
 
 @dataclass(frozen=True)
@@ -202,14 +202,8 @@ class Encoding:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Encoding:
-        return cls(
-            features=tuple(map(Feature.from_json, fields["features"])),
-            target=fields["target"],
-            task=fields["task"],
-            classes=tuple(fields["classes"]),
-            values=tuple(fields["values"]),
-            decimal=fields["decimal"],
-        )
+        """The encoding that `to_json` described."""
+        return read_fields(cls, fields, "the encoding of a table")
 
     def _known(self, frame: DataFrame) -> DataFrame:
         """The columns that the features read, with rows that can be told."""

@@ -12,6 +12,7 @@ from torch import nn
 from edgewise._shown import shown
 from edgewise.bases import Basis, basis_from_json
 from edgewise.callbacks import Record
+from edgewise.stored import read_fields
 
 Stop: TypeAlias = Literal["finished", "early", "callback", "diverged", "interrupted", "time"]
 """Why a run ended: no steps left or nothing left to gain, early stopping, a callback, a loss that is not finite,
@@ -67,15 +68,8 @@ class FitReport:
     @classmethod
     def from_json(cls, report: Mapping[str, Any]) -> FitReport:
         """The report that `to_json` described."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(report) != names:
-            raise ValueError(
-                f"this is no report of `fit`: missing are {sorted(names - set(report))}, unknown are "
-                f"{sorted(set(report) - names)}; give what `FitReport.to_json` returned"
-            )
-        basis = report["basis"]
-        known = {"basis": None if basis is None else basis_from_json(basis), "notes": tuple(report["notes"])}
-        return cls(**{**report, **known})
+        basis = None if not isinstance(report, Mapping) else report.get("basis")
+        return read_fields(cls, report, "a report of `fit`", basis=None if basis is None else basis_from_json(basis))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from edgewise._shown import shown
+from edgewise.stored import read_fields
 
 BOX_WIDTH, BOX_HEIGHT = 1.25, 0.8
 
@@ -155,16 +156,14 @@ class Diagram:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Diagram:
         """The diagram that `to_json` described; `ValueError` where a kind or an index is something else."""
-        fields = dict(data)
-        fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
-        fields["edges"] = tuple(Edge(**{k: _tuples(v) for k, v in edge.items()}) for edge in data["edges"])
-        fields["layers"], fields["widths"] = tuple(data["layers"]), tuple(data["widths"])
-        for part in (*fields["nodes"], *fields["edges"]):
-            places = (part.layer, part.source, part.target) if isinstance(part, Edge) else (part.layer, part.index)
-            kinds = ("curve", "symbol") if isinstance(part, Edge) else ("input", "sum", "product", "factor")
-            if part.kind not in kinds or not all(type(place) is int for place in places):
-                raise ValueError(f"a diagram has no {part.kind!r} at {places!r}")
-        return cls(**fields)
+        read = read_fields(cls, data, "a diagram")
+        for edge in read.edges:
+            if {(edge.layer, edge.source, False), (edge.layer + 1, edge.target, True)} - set(read._lookup):
+                raise ValueError(f"a diagram has no nodes for its edge {(edge.layer, edge.source, edge.target)}")
+            sides = (edge.y, *(edge.band or ()))
+            if any(len(side) != len(edge.x) for side in sides):
+                raise ValueError(f"the curve of the edge {(edge.layer, edge.source, edge.target)} is not whole")
+        return read
 
     def _repr_svg_(self) -> str:
         return NOTEBOOK_RENDERERS["svg"](self)
@@ -182,7 +181,3 @@ class Diagram:
 
 NOTEBOOK_RENDERERS: dict[str, Callable[[Diagram], str]] = {}
 """How notebooks show a diagram: `edgewise.viz` enters its renderers, so that the data imports no drawing."""
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

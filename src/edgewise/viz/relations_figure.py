@@ -88,7 +88,9 @@ def _draw_graph(ax: Axes, columns: Sequence[str], bonds: Sequence[Bond], colours
         ax.plot(x, y, "o", ms=8, color=ink if name in bound else colours.paper, mec=ink, zorder=3)
         side = "left" if x > 0.05 else "right" if x < -0.05 else "center"
         rise = 0.1 if y > 0.95 else -0.1 if y < -0.95 else 0.0
-        ax.text(1.1 * x, 1.1 * y + rise, middle_cut(name), color=ink, ha=side, va="center", fontsize=8)
+        ax.text(
+            1.1 * x, 1.1 * y + rise, middle_cut(name), color=ink, ha=side, va="center", fontsize=8, parse_math=False
+        )
     ax.set(xlim=(-2.0, 2.0), ylim=(-1.35, 1.35), aspect="equal")
     ax.axis("off")
 
@@ -111,10 +113,12 @@ def _draw_level_set(ax: Axes, n: int, bond: Bond, colours: Palette) -> None:
         ax.plot(ends, ends, color=colours.soft, lw=0.8, zorder=0)
     title = bond.text if 0 < len(bond.text) <= 34 else ", ".join(middle_cut(c) for c in bond.columns)
     wrapped = title if len(title) <= 34 else title[:33] + "…"
-    ax.set_title(f"{n + 1}: {wrapped}", fontsize=7.5, color=colours.ink)
+    ax.set_title(f"{n + 1}: {wrapped}", fontsize=7.5, color=colours.ink, parse_math=False)
     others = [middle_cut(c) for c in bond.columns if c != bond.target]
-    ax.set_xlabel("f(" + (", ".join(others) if len(", ".join(others)) < 34 else "others") + ")", fontsize=7)
-    ax.set_ylabel(f"φ({middle_cut(bond.target)})", fontsize=7)
+    ax.set_xlabel(
+        "f(" + (", ".join(others) if len(", ".join(others)) < 34 else "others") + ")", fontsize=7, parse_math=False
+    )
+    ax.set_ylabel(f"φ({middle_cut(bond.target)})", fontsize=7, parse_math=False)
     ax.tick_params(labelsize=6, colors=colours.soft)
     ax.set_facecolor(colours.paper)
     for label in (ax.xaxis.label, ax.yaxis.label):

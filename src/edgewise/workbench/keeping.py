@@ -1,4 +1,4 @@
-"""A session that outlives its server: every new state is written to an archive, from which the session goes on."""
+"""A session that outlives its server: every new state is written to an archive, from which the session continues."""
 
 from __future__ import annotations
 

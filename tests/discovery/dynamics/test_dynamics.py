@@ -90,7 +90,7 @@ def test_json_keeps_the_law(predators):
     assert np.array_equal(again.simulate(x[0], [0, 1, 2]), found.simulate(x[0], [0, 1, 2]))
     with pytest.raises(ValueError, match="file"):
         again.plot()
-    with pytest.raises(ValueError, match="fields"):
+    with pytest.raises(ValueError, match="stored dynamics"):
         Dynamics.from_json({})
 
 

@@ -13,7 +13,7 @@ from edgewise.discovery.fields.equation_search import WeakEquation, constants_ag
 from edgewise.discovery.fields.errors_in_variables import Constants
 from edgewise.discovery.fields.field_data import read_fields
 from edgewise.discovery.fields.field_terms import candidate_terms
-from edgewise.discovery.fields.substitutes import is_full_series, substitute_of
+from edgewise.discovery.fields.substitutes import is_full_series, substitute_of, twin_of
 from edgewise.discovery.fields.window_plan import weak_systems, window_plan
 from edgewise.progress import Event
 
@@ -219,6 +219,12 @@ def one_wave():
     return T, np.exp(-0.3 * T[:, None]) * np.sin(1.5 * X), X
 
 
+def noisy_wave():
+    """The same with noise, where a term with more derivatives fits worse for that alone."""
+    t, u, x = one_wave()
+    return t, noisy(u, 0.02, 0), x
+
+
 def ageing():
     """A diffusivity that grows by an eighth."""
     grown = T + T**2 / 32
@@ -227,7 +233,13 @@ def ageing():
 
 @pytest.mark.parametrize(
     ("case", "why"),
-    [(exponential, "no such polynomial"), (twins, "cannot tell"), (one_wave, "cannot tell"), (ageing, "not the same")],
+    [
+        (exponential, "no such polynomial"),
+        (twins, "cannot tell"),
+        (one_wave, "cannot tell"),
+        (noisy_wave, "cannot tell"),
+        (ageing, "not the same"),
+    ],
 )
 def test_an_equation_that_only_imitates_the_fields_is_no_law(case, why):
     t, u, x = case()
@@ -255,6 +267,16 @@ def test_the_closest_exchange_is_named():
     assert substitute_of(design, 50 * design[:, 0] + 20 * design[:, 1], (0, 1)) == (1, 3)
     assert substitute_of(design[:, :3], 50 * design[:, 0] + 20 * design[:, 1], (0, 1)) is None
     assert substitute_of(design, design[:, 2], ()) is None
+
+
+def test_a_noisy_twin_is_seen_through_its_noise():
+    g = np.random.default_rng(0)
+    clean = g.standard_normal((400, 3))
+    clean[:, 2] = -2 * clean[:, 0]
+    noise = [np.array([0.01, 0.01, 0.4]) * g.standard_normal(clean.shape) for _ in range(30)]
+    G = clean + np.array([0.01, 0.01, 0.4]) * g.standard_normal(clean.shape)
+    assert twin_of(G, noise, [0, 1]) == (0, 2)
+    assert twin_of(G[:, :2], [E[:, :2] for E in noise], [0]) is None
 
 
 def test_a_full_series_has_every_power():

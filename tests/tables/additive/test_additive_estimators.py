@@ -212,3 +212,20 @@ def test_a_score_counts_the_exposure():
     share = 1 - np.mean((y - model.predict(x, exposure=exposure)) ** 2) / y.var()
     assert model.score(x, y, exposure=exposure) == pytest.approx(share)
     assert share > 0.5
+
+
+def test_predictions_are_those_of_the_fit_for_missing_and_rare_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels are centred after the fit: what has no level of its own moves with them."""
+    from edgewise.tables.additive import axis_choice
+
+    monkeypatch.setattr(axis_choice, "MOST_LEVELS", 3)
+    rng = np.random.default_rng(0)
+    means = {"a": 5.0, "b": 1.0, "c": -2.0, "d": 4.0, None: 3.0}
+    levels = rng.choice(np.array([*means], object), 400, p=[0.4, 0.2, 0.15, 0.05, 0.2])
+    y = np.array([means[level] for level in levels]) + 0.1 * rng.normal(size=400)
+    model = KANAdditive().fit(pd.DataFrame({"level": levels}), y)
+    found = model.predict(pd.DataFrame({"level": levels}))
+    residuals = y - found
+    assert residuals.mean() == pytest.approx(0, abs=1e-9)  # the intercept is free, so that the fit leaves no mean
+    one = pd.DataFrame({"level": np.array([None], object)})
+    assert model.predict(one)[0] == pytest.approx(y[levels == None].mean(), abs=0.02)  # noqa: E711

@@ -45,7 +45,7 @@ def discover_dynamics(
     kind: Literal["auto", "flow", "map"] = "auto",
     degree: int = 3,
     seconds: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> Dynamics: ...
 @overload
@@ -61,7 +61,7 @@ def discover_dynamics(
     kind: Literal["auto", "flow", "map"] = "auto",
     degree: int = 3,
     seconds: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> FieldLaw: ...
 def discover_dynamics(
@@ -76,7 +76,7 @@ def discover_dynamics(
     kind: Literal["auto", "flow", "map"] = "auto",
     degree: int = 3,
     seconds: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> Dynamics | FieldLaw:
     """Search for the law that trajectories or fields follow, and say so when there is none.
@@ -98,7 +98,8 @@ def discover_dynamics(
             whole numbers one apart and x jumps from row to row.
         degree: the highest degree of polynomials; up to 5 is tried for one or two components.
         seconds: time limit in seconds: nothing is begun after it, and what has begun ends soon.
-        clock: measures the time; `time.process_time` makes the answer independent of other processes.
+        clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
+            on other processes; these may stretch the search to four times as much wall time.
         progress: called with an `Event` every second or so; what it raises stops the search.
 
     Raises:
@@ -116,7 +117,7 @@ def discover_dynamics(
         return discover_field(t, x, space, inputs=controls, degree=degree, **options)
     if kind not in ("auto", "flow", "map"):
         raise ValueError(f"kind is {kind!r}; it is 'auto', 'flow' or 'map'")
-    budget = Budget(seconds, clock)
+    budget = Budget.of_search(seconds, clock)
     data = read_trajectories(t, x, controls, trajectory, names, control_names)
     is_map = kind == "map" or (kind == "auto" and _jumps(data))
     fitted_part, held = data.split()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sympy
@@ -15,6 +14,8 @@ from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.trajectories import Trajectories
 from edgewise.discovery.dynamics.verification import Verification, simulated
 from edgewise.expressions import Constant, Formula, printers
+from edgewise.expressions.names import heading
+from edgewise.stored import read_as, read_fields, require_keys
 
 MARKS = {"flow": "'", "map": "[n+1]"}
 """What follows the name of a component on the left side of its equation."""
@@ -37,6 +38,11 @@ class SystemLaw:
     def to_json(self) -> dict[str, Any]:
         """The system as a JSON object."""
         return {"formula": self.formula.to_json(), "residual": self.residual, "constants": self.constants}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> SystemLaw:
+        """The system that `to_json` described."""
+        return read_fields(cls, fields, "a stored system")
 
 
 @shown
@@ -172,22 +178,15 @@ class Dynamics:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Dynamics:
         """The answer that `to_json` described, without the observations; anything else is a `ValueError`."""
-        try:
-            law = None if fields["law"] is None else Formula.from_json(fields["law"])
-            constants = tuple(map(Constant.from_json, fields["constants"]))
-            check = fields["verification"]
-            verification = None if check is None else _verification(check)
-            others = tuple(
-                SystemLaw(Formula.from_json(a["formula"]), a["residual"], a["constants"])
-                for a in fields["alternatives"]
-            )
-            states, controls = tuple(fields["states"]), tuple(fields["controls"])
-            sums = None if fields["sums"] is None else Formula.from_json(fields["sums"])
-            reason, noise = fields["reason"], fields["noise"]
-            front = {"alternatives": others, "states": states, "controls": controls, "seconds": fields["seconds"]}
-            return cls(fields["kind"], law, reason, constants, verification, noise, **front, sums=sums)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"these are not the fields of stored dynamics: {error}") from error
+        what = "stored dynamics"
+        known = require_keys(fields, _STORED, what)
+        read = {name: read_as(hint, known[name], f"the {name} of {what}") for name, hint in _STORED.items()}
+        names, d = (*read["states"], *read["controls"]), len(read["states"])
+        systems = [*(law for law in (read["law"], read["sums"]) if law is not None)]
+        systems += [other.formula for other in read["alternatives"]]
+        if any(len(law.expressions) != d or len(law.inputs) < len(names) + 1 for law in systems):
+            raise ValueError(f"the law of {what} does not fit its {len(names)} components")
+        return cls(**read)
 
     def __str__(self) -> str:
         if self.law is None:
@@ -200,10 +199,20 @@ class Dynamics:
 def equations_text(law: Formula, states: Sequence[str], kind: str) -> list[str]:
     """The equations of a system in plain notation, one line each."""
     mark = MARKS[kind]
-    return [f"{name}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
+    return [f"{heading(name)}{mark} = {printers.text(e)}" for name, e in zip(states, law.rounded(), strict=True)]
 
 
-def _verification(check: Mapping[str, Any]) -> Verification:
-    numbers = {name: math.nan if check[name] is None else check[name] for name in ("horizon", "duration", "lyapunov")}
-    residual = tuple(check["residual"])
-    return Verification(check["passed"], check["objection"], residual, **numbers, chaotic=check["chaotic"])
+_STORED: dict[str, Any] = {
+    "kind": Literal["flow", "map"],
+    "law": Formula | None,
+    "sums": Formula | None,
+    "reason": str,
+    "constants": tuple[Constant, ...],
+    "verification": Verification | None,
+    "noise": Mapping[str, float],
+    "alternatives": tuple[SystemLaw, ...],
+    "states": tuple[str, ...],
+    "controls": tuple[str, ...],
+    "seconds": float,
+}
+"""The fields in a file, with their types."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgewise.discovery.dynamics.refinement import Bench, SystemFit
 from edgewise.discovery.dynamics.right_side import RightSide
 from edgewise.discovery.dynamics.shooting import Segments, flow_step, map_step, shoot
 from edgewise.discovery.dynamics.trajectories import Path, Trajectories
+from edgewise.stored import read_fields
 
 FOLLOWS = 1.5
 """A law follows held-out observations where it leaves at most so many times what it left of the fitted ones."""
@@ -69,6 +70,14 @@ class Verification:
         """The numbers as a JSON object."""
         numbers = asdict(self) | {"residual": list(self.residual)}
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Verification:
+        """The verification that `to_json` described."""
+        if not isinstance(fields, Mapping):
+            raise ValueError("a stored verification is a JSON object")
+        unknown = {k: math.nan for k in ("horizon", "duration", "lyapunov") if k in fields and fields[k] is None}
+        return read_fields(cls, {**fields, **unknown}, "a stored verification")
 
     def __str__(self) -> str:
         whole = self.horizon >= 0.999 * self.duration

@@ -51,7 +51,7 @@ def discover_field(
     order: int = MAX_ORDER,
     seconds: float = 120.0,
     seed: int = 0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> FieldLaw:
     """Search for the partial differential equation of measured fields, and say so when there is none.
@@ -68,7 +68,8 @@ def discover_field(
         order: the highest order of derivatives in space.
         seconds: time limit in seconds.
         seed: of the noise that is drawn to estimate the bias and the errors of constants.
-        clock: measures the time; `time.process_time` makes the answer independent of other processes.
+        clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
+            on other processes; these may stretch the search to four times as much wall time.
         progress: called with an `Event` at most once a second; what it raises stops the search.
 
     Raises:
@@ -77,7 +78,7 @@ def discover_field(
     if any(isinstance(n, bool) or n not in (1, 2, 3, 4) for n in (degree, order)):
         raise ValueError(f"degree={degree!r} and order={order!r} must be whole numbers between 1 and 4")
     degree, order = int(degree), int(order)
-    budget = Budget(seconds, clock)
+    budget = Budget.of_search(seconds, clock)
     data = read_fields(t, u, space, inputs, periodic)
     pulse = Pulse(budget, progress)
     try:

@@ -42,16 +42,16 @@ def doubt(
     """Why equations that fit are no law all the same; empty where nothing speaks against them."""
     for field, equation in enumerate(equations):
         name = data.names[field]
+        if is_full_series(equation.terms, degree) and _goes_on(data, plan, field, degree, order, generator, tick):
+            return (
+                f"the equation of {name} has all powers up to degree={degree}, and with higher ones another equation "
+                "is better: they stand for a function that is no such polynomial"
+            )
         if equation.substitute:
             own, other = (term.text(data.names, data.axes) for term in equation.substitute)
             return (
                 f"the data cannot tell {own} from {other} in the equation of {name}; more different fields tell them "
                 "apart: other beginnings, or more than one wave"
-            )
-        if is_full_series(equation.terms, degree) and _goes_on(data, plan, field, degree, order, generator, tick):
-            return (
-                f"the equation of {name} has all powers up to degree={degree}, and with higher ones another equation "
-                "is better: they stand for a function that is no such polynomial"
             )
         if _changes(data, plan, field, equation, generator, tick):
             return f"the constants of the best equation of {name} are not the same early and late in the recordings"

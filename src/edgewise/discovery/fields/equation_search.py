@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgewise.discovery.fields.errors_in_variables import Constants, Whitened, constants_of, moments
+from edgewise.discovery.fields.errors_in_variables import Constants, Whitened, constants_of, drawn_noise, moments
 from edgewise.discovery.fields.field_terms import FieldTerm
-from edgewise.discovery.fields.substitutes import substitute_of
+from edgewise.discovery.fields.substitutes import substitute_of, twin_of
 from edgewise.discovery.fields.weak_system import WeakSystem
 from edgewise.discovery.sparse_terms import TermChoice, sparse_terms
 
@@ -81,6 +81,9 @@ def search_equation(
         seen.append(chosen)
     chosen, found = _kept(systems, field, terms, raw, chosen, white, generator)
     substitute = substitute_of(design, target, chosen)
+    if chosen and substitute is None:
+        noise = [E for E, _ in drawn_noise(systems, field, terms, white, generator, MANY_DRAWS)]
+        substitute = twin_of(white.columns, noise, chosen)
     return WeakEquation(
         tuple(terms[n] for n in chosen), found, substitute and (terms[substitute[0]], terms[substitute[1]])
     )

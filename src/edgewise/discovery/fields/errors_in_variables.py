@@ -113,7 +113,7 @@ def constants_of(
 ) -> Constants:
     """The constants of terms, which are these columns of the whitened systems, corrected for noise in them."""
     G, b = white.columns[:, list(columns)], white.target
-    noise = list(_drawn(systems, field, terms, white, generator, draws))
+    noise = list(drawn_noise(systems, field, terms, white, generator, draws))
     M = np.mean([E.T @ E for E, _ in noise], 0)
     m = np.mean([E.T @ beta for E, beta in noise], 0)
     A = G.T @ G
@@ -146,7 +146,7 @@ def moments(
     G, b = white.columns, white.target
     V = G.T @ G
     A, a = V.copy(), G.T @ b
-    for E, beta in _drawn(systems, field, terms, white, generator, draws):
+    for E, beta in drawn_noise(systems, field, terms, white, generator, draws):
         A -= E.T @ E / draws
         a -= E.T @ beta / draws
     size = np.sqrt(np.maximum(V.diagonal(), 1e-300))
@@ -172,7 +172,7 @@ def _is_definite(A: np.ndarray, scale: np.ndarray) -> bool:
     return bool(np.linalg.eigvalsh(A / np.outer(size, size))[0] > DEPENDENT)
 
 
-def _drawn(
+def drawn_noise(
     systems: Sequence[WeakSystem],
     field: int,
     terms: Sequence[FieldTerm],

@@ -51,10 +51,10 @@ def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "ligh
         )
         image = ax.pcolormesh(across, up, values, shading="nearest", rasterized=True, **scale)
         style_axes(ax, colours)
-        ax.set_title(title, color=colours.ink)
-        ax.set_xlabel(labels[0], color=colours.ink)
+        ax.set_title(title, color=colours.ink, parse_math=False)
+        ax.set_xlabel(labels[0], color=colours.ink, parse_math=False)
         if n == 0:
-            ax.set_ylabel(labels[1], color=colours.ink)
+            ax.set_ylabel(labels[1], color=colours.ink, parse_math=False)
         if n > 0:
             bar = figure.colorbar(image, ax=ax)
             bar.ax.tick_params(colors=colours.ink)

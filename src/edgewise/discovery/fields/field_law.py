@@ -15,7 +15,8 @@ from edgewise.discovery.fields.bumps import Points
 from edgewise.discovery.fields.field_terms import FieldTerm, Values, monomial_text
 from edgewise.discovery.fields.jet_symbols import as_functions, expanded
 from edgewise.discovery.fields.method_of_lines import Grid, LawOnGrid, boundary_values
-from edgewise.expressions import Constant, Formula
+from edgewise.expressions import Constant, Formula, printers
+from edgewise.stored import read_as, require_keys
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,17 @@ class LawTerm:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> LawTerm:
         """The term that `to_json` described; nothing in it is run, and anything else is a `ValueError`."""
-        try:
-            operator = tuple((float(w), tuple(map(int, q))) for w, q in fields["weak"]["operator"])
-            weak = FieldTerm(tuple(map(int, fields["weak"]["powers"])), operator)
-            constant = Constant.from_json(fields)
-            return cls(str(fields["equation"]), str(fields["term"]), constant, weak, float(fields["share"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no stored term of a law of fields: {error}") from error
+        what, own = "a stored term of a law of fields", ("equation", "term", "weak", "share")
+        if not isinstance(fields, Mapping):
+            raise ValueError(f"{what} is a JSON object")
+        mine = require_keys({k: v for k, v in fields.items() if k in own}, own, what)
+        constant = Constant.from_json({k: v for k, v in fields.items() if k not in own})
+        weak = require_keys(mine["weak"], ("powers", "operator"), what)
+        operator = read_as(tuple[tuple[float, tuple[int, ...]], ...], weak["operator"], f"the operator of {what}")
+        powers = read_as(tuple[int, ...], weak["powers"], f"the powers of {what}")
+        equation, term = (read_as(str, mine[key], f"the {key} of {what}") for key in ("equation", "term"))
+        share = read_as(float, mine["share"], f"the share of {what}")
+        return cls(equation, term, constant, FieldTerm(powers, operator), share)
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class FieldLaw:
     def latex(self, digits: int = 4) -> str:
         """One LaTeX equation per field, constants rounded for reading."""
         rows = [e.xreplace({f: sympy.Float(f, digits) for f in e.atoms(sympy.Float)}) for e in self.equations]
-        return " \\\\\n".join(sympy.latex(e) for e in rows)
+        return " \\\\\n".join(map(printers.latex, rows))
 
     def simulate(
         self, u0: Any, t: Any, *, boundary: Any = None
@@ -196,22 +201,20 @@ class FieldLaw:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> FieldLaw:
         """The answer that `to_json` described, without the held-out fields; anything else is a `ValueError`."""
-        try:
-            keys = ("error", "weak_error", "horizon", "span", "seconds")
-            space = tuple(np.array(x, dtype=np.float64) for x in fields["space"])
-            return cls(
-                law=None if fields["law"] is None else Formula.from_json(fields["law"]),
-                terms=tuple(map(LawTerm.from_json, fields["terms"])),
-                reason=str(fields["reason"]),
-                noise={str(name): float(size) for name, size in fields["noise"].items()},
-                names=tuple(map(str, fields["names"])),
-                axes=tuple(map(str, fields["axes"])),
-                grid=Grid(space, tuple(map(bool, fields["periodic"]))),
-                held_out=None,
-                **{key: float("nan") if fields[key] is None else float(fields[key]) for key in keys},
-            )
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"these are not the fields of a stored law of fields: {error}") from error
+        what = "a stored law of fields"
+        known = require_keys(fields, _STORED, what)
+        read = {name: read_as(hint, known[name], f"the {name} of {what}") for name, hint in _STORED.items()}
+        space = tuple(np.array(x, dtype=np.float64) for x in read.pop("space"))
+        grid, numbers = Grid(space, read.pop("periodic")), ("error", "weak_error", "horizon", "span", "seconds")
+        read |= {name: float("nan") for name in numbers if read[name] is None}
+        del read["text"], read["constants"]
+        law, axes = read["law"], len(read["axes"])
+        if len(grid.space) != axes or len(grid.periodic) != axes or any(len(x) < 2 for x in space):
+            raise ValueError(f"the grid of {what} does not fit its {axes} axes")
+        targets = () if law is None else law.names
+        if not {term.equation for term in read["terms"]} <= set(targets):
+            raise ValueError(f"a term of {what} belongs to none of its equations")
+        return cls(held_out=None, grid=grid, **read)
 
     def __str__(self) -> str:
         if self.law is None:
@@ -223,6 +226,22 @@ class FieldLaw:
         """The equations in plain notation, such as "u_t = 0.1*u_xx - u*u_x"; empty where there is no law."""
         targets = [] if self.law is None else [name.removesuffix("_t") for name in self.law.names]
         return tuple(f"{name}_t = {equation_text([t for t in self.terms if t.equation == name])}" for name in targets)
+
+
+_STORED: dict[str, Any] = {
+    "law": Formula | None,
+    "text": tuple[str, ...],
+    "terms": tuple[LawTerm, ...],
+    "constants": tuple[Constant, ...],
+    "reason": str,
+    **dict.fromkeys(("error", "weak_error", "horizon", "span", "seconds"), float | None),
+    "noise": Mapping[str, float],
+    "names": tuple[str, ...],
+    "axes": tuple[str, ...],
+    "space": tuple[tuple[float, ...], ...],
+    "periodic": tuple[bool, ...],
+}
+"""The fields in a file, with their types."""
 
 
 def equation_text(terms: Sequence[LawTerm]) -> str:

@@ -27,15 +27,14 @@ from edgewise.expressions.simplify import canonical, length, pareto
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.optim import get_loss
 from edgewise.progress import Budget, Event, Listener, Pulse
+from edgewise.stored import read_as, read_fields, require_keys
 
 log = logging.getLogger(__name__)
-
 Array = np.ndarray
 
 MAX_SELECTED = 16  # inputs, among which forward selection chooses
 MAX_INPUTS = 5  # of small networks
 MAX_TERMS = 16  # of ratios, beyond which they are too long to read
-
 TOLERANCE = 0.1  # more mean square error than the best formula has, for the chosen one: 5 % of its root
 FLOOR = 1e-20  # of relative mean square errors: below is rounding, and the shorter formula wins
 
@@ -170,16 +169,13 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as a JSON object with exact constants."""
-        constants = [constant.to_json() for constant in self.constants]
         own = {"origin": self.origin, "error": self.error, "uncertainty": self.uncertainty}
-        return {**own, "formula": self.formula.to_json(), "constants": constants}
+        return {**own, "formula": self.formula.to_json(), "constants": [c.to_json() for c in self.constants]}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Finding:
         """The finding that `to_json` described."""
-        constants = tuple(map(Constant.from_json, fields["constants"]))
-        formula = Formula.from_json(fields["formula"])
-        return cls(formula, fields["origin"], fields["error"], constants, fields["uncertainty"])
+        return read_fields(cls, fields, "a finding")
 
 
 @dataclass(frozen=True)
@@ -212,8 +208,11 @@ class Front:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Front:
         """The front that `to_json` described."""
-        front = tuple(Finding.from_json(finding) for finding in fields["front"])
-        return cls(front, front[fields["chosen"]], tuple(fields["inputs"]))
+        require_keys(fields, ("front", "chosen", "inputs"), "a front")
+        front, chosen = read_as(tuple[Finding, ...], fields["front"], "a front"), read_as(int, fields["chosen"], "one")
+        if not 0 <= chosen < len(front):
+            raise ValueError(f"a front of {len(front)} formulas has none of the number {chosen}")
+        return cls(front, front[chosen], read_as(tuple[str, ...], fields["inputs"], "the inputs of a front"))
 
 
 @dataclass(frozen=True)

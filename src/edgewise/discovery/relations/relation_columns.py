@@ -161,17 +161,25 @@ def _numbers(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     if cells.dtype.kind in NUMBERS:
         numbers = cells.astype(np.float64)
     elif cells.dtype.kind in "OUST":
-        empty = np.array([_is_empty(cell) for cell in cells.tolist()])
+        empty = np.array([_is_empty(cell) for cell in cells.tolist()], bool)
         full = [cell for cell, gone in zip(cells.tolist(), empty, strict=True) if not gone]
         numbers = np.full(len(cells), np.nan)
         if not all(isinstance(cell, int | float | np.number | Decimal | Fraction) for cell in full):
             texts, codes = np.unique([str(cell) for cell in full], return_inverse=True)
             numbers[~empty] = codes
             return numbers, tuple(map(str, texts))
-        numbers[~empty] = [float(cell) for cell in full]
+        numbers[~empty] = [_float(cell) for cell in full]
     else:
         return np.full(len(cells), np.nan), ()
     return np.where(np.isfinite(numbers), numbers, np.nan), ()
+
+
+def _float(cell: Any) -> float:
+    """The number; infinite where it is a whole number beyond all floats."""
+    try:
+        return float(cell)
+    except OverflowError:
+        return math.inf
 
 
 def _is_empty(cell: Any) -> bool:

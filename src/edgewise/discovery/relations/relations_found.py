@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from edgewise._shown import shown
 from edgewise.discovery.relations.solved_forms import SolvedForm
+from edgewise.expressions.names import heading
 from edgewise.expressions.printers import text
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Relation:
     def __str__(self) -> str:
         kind = "exact" if self.exact else "determined" if self.determined else "statistical"
         lines = [
-            f"{' — '.join(self.columns)}: {kind}, {self.strength:.4g} of {self.target} explained, "
+            f"{_named(self.columns)}: {kind}, {self.strength:.4g} of {heading(self.target)} explained, "
             f"p = {self.p:.2g}, q = {self.q:.2g}"
         ]
         lines += [f"    {self.formula}"] if self.law is not None else []
@@ -132,10 +133,7 @@ class Relations:
             f"others, false discovery rate {self.fdr:g}, {self.seconds:.1f} s)"
         ]
         lines += [str(r) for r in self.relations]
-        lines += [
-            f"implied: {' — '.join(columns)}, by {' and '.join(' — '.join(b) for b in by)}"
-            for columns, by in self.implied
-        ]
+        lines += [f"implied: {_named(columns)}, by {' and '.join(map(_named, by))}" for columns, by in self.implied]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def to_json(self) -> dict[str, Any]:
@@ -158,6 +156,10 @@ class Relations:
 
         bonds = [Bond(r.columns, r.target, r.strength, r.determined, r.formula, r.level_set) for r in self.relations]
         return relations_figure(self.columns, bonds, theme=theme)
+
+
+def _named(columns: Iterable[str]) -> str:
+    return " — ".join(map(heading, columns))
 
 
 def _rounded(law: Any) -> Any:

@@ -51,7 +51,7 @@ def search_relations(
     formulas: bool = True,
     seconds: float = 60.0,
     seed: int = 0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.thread_time,
     progress: Listener | None = None,
 ) -> Relations:
     """Search for relations among the columns of a table.
@@ -65,7 +65,8 @@ def search_relations(
         seconds: time limit in seconds; what no time was left for is not searched, tested or read, and the notes and
             reasons say so.
         seed: of the split of the rows, the permutations and the searches for formulas.
-        clock: measures the time; `time.process_time` makes the answer independent of other processes.
+        clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
+            on other processes; these may stretch the search to four times as much wall time.
         progress: called with an `Event` every second or so; what it raises stops the search.
 
     Raises:
@@ -74,7 +75,7 @@ def search_relations(
     """
     if not 0 < fdr < 1:
         raise ValueError(f"fdr must be a rate between 0 and 1, such as 0.05, got {fdr}")
-    budget = Budget(seconds, clock)
+    budget = Budget.of_search(seconds, clock)
     rng = np.random.default_rng(seed)
     columns, searched, other = _halves(read_columns(table, names), rng)
     other, pulse = _inside(other, searched), Pulse(budget, progress)

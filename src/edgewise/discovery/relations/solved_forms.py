@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from edgewise.expressions.evaluate import evaluate
+from edgewise.expressions.names import heading
 from edgewise.expressions.printers import text
 
 LEAST_ROWS = 0.02
@@ -36,7 +37,7 @@ class SolvedForm:
     rows: float
 
     def __str__(self) -> str:
-        return f"{self.variable} = {text(self.expression)}" + (
+        return f"{heading(self.variable)} = {text(self.expression)}" + (
             "" if self.rows > 0.999 else f"  ({self.rows:.0%} of rows)"
         )
 

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise.exporting.lowering.compensated_layers import CompensatedNetwork, CompensatedUnits, compensated_linear
+from edgewise.exporting.lowering.compensated_rational import CompensatedRational
+from edgewise.exporting.lowering.compensated_softmax import CompensatedAttention, CompensatedProbabilities
+from edgewise.exporting.lowering.compensated_sums import CompensatedProduct
 from edgewise.exporting.lowering.lowered_blocks import LoweredRational, lowered_conv
 from edgewise.exporting.lowering.lowered_linear import lowered_linear
-from edgewise.nn import KAN, Affine, GroupRational, KANLinear
+from edgewise.exporting.prediction import ClassProbabilities
+from edgewise.nn import KAN, Affine, GroupRational, KANAttention, KANFeedForward, KANLinear
 from edgewise.nn.blocks._curve_conv import CurveConv
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @torch.no_grad()
-def lowered(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+def lowered(model: nn.Module, dtype: torch.dtype = torch.float32, *, compensated: bool = False) -> nn.Module:
     """A copy of the model for inference, in plain operations and this precision, which computes the same.
 
     Replaced are layers of curves (adapters are merged), networks, convolutions, rational units and changes of units;
     modules of other kinds are copied, with what is inside them replaced. A subclass with a forward pass of its own is
     copied as it is.
+
+    Args:
+        model: the model.
+        dtype: of the copy.
+        compensated: sum in layers of curves, linear layers and attention as if in twice the precision, and hand on from
+            layer to layer what a rounding loses: see `compensated_sums`. A layer has three matrix products instead of
+            one.
     """
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, got {dtype}")
     done: dict[int, nn.Module] = {}
+    one = _compensated_one if compensated else _lowered_one
     # In float64, so that adapters and factors are multiplied out exactly, and rounded once.
-    return _replaced(copy.deepcopy(model).cpu().double().eval(), dtype, done).to(dtype).requires_grad_(False).eval()
+    copied = copy.deepcopy(model).cpu().double().eval()
+    return _replaced(copied, dtype, done, one).to(dtype).requires_grad_(False).eval()
 
 
 class LoweredNetwork(nn.Module):
@@ -63,22 +81,22 @@ class LoweredUnits(nn.Module):
         return (x - self.center) * self.scale + self.rest
 
 
-def _replaced(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Module]) -> nn.Module:
+Rule: TypeAlias = Callable[[nn.Module, torch.dtype, dict[int, nn.Module], Any], nn.Module]
+"""What makes the replacement of one module."""
+
+
+def _replaced(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Module], one: Rule) -> nn.Module:
     """The module, or its replacement; a module that is used twice stays one."""
     if id(module) not in done:
         done[id(module)] = module  # also against circles
-        done[id(module)] = _lowered_one(module, dtype, done)
+        done[id(module)] = one(module, dtype, done, one)
     return done[id(module)]
 
 
-def _lowered_one(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Module]) -> nn.Module:
-    if isinstance(module, KAN) and type(module).forward is KAN.forward:
-        layers = [_replaced(layer, dtype, done) for layer in module.layers]
-        ends = [
-            None if end is None else LoweredUnits(end, dtype) for end in (module.input_affine, module.output_affine)
-        ]
-        return LoweredNetwork([part for part in (ends[0], *layers, ends[1]) if part is not None])
-    if isinstance(module, KANLinear) and type(module).forward is KANLinear.forward:
+def _lowered_one(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Module], one: Rule) -> nn.Module:
+    if _is(module, KAN):
+        return LoweredNetwork([_replaced(part, dtype, done, one) for part in _parts(module)])
+    if _is(module, KANLinear):
         return lowered_linear(module, dtype)
     if isinstance(module, CurveConv) and type(module).forward is CurveConv.forward and _curves_alone(module):
         return lowered_conv(module, dtype)
@@ -88,8 +106,44 @@ def _lowered_one(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Modul
         return LoweredUnits(module, dtype)
     for name, child in list(module._modules.items()):  # `named_children` gives a module that is used twice once
         if child is not None:
-            setattr(module, name, _replaced(child, dtype, done))
+            setattr(module, name, _replaced(child, dtype, done, one))
     return module
+
+
+def _compensated_one(module: nn.Module, dtype: torch.dtype, done: dict[int, nn.Module], one: Rule) -> nn.Module:
+    """A module of pairs, or what the plain copy has."""
+    if _is(module, KANLinear):
+        found: nn.Module = compensated_linear(module, dtype)
+    elif _is(module, nn.Linear):
+        bias = module.weight.new_zeros(module.out_features) if module.bias is None else module.bias
+        found = CompensatedProduct(module.weight.T, bias, dtype)
+    elif type(module) is GroupRational:
+        found = CompensatedRational(module, dtype)
+    elif type(module) is Affine:
+        found = CompensatedUnits(module, dtype)
+    elif _is(module, KAN) or _is(module, KANFeedForward):
+        found = CompensatedNetwork([_replaced(part, dtype, done, one) for part in _parts(module)])
+    elif type(module) is KANAttention:
+        ends = (_replaced(part, dtype, done, one) for part in (module.qkv, module.output))
+        found = CompensatedAttention(module, *ends)
+    elif type(module) is ClassProbabilities:
+        found = CompensatedProbabilities(module, _replaced(module.network, dtype, done, one))
+    else:
+        found = _lowered_one(module, dtype, done, one)
+    return found
+
+
+def _parts(network: KAN | KANFeedForward) -> list[nn.Module]:
+    """What a network does one after the other, its changes of units included."""
+    if isinstance(network, KANFeedForward):
+        parts = [network.first, network.up, network.second, network.down]
+        return [part for part in parts if not isinstance(part, nn.Identity)]
+    return [part for part in (network.input_affine, *network.layers, network.output_affine) if part is not None]
+
+
+def _is(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
+    """Whether the module is of this class and computes as it does."""
+    return isinstance(module, kind) and type(module).forward is kind.forward
 
 
 def _curves_alone(conv: CurveConv) -> bool:

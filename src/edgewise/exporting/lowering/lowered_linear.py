@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -62,12 +64,20 @@ class LocalLinear(nn.Module):
         self.register_buffer("first_row", torch.arange(len(grid)) * basis.intervals)
         self.register_buffer("low", grid[:, 0].to(dtype))
         self.register_buffer("high", grid[:, -1].to(dtype))
-        zero = torch.zeros(coef.shape[0], coef.shape[2], dtype=torch.float64)
-        outside = [-pieces.first_slope, pieces.last_slope] if basis.extrapolation == "linear" else [zero, zero]
-        rows = [*outside, zero, *([] if residual is None else [coef[:, -1]])]
-        self.register_buffer("ends", torch.cat(rows).to(dtype))
+        self.register_buffer("ends", self.exact_ends(grid, coef).to(dtype))
+
+    def exact_ends(self, grid: Tensor, coef: Tensor) -> Tensor:
+        """The weights of `others` in float64."""
+        slopes = spline_pieces(self.basis, grid, coef, self.low.dtype)[-2:]
+        zero = torch.zeros_like(slopes[0])
+        outside = [-slopes[0], slopes[1]] if self.basis.extrapolation == "linear" else [zero, zero]
+        return torch.cat([*outside, zero, *([] if self.residual is None else [coef[:, -1]])])
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
+        return self.polynomials(x) + self.others(x) @ self.ends
+
+    def polynomials(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
+        """The sum of the curves without what continues them, at the nearest input inside."""
         inside = torch.minimum(torch.maximum(x, self.low), self.high)
         rows = self._intervals(inside) + self.first_row
         u = ((x if self.basis.extrapolation == "polynomial" else inside) - self.left[rows]) * self.inverse[rows]
@@ -76,10 +86,14 @@ class LocalLinear(nn.Module):
             powers.append(powers[-1] * u)
         local = torch.stack(powers, -1).flatten(-2)[..., None, :]
         pieces = self.table[rows].unflatten(-1, (len(powers), self.out_features)).flatten(-3, -2)
-        others = [torch.relu(self.low - x), torch.relu(x - self.high), x]  # x has weight 0, as in `RampFeatures`
+        return (local @ pieces)[..., 0, :]
+
+    def others(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b n"]:
+        """What continues the curves, x itself with weight 0 as in `RampFeatures`, and the residual function."""
+        found = [torch.relu(self.low - x), torch.relu(x - self.high), x]
         if self.residual is not None:
-            others.append(residual_values(self.residual, x))
-        return (local @ pieces)[..., 0, :] + torch.cat(others, -1) @ self.ends
+            found.append(residual_values(self.residual, x))
+        return torch.cat(found, -1)
 
     def _intervals(self, inside: Tensor) -> Tensor:
         """The interval of every input; NaN has one too, so that no index is out of range."""
@@ -112,28 +126,45 @@ class LoweredEdges(nn.Module):
         return y if self.symbols is None else y + self.symbols(x)
 
 
+class EdgeParts(NamedTuple):
+    """A layer in float64: grid and coefficients with adapters merged and zeros for absent edges, and what follows."""
+
+    grid: Tensor
+    coef: Tensor
+    outer: Tensor | None
+    bias: Tensor | None
+
+
+def edge_parts(layer: KANLinear) -> EdgeParts:
+    """The parts of a layer; a slim one keeps the factor of its outputs apart."""
+    if isinstance(layer, SlimKANLinear) and layer.factored and layer.factors.splits:
+        coef, outer = layer.factors.inner(), layer.factors.factor("target").T.double().cpu()
+    else:
+        coef, outer = layer.curves(), None
+    bias = None if layer.bias is None else layer.bias.double().cpu()
+    return EdgeParts(layer.grid.double().cpu(), coef.double().cpu(), outer, bias)
+
+
 @torch.no_grad()
 def lowered_linear(layer: KANLinear, dtype: torch.dtype) -> nn.Module:
     """The layer in plain operations: adapters merged, absent edges zero, a slim layer still slim."""
-    if isinstance(layer, SlimKANLinear) and layer.factored and layer.factors.splits:
-        coef, outer = layer.factors.inner(), layer.factors.factor("target").T.to(dtype)
-    else:
-        coef, outer = layer.curves(), None
-    grid, coef = layer.grid.double().cpu(), coef.double().cpu()
-    bias = None if layer.bias is None else layer.bias.to(dtype).clone()
+    grid, coef, outer, bias = edge_parts(layer)
+    outer = None if outer is None else outer.to(dtype)
     symbols = LoweredSymbols(layer.symbolic, layer.out_features, dtype) if len(layer.symbolic) else None
-    if _gathers(layer):
+    if gathers(layer):
         assert isinstance(layer.basis, BSpline)
         curves: nn.Module = LocalLinear(layer.basis, layer.residual, grid, coef, dtype)
     else:
         curves = LoweredLinear(curve_features(layer.basis, layer.residual, grid, dtype), grid, coef, dtype)
         if outer is None and bias is not None:  # one addition less
-            curves.bias = (curves.bias.double() + bias.double()).to(dtype)
+            curves.bias = (curves.bias.double() + bias).to(dtype)
             bias = None
+    bias = None if bias is None else bias.to(dtype)
     return curves if outer is None and bias is None and symbols is None else LoweredEdges(curves, outer, bias, symbols)
 
 
-def _gathers(layer: KANLinear) -> bool:
+def gathers(layer: KANLinear) -> bool:
+    """Whether the coefficients of an interval are gathered: see `RAMPS_UP_TO`."""
     basis = layer.basis
     if not isinstance(basis, BSpline):
         return False

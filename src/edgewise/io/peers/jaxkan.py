@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ _KINDS = {
     "LegendreLayer": "legendre",
 }
 _PARTS = ("c_basis", "c_spl", "c_ext", "c_res", "c_cos", "c_sin", "bias")
+UNPACKED = 64
+"""Coefficients are packed to a half, or to little where they are zero; more than so many times is no network."""
+
 _OUR_RESIDUALS = {"silu": "silu", "swish": "silu", "identity": "identity"}
 
 
@@ -53,6 +57,7 @@ class _Layer:
 
     def scaled(self) -> Tensor:
         """The coefficients with the external weights multiplied in: (out, in, size)."""
+        require("c_basis" in self.tensors, f"{self.place}: the coefficients c_basis are missing")
         coef, scale = self.tensors["c_basis"], self.tensors.get("c_spl", self.tensors.get("c_ext"))
         if self.kind == "base":  # rows in the order out * n_in + in
             require(self.grid is not None, f"{self.place}: the grid is missing")
@@ -95,9 +100,9 @@ def from_jaxkan(
             of tanh, uneven centres, or grids that are missing.
     """
     if isinstance(source, str | os.PathLike):
-        with reading(source), Path(source).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            layers = _from_arrays(dict(arrays), grids, layer_type, residual)
-    elif isinstance(source, Mapping):  # first: an nnx.State has an attribute "layers" as well
+        with reading(source):
+            return _assembled(_from_arrays(_arrays(source), grids, layer_type, residual))
+    if isinstance(source, Mapping):  # first: an nnx.State has an attribute "layers" as well
         layers = _from_arrays(dict(_flat(source)), grids, layer_type, residual)
     elif hasattr(source, "layers"):
         layers = [_from_module(f"layers.{n}", layer) for n, layer in enumerate(source.layers)]
@@ -106,9 +111,22 @@ def from_jaxkan(
             "from_jaxkan takes a KAN of jaxkan, its nnx.state or the path of an npz file, "
             f"not a {type(source).__name__}"
         )
+    return _assembled(layers)
+
+
+def _assembled(layers: Sequence[_Layer]) -> KAN:
     built = [layer for old in layers for layer in _built(old)]
     check_widths(built)
     return KAN.assemble(built)
+
+
+def _arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of an npz file that does not unpack to much more than it is."""
+    size = Path(path).stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        require(sum(part.file_size for part in archive.infolist()) <= UNPACKED * size, "it unpacks to too much")
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _from_module(place: str, layer: Any) -> _Layer:

@@ -32,11 +32,13 @@ class PeerLayer:
     module: nn.Module | None
 
     def __getitem__(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise ValueError(f"{self.place}{name} is missing")
         return self.tensors[name]
 
     def expect(self, name: str, *shape: int) -> Tensor:
         """The tensor of this name, which must be of this shape, floating-point and finite; -1 is any length."""
-        t = self.tensors[name]
+        t = self[name]
         fits = t.ndim == len(shape) and all(n in (-1, m) for n, m in zip(shape, t.shape, strict=True))
         if not fits or not t.is_floating_point() or not torch.isfinite(t).all():
             wanted = tuple("any" if n == -1 else n for n in shape)
@@ -150,7 +152,12 @@ def spline_layer(
 
 
 def plain_layer(basis: Any, residual: str | None, coef: Tensor, grid: Tensor, bias: Tensor | None) -> KANLinear:
-    """A layer all of whose edges are curves."""
+    """A layer all of whose edges are curves; `ValueError` where tensors of a file do not belong together."""
+    size = basis.size + (residual is not None)
+    fits = coef.ndim == 3 and coef.shape[1] == size and grid.shape == (coef.shape[0], basis.points)
+    if not fits or (bias is not None and bias.shape != coef.shape[2:]):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (coef, grid, bias) if t is not None)
+        raise ValueError(f"coefficients, grid and bias of a layer of {basis} have the shapes {shapes}")
     mask = torch.ones(coef.shape[0], coef.shape[2], dtype=torch.bool)
     return KANLinear.assemble(basis, residual, coef=coef, grid=grid, mask=mask, bias=bias)
 

@@ -17,3 +17,4 @@ from edgewise.tables.additive.axes import (
 )
 from edgewise.tables.additive.families import Family as Family
 from edgewise.tables.additive.inputs import Column as Column, Input as Input, read_columns as read_columns
+from edgewise.tables.additive.row_sums import over_processes as over_processes

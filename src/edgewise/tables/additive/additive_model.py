@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgewise._shown import shown
+from edgewise.stored import read_as
 from edgewise.tables.additive.additive_terms import Term, term_from_json
 from edgewise.tables.additive.families import Family, family_from_json
 from edgewise.tables.additive.inputs import Column, Kind, is_frame, missing_cells, read_columns
@@ -119,26 +120,43 @@ def new_gaps(model: AdditiveModel, columns: Sequence[Column]) -> dict[str, int]:
 
 def additive_model_from_json(record: Mapping[str, Any]) -> AdditiveModel:
     """The model that `AdditiveModel.to_json` described."""
-    if record.get("format") != FORMAT:
-        raise ValueError(f"this is no {FORMAT!r}; its format is {record.get('format')!r}")
+    if not isinstance(record, Mapping) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, Mapping) else type(record).__name__
+        raise ValueError(f"this is no {FORMAT!r}; its format is {found!r}")
     try:
         return _model_of(record)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"the additive model is damaged: {type(error).__name__} at {error}; write it again with `to_json`"
+            f"the additive model is damaged: {type(error).__name__}, {error}; write it again with `to_json`"
         ) from error
 
 
 def _model_of(record: Mapping[str, Any]) -> AdditiveModel:
     covariance, more = record["covariance"], record.get("strength_covariance")
-    return AdditiveModel(
-        intercept=np.asarray(record["intercept"], float),
+    intercept, what = np.asarray(record["intercept"], float), "an additive model"
+    model = AdditiveModel(
+        intercept=intercept,
         terms=tuple(term_from_json(term) for term in record["terms"]),
         family=family_from_json(record["family"]),
-        columns=tuple((name, kind) for name, kind in record["columns"]),
-        outputs=tuple(record["outputs"]),
+        columns=read_as(tuple[tuple[str, Kind], ...], record["columns"], f"the columns of {what}"),
+        outputs=read_as(tuple[str, ...], record["outputs"], f"the outputs of {what}"),
         covariance=None if covariance is None else np.asarray(covariance, float),
         strength_covariance=None if more is None else np.asarray(more, float),
-        scale=tuple(record["scale"]),
-        notes=tuple(record["notes"]),
+        scale=read_as(tuple[float, ...], record["scale"], f"the scale of {what}"),
+        notes=read_as(tuple[str, ...], record["notes"], f"the notes of {what}"),
     )
+    _require_fit(model)
+    return model
+
+
+def _require_fit(model: AdditiveModel) -> None:
+    """Raise `ValueError` unless the parts of a model belong together."""
+    outputs, size = len(model.intercept), 1 + sum(term.coef[0].size for term in model.terms if len(term.coef))
+    reads = [(part.position, part.column, part.kind) for term in model.terms for part in term.inputs]
+    known = {(place, *column) for place, column in enumerate(model.columns)}
+    fits = model.intercept.ndim == 1 and all(len(term.coef) == outputs for term in model.terms)
+    fits &= set(reads) <= known and outputs > 0 and len(model.scale) in (1, outputs)
+    for matrix in (model.covariance, model.strength_covariance):
+        fits &= matrix is None or matrix.shape == (outputs, size, size)
+    if not fits:
+        raise ValueError("its terms, columns and outputs do not belong together")

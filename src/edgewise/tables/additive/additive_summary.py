@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from edgewise._shown import shown
+from edgewise.stored import read_fields
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.deviance import KeptRows, deviance_explained
 from edgewise.tables.additive.term_bands import require_covariance
@@ -84,8 +85,7 @@ class AdditiveSummary:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> AdditiveSummary:
         """The summary that `to_json` described."""
-        terms = tuple(TermSummary(**_tuples(term)) for term in record["terms"])
-        return cls(**{**_tuples(record), "terms": terms})
+        return read_fields(cls, record, "the summary of an additive model")
 
     def __str__(self) -> str:
         shown = sorted(self.terms, key=lambda term: -max(term.spread))[:SHOWN_TERMS]
@@ -162,15 +162,3 @@ def _line(term: TermSummary, width: int) -> str:
     strengths = ", ".join(f"{part} {max(numbers):.1e}" for part, numbers in term.strengths.items())
     tail = "< 1e-16" if p < 1e-16 else f"{p:.2g}"
     return f"{name:{width}}  {term.kind:7}  {max(term.spread):9.4g}  {max(term.edf):6.2f}  {tail:>8}  {strengths[:60]}"
-
-
-def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The lists of JSON as tuples."""
-    return {
-        key: tuple(value)
-        if isinstance(value, list)
-        else {k: tuple(v) for k, v in value.items()}
-        if isinstance(value, Mapping)
-        else value
-        for key, value in record.items()
-    }

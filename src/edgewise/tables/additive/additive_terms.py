@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from edgewise.stored import read_as, require_keys
 from edgewise.tables.additive.axes import Axis, axis_from_json
 from edgewise.tables.additive.inputs import Column, Input
 
@@ -53,7 +54,9 @@ class Term:
         """One of "curve", "cyclic", "levels" and "surface"."""
         return "surface" if len(self.axes) == 2 else KINDS[self.axes[0].kind]
 
-    def matrix(self, columns: Sequence[Column], orders: Sequence[int] = (0, 0)) -> sparse.csr_array:
+    def matrix(
+        self, columns: Sequence[Column] | Mapping[int, Column], orders: Sequence[int] = (0, 0)
+    ) -> sparse.csr_array:
         """The functions in every row, (rows, coefficients of one output); `orders` of derivatives by input."""
         parts = [
             axis.matrix(part.read(columns), order)
@@ -64,11 +67,12 @@ class Term:
     def values(self, columns: Sequence[Column], orders: Sequence[int] = (0, 0)) -> np.ndarray:
         """The contribution of the term to the link scale, (rows, outputs), or a derivative of it."""
         flat = self.coef.reshape(len(self.coef), -1).T
-        rows = len(columns[0].values)
+        whole = {part.position: (columns[part.position], columns[part.position].values) for part in self.inputs}
+        rows = len(whole[self.inputs[0].position][1])
         found = np.empty((rows, len(self.coef)))
         for start in range(0, rows, ROWS):
             part = slice(start, start + ROWS)
-            here = [Column(c.name, c.kind, c.values[part]) for c in columns]
+            here = {place: Column(c.name, c.kind, values[part]) for place, (c, values) in whole.items()}
             found[part] = self.matrix(here, orders) @ flat
         return found
 
@@ -88,20 +92,23 @@ class Term:
 
 def term_from_json(record: Mapping[str, Any]) -> Term:
     """The term that `Term.to_json` described."""
-    axes = tuple(axis_from_json(axis) for axis in record["axes"])
-    coef = np.asarray(record["coef"], float)
-    if coef.shape[1:] != tuple(axis.size for axis in axes):
+    what = "a term of an additive model"
+    known = require_keys(record, ("name", "kind", "inputs", "axes", "coef", "edf", "strengths", "shape"), what)
+    axes = tuple(map(axis_from_json, read_as(tuple[Mapping[str, Any], ...], known["axes"], f"the axes of {what}")))
+    coef = np.asarray(known["coef"], float)
+    inputs = read_as(tuple[Input, ...], known["inputs"], f"the inputs of {what}")
+    if coef.shape[1:] != tuple(axis.size for axis in axes) or not 1 <= len(axes) == len(inputs) <= 2:
         raise ValueError(
             f"the term {record.get('name')!r} needs coefficients of shape (outputs, "
             f"{', '.join(str(axis.size) for axis in axes)}), got {coef.shape}"
         )
     return Term(
-        inputs=tuple(Input(**part) for part in record["inputs"]),
+        inputs=inputs,
         axes=axes,
         coef=coef,
-        edf=tuple(record["edf"]),
-        strengths={name: tuple(numbers) for name, numbers in record["strengths"].items()},
-        shape=record["shape"],
+        edf=read_as(tuple[float, ...], known["edf"], f"the degrees of freedom of {what}"),
+        strengths=read_as(Mapping[str, tuple[float, ...]], known["strengths"], f"the strengths of {what}"),
+        shape=read_as(str, known["shape"], f"the shape of {what}"),
     )
 
 

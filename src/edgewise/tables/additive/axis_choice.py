@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgewise.tables.additive.axes import Axis, CircleAxis, LevelAxis, SplineAxis
+from edgewise.tables.additive.axes import Axis, CircleAxis, LevelAxis, SplineAxis, counted
 from edgewise.tables.additive.blocks import Block, curve_block
 from edgewise.tables.additive.inputs import WEEKDAYS, Column, Input
+from edgewise.tables.additive.row_sums import joined, many_processes, own_rows
 
 MOST_LEVELS = 1000
 """Levels of a column that have a coefficient of their own; the rarer ones have effect 0, as levels never seen."""
@@ -30,6 +31,7 @@ class TermSettings:
         straight: all curves of numbers are straight lines.
         shapes: the shape of a curve by the name of its column.
         cyclic: the two ends of a period by the name of its column.
+        known: axes by the names of terms, which are taken as they are.
     """
 
     intervals: int | None = None
@@ -38,6 +40,7 @@ class TermSettings:
     straight: bool = False
     shapes: Mapping[str, str] = field(default_factory=dict)
     cyclic: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    known: Mapping[str, Axis] = field(default_factory=dict)
 
 
 def main_blocks(
@@ -58,19 +61,23 @@ def main_blocks(
     for column in columns:
         if column.name in settings.cyclic:
             _check_period(column, settings.cyclic[column.name])
+    own, weights = own_rows(len(weights)), joined(weights)
     used = weights > 0
     blocks, notes = [], []
     for position, column in enumerate(columns):
         for part in inputs_of(position, column, used):
-            values = part.read([*columns])
-            axis, note = choose_axis(part, values[used], weights[used], settings)
+            values = joined(part.read(columns))
+            axis, note = settings.known.get(part.name), list[str]()
+            if axis is None:
+                axis, note = choose_axis(part, chosen_rows(values, used), chosen_rows(weights, used), settings)
             shape = settings.shapes.get(column.name, "")
             if shape and not isinstance(axis, SplineAxis):
                 raise ValueError(f"the column {column.name!r} cannot be {shape}: only curves of numbers have shapes")
             if shape and shape not in SHAPES:
                 raise ValueError(f"shapes[{column.name!r}] is {shape!r}; choose one of {', '.join(SHAPES)}")
             notes += note
-            blocks.append(curve_block(part, axis, values, weights, plain=settings.plain, shape=shape))
+            block = curve_block(part, axis, values, weights, plain=settings.plain, shape=shape)
+            blocks.append(block.chosen(own) if many_processes() else block)
     return blocks, notes
 
 
@@ -89,7 +96,7 @@ def inputs_of(position: int, column: Column, used: np.ndarray) -> list[Input]:
     """What is read from a column: dates become a year, a season, a weekday and an hour, where these differ."""
     if column.kind != "date":
         return [Input(position, column.name, column.kind)]
-    dates = column.values[used]
+    dates = joined(column.values)[used]
     dates = dates[~np.isnat(dates)]
     found = [Input(position, column.name, "date", "year")]
     if len(dates) and dates.max() - dates.min() > np.timedelta64(180, "D"):
@@ -114,8 +121,13 @@ def choose_axis(part: Input, values: np.ndarray, weights: np.ndarray, settings: 
     intervals = 1 if settings.straight else settings.intervals or default_intervals(weights.sum())
     known = ~np.isnan(values)
     degree = 1 if settings.straight else settings.degree
-    axis = spline_axis(values[known], weights[known], missing, intervals, degree)
+    axis = spline_axis(chosen_rows(values, known), chosen_rows(weights, known), missing, intervals, degree)
     return axis, [f"{part.name} has no known cell and no effect"] * bool(np.isnan(values).all())
+
+
+def chosen_rows(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Some rows of an array; the array itself where these are all."""
+    return values if chosen.all() else values[chosen]
 
 
 def default_intervals(rows: float) -> int:
@@ -141,8 +153,7 @@ def spline_axis(values: np.ndarray, weights: np.ndarray, missing: bool, interval
 
     A value that occurs m times weighs as much as the square root of m values: a share of zeros takes few of the knots.
     """
-    distinct, codes = np.unique(values, return_inverse=True)
-    counts = np.bincount(codes, weights, len(distinct))
+    distinct, counts = counted(values, weights)
     if len(distinct) < 2:
         middle = float(distinct[0]) if len(distinct) else 0.0
         half = max(0.5, 0.5 * abs(middle))

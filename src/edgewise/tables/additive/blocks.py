@@ -24,13 +24,16 @@ import numpy as np
 from scipy import sparse
 
 from edgewise.tables.additive.additive_terms import row_products
-from edgewise.tables.additive.axes import Axis, CircleAxis, LevelAxis, SplineAxis
+from edgewise.tables.additive.axes import Axis, CircleAxis, LevelAxis, SplineAxis, counted
 from edgewise.tables.additive.inputs import Input
+from edgewise.tables.additive.row_sums import summed
 
 DISTINCT = 65_536
 """Arguments that are kept apart; more are rounded to the mean of as many quantile bins."""
 BINS = 512
 """Bins of an argument in the Gram matrices of two terms of a large table."""
+ROWS = 1 << 20
+"""Rows that are looked up together."""
 DENSE_NUMBERS = 8_000_000
 """The largest table of functions that is kept dense."""
 
@@ -45,7 +48,7 @@ class Block:
         inputs: what the term reads.
         axes: its bases.
         basis: B, the functions at the distinct arguments, (distinct, coefficients).
-        codes: the distinct argument of every row.
+        codes: the distinct argument of every row, in the smallest type that holds them.
         transform: T, (coefficients, parameters).
         groups: names and sizes of the groups of parameters in order.
         bin_of_distinct: the bin of every distinct argument in Gram matrices of many rows, (distinct,).
@@ -74,13 +77,12 @@ class Block:
         return np.ascontiguousarray(self.basis @ self.transform) if small else None
 
     @cached_property
-    def bins(self) -> tuple[np.ndarray, np.ndarray]:
-        """The bin of every row, and the means of the functions of the parameters over each bin, (bins, parameters)."""
+    def means(self) -> np.ndarray:
+        """The means of the functions of the parameters over each bin, (bins, parameters)."""
         count, bins = len(self.bin_of_distinct), self.bin_of_distinct
-        rows = np.bincount(self.codes, minlength=count).astype(float)
+        rows = summed(np.bincount(self.codes, minlength=count).astype(float))
         sums = sparse.csr_array((rows, (bins, np.arange(count))), (bins[-1] + 1, count)) @ self.basis
-        means = sums @ self.transform / np.maximum(np.bincount(bins, rows), 1e-300)[:, None]
-        return bins[self.codes], means
+        return sums @ self.transform / np.maximum(np.bincount(bins, rows), 1e-300)[:, None]
 
     def rows(self, part: np.ndarray | slice) -> np.ndarray:
         """The functions of the parameters in these rows, (rows, parameters)."""
@@ -94,20 +96,21 @@ class Block:
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """The sum over rows of the functions of the parameters times these weights, (parameters,)."""
-        return self.transform.T @ (self.basis.T @ np.bincount(self.codes, weights, self.basis.shape[0]))  # type: ignore[index]
+        counts = np.bincount(self.codes, weights, self.basis.shape[0])  # type: ignore[index]
+        return self.transform.T @ (self.basis.T @ summed(counts))
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
         """The weighted Gram matrix of the functions of the parameters, (parameters, parameters)."""
         return self.transform.T @ (basis_gram(self, weights) @ self.transform)
 
-    def chosen(self, rows: np.ndarray) -> Block:
+    def chosen(self, rows: np.ndarray | slice) -> Block:
         """The same functions on some of the rows."""
         return replace(self, codes=self.codes[rows])
 
 
 def basis_gram(block: Block, weights: np.ndarray) -> sparse.csr_array:
     """The weighted Gram matrix of the functions of the basis."""
-    counts = np.bincount(block.codes, weights, block.basis.shape[0])  # type: ignore[index]
+    counts = summed(np.bincount(block.codes, weights, block.basis.shape[0]))  # type: ignore[index]
     return sparse.csr_array(block.basis.T @ (block.basis * counts[:, None]))
 
 
@@ -133,6 +136,7 @@ def curve_block(
         most: distinct arguments that are kept apart.
     """
     distinct, codes = distinct_values(values, axis, most)
+    codes = smallest(codes)
     basis = axis.matrix(distinct)
     counts = np.bincount(codes, weights, len(distinct))
     transform, groups = axis_transform(axis, basis, counts, plain)
@@ -142,6 +146,7 @@ def curve_block(
         mean = np.append(seen / max(seen.sum(), 1e-300), np.zeros(int(axis.missing)))
         transform = np.eye(axis.size) if (counts > 0).sum() > 1 else np.zeros((axis.size, 0))
         groups = groups if transform.shape[1] else ()
+        basis = sparse.csr_array(sparse.vstack([basis[:-1], mean[None]]))  # a level without a coefficient adds the mean
     return Block((part,), (axis,), basis, codes, transform, groups, _bins(axis, distinct), mean, shape)
 
 
@@ -168,16 +173,23 @@ def distinct_values(values: np.ndarray, axis: Axis, most: int = DISTINCT) -> tup
         levels = np.array([*axis.levels, None, ""], object)
         unseen = axis.functions + 1
         return levels, np.where(codes < 0, unseen, codes)
-    distinct, codes = np.unique(values, return_inverse=True)  # NaN counts as one value, the last one
-    known = len(distinct) - int(len(distinct) > 0 and np.isnan(distinct[-1]))
-    if known <= most:
-        return distinct, codes
-    counts = np.bincount(codes, minlength=len(distinct))[:known]
-    bins = (np.cumsum(counts) - 1) * most // counts.sum()
-    _, bins = np.unique(bins, return_inverse=True)
-    means = np.bincount(bins, counts * distinct[:known]) / np.bincount(bins, counts)
-    of_distinct = np.append(bins, np.full(len(distinct) - known, len(means)))
-    return np.append(means, distinct[known:]), of_distinct[codes]
+    missing = np.isnan(values)
+    distinct, counts = counted(values[~missing] if missing.any() else values)
+    ends = distinct
+    if len(distinct) > most:
+        bins = (np.cumsum(counts) - 1) * most // counts.sum()
+        first = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
+        ends = distinct[np.append(first[1:], len(distinct)) - 1]
+        distinct = np.add.reduceat(counts * distinct, first) / np.add.reduceat(counts, first)
+    codes = np.empty(len(values), np.min_scalar_type(max(len(distinct) - 1 + int(missing.any()), 0)))
+    for start in range(0, len(values), ROWS):
+        codes[start : start + ROWS] = np.searchsorted(ends, values[start : start + ROWS])  # NaN comes after all
+    return np.append(distinct, np.full(int(missing.any()), np.nan)), codes
+
+
+def smallest(codes: np.ndarray) -> np.ndarray:
+    """Numbers from 0 on in the smallest type that holds them."""
+    return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
 
 
 def _bins(axis: Axis, distinct: np.ndarray) -> np.ndarray:

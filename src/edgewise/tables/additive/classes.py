@@ -26,9 +26,11 @@ from edgewise.tables.additive.penalised_fit import (
     START,
     OutputFit,
     groups_of,
+    pearson_sum,
     related,
     strength_bounds,
 )
+from edgewise.tables.additive.row_sums import greatest, summed
 from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.strength_uncertainty import added_covariance
 from edgewise.tables.additive.strengths import Solved, WorkingModel, best_strengths, inverse
@@ -63,7 +65,7 @@ def fit_classes(
     rows, count = labels.shape
     problem = _Softmax(Stack(blocks, True, rows), labels, weights, offset)
     theta = np.zeros((problem.stack.parameters, count))
-    theta[0] = np.log(np.maximum(weights @ labels / weights.sum(), 1e-9))
+    theta[0] = np.log(np.maximum(summed(weights @ labels) / summed(float(weights.sum())), 1e-9))
     strengths: list[np.ndarray | None] = [fixed] * count
     before, settled, solved, models = problem.probabilities(theta), False, [], []
     for turn in range(TURNS):
@@ -73,7 +75,7 @@ def fit_classes(
         strengths = [best.log_strengths for best in solved]
         theta = problem.minimised(theta, solved, STEPS_OF_A_TURN if moving else NEWTON_STEPS)
         p = problem.probabilities(theta)
-        settled = turn > 0 and bool(abs(p - before)[weights > 0].max() < TOLERANCE)
+        settled = turn > 0 and greatest(float(abs(p - before)[weights > 0].max(initial=0.0))) < TOLERANCE
         before = p
         if settled:
             break
@@ -97,10 +99,10 @@ def _solved(
     gram = problem.stack.gram(curvature)
     terms = np.append(0.0, theta[1:, k])
     product, sums = gram @ terms, problem.stack.sums(slope)
-    total = float(terms @ product - 2 * terms @ sums + (slope**2 / np.maximum(curvature, 1e-300)).sum())
-    size = float(problem.weights.sum()), True
+    total = float(terms @ product - 2 * terms @ sums) + pearson_sum(slope, curvature)
+    size = summed(float(problem.weights.sum())), True
     model = WorkingModel(gram, product - sums, total, groups, len(names), *size, related=related(names))
-    low, high = strength_bounds(model, float(curvature.sum()))
+    low, high = strength_bounds(model, summed(float(curvature.sum())))
     start = high - HIGHEST + START if strengths is None else strengths
     if not moving:
         return model, model.solve(start)
@@ -142,13 +144,13 @@ class _Softmax:
             if share <= 1e-6:
                 break
             theta, eta = theta + share * step, eta + share * along
-            if abs(along).max() < TOLERANCE or expected < 1e-10 * (1 + abs(here)):
+            if greatest(float(abs(along).max())) < TOLERANCE or expected < 1e-10 * (1 + abs(here)):
                 break
         return theta
 
     def _value(self, eta: np.ndarray, theta: np.ndarray, ridge: np.ndarray) -> float:
         loss = logsumexp(eta, axis=1) - (self.labels * eta).sum(1)
-        return float(self.weights @ loss) + 0.5 * float((ridge * theta**2).sum())
+        return summed(float(self.weights @ loss)) + 0.5 * float((ridge * theta**2).sum())
 
     def _newton_step(
         self, gradient: np.ndarray, p: np.ndarray, ridge: np.ndarray, solved: Sequence[Solved]

@@ -15,6 +15,7 @@ from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.inputs import Column
 from edgewise.tables.additive.penalised_fit import FamilyObjective
+from edgewise.tables.additive.row_sums import joined, own_rows, summed
 from edgewise.tables.additive.survival import CoxObjective
 
 KEPT = 2000
@@ -46,12 +47,14 @@ def kept_rows(
 ) -> KeptRows:
     """At most `KEPT` rows of positive weight, evenly from first to last."""
     used = np.flatnonzero(weights > 0)
-    rows = used[:: max(1, -(-len(used) // KEPT))]
-    added = np.zeros(targets.shape)
+    total, before = summed(len(used)), own_rows(len(used)).start
+    apart = max(1, -(-total // KEPT))
+    rows = used[-before % apart :: apart]
+    added = np.zeros(targets.shape)[rows]
     if offset is not None:
-        added = added + offset.reshape(len(targets), -1)
-    shown = tuple(Column(c.name, c.kind, c.values[rows]) for c in columns)
-    return KeptRows(shown, targets[rows], weights[rows], added[rows], len(used))
+        added = added + offset.reshape(len(targets), -1)[rows]
+    shown = tuple(Column(c.name, c.kind, joined(c.values[rows])) for c in columns)
+    return KeptRows(shown, joined(targets[rows]), joined(weights[rows]), joined(added), total)
 
 
 def deviance(family: Family, eta: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from edgewise.optim.losses import LOSSES, Loss, expectile, quantile, tweedie
+from edgewise.stored import read_fields
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Family:
 
 def family_from_json(record: Mapping[str, Any]) -> Family:
     """The family that `Family.to_json` described."""
-    return Family(str(record["name"]), record["parameter"], bool(record.get("dispersion", False)))
+    return read_fields(Family, {"dispersion": False, **record}, "the family of an additive model")
 
 
 def family_of(loss: Loss) -> Family | None:

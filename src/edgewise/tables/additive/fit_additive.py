@@ -16,6 +16,7 @@ from edgewise.tables.additive.families import Family
 from edgewise.tables.additive.inputs import Column
 from edgewise.tables.additive.pair_ranking import Residuals
 from edgewise.tables.additive.penalised_fit import STEPS, FamilyObjective, OutputFit, fit_output
+from edgewise.tables.additive.row_sums import greatest, many_processes
 from edgewise.tables.additive.shape_constraints import constrained_solution, without_rounding
 from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.surfaces import LEAST_FREEDOM, chosen_surfaces
@@ -24,6 +25,7 @@ from edgewise.tables.additive.survival import CoxObjective
 SCALED = ("gaussian", "expectile", "quantile")
 """Families whose fit is the same in every unit of the outcome."""
 MOST_EXPONENT = 60
+IN_ONE_PROCESS = ("quantile", "cox")
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,17 @@ def fit_additive(
         outputs: the names of the outputs.
         offset: what is added to the link scale of every row.
     """
+    if many_processes() and settings.family.name in IN_ONE_PROCESS:
+        raise ValueError(f"the family {settings.family.name!r} sorts all rows, which needs one process")
     blocks, notes = main_blocks(columns, weights, settings.terms)
-    added = np.zeros(y.shape) if offset is None else np.broadcast_to(offset.reshape(len(y), -1), y.shape)
+    added = np.broadcast_to(0.0 if offset is None else offset.reshape(len(y), -1), y.shape)
     units = _units(y, weights) if settings.family.name in SCALED else np.ones(y.shape[1])
-    y, added = y / units, added / units
+    if (units != 1).any():
+        y, added = y / units, added / units
     fits = _fits(blocks, y, weights, added, settings)
     if settings.interactions:
+        if many_processes():
+            raise ValueError("surfaces are ranked and fitted in one process; choose interactions=0")
         blocks, fits = _with_surfaces(blocks, fits, columns, (y, weights, added), settings)
     fits = [_in_units(fit, unit, settings.family) for fit, unit in zip(fits, units.tolist(), strict=True)]
     kinds = tuple((column.name, column.kind) for column in columns)
@@ -76,7 +83,7 @@ def fit_additive(
 
 def _units(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A power of 2 near the size of every output where powers of it would leave the range of numbers, else 1."""
-    size = abs(y[weights > 0]).max(axis=0)
+    size = greatest(abs(y[weights > 0]).max(axis=0, initial=0.0))
     exponent = np.round(np.log2(np.where(size > 0, size, 1.0)))
     return np.where(abs(exponent) > MOST_EXPONENT, 2.0**exponent, 1.0)
 
@@ -235,9 +242,8 @@ def coefficient_map(blocks: Sequence[Block]) -> np.ndarray:
         transform = block.transform
         if block.mean is not None:
             shift = block.mean @ transform
-            known = (np.arange(len(transform)) < block.axes[0].functions)[:, None]
             found[0, column : column + block.parameters] = shift
-            transform = transform - known * shift
+            transform = transform - shift  # a missing cell too adds to the intercept, which has taken the mean
         found[row : row + len(transform), column : column + block.parameters] = transform
         row, column = row + len(transform), column + block.parameters
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -57,7 +57,7 @@ class Input:
         """The name of the column, with the part of a date, such as `day (season)`."""
         return self.column if self.part == "value" else f"{self.column} ({self.part})"
 
-    def read(self, columns: Sequence[Column]) -> np.ndarray:
+    def read(self, columns: Sequence[Column] | Mapping[int, Column]) -> np.ndarray:
         """The arguments: float64 with NaN for missing cells, or texts with None for them."""
         values = columns[self.position].values
         if self.part == "value":
@@ -94,6 +94,11 @@ def read_columns(X: Any, kinds: Sequence[Kind] | None = None) -> list[Column]:
     return found
 
 
+def column_values(column: Any, name: str, kind: Kind) -> np.ndarray:
+    """The values of a series of pandas, read as a column of this kind."""
+    return _pandas_column(column, name, kind)[1]
+
+
 def missing_cells(column: Column) -> int:
     """How many cells of a column are missing."""
     if column.kind == "level":
@@ -120,7 +125,7 @@ def _pandas_column(column: Any, name: str, kind: Kind | None) -> tuple[Kind, np.
         kind = _pandas_kind(column, name)
     if kind == "number":
         if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
-            return kind, _finite(column.to_numpy(float, na_value=np.nan), name)
+            return kind, finite_numbers(column.to_numpy(float, na_value=np.nan), name)
         return kind, _numbers(column.astype(object).to_numpy(), known, name)
     if kind == "date":
         if getattr(column.dtype, "tz", None) is not None:
@@ -166,7 +171,7 @@ def _polars_column(column: Any, name: str, kind: Kind | None) -> tuple[Kind, np.
             raise ValueError(f"column {name!r} has the type {dtype}, which no term reads; turn it into numbers")
     if kind == "number":
         if dtype.is_numeric() or dtype == polars.Boolean:
-            return kind, _finite(column.cast(polars.Float64).fill_null(np.nan).to_numpy().copy(), name)
+            return kind, finite_numbers(column.cast(polars.Float64).fill_null(np.nan).to_numpy().copy(), name)
         return kind, _numbers(column.to_numpy(), column.is_not_null().to_numpy(), name)
     if kind == "date":
         return kind, _dates(_naive(column, polars), name)
@@ -203,10 +208,11 @@ def _numbers(cells: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
         found[known] = cells[known].astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"column {name!r} holds numbers, but a cell is none: {error}") from error
-    return _finite(found, name)
+    return finite_numbers(found, name)
 
 
-def _finite(values: np.ndarray, name: str) -> np.ndarray:
+def finite_numbers(values: np.ndarray, name: str) -> np.ndarray:
+    """The values of a column of numbers as they are; `ValueError` where one is infinite."""
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise ValueError(f"column {name!r} is infinite (inf) in row {row}; correct it, or make the cell missing (NaN)")

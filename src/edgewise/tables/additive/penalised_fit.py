@@ -10,14 +10,15 @@ a Hessian of bins or of a sample of the rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from edgewise.tables.additive.blocks import Block, group_of
+from edgewise.tables.additive.blocks import ROWS, Block, group_of
 from edgewise.tables.additive.families import Family
+from edgewise.tables.additive.row_sums import summed
 from edgewise.tables.additive.stacked_blocks import Stack
 from edgewise.tables.additive.strength_uncertainty import added_covariance
 from edgewise.tables.additive.strengths import Solved, WorkingModel, best_strengths, inverse
@@ -87,8 +88,8 @@ class FamilyObjective(Objective):
     @cached_property
     def spread(self) -> float:
         """The standard deviation of the targets."""
-        mean = self.weights @ self.y / self.samples
-        return float(np.sqrt(self.weights @ (self.y - mean) ** 2 / self.samples)) or 1.0
+        mean = summed(float(self.weights @ self.y)) / self.samples
+        return float(np.sqrt(summed(float(self.weights @ (self.y - mean) ** 2)) / self.samples)) or 1.0
 
     @property
     def known_scale(self) -> bool:
@@ -100,16 +101,27 @@ class FamilyObjective(Objective):
 
     @property
     def samples(self) -> float:
-        return float(self.weights.sum())
+        return summed(float(self.weights.sum()))
 
     def value(self, eta: np.ndarray) -> float:
-        return float(self.weights @ self.family.values(eta + self.offset, self.y, self.weights, self.spread))
+        return summed(sum(float(self.weights[rows] @ self.family.values(*given)) for rows, given in self._parts(eta)))
 
     def derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.family.name == "quantile":
             return self._quantile_derivatives(eta)
-        slope, curvature = self.family.slope_and_curvature(eta + self.offset, self.y, self.weights, self.spread)
-        return self.weights * slope, self.weights * curvature
+        found = np.empty((2, len(eta)))
+        for rows, given in self._parts(eta):
+            found[:, rows] = self.family.slope_and_curvature(*given)
+        found *= self.weights
+        return found[0], found[1]
+
+    def _parts(self, eta: np.ndarray) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray, np.ndarray, float]]]:
+        """Rows with their link scale, targets, weights and the spread: many rows in parts, to bound copies."""
+        apart = max(len(eta), 1) if self.family.loss.joint else ROWS
+        for start in range(0, len(eta), apart):
+            rows = slice(start, start + apart)
+            offset = self.offset[rows] if isinstance(self.offset, np.ndarray) else self.offset
+            yield rows, (eta[rows] + offset, self.y[rows], self.weights[rows], self.spread)
 
     def _quantile_derivatives(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""The curvature of the expected loss, the density of the residuals at 0, is the same for every row.
@@ -129,7 +141,7 @@ class FamilyObjective(Objective):
         b, longest = 0.0, self.spread if self.family.loss.link == "identity" else 1.0
         for _ in range(100):
             slope, curvature = self.derivatives(np.full(len(self.y), b))
-            step = slope.sum() / max(curvature.sum(), 1e-12 * self.samples)
+            step = summed(slope.sum()) / max(summed(curvature.sum()), 1e-12 * self.samples)
             b -= float(np.clip(step, -longest, longest)) if not self.quadratic else float(step)
             if abs(step) < 1e-10 * longest or self.quadratic:
                 break
@@ -198,19 +210,16 @@ def fit_output(
         if gram is None or not objective.quadratic:
             gram, less = stack.gram(curvature), objective.correction(stack, eta)
             gram = gram if less is None else gram - less
-        if step == 0:
-            floor = (
-                max(LEAST_SCALE, FEW_ROWS / objective.samples) * float((slope**2 / np.maximum(curvature, 1e-300)).sum())
-                + 1e-290
-            )
+        pearson = pearson_sum(slope, curvature)
+        floor = max(LEAST_SCALE, FEW_ROWS / objective.samples) * pearson + 1e-290 if step == 0 else floor
         centre = theta * (groups < 0)
         terms = theta - centre
         product, sums = gram @ terms, stack.sums(slope)
-        total = float(terms @ product - 2 * terms @ sums + (slope**2 / np.maximum(curvature, 1e-300)).sum())
+        total = float(terms @ product - 2 * terms @ sums) + pearson
         scales = objective.samples, objective.known_scale, floor
         model = WorkingModel(gram, product - sums, total, groups, len(names), *scales, related=related(names))
         if bounds is None:
-            bounds = strength_bounds(model, float(curvature.sum()))
+            bounds = strength_bounds(model, summed(float(curvature.sum())))
             rho = bounds[1] - HIGHEST + START if rho is None else rho if fixed is not None else np.clip(rho, *bounds)
         assert rho is not None
         moving = (
@@ -240,6 +249,13 @@ def fit_output(
         theta, edf = np.append(0.0, theta), np.append(0.0, edf)
         c, uncertainty = (np.pad(v, ((1, 0), (1, 0))) for v in (c, uncertainty))
     return OutputFit(theta, solved.log_strengths, scale * c, uncertainty, edf, scale, solved.value, converged)
+
+
+def pearson_sum(slope: np.ndarray, curvature: np.ndarray) -> float:
+    """The sum over rows of the squared slopes by the curvatures."""
+    starts = range(0, len(slope), ROWS)
+    parts = ((slope[n : n + ROWS], curvature[n : n + ROWS]) for n in starts)
+    return summed(sum(float((s**2 / np.maximum(h, 1e-300)).sum()) for s, h in parts))
 
 
 def groups_of(blocks: Sequence[Block], intercept: bool) -> tuple[np.ndarray, list[tuple[int, str]]]:

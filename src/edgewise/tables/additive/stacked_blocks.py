@@ -16,7 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from edgewise.tables.additive.blocks import DENSE_NUMBERS, Block
+from edgewise.tables.additive.blocks import DENSE_NUMBERS, ROWS, Block
+from edgewise.tables.additive.row_sums import summed
 
 CHUNK = 4096
 ROWS_OF_PRODUCTS = 20_000
@@ -45,14 +46,14 @@ class Stack:
 
     def eta(self, theta: np.ndarray) -> np.ndarray:
         """The sum of the terms in every row."""
-        total = np.full(self.rows, theta[0] if self.intercept else 0.0)
+        found = np.full(self.rows, theta[0] if self.intercept else 0.0)
         for block, part in zip(self.blocks, self.slices, strict=True):
-            total += block.values(theta[part])
-        return total
+            found += block.values(theta[part])
+        return found
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """The sum over rows of all functions times the weights."""
-        first = [np.array([weights.sum()])] if self.intercept else []
+        first = [np.array([summed(weights.sum())])] if self.intercept else []
         return np.concatenate([*first, *(block.sums(weights) for block in self.blocks)])
 
     def scores(self, theta: np.ndarray) -> np.ndarray:
@@ -64,7 +65,7 @@ class Stack:
     def sums_of(self, weights: np.ndarray) -> np.ndarray:
         """`sums` of every column of the weights, (rows, sets): (parameters, sets)."""
         if self.whole is not None:
-            return self.whole.T @ weights
+            return summed(self.whole.T @ weights)
         return np.stack([self.sums(column) for column in weights.T], axis=1)
 
     @cached_property
@@ -102,7 +103,7 @@ class Stack:
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
         """The weighted Gram matrix of all functions, (parameters, parameters)."""
-        if self.rows > ROWS_OF_PRODUCTS and self._curves:
+        if summed(self.rows) > ROWS_OF_PRODUCTS and self._curves:
             return self._binned_gram(weights)
         return self._products(weights, None) if self.sample is None else self._sampled_gram(weights, self.sample)
 
@@ -111,28 +112,27 @@ class Stack:
         return all(len(block.axes) == 1 for block in self.blocks)
 
     def _products(self, weights: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-        total = np.zeros((self.parameters, self.parameters))
+        found = np.zeros((self.parameters, self.parameters))
         count = self.rows if rows is None else len(rows)
         roots = np.sqrt(weights)
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK) if rows is None else rows[start : start + CHUNK]
             functions = self.matrix(part) if self.whole is None else self.whole[part]
             scaled = functions * roots[part][:, None]
-            total += scaled.T @ scaled
-        return total
+            found += scaled.T @ scaled
+        return summed(found)
 
     def _binned_gram(self, weights: np.ndarray) -> np.ndarray:
-        total = np.zeros((self.parameters, self.parameters))
+        found = np.zeros((self.parameters, self.parameters))
         if self.intercept:
-            total[0] = total[:, 0] = self.sums(weights)
+            found[0] = found[:, 0] = self.sums(weights)
         for block, where in zip(self.blocks, self.slices, strict=True):
-            total[where, where] = block.gram(weights)
+            found[where, where] = block.gram(weights)
         for (one, here), (two, there) in itertools.combinations(zip(self.blocks, self.slices, strict=True), 2):
-            (codes, a), (others, b) = one.bins, two.bins
-            sums = np.bincount(codes * len(b) + others, weights, len(a) * len(b)).reshape(len(a), len(b))
-            total[here, there] = a.T @ sums @ b
-            total[there, here] = total[here, there].T
-        return total
+            sums = summed(_sums_by_bins(one, two, weights))
+            found[here, there] = one.means.T @ sums @ two.means
+            found[there, here] = found[here, there].T
+        return found
 
     def _sampled_gram(self, weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The Gram matrix with the correlations of a sample of the rows and the exact diagonal."""
@@ -145,3 +145,16 @@ class Stack:
         found *= scale[:, None] * scale
         found[np.diag_indices_from(found)] = exact
         return found
+
+
+def _sums_by_bins(one: Block, two: Block, weights: np.ndarray) -> np.ndarray:
+    """The sums of the weights of the rows by pairs of bins of two arguments, (bins of one, bins of two)."""
+    shape = len(one.means), len(two.means)
+    first, second = one.bin_of_distinct * shape[1], two.bin_of_distinct
+    found = np.zeros(shape[0] * shape[1])
+    for start in range(0, len(weights), ROWS):
+        part = slice(start, start + ROWS)
+        cells = first[one.codes[part]]
+        cells += second[two.codes[part]]
+        found += np.bincount(cells, weights[part], len(found))
+    return found.reshape(shape)

@@ -13,10 +13,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from edgewise.tables.additive import Family
+from edgewise.tables.additive import AdditiveModel, Family
 from edgewise.tables.additive.deviance import kept_rows
 from edgewise.tables.additive.fit_additive import fit_additive
+from edgewise.tables.additive.row_sums import joined, own_rows
+from edgewise.tables.additive.stored_columns import with_stored
 from edgewise.tables.estimators.additive import AdditiveEstimator
+from edgewise.tables.estimators.additive_methods import AdditiveMethods
 
 
 class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
@@ -66,8 +69,23 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> KANAdditiveClassifier:
-        """Fit the terms to rows X, an array or a frame, labels y and weights of the rows."""
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        like: AdditiveMethods | AdditiveModel | None = None,
+    ) -> KANAdditiveClassifier:
+        """Fit the terms.
+
+        Args:
+            X: an array of numbers, a frame, or a dataset of pyarrow, as in `KANAdditive.fit`.
+            y: the labels, (rows,), or the name of their column in a dataset.
+            sample_weight: of the rows, or the name of their column in a dataset.
+            like: a fitted estimator whose knots, periods and levels are taken, so that `merge` can join the two.
+        """
+        X, y, sample_weight = with_stored(X, y, sample_weight)
         columns = self._columns(X, reset=True)
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
@@ -75,13 +93,16 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         check_consistent_length(columns[0].values, y)
         check_classification_targets(y)
         weights = self._weights(sample_weight, len(y))
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(np.unique(labels[weights > 0])) < 2:
+        self.classes_ = np.unique(joined(np.unique(y)))
+        labels = np.searchsorted(self.classes_, y)
+        seen = np.unique(joined(np.unique(labels[weights > 0])))
+        if len(seen) < 2:
             raise ValueError(
-                f"the target has one class ({self.classes_[labels[weights > 0][0]]!r}) in all rows of positive weight; "
+                f"the target has one class ({self.classes_[seen[0]]!r}) in all rows of positive weight; "
                 "a classifier needs at least two classes"
             )
-        weights = self._weights(weights * compute_sample_weight(self.class_weight, y), len(y))
+        by_class = compute_sample_weight(self.class_weight, joined(y))[own_rows(len(y))]
+        weights = self._weights(weights * by_class, len(y))
         count = len(self.classes_)
         if count == 2:
             family, targets, outputs = Family("binomial"), labels[:, None].astype(float), [str(self.classes_[1])]
@@ -89,7 +110,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         else:
             family, targets = Family("multinomial"), np.eye(count)[labels]
             names = [f"score of {label}" for label in self.classes_]
-        model = fit_additive(columns, targets, weights, self._settings(family), outputs=names)
+        model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=names)
         self._set_additive(model, kept_rows(columns, targets, weights, None))
         return self
 

@@ -20,6 +20,7 @@ from edgewise.tables.additive.intervals import (
     mean_slope,
     posterior_interval,
 )
+from edgewise.tables.additive.merging import merged, merged_rows
 from edgewise.tables.additive.term_bands import TermBand, Trend, term_band, trends
 from edgewise.tables.additive.term_editing import Edit, clipped, smoothed, with_values, without_term
 
@@ -98,6 +99,31 @@ class AdditiveMethods:
     def remove_term(self, term: str) -> Edit:
         """The model without a term; the others stay as they are."""
         return self._edited(term, "removed", without_term(self.additive_, term))
+
+    def merge(self, other: Any) -> Any:
+        """One estimator of two that were fitted to different rows on the same knots: `tables.additive.merging`.
+
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.uniform(-1, 1, (400, 2))
+        >>> y = np.sin(3 * x[:, 0]) + 0.1 * rng.normal(size=400)
+        >>> from edgewise.tables.estimators import KANAdditive
+        >>> here = KANAdditive().fit(x[:200], y[:200])
+        >>> there = KANAdditive().fit(x[200:], y[200:], like=here)
+        >>> both = here.merge(there)
+        >>> both.rows_.total
+        400
+
+        Args:
+            other: fitted with `like=` this estimator, or this one like it.
+        """
+        check_is_fitted(self)
+        check_is_fitted(other)
+        if not np.array_equal(getattr(self, "classes_", []), getattr(other, "classes_", [])):
+            raise ValueError("the estimators know different classes; fit both to rows of all classes")
+        estimator: Any = copy.copy(self)
+        model = merged(self.additive_, other.additive_, (self.rows_.total, other.rows_.total))
+        estimator._set_additive(model, merged_rows(self.rows_, other.rows_))
+        return estimator
 
     def _edited(self, term: str, what: str, model: AdditiveModel) -> Edit:
         """A new estimator with this model, beside the change of the deviance explained."""

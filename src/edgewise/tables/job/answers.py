@@ -124,6 +124,7 @@ def discover_table(
     target: str,
     *,
     units: Mapping[str, str] | None = None,
+    start: Sequence[str] = (),
     names: Sequence[str] = (),
     inputs: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -163,6 +164,7 @@ def discover_table(
             names=columns,
             output=target,
             units=units,
+            start=start,
             seconds=seconds,
             seed=seed,
         )

@@ -6,12 +6,12 @@ The file is one JSON object with the key "format" and the fields of `RunRecord`;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from edgewise._shown import shown
 from edgewise._version import __version__
+from edgewise.stored import read_fields
 from edgewise.tables.cells import TableError
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.encode import TaskKind
@@ -207,7 +207,7 @@ class RunRecord:
     def from_json(cls, given: Any) -> RunRecord:
         """The record that `to_json` described; `ValueError` for anything else."""
         check_format(given)
-        record = _built(cls, {key: value for key, value in given.items() if key != "format"}, "run record")
+        record = read_fields(cls, {key: value for key, value in given.items() if key != "format"}, "a run record")
         if not record.scores:
             raise ValueError("a run record has at least one score")
         return record
@@ -221,33 +221,3 @@ def check_format(given: Any) -> None:
         raise ValueError(
             f"its run record has the format {str(given.get('format'))[:40]!r}; this version reads {FORMAT!r}"
         )
-
-
-def _built(hint: Any, value: Any, where: str) -> Any:
-    """The value that `asdict` and JSON made of one of this type; `ValueError` where it is of another type."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return _tuples(value)
-    if origin is UnionType:
-        options = [option for option in inner if isinstance(value, Mapping) == is_dataclass(option)]
-        return _built(type(value) if type(value) in options else [*options, str][0], value, where)
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        types = get_type_hints(hint)
-        if value.keys() != types.keys():
-            raise ValueError(f"{where} does not fit: {', '.join(sorted(value.keys() ^ types.keys()))}")
-        return hint(**{name: _built(types[name], value[name], f"{name} of a {where}") for name in types})
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_built(inner[0], part, where) for part in value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return {name: _built(inner[1], part, where) for name, part in value.items()}
-    kinds = (int, float) if hint is float else (hint,)
-    if not (value in inner if origin is Literal else type(value) in kinds):
-        raise ValueError(f"{where} is {str(value)[:40]!r}, not a {getattr(hint, '__name__', hint)}")
-    return value
-
-
-def _tuples(value: Any) -> Any:
-    """The value with tuples for lists, as the dataclasses have them."""
-    if isinstance(value, Mapping):
-        return {key: _tuples(part) for key, part in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -17,6 +17,7 @@ from edgewise.nn import KAN, Affine, KANLinear
 from edgewise.optim import get_loss
 from edgewise.progress import Budget
 from edgewise.tables.encode import Encoding
+from edgewise.tables.job.record import NetworkFacts
 from edgewise.tables.prepare import Prepared
 from edgewise.tables.simplest import Fit, compare, row_losses, simple_fits, units_of
 from edgewise.tracing import outside_grid, trace
@@ -182,7 +183,9 @@ def prune_while_good(model: KAN, encoding: Encoding, rows: Rows, validation: Row
 def importance(model: KAN, encoding: Encoding, validation: Rows, seed: int) -> list[float]:
     """The rise of the error when one column is shuffled, in units of the error of the constant model, by input.
 
-    Wide tables use a part of the rows, so that all inputs take a few seconds.
+    All inputs of a column are shuffled together and have its value: of indicators of levels exactly one is 1 in every
+    row, and what a network makes of others says nothing about the column. Wide tables use a part of the rows, so that
+    all columns take a few seconds.
     """
     rows = max(LEAST_ROWS, SHUFFLED // max(1, len(encoding.names) * count_edges(model)))
     validation = Rows(validation.inputs[:rows], validation.outcome[:rows])
@@ -193,12 +196,13 @@ def importance(model: KAN, encoding: Encoding, validation: Rows, seed: int) -> l
     else:
         share = np.bincount(validation.outcome.astype(int), minlength=len(encoding.classes)) / len(validation)
         scale = float(-(share[share > 0] * np.log(share[share > 0])).sum()) or 1.0
-    found = []
-    for j in range(validation.inputs.shape[1]):
-        shuffled = validation.inputs.copy()
-        shuffled[:, j] = rng.permutation(shuffled[:, j])
-        found.append((loss(encoding, validation.outcome, predict(model, encoding, shuffled)) - base) / scale)
-    return found
+    columns = [feature.column for feature in encoding.features]
+    rises = {}
+    for column in dict.fromkeys(columns):
+        shuffled, own = validation.inputs.copy(), [j for j, name in enumerate(columns) if name == column]
+        shuffled[:, own] = rng.permutation(shuffled[:, own])
+        rises[column] = (loss(encoding, validation.outcome, predict(model, encoding, shuffled)) - base) / scale
+    return [rises[column] for column in columns]
 
 
 def named(model: KAN, encoding: Encoding) -> KAN:
@@ -242,3 +246,15 @@ def cautions(model: KAN, test: Rows) -> list[str]:
     if first > 0.01:
         return [f"{first:.1%} of the test inputs are outside the range of training, where curves continue as lines"]
     return []
+
+
+def network_facts(full: KAN, model: KAN, encoding: Encoding) -> NetworkFacts:
+    """What the record says about the network before and after pruning."""
+    return NetworkFacts(
+        widths_before=(len(encoding.names), *full.widths[1:]),
+        widths=(len(encoding.names), *model.widths[1:]),
+        edges_before=count_edges(full),
+        edges=count_edges(model),
+        parameters=active_parameters(model),
+        unused_inputs=tuple(unused_inputs(model)),
+    )

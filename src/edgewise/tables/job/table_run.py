@@ -29,7 +29,6 @@ from edgewise.tables.job.record import (
     FormulaFacts,
     FrontEntry,
     JobSettings,
-    NetworkFacts,
     RowCounts,
     RunRecord,
     Score,
@@ -39,11 +38,10 @@ from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
 from edgewise.tables.job.table_network import (
     Array,
     Rows,
-    active_parameters,
     cautions,
-    count_edges,
     importance,
     loss_name,
+    network_facts,
     output_names,
     predict,
     prune_while_good,
@@ -52,7 +50,6 @@ from edgewise.tables.job.table_network import (
     simplest_of,
     split,
     train,
-    unused_inputs,
 )
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
@@ -315,7 +312,7 @@ def _compute(
             *baselines,
         ),
         importance=dict(zip(encoding.names, weights, strict=True)),
-        network=_network_facts(full, model, encoding),
+        network=network_facts(full, model, encoding),
         formula=_formula_facts(job, front, model),
         front=() if front is None else tuple(map(_entry, front.front)),
         warnings=(*prepared.warnings, *notes, *cautions(model, test), *job.too_late()),
@@ -362,17 +359,6 @@ def _reference_scores(job: _Job, shipped: ShippedTable | None) -> list[Score]:
         values = Formula((expression,), tuple(needed), (reference.target,))(columns)[:, 0]
         found.append(job.score(reference.name, "reference", values, None, reference.source))
     return found
-
-
-def _network_facts(full: KAN, model: KAN, encoding: Encoding) -> NetworkFacts:
-    return NetworkFacts(
-        widths_before=(len(encoding.names), *full.widths[1:]),
-        widths=(len(encoding.names), *model.widths[1:]),
-        edges_before=count_edges(full),
-        edges=count_edges(model),
-        parameters=active_parameters(model),
-        unused_inputs=tuple(unused_inputs(model)),
-    )
 
 
 def _formula_facts(job: _Job, front: Front | None, model: KAN) -> FormulaFacts | None:

@@ -1,0 +1,132 @@
+r"""How large the residuals of a surface are, in units of the error that they stand for, and which grid is to blame.
+
+A residual $r = a\,\partial_t^m u + \dots$ changes the field over the time T by about $T^m \|r\| / |a|$ at most, which
+is counted relative to the size U of the fields. A residual without a time derivative is counted in units of its
+greatest coefficient, $\max_\alpha |\partial r / \partial D^\alpha u| \prod_j L_j^{-\alpha_j}$. This is an estimate of
+the error of well-conditioned problems, not a bound: what grows in time, grows with its errors.
+
+Along an axis whose grid is too coarse, the residual that least squares leaves changes its sign within every interval;
+along one that is fine enough it is smooth. So the squared differences between neighbouring points of an axis,
+$\frac12 \sum_q w_q (r_{q+1} - r_q)^2$, say which axis is to blame, and which of its intervals. Halving these lowers the
+residual by $2^{-(p + 1 - m)}$ with the degree p and the highest order m of a derivative along the axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from edgewise.jets import Index
+from edgewise.nn import Surface
+from edgewise.pde.operators import LAPLACIAN, TIME, second_derivatives
+from edgewise.pde.problem import Problem, stacked
+from edgewise.pde.surface_equations import local_leaves
+from edgewise.pde.surface_points import CellTerm
+
+Leaf = tuple[str, Index]
+SAMPLED = 200  # cells, at most, from which the sizes of slopes are taken
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A residual: how it depends on fields and their derivatives, as root mean squares.
+
+    Attributes:
+        slopes: of the residual in every derivative.
+        values: of every derivative.
+        rest: the residual without what is linear in them: its source.
+    """
+
+    slopes: Mapping[Leaf, float]
+    values: Mapping[Leaf, float]
+    rest: float
+
+    @property
+    def terms(self) -> float:
+        """The size of what the residual is a sum of."""
+        return sum(s * self.values[k] for k, s in self.slopes.items()) + self.rest
+
+
+def sensitivities(
+    problem: Problem, surface: Surface, term: CellTerm, unknowns: Mapping[str, float]
+) -> list[Sensitivity]:
+    """One for every residual of a term, from a sample of its cells."""
+    step = max(1, term.shape[0] // SAMPLED)
+    local = local_leaves(problem, surface, term, unknowns, slice(None, None, step))
+    with torch.enable_grad():
+        leaves = {k: v.requires_grad_() for k, v in local.leaves.items()}
+        residuals = stacked(term.residual(local.scope(leaves)))
+        found = []
+        for r in residuals:
+            slopes = (
+                torch.autograd.grad(r.sum(), list(leaves.values()), retain_graph=True, allow_unused=True)
+                if r.requires_grad
+                else [None] * len(leaves)
+            )
+            known = {k: s for k, s in zip(leaves, slopes, strict=True) if s is not None}
+            rest = r.detach() - sum((s * leaves[k].detach() for k, s in known.items()), torch.zeros(()))
+            sizes = {k: _rms(s) for k, s in known.items()}
+            found.append(Sensitivity(sizes, {k: _rms(leaves[k]) for k in known}, _rms(rest)))
+    return found
+
+
+def unit(problem: Problem, sensitivity: Sensitivity, over: float | None) -> float:
+    """The residual that stands for an error of 1; `over` is the whole time, None where time is no different."""
+    c, lengths = problem.domain.coordinates, [b - a for a, b in problem.domain.bounds]
+    t = c.index(TIME) if TIME in c else None
+    apart = [(s, a) for (_, index), s in sensitivity.slopes.items() for a in _each(index, c)]
+    if t is not None and over is not None and (highest := max((a[t] for _, a in apart if _ > 0), default=0)):
+        return max(s for s, a in apart if a[t] == highest) * over**-highest
+    sizes = [s * math.prod(n**-m for n, m in zip(lengths, a, strict=True)) for s, a in apart]
+    return max(sizes, default=0.0) or 1.0
+
+
+def order_of(problem: Problem, sensitivity: Sensitivity, j: int) -> int:
+    """The highest order of a derivative along an axis."""
+    c = problem.domain.coordinates
+    return max((max(a[j] for a in _each(index, c)) for _, index in sensitivity.slopes), default=0)
+
+
+def roughness(
+    r: Float[Tensor, "equations cells rows"],
+    weights: Float[Tensor, "equations cells rows"],
+    term: CellTerm,
+    axis: int,
+) -> Float[Tensor, " intervals"]:
+    """The weighted squared differences of residuals between neighbours along an axis, half of them, by interval."""
+    d, shape = len(term.grid), (len(r), *term.grid, *term.each)
+
+    def in_line(values: Tensor) -> Float[Tensor, "line rest"]:
+        line = values.reshape(shape).movedim((1 + axis, 1 + d + axis), (0, 1))
+        return line.flatten(2).flatten(0, 1)
+
+    r, w = in_line(r), in_line(weights)
+    squares = w[1:] * r.diff(dim=0).square() / 2
+    energy = torch.cat([squares, squares[-1:]]).sum(1)
+    return energy.unflatten(0, (term.grid[axis], term.each[axis])).sum(1)
+
+
+def bisected(
+    grid: Float[Tensor, " points"], errors: Float[Tensor, " intervals"], target: float, order: int, most: int = 1
+) -> Float[Tensor, " finer"]:
+    """The grid with intervals halved, up to `most` times, whose errors are above an equal share of the target."""
+    h = grid.diff()
+    excess = errors * math.sqrt(len(h)) / target
+    times = torch.log2(excess.clamp(min=1e-300)).div(order).ceil().clamp(0, most).long()
+    if not bool(times.any()):
+        times[errors.argmax()] = 1
+    parts = [grid[i] + h[i] * torch.arange(2**n, dtype=grid.dtype) / 2**n for i, n in enumerate(times.tolist())]
+    return torch.cat([*parts, grid[-1:]])
+
+
+def _each(index: Index, coordinates: Sequence[str]) -> list[Index]:
+    return second_derivatives(coordinates) if index == LAPLACIAN else [index]
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.detach().square().mean().sqrt())

@@ -1,0 +1,132 @@
+"""The equations of two published tables, solved by surfaces and by the residual-gated KAN of jaxKAN.
+
+Errors are relative L2 distances to references of ours on a grid (`studies.problems.published`). A surface draws no
+random numbers: its rows are the same for every seed. The other network gets `--seconds` of processor time, without
+its compilation. Settings: the tolerances were chosen once, by the time that a row takes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from edgewise.pde import Solution, Surfaces, solve
+from edgewise.pde.solution import relative_error
+from studies.figures import canvas, save
+from studies.peers.pde_rgakan import EQUATIONS, solve_with_rgakan
+from studies.problems.published import Published, tables
+from studies.study import Case, Row, Run, Settings, Study, grid, option
+from studies.table import grouped, median_and_worst
+
+NETWORKS = ("surface", "jaxKAN RGAKAN")
+
+
+@dataclass(frozen=True)
+class TableSettings(Settings):
+    """Settings of the study of published tables."""
+
+    set: str = option("rga", "which table", choices=("jaxpi", "rga"), selects=True)
+    networks: tuple[str, ...] = option(("surface",), f"some of {', '.join(NETWORKS)}", selects=True)
+    seconds: float = option(30.0, "processor seconds of the other network", selects=True)
+
+
+def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
+    """Every row of a table and network; a surface for one seed."""
+    names = [row.name for row in tables()[settings.set]]
+    every = grid(set=[settings.set], equation=names, network=settings.networks, seed=seeds)
+    return [
+        case if case["network"] == "surface" else case | {"seconds": settings.seconds}
+        for case in every
+        if (case["network"] == "surface" and case["seed"] == seeds[0])
+        or (case["network"] != "surface" and case["equation"] in EQUATIONS)
+    ]
+
+
+def measure(case: Case, run: Run[TableSettings]) -> Row:
+    """Solve a row once; a surface is drawn into the folder of the result."""
+    row = {p.name: p for p in tables()[case["set"]]}[case["equation"]]
+    x, expected = row.points, row.reference(row.points)
+    shared: Row = {"published": row.published, "reference_error": row.trust, "remark": row.remark}
+    if case["network"] != "surface":
+        found = solve_with_rgakan(row.name, row.problem.domain.bounds, x.numpy(), case["seconds"], case["seed"])
+        error = relative_error(torch.from_numpy(found["values"]), expected)
+        told = {"parameters": found["parameters"], "steps": found["steps"], "compilation": found["compilation"]}
+        return shared | told | {"error": error, "cpu_seconds": case["seconds"]}
+    begun = time.process_time()
+    solution = solve(row.problem, method=Surfaces(tolerance=row.tolerance))
+    seconds = time.process_time() - begun
+    draw_surface(row, solution, run.folder / f"pde-tables-{case['set']}-{row.name}.png")
+    return shared | {
+        "error": relative_error(solution(x), expected),
+        "estimate": solution.error_estimate,
+        "tolerance": row.tolerance,
+        "parameters": max(sum(p.numel() for p in model.parameters()) for model in solution.models),
+        "windows": len(solution.models),
+        "solved": solution.solved,
+        "message": solution.message,
+        "cpu_seconds": round(seconds, 2),
+    }
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Every equation and network: errors, seconds, and what was published."""
+    return [_summary(group) for group in grouped(rows, ("set", "equation", "network"))]
+
+
+def draw_surface(row: Published, solution: Solution, path: Path) -> None:
+    """The field, its error on the grid of the table, and its residual; at half of the time in three coordinates."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = canvas(13, 3.4)
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots(1, 3)
+    x = row.points
+    if x.shape[1] == 3:
+        x = x[x[:, 2] == x[:, 2].unique()[25]]
+    sides = [x[:, j].unique() for j in range(2)]
+    field = solution(x)[:, 0]
+    shown = {"field": field, "error": field - row.reference(x), "residual": solution.residual(x)[:, 0]}
+    ends = [float(e) for side in sides for e in (side[0], side[-1])]
+    for ax, (what, values) in zip(axes, shown.items(), strict=True):
+        limit = float(values.abs().max()) or 1.0
+        colours = {"cmap": "viridis"} if what == "field" else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        image = values.reshape(len(sides[0]), len(sides[1])).T.numpy()
+        figure.colorbar(ax.imshow(image, origin="lower", aspect="auto", extent=ends, **colours), ax=ax)
+        ax.set_title(what)
+        ax.set_xlabel(row.problem.domain.coordinates[0])
+        ax.set_ylabel(row.problem.domain.coordinates[1])
+    figure.suptitle(row.name)
+    save(figure, path, dpi=110, tight=False)
+
+
+def _summary(group: list[Row]) -> Row:
+    first = group[0]
+    median, worst = median_and_worst([row["error"] for row in group])
+    return {
+        "set": first["set"],
+        "equation": first["equation"],
+        "network": first["network"],
+        "seeds": len(group),
+        "parameters": first["parameters"],
+        "error_median": median,
+        "error_worst": worst,
+        "estimate": first.get("estimate"),
+        "published": first["published"],
+        "reference_error": first["reference_error"],
+        "cpu_seconds": statistics.median(row["cpu_seconds"] for row in group),
+    }
+
+
+STUDY = Study(
+    name="pde-tables",
+    title="Equations of two published tables solved by surfaces: relative L2 error",
+    cases=cases,
+    measure=measure,
+    summarise=summarise,
+    settings=TableSettings(),
+    seeds=(0, 1, 2),
+)

@@ -1,0 +1,119 @@
+"""Sessions of the studio: their archives, forged ones too, and the messages of a page."""
+
+import io
+import json
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from damage import changed
+from kind import Kind, any_file
+
+import edgewise as ew
+from edgewise.workbench import Workspace
+from edgewise.workbench.opening import open_archive
+from edgewise.workbench.server import parsed
+
+NAME = "session.zip"
+MESSAGES: list[dict[str, Any]] = [
+    {"do": "fix", "edge": [0, 0, 0], "name": "sin"},
+    {"do": "release", "edge": [0, 0, 0]},
+    {"do": "remove", "edge": [0, 1, 0]},
+    {"do": "lock", "edges": [[0, 0, 0]]},
+    {"do": "share", "edges": [[0, 0, 0], [0, 1, 0]]},
+    {"do": "forbid", "names": ["sin"]},
+    {"do": "shape", "edge": [0, 0, 0], "shape": "increasing"},
+    {"do": "constrain", "shape": "increasing", "inputs": [0]},
+    {"do": "symmetric", "inputs": [0, 1]},
+    {"do": "prune", "least": 0.1},
+    {"do": "refine", "intervals": 4},
+    {"do": "fit", "steps": 5},
+    {"do": "goto", "state": 1},
+    {"do": "rename", "state": 0, "name": "first"},
+    {"do": "compare", "state": 0},
+    {"do": "suggest", "edge": [0, 0, 0]},
+    {"do": "predict", "x": [0.5, -1.0]},
+    {"do": "preview", "step": {"do": "fix", "edge": [0, 0, 0], "name": "sin"}},
+    *({"do": name} for name in ("undo", "redo", "constants", "script", "report", "picture", "bundle", "stop")),
+]
+
+
+class FailedInsideError(Exception):
+    """The studio says that it failed itself."""
+
+
+def work() -> Workspace:
+    x = torch.linspace(-1, 1, 40, dtype=torch.float64).reshape(20, 2)
+    model = ew.KAN([2, 2, 1], ew.BSpline(3, 2), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return Workspace(model, x, x[:, :1].sin() + x[:, 1:] ** 2, title="<b>")
+
+
+def make_session(folder: Path) -> None:
+    made = work()
+    for message in (MESSAGES[0], MESSAGES[11], MESSAGES[10], MESSAGES[2]):
+        assert "ok" in made.act(message), message
+    (folder / NAME).write_bytes(_file(made.act({"do": "bundle"})))
+
+
+def _file(answer: dict[str, Any]) -> bytes:
+    import base64
+
+    return base64.b64decode(answer["file"]["base64"])
+
+
+def forge(folder: Path, _: Any, rng: random.Random) -> str:
+    """Another history, network or data in an archive whose checksums are right, at times compressed."""
+    with zipfile.ZipFile(folder / NAME) as file:
+        parts = {entry: file.read(entry) for entry in file.namelist()}
+    name = rng.choice(["history.json", "history.json", *parts])
+    if name == "history.json":
+        history = json.loads(parts[name])
+        if rng.random() < 0.3:
+            history["states"].append({"parent": 1, "name": "", "step": changed(rng.choice(MESSAGES), rng)})
+        parts[name] = json.dumps(changed(history, rng)).encode()
+    else:
+        parts[name] = rng.choice([b"", parts[name][:100], rng.randbytes(50), parts["history.json"]])
+    packed = io.BytesIO()
+    how = zipfile.ZIP_DEFLATED if rng.random() < 0.05 else zipfile.ZIP_STORED
+    with zipfile.ZipFile(packed, "w", how) as file:
+        for entry, data in parts.items():
+            file.writestr(entry, data)
+    (folder / NAME).write_bytes(packed.getvalue())
+    return f"forged, {name}"
+
+
+def read_session(folder: Path, _: Any) -> Any:
+    opened = open_archive(folder / NAME)
+    return json.dumps(opened.state(), allow_nan=False)
+
+
+def make_messages(folder: Path) -> Workspace:
+    (folder / "messages.jsonl").write_text("\n".join(map(json.dumps, MESSAGES)))
+    return work()
+
+
+def damage_messages(folder: Path, _: Any, rng: random.Random) -> str:
+    """A few messages of a page, one of them changed."""
+    sent = [json.dumps(changed(m, rng) if rng.random() < 0.5 else m) for m in rng.choices(MESSAGES, k=3)]
+    (folder / "messages.jsonl").write_text("\n".join(sent))
+    return "messages " + sent[-1][:120]
+
+
+def read_messages(folder: Path, made: Workspace) -> None:
+    """Every message is answered; when the history has become long, begin anew."""
+    if len(made.tree.branches) > 12:
+        made.__dict__.update(work().__dict__)
+    for line in (folder / "messages.jsonl").read_text().splitlines():
+        answer = made.act(parsed(line))
+        json.dumps([answer, made.state()], allow_nan=False)
+        if "inside edgewise" in answer.get("error", ""):
+            raise FailedInsideError(f"{answer['error']}: {line[:150]}")
+
+
+KINDS = {
+    "studio session": Kind(make_session, read_session, any_file),
+    "studio session, forged": Kind(make_session, read_session, forge, limit=20.0),
+    "studio messages": Kind(make_messages, read_messages, damage_messages, limit=20.0),
+}
