@@ -126,7 +126,7 @@ def _html(value: Any) -> str:
 
 
 def test_formulas_of_laws_are_mathematics():
-    assert formula()._repr_latex_().startswith("$$")
+    assert (formula()._repr_latex_() or "").startswith("$$")
     assert long_formula()._repr_latex_() is None
     found = VALUES["Discovery"]()._repr_html_()
     assert re.match(r"<math .*</math><pre>", found, re.DOTALL)
