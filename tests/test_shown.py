@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("as_a_user")
 
 
 SINE = Candidate(ew.nn.DEFAULT_LIBRARY["sin"], (1.0, 0.0, 1.0, 0.0), 0.99, 0.1, 0.2, 9.0, 1.0)
+DECISION = EdgeReport(EdgeKey(0, 0, 0), None, (SINE,))
 
 
 @cache
@@ -125,7 +126,7 @@ def _html(value: Any) -> str:
 
 
 def test_formulas_of_laws_are_mathematics():
-    assert formula()._repr_latex_().startswith("$$")
+    assert (formula()._repr_latex_() or "").startswith("$$")
     assert long_formula()._repr_latex_() is None
     found = VALUES["Discovery"]()._repr_html_()
     assert re.match(r"<math .*</math><pre>", found, re.DOTALL)

@@ -86,7 +86,11 @@ class Studio:
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         try:
-            return self.widget._repr_mimebundle_(**options)
+            bundle = self.widget._repr_mimebundle_(**options)
+            data = bundle[0] if isinstance(bundle, tuple) else bundle
+            if data is not None:
+                data["text/plain"] = repr(self)
+            return bundle
         except ImportError:
             link = "" if self.url is None else f'<a href="{escape(self.url)}" target="_blank" rel="noopener">'
             html = f"{link}Open the studio</a>" if link else f"<pre>{escape(repr(self))}</pre>"

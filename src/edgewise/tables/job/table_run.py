@@ -38,6 +38,7 @@ from edgewise.tables.job.rundir import MODEL, RECORD, RunDirectory
 from edgewise.tables.job.table_network import (
     Array,
     Rows,
+    active_parameters,
     cautions,
     importance,
     loss_name,
