@@ -30,7 +30,7 @@ NETWORKS = ("surface", "jaxKAN RGAKAN")
 class TableSettings(Settings):
     """Settings of the study of published tables."""
 
-    set: str = option("rga", "which table", choices=("jaxpi", "rga"), selects=True)
+    set: str = option("rga", "which table", choices=("jaxpi", "rga", "own"), selects=True)
     networks: tuple[str, ...] = option(("surface",), f"some of {', '.join(NETWORKS)}", selects=True)
     seconds: float = option(30.0, "processor seconds of the other network", selects=True)
 

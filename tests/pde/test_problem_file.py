@@ -116,3 +116,9 @@ def test_a_name_of_a_method_keeps_the_schedule_of_the_file(file):
     assert [stage.name for stage in solution.history[:3]] == ["search, 2 starts"] * 2 + ["search, 1 start"]
     assert len(solution.history) == 4
     assert len(run_problem_file(file, method=AdamDescent(starts=1, steps=1, intervals=())).history) == 2
+
+
+def test_a_surface_replaces_model_and_points_of_a_file(file, tmp_path):
+    solution = run_problem_file(file, method="surface", out=tmp_path / "out")
+    assert solution.error(lambda x: torch.sin(torch.pi * x[:, 0]) / torch.pi**2, solution.sample(100)) < 1e-6
+    assert json.loads((tmp_path / "out" / "solution.json").read_text())["converged"]

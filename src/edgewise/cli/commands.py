@@ -259,7 +259,7 @@ def solve(
     force: bool = False,
     seconds: float | None = None,
     seed: int | None = None,
-    method: Literal["auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam"] | None = None,
+    method: Literal["auto", "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "surface"] | None = None,
 ) -> int:
     """Solve the differential equation that a Python file defines as `problem`.
 

@@ -57,9 +57,13 @@ def run_problem_file(
         raise ProblemError(f"{path} must define `problem`, an edgewise.pde.Problem; found {type(problem).__name__}")
     chosen = _settings(Path(path), getattr(module, "settings", {})) | settings
     chosen["method"] = _method(method, chosen.get("method", "auto"))
+    model = getattr(module, "model", None)
+    if method is not None and isinstance(chosen["method"], Surfaces):
+        model = None  # a surface is its own model, with points of its own
+        chosen.pop("collocation", None)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise ProblemError(f"{out} is a file; name a folder")
-    solution = solve(problem, getattr(module, "model", None), progress=progress, **chosen)
+    solution = solve(problem, model, progress=progress, **chosen)
     if out is not None:
         write_solution(solution, Path(out), getattr(module, "reference", None))
     return solution
