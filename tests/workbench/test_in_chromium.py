@@ -66,12 +66,15 @@ def shown(chromium) -> Iterator[Callable[..., Any]]:
     assert problems == []
 
 
-def changed(page: Any, do: Callable[[], object]) -> None:
-    """Do something and wait for the state that it makes or leads to."""
+def changed(page: Any, do: Callable[[], object], *others: Any) -> None:
+    """Do something and wait for the state that it makes or leads to, on other pages too."""
     before = page.locator("[aria-current]").get_attribute("title")
     do()
     page.wait_for_function("t => document.querySelector('[aria-current]').title !== t", arg=before)
-    page.wait_for_function("() => !document.querySelector('.history .go[disabled]')")
+    now = page.locator("[aria-current]").get_attribute("title")
+    for seen in (page, *others):
+        seen.wait_for_function("t => document.querySelector('[aria-current]').title === t", arg=now)
+        seen.wait_for_function("() => !document.querySelector('.history .go[disabled]')")
 
 
 def test_the_knots_from_table_to_the_slope_rule_in_under_30_actions(shown):
@@ -134,24 +137,24 @@ def test_everything_by_keys_in_two_tabs_whatever_the_names(shown, hostile):
     at = first.evaluate(key)
     first.keyboard.press("Enter")
     first.wait_for_selector(".candidates button")
-    changed(second, lambda: first.keyboard.press("1"))
+    changed(second, lambda: first.keyboard.press("1"), first)
     assert first.evaluate(key) == at
     assert hostile.tree.current.edges[1] == 1
-    changed(second, lambda: first.keyboard.press("u"))
+    changed(second, lambda: first.keyboard.press("u"), first)
     for letter, handle in (("p", ".handle"), ("d", ".paper")):
         first.keyboard.press(letter)
         first.wait_for_selector(handle)
     first.keyboard.press("p")
     first.locator(".handle").nth(3).focus()
     first.keyboard.press("ArrowUp")
-    changed(second, lambda: first.keyboard.press("Enter"))
+    changed(second, lambda: first.keyboard.press("Enter"), first)
     assert hostile.tree.current.step.method == "pull"
     first.keyboard.press("Escape")
     first.locator(f'[data-key="{at}"]').focus()
     first.keyboard.press("ArrowRight")
     assert first.evaluate("document.activeElement.matches('g.node')")
     first.keyboard.press("Enter")
-    changed(second, lambda: first.get_by_role("button", name="Split in two").press("Enter"))
+    changed(second, lambda: first.get_by_role("button", name="Split in two").press("Enter"), first)
     assert hostile.session.model.widths == [2, 3, 1]
     first.locator(".history .go").first.focus()
     for keys in ("Tab", "Enter"):
