@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import edgewise
 
@@ -111,6 +112,8 @@ def test_every_snippet_of_a_page_is_run_or_has_its_reason(page):
         if fence["kind"] in {"console", "bash"}:
             lines = fence["body"].replace("\\\n", " ").splitlines()
             assert {line.split()[0] for line in lines} <= set(COMMANDS)
+        elif fence["kind"] == "yaml":
+            assert list(yaml.safe_load_all(fence["body"]))  # settings of a cluster, which no test has
         elif fence["kind"] == "{code-block}":
             assert name_of(page) in NOT_RUN
         else:

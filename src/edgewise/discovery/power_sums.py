@@ -84,8 +84,13 @@ KEPT = 0.5
 Terms = tuple[int, ...]
 
 
-def power_sums(goal: Goal) -> Iterator[Any]:
-    """The sums with the shortest descriptions for noise of every kind, as expressions of the inputs, each once."""
+def power_sums(goal: Goal, *, complete: bool = True) -> Iterator[Any]:
+    """The sums with the shortest descriptions for noise of every kind, as expressions of the inputs, each once.
+
+    Args:
+        goal: of the search.
+        complete: leave out sums that certainly only come near a law of another form.
+    """
     table = goal.samples.head(ROWS)
     inputs = sorted({*goal.varying, *goal.needless})  # an input of little effect is in a correction, or in no term
     if not inputs:
@@ -108,6 +113,8 @@ def power_sums(goal: Goal) -> Iterator[Any]:
 
     def is_other(value: Tensor) -> bool:
         """Whether what is left is certainly another form: these terms only come near."""
+        if not complete:
+            return False
         rest = table.y - value
         noisy = rest.square().mean() > (ROUNDING * table.y.std()) ** 2
         return bool(noisy) and unexplained(x, rest / size, CERTAINLY)

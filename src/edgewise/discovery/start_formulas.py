@@ -25,6 +25,9 @@ VALUES = (1.0, -1.0, 0.1, 10.0)
 MOST_APART = 3
 """With more constants than this their beginnings are alike."""
 
+TURNS = 4
+"""How often a start formula is fitted beside the power laws that it lacks."""
+
 ROWS = 600
 """Rows that constants are fitted to."""
 
@@ -40,9 +43,24 @@ def laws_of_starts(starts: Sequence[Any], goal: Goal) -> Iterator[Any]:
         value = goal.samples.values(fitted)[:, 0]
         rest = goal.samples.y - value
         if unexplained(goal.straightened(goal.samples.x), rest):
-            yield from (fitted + part for part in power_sums(_with_target(goal, rest)))
+            yield from _with_sums(start, fitted, goal)
             if (value != 0).all():
                 yield from (fitted * part for part in power_sums(_with_target(goal, goal.samples.y / value)))
+
+
+def _with_sums(start: Any, fitted: Any, goal: Goal) -> Iterator[Any]:
+    """The formula plus power laws; as it was fitted without them, its constants and they take turns."""
+    for _ in range(TURNS):
+        rest = goal.samples.y - goal.samples.values(fitted)[:, 0]
+        parts = list(power_sums(_with_target(goal, rest), complete=False))
+        yield from (fitted + part for part in parts)
+        best = min(parts, key=lambda part: goal.samples.error(fitted + part), default=None)
+        if best is None or goal.budget.over:
+            return
+        refitted = _fitted(start, _with_target(goal, goal.samples.y - goal.samples.values(best)[:, 0]))
+        if refitted is None:
+            return
+        fitted = refitted
 
 
 def _with_target(goal: Goal, y: torch.Tensor) -> Goal:

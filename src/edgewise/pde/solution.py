@@ -91,7 +91,7 @@ class SolutionRecord:
         if not isinstance(values, Mapping):
             raise ValueError(f"the record of a solution is a JSON object, not a {type(values).__name__}")
         default = {"relative_error": None, "relative_residuals": {}, "doubts": (), "standard_errors": {}, "noise": None}
-        kept = {name: values.get(name) for name in ("error_estimate", "noise", "relative_error") if name in values}
+        kept = {name: values.get(name) for name in ("error_estimate", "noise") if name in values}
         return read_fields(cls, default | _known(dict(values)) | kept, "the record of a solution")
 
 

@@ -211,7 +211,7 @@ class FieldLaw:
         law, axes = read["law"], len(read["axes"])
         if len(grid.space) != axes or len(grid.periodic) != axes or any(len(x) < 2 for x in space):
             raise ValueError(f"the grid of {what} does not fit its {axes} axes")
-        targets = () if law is None else law.names
+        targets = () if law is None else tuple(name.removesuffix("_t") for name in law.names)
         if not {term.equation for term in read["terms"]} <= set(targets):
             raise ValueError(f"a term of {what} belongs to none of its equations")
         return cls(held_out=None, grid=grid, **read)
