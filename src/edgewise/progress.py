@@ -57,7 +57,7 @@ class Budget:
     def of_search(cls, seconds: float, clock: Callable[[], float]) -> Budget:
         """The limit of a search whose answer must not depend on what else the machine does.
 
-        Processor time is what counts; other processes may stretch it to `STRETCH` times as much wall time, and two seconds.
+        Processor time counts; other processes may stretch it to `STRETCH` times as much wall time and two seconds.
         """
         return cls(seconds, clock, STRETCH * seconds + 2)
 
