@@ -128,7 +128,7 @@ def test_sums_are_compensated_where_plain_ones_miss(name, suffix, tmp_path):
     path = tmp_path / f"model{suffix}"
     plain = ew.export(model, path, format=name, sums="plain")
     report = ew.export(model, path, format=name, tolerance=plain.forward_error / 2)
-    assert report.forward_error < plain.forward_error / 4
+    assert report.forward_error < plain.forward_error / 2  # what was asked
     assert (plain.sums, report.sums) == ("plain", "compensated")
     assert len(list(tmp_path.iterdir())) == (1 if name == "onnx" else 2)
     with pytest.raises(ValueError, match="sums must be one of"):
