@@ -86,7 +86,7 @@ class CompensatedProduct(nn.Module):
     def __init__(self, weight: Float[Tensor, "in out"], bias: Float[Tensor, " out"], dtype: torch.dtype) -> None:
         super().__init__()
         self.bits = bits_for(len(weight), dtype)
-        weight = weight.contiguous()  # litert-torch 0.10 reads the memory of a transposed matrix as if it were none
+        weight = weight.contiguous()  # with a transposed one litert-torch 0.10 gave wrong outputs once
         largest = weight.abs().amax(0).clamp(min=torch.finfo(dtype).tiny)
         unit = 2.0 ** (largest.log2().floor() + 1 - self.bits)
         short = (weight / unit).round() * unit
