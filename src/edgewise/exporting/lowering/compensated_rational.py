@@ -13,6 +13,7 @@ from torch import Tensor
 
 from edgewise.exporting.lowering.compensated_layers import PairModule
 from edgewise.exporting.lowering.compensated_sums import Pair, two_product, two_sum
+from edgewise.exporting.lowering.lowered_blocks import spread_coefficients
 from edgewise.nn import GroupRational
 
 
@@ -25,11 +26,9 @@ class CompensatedRational(PairModule):
     def __init__(self, unit: GroupRational, dtype: torch.dtype) -> None:
         super().__init__()
         self.dim = unit.dim
-        a = unit.numerator.detach().T
-        if unit.groups > 1:
-            a = a.repeat_interleave(unit.features // unit.groups, 1)
-        self.register_buffer("numerator", a.to(dtype))
-        self.register_buffer("denominator", unit.denominator.detach().to(dtype))
+        numerator, denominator = spread_coefficients(unit, dtype)
+        self.register_buffer("numerator", numerator)
+        self.register_buffer("denominator", denominator)
 
     def pair(self, x: Pair) -> Pair:
         """Element by element."""

@@ -92,11 +92,9 @@ class LoweredRational(nn.Module):
     def __init__(self, unit: GroupRational, dtype: torch.dtype) -> None:
         super().__init__()
         self.dim = unit.dim
-        a = unit.numerator.detach().T
-        if unit.groups > 1:
-            a = a.repeat_interleave(unit.features // unit.groups, 1)
-        self.register_buffer("numerator", a.to(dtype))
-        self.register_buffer("denominator", unit.denominator.detach().to(dtype))
+        numerator, denominator = spread_coefficients(unit, dtype)
+        self.register_buffer("numerator", numerator)
+        self.register_buffer("denominator", denominator)
 
     def forward(self, x: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """Element by element."""
@@ -108,6 +106,14 @@ class LoweredRational(nn.Module):
         for n in range(len(self.denominator) - 2, -1, -1):
             q = q * x + self.denominator[n]
         return p / (1 + (q * x).abs())
+
+
+def spread_coefficients(unit: GroupRational, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The numerators by power and feature, or by power alone for one group, and the denominator by power."""
+    a = unit.numerator.detach().T
+    if unit.groups > 1:
+        a = a.repeat_interleave(unit.features // unit.groups, 1)
+    return a.to(dtype), unit.denominator.detach().to(dtype)
 
 
 def lowered_conv(conv: CurveConv, dtype: torch.dtype) -> nn.Module:

@@ -38,10 +38,8 @@ class StoredTable:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        known = self.dataset.schema.names
-        missing = [name for name in self.names if name not in known]
-        if missing:
-            raise ValueError(f"the dataset has no column {missing[0]!r}; its columns are {', '.join(known)[:200]}")
+        for name in self.names:
+            self._require(name)
 
     def columns(self, kinds: Sequence[Kind] | None = None) -> list[Column]:
         """The columns, of the kinds found on the training table, or by their types."""
@@ -53,7 +51,13 @@ class StoredTable:
 
     def series(self, name: str) -> Any:
         """A column as a series of pandas."""
-        return StoredTable(self.dataset, (name,)).dataset.to_table(columns=[name]).column(0).to_pandas()
+        self._require(name)
+        return self.dataset.to_table(columns=[name]).column(0).to_pandas()
+
+    def _require(self, name: str) -> None:
+        known = self.dataset.schema.names
+        if name not in known:
+            raise ValueError(f"the dataset has no column {name!r}; its columns are {', '.join(known)[:200]}")
 
     def _read(self, name: str, kind: Kind) -> np.ndarray:
         if kind != "number" or kind_of(self.dataset.schema.field(name).type, name) != "number":
