@@ -131,8 +131,10 @@ def read_samples(x: Any, y: Any, names: Sequence[str] | None) -> tuple[Tensor, T
 
 
 def _float64(data: Any) -> Tensor:
-    known = isinstance(data, Tensor) or hasattr(data, "to_numpy")
-    return as_tensor(data if known else np.array(data, dtype=np.float64)).detach().cpu().double()
+    if not isinstance(data, Tensor) and not hasattr(data, "to_numpy"):
+        data = np.asarray(data)
+        data = data if data.dtype.kind == "c" else np.array(data, dtype=np.float64)
+    return as_tensor(data).detach().cpu().double()
 
 
 def _outside(x: Tensor) -> Tensor:
