@@ -1,6 +1,7 @@
 /* The page of an additive model: all terms on one scale, one of them large with its edits, and the tree of states. */
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { Button } from "./button";
 import type { Connection } from "./connection";
 import { History } from "./history";
 import { digits } from "./numbers";
@@ -74,7 +75,7 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
     }
   }
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     function key(pressed: Event): void {
       const event = pressed as KeyboardEvent;
       const typing = /^(INPUT|SELECT|TEXTAREA)$/.test((event.target as HTMLElement).tagName);
@@ -106,8 +107,8 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
           <div><dt>terms</dt><dd>{state.terms.length}</dd></div>
         </dl>
         <div class="buttons">
-          <button type="button" disabled={busy || now?.parent === null} onClick={() => void act({ do: "undo" })}>Undo</button>
-          <button type="button" disabled={busy || !state.redo} onClick={() => void act({ do: "redo" })}>Redo</button>
+          <Button off={busy || now?.parent === null} press={() => void act({ do: "undo" })}>Undo</Button>
+          <Button off={busy || !state.redo} press={() => void act({ do: "redo" })}>Redo</Button>
           <details class="menu">
             <summary>Export</summary>
             <div>

@@ -1,4 +1,6 @@
-/* Messages to the workspace: every one has a number, and its answer resolves a promise; the way there is a transport. */
+/* Messages to the workspace: every one has a number, and its answer resolves a promise; the way there is a transport.
+
+   States are numbered by when they were read: one that comes after a newer one is not shown. */
 
 import type { AdditiveState, Answer, Message, Progress, State } from "./types";
 import type { Transport, TransportEvents } from "./transports";
@@ -17,6 +19,7 @@ export interface Handlers {
 export class Connection implements TransportEvents {
   private waiting = new Map<number, Waiting>();
   private next = 1;
+  private shown = -1;
   private transport: Transport;
 
   constructor(start: (events: TransportEvents) => Transport, private handlers: Handlers) {
@@ -36,7 +39,8 @@ export class Connection implements TransportEvents {
 
   opened(): void {
     this.handlers.connected(true);
-    void this.ask({ do: "state" }).then((answer) => this.handlers.state(answer as unknown as State | AdditiveState));
+    this.shown = -1; // the server may be another one
+    void this.ask({ do: "state" }).then((answer) => this.show(answer as unknown as State | AdditiveState));
   }
 
   closed(): void {
@@ -47,7 +51,7 @@ export class Connection implements TransportEvents {
 
   received(answer: Answer): void {
     if (answer.state && answer.id === undefined) {
-      this.handlers.state(answer.state as State | AdditiveState);
+      this.show(answer.state as State | AdditiveState);
       return;
     }
     const id = answer.id as number;
@@ -60,5 +64,11 @@ export class Connection implements TransportEvents {
     this.waiting.delete(id);
     if (answer.error !== undefined) waiting.reject(new Error(String(answer.error)));
     else waiting.resolve(answer);
+  }
+
+  private show(state: State | AdditiveState): void {
+    if (state.moment <= this.shown) return;
+    this.shown = state.moment;
+    this.handlers.state(state);
   }
 }

@@ -1,6 +1,7 @@
 /* One edge: its curve, what can be done with it, and the functions that explain it, each with the whole network's error. */
 
 import { useEffect, useState } from "preact/hooks";
+import { Button } from "./button";
 import { Chart } from "./chart";
 import { edgeTitle, sourceOf, tagOf } from "./network";
 import { digits, keyText, share, symbolText } from "./numbers";
@@ -29,9 +30,9 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
 
   const sharing = marked.length > 1 && (
     <p class="sharing">
-      <button type="button" class="primary" disabled={busy} onClick={() => void act({ do: "share", edges: marked.map((k) => k.split(",").map(Number)) }).then(clearMarks)}>
+      <Button class="primary" off={busy} press={() => void act({ do: "share", edges: marked.map((k) => k.split(",").map(Number)) }).then(clearMarks)}>
         Share one function on {marked.length} edges
-      </button>{" "}
+      </Button>{" "}
       <button type="button" onClick={clearMarks}>Clear</button>
     </p>
   );
@@ -63,21 +64,21 @@ export function EdgePanel({ state, edge, hovered, marked, busy, at, candidates, 
       {!hovered && (
         <>
           <div class="buttons" role="group" aria-label="Edge">
-            <button type="button" disabled={busy} onClick={() => void act({ do: edge.locked ? "unlock" : "lock", edges: [edge.key] })}>{edge.locked ? "Unlock" : "Lock"} <kbd>L</kbd></button>
-            {edge.kind === "symbol" && <button type="button" disabled={busy || edge.locked} onClick={() => void act({ do: "release", edge: edge.key })}>Release <kbd>E</kbd></button>}
-            <button type="button" disabled={busy || edge.locked} onClick={() => void act({ do: "remove", edge: edge.key })}>Remove <kbd>Del</kbd></button>
+            <Button off={busy} press={() => void act({ do: edge.locked ? "unlock" : "lock", edges: [edge.key] })}>{edge.locked ? "Unlock" : "Lock"} <kbd>L</kbd></Button>
+            {edge.kind === "symbol" && <Button off={busy || edge.locked} press={() => void act({ do: "release", edge: edge.key })}>Release <kbd>E</kbd></Button>}
+            <Button off={busy || edge.locked} press={() => void act({ do: "remove", edge: edge.key })}>Remove <kbd>Del</kbd></Button>
             {edge.kind === "curve" && (["draw", "points"] as const).map((name) => (
-              <button key={name} type="button" disabled={busy || edge.locked} aria-pressed={mode === name} onClick={() => setMode(mode === name ? "look" : name)}>{name === "draw" ? "Draw" : "Points"} <kbd>{name === "draw" ? "D" : "P"}</kbd></button>
+              <Button key={name} off={edge.locked} aria-pressed={mode === name} press={() => setMode(mode === name ? "look" : name)}>{name === "draw" ? "Draw" : "Points"} <kbd>{name === "draw" ? "D" : "P"}</kbd></Button>
             ))}
             {edge.kind === "curve" && (
               <select
                 aria-label="Shape of the curve"
-                disabled={busy || edge.locked}
+                disabled={edge.locked}
                 value=""
                 onChange={(e) => {
                   const shape = e.currentTarget.value;
                   e.currentTarget.value = "";
-                  if (shape) void act({ do: "shape", edge: edge.key, shape });
+                  if (shape && !busy) void act({ do: "shape", edge: edge.key, shape });
                 }}
               >
                 <option value="">Shape …</option>
@@ -126,21 +127,20 @@ function Candidates({ edge, error, list, busy, act, over, setOver }: ListProps) 
       <ul onPointerLeave={() => setOver(null)}>
         {list.map((candidate, n) => (
           <li key={candidate.name}>
-            <button
-              type="button"
+            <Button
               class={`row${candidate === over ? " over" : ""}${candidate.name === edge.symbol ? " own" : ""}`}
-              disabled={busy || edge.locked}
+              off={busy || edge.locked}
               onPointerEnter={() => setOver(candidate)}
               onFocus={() => setOver(candidate)}
               onBlur={() => setOver(null)}
-              onClick={() => void act({ do: "fix", edge: edge.key, name: candidate.name })}
+              press={() => void act({ do: "fix", edge: edge.key, name: candidate.name })}
             >
               <span aria-hidden="true">{n < 9 && <kbd>{n + 1}</kbd>}</span>
               <b><span class="unseen">Fix to </span>{candidate.name}</b>
               <span><span class="unseen">bits </span>{digits(candidate.score)}</span>
               <span><span class="unseen">R squared </span>{share(candidate.r2)}</span>
               <span><span class="unseen">network error </span>{digits(candidate.error)}</span>
-            </button>
+            </Button>
           </li>
         ))}
       </ul>

@@ -1,6 +1,7 @@
 /* The formula, always in sight, with its error and its notations to copy. */
 
 import { useEffect, useState } from "preact/hooks";
+import { Button } from "./button";
 import { MathML } from "./mathml";
 import { digits } from "./numbers";
 import type { Answer, Formula, Message, State } from "./types";
@@ -47,11 +48,11 @@ export function FormulaBar({ state, ask, tell }: Props) {
         </p>
         <div class="buttons" role="group" aria-label="Copy the formula">
           <button type="button" onClick={() => void copy(formula.latex, "LaTeX")}>LaTeX</button>
-          <button type="button" disabled={!formula.python} onClick={() => void copy(formula.python, "Python")}>Python</button>
-          <button type="button" disabled={!formula.sympy} onClick={() => void copy(formula.sympy, "sympy")}>sympy</button>
+          <Button off={!formula.python} press={() => void copy(formula.python, "Python")}>Python</Button>
+          <Button off={!formula.sympy} press={() => void copy(formula.sympy, "sympy")}>sympy</Button>
           {!formula.curves && (exact
             ? <button type="button" onClick={() => setExact(null)}>as fitted</button>
-            : <button type="button" disabled={working} onClick={() => void constants()}>{working ? "…" : "name constants"}</button>)}
+            : <Button off={working} press={() => void constants()}>{working ? "…" : "name constants"}</Button>)}
         </div>
       </div>
     </section>

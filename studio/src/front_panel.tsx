@@ -1,6 +1,7 @@
 /* The front of error against length: formulas that a search found, and the states of this session that are formulas. */
 
 import { useState } from "preact/hooks";
+import { Button } from "./button";
 import { MathML } from "./mathml";
 import { digits, ticks } from "./numbers";
 import type { Answer, Branch, Found, Message, State } from "./types";
@@ -60,7 +61,7 @@ export function FrontPanel({ state, busy, searching, act, stop }: Props) {
             }}
           >
             <label class="grow">your own <input type="text" spellcheck={false} autocomplete="off" maxLength={4000} placeholder={`${state.outputs[0]} = …`} value={text} onInput={(e) => setText(e.currentTarget.value)} /></label>
-            <button type="submit" disabled={busy || !text.trim()}>Adopt</button>
+            <Button type="submit" off={busy || !text.trim()}>Adopt</Button>
           </form>
         )}
       </section>
@@ -70,12 +71,12 @@ export function FrontPanel({ state, busy, searching, act, stop }: Props) {
           <ul class="found">
             {state.found.map((found) => (
               <li key={found.expressions.join("\n")}>
-                <button type="button" disabled={busy || !!found.reason} title={found.reason || found.origin} onClick={() => adopt(found)}>
+                <Button off={busy || !!found.reason} title={found.reason || found.origin} press={() => adopt(found)}>
                   <span class="unseen">Adopt </span>
                   <MathML equations={found.mathml} />
                   <span class="soft small">length {found.length} · error {found.reason ? "?" : digits(found.error)}{found.heldError !== null ? `, other rows ${digits(found.heldError)}` : ""}</span>
                   {found.reason && <span class="bad small">cannot be worked on: {found.reason}</span>}
-                </button>
+                </Button>
               </li>
             ))}
           </ul>

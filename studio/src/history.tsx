@@ -1,6 +1,9 @@
-/* The tree of states: the way to the current one first at every fork, other branches indented. */
+/* The tree of states: the way to the current one first at every fork, other branches indented.
 
-import { useState } from "preact/hooks";
+   What is typed as a name is the input's own until Enter: the page is drawn again whenever a state comes. */
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button } from "./button";
 import { digits } from "./numbers";
 import type { Answer, Branch, Message } from "./types";
 
@@ -16,12 +19,19 @@ interface Props {
 
 export function History({ state, busy, compared, act, compare, measure = "error" }: Props) {
   const [renaming, setRenaming] = useState<number | null>(null);
+  const list = useRef<HTMLOListElement>(null);
+  const back = useRef<number | null>(null);
+  useLayoutEffect(() => {
+    if (renaming !== null) list.current?.querySelector<HTMLInputElement>(".rename")?.focus();
+    else if (back.current !== null) list.current?.querySelector<HTMLElement>(`[data-state="${back.current}"]`)?.focus();
+    back.current = null;
+  }, [renaming]);
   const rows = ordered(state.history);
   const onWay = way(state);
   return (
     <nav class="history" aria-label="History">
       <h2 class="line-of">History <span class="measure small">{measure}</span></h2>
-      <ol>
+      <ol ref={list}>
         {rows.map(({ branch, depth }) => (
           <li key={branch.id} class={onWay.has(branch.id) ? "way" : ""} style={{ marginLeft: `${Math.min(depth, 6) * 10}px` }}>
             {renaming === branch.id ? (
@@ -29,33 +39,31 @@ export function History({ state, busy, compared, act, compare, measure = "error"
                 class="rename"
                 aria-label={`Name of state ${branch.id}`}
                 maxLength={60}
-                value={branch.name}
-                ref={(input) => input?.focus()}
+                defaultValue={branch.name}
                 onKeyDown={(e) => {
                   e.stopPropagation();
-                  if (e.key === "Escape") setRenaming(null);
-                  if (e.key === "Enter") {
-                    void act({ do: "name", state: branch.id, name: e.currentTarget.value });
-                    setRenaming(null);
-                  }
+                  if (e.key !== "Escape" && e.key !== "Enter") return;
+                  if (e.key === "Enter") void act({ do: "name", state: branch.id, name: e.currentTarget.value });
+                  back.current = branch.id;
+                  setRenaming(null);
                 }}
                 onBlur={() => setRenaming(null)}
               />
             ) : (
-              <button
-                type="button"
+              <Button
                 class="go"
-                disabled={busy}
+                off={busy}
                 aria-current={branch.id === state.current ? "step" : undefined}
+                data-state={branch.id}
                 title={`state ${branch.id}: ${branch.step}`}
-                onClick={() => void act({ do: "goto", state: branch.id })}
+                press={() => void act({ do: "goto", state: branch.id })}
               >
                 <span class="step">{branch.name ? <b>{branch.name}</b> : branch.step}</span>
                 <span class="error">{digits(branch.error, 2)}</span>
-              </button>
+              </Button>
             )}
             <span class="more">
-              <button type="button" disabled={busy} aria-label={`Name state ${branch.id}`} title="Name this state" onClick={() => setRenaming(branch.id)}>✎</button>
+              <Button off={busy} aria-label={`Name state ${branch.id}`} title="Name this state" press={() => setRenaming(branch.id)}>✎</Button>
               {branch.id !== state.current && (
                 <button
                   type="button"

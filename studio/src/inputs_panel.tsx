@@ -1,6 +1,7 @@
 /* What the network reads: inputs left out or combined, and the units of all quantities. */
 
 import { useEffect, useState } from "preact/hooks";
+import { Button } from "./button";
 import { digits } from "./numbers";
 import type { Answer, Message, State } from "./types";
 
@@ -35,7 +36,7 @@ export function InputsPanel({ state, busy, act }: Props) {
           </label>
           <div class="line-of">
             <label class="grow">name <input type="text" spellcheck={false} autocomplete="off" maxLength={60} placeholder="the formula" value={name} onInput={(e) => setName(e.currentTarget.value)} /></label>
-            <button type="submit" disabled={busy || !formula.trim()}>Combine</button>
+            <Button type="submit" off={busy || !formula.trim()}>Combine</Button>
           </div>
           {state.names.length > 1 && (
             <div class="chips" role="group" aria-label="Formulas of two inputs">
@@ -55,7 +56,7 @@ export function InputsPanel({ state, busy, act }: Props) {
             <li key={n} class={read.has(j) ? "" : "unread"}>
               <span class="name" title={n}>{n}</span>
               {j < state.inputs.length ? <Unit state={state} name={n} busy={busy} act={act} /> : <span class="soft small">combined</span>}
-              <button type="button" disabled={busy || !read.has(j)} aria-label={`Exclude ${n}`} onClick={() => void act({ do: "exclude", inputs: [j] })}>{read.has(j) ? "Exclude" : "not read"}</button>
+              <Button off={busy || !read.has(j)} aria-label={`Exclude ${n}`} press={() => void act({ do: "exclude", inputs: [j] })}>{read.has(j) ? "Exclude" : "not read"}</Button>
               {j < state.inputs.length && <span class="soft small range">{digits(state.inputs[j]?.low)} to {digits(state.inputs[j]?.high)}</span>}
             </li>
           ))}
@@ -88,7 +89,7 @@ function Unit({ state, name, busy, act }: Props & { name: string }) {
       placeholder="unit"
       maxLength={60}
       spellcheck={false}
-      disabled={busy}
+      readOnly={busy}
       value={text}
       onInput={(e) => setText(e.currentTarget.value)}
       onBlur={send}

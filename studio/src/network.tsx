@@ -2,6 +2,7 @@
 
 import { Component } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Button } from "./button";
 import { useDrag, useWheel, zoomed } from "./drag";
 import { digits, keyText, nodeText, path, range, sameKey, valueAt } from "./numbers";
 import type { Edge, Key, Network, Node, NodeKey } from "./types";
@@ -105,7 +106,7 @@ export function NetworkView({ network, label, selected = null, marked = [], at =
       <div class="zoom" role="group" aria-label="Zoom">
         <button type="button" aria-label="Zoom in" onClick={() => zoom(0.8)}>+</button>
         <button type="button" aria-label="Zoom out" onClick={() => zoom(1.25)}>−</button>
-        <button type="button" aria-label="Show the whole network" disabled={!view} onClick={() => setView(null)}>⤢</button>
+        <Button aria-label="Show the whole network" off={!view} press={() => setView(null)}>⤢</Button>
       </div>
     </div>
   );

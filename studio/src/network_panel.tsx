@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Button } from "./button";
 import { digits, path } from "./numbers";
 import type { Answer, Message, Preview, State } from "./types";
 
@@ -84,7 +85,7 @@ function Prune({ state, busy, act, ask }: Tool & Pick<Props, "state" | "ask">) {
         <label class="grow">score at most <output>{digits(least)}</output>
           <input type="range" min="0" max="1" step="0.01" value={place} onInput={(e) => setPlace(Number(e.currentTarget.value))} />
         </label>
-        <button type="button" disabled={busy || !preview || preview.curves + preview.symbols === edges} onClick={() => void act({ do: "prune", least }).then(() => setPlace(0))}>Prune</button>
+        <Button off={busy || !preview || preview.curves + preview.symbols === edges} press={() => void act({ do: "prune", least }).then(() => setPlace(0))}>Prune</Button>
       </div>
       <p class="soft small" role="status">
         {problem || (preview
@@ -101,7 +102,7 @@ function Refine({ busy, act }: Tool) {
     <Section title="Refine">
       <div class="line-of">
         <label>grid intervals <input type="number" min="1" max="200" value={intervals} onInput={(e) => setIntervals(Number(e.currentTarget.value))} /></label>
-        <button type="button" disabled={busy} onClick={() => void act({ do: "refine", intervals })}>Refine</button>
+        <Button off={busy} press={() => void act({ do: "refine", intervals })}>Refine</Button>
       </div>
     </Section>
   );
@@ -123,7 +124,7 @@ function Function({ state, busy, act }: Tool & Pick<Props, "state">) {
           <option value={-1}>all inputs</option>
           {names.map((name, j) => <option key={j} value={j}>{name}</option>)}
         </select></label>
-        <button type="button" disabled={busy} onClick={() => void act({ do: "constrain", shape, inputs: input < 0 ? [] : [input] })}>Constrain</button>
+        <Button off={busy} press={() => void act({ do: "constrain", shape, inputs: input < 0 ? [] : [input] })}>Constrain</Button>
       </div>
       {names.length > 1 && (
         <div class="line-of">
@@ -133,7 +134,7 @@ function Function({ state, busy, act }: Tool & Pick<Props, "state">) {
           <label class="grow">and <select value={second} onChange={(e) => setSecond(Number(e.currentTarget.value))}>
             {names.map((name, j) => <option key={j} value={j}>{name}</option>)}
           </select></label>
-          <button type="button" disabled={busy || first === second} onClick={() => void act({ do: "symmetric", inputs: [first, second] })}>Symmetric</button>
+          <Button off={busy || first === second} press={() => void act({ do: "symmetric", inputs: [first, second] })}>Symmetric</Button>
         </div>
       )}
       {state.symmetries.length > 0 && <p class="soft small">symmetric: {state.symmetries.map(([p, q]) => `${names[p]} and ${names[q]}`).join("; ")}</p>}
@@ -147,7 +148,7 @@ function Allowed({ state, busy, act }: Tool & Pick<Props, "state">) {
       <ul class="chips">
         {state.library.map((name) => (
           <li key={name}>
-            <button type="button" disabled={busy} aria-label={`Forbid ${name}`} title={`Forbid ${name}`} onClick={() => void act({ do: "forbid", names: [name] })}>{name} <span aria-hidden="true">×</span></button>
+            <Button off={busy} aria-label={`Forbid ${name}`} title={`Forbid ${name}`} press={() => void act({ do: "forbid", names: [name] })}>{name} <span aria-hidden="true">×</span></Button>
           </li>
         ))}
       </ul>

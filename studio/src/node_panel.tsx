@@ -1,5 +1,6 @@
 /* One node: an input can be left out, a hidden node removed, split, or given a factor. */
 
+import { Button } from "./button";
 import { nodeText } from "./numbers";
 import type { Answer, Message, NodeKey, State } from "./types";
 
@@ -27,7 +28,7 @@ export function NodePanel({ state, node: key, busy, act, leave, showInputs }: Pr
         <>
           <p class="soft">An input, read by {out} {out === 1 ? "edge" : "edges"}.</p>
           <div class="buttons">
-            <button type="button" disabled={busy || out === 0} onClick={() => void act({ do: "exclude", inputs: [index] })}>Exclude <kbd>Del</kbd></button>
+            <Button off={busy || out === 0} press={() => void act({ do: "exclude", inputs: [index] })}>Exclude <kbd>Del</kbd></Button>
             <button type="button" onClick={showInputs}>Combine, units …</button>
           </div>
         </>
@@ -37,9 +38,9 @@ export function NodePanel({ state, node: key, busy, act, leave, showInputs }: Pr
         <>
           <p class="soft">A hidden {node.kind}{node.kind === "sum" ? ` of ${into} edges` : ""}, read by {out} {out === 1 ? "edge" : "edges"}.</p>
           <div class="buttons">
-            <button type="button" disabled={busy} onClick={() => change("remove_node")}>Remove <kbd>Del</kbd></button>
-            {node.kind === "sum" && <button type="button" disabled={busy} onClick={() => change("split_node")}>Split in two</button>}
-            <button type="button" disabled={busy} onClick={() => change("multiply_node")}>{node.kind === "sum" ? "Make a product" : "One factor more"}</button>
+            <Button off={busy} press={() => change("remove_node")}>Remove <kbd>Del</kbd></Button>
+            {node.kind === "sum" && <Button off={busy} press={() => change("split_node")}>Split in two</Button>}
+            <Button off={busy} press={() => change("multiply_node")}>{node.kind === "sum" ? "Make a product" : "One factor more"}</Button>
           </div>
           <p class="soft small">A split node and a new factor leave the function as it is until the next fit: the factor is 1 at first, and the two halves learn to differ.</p>
         </>

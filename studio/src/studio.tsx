@@ -1,6 +1,7 @@
 /* The page: one state from the server, one selection, and messages that change the state. */
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Button } from "./button";
 import type { Connection } from "./connection";
 import { EdgePanel } from "./edge_panel";
 import { FormulaBar } from "./formula_bar";
@@ -154,7 +155,7 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
     }
   }
 
-  useEffect(() => {
+  useLayoutEffect(() => { // at once, so that no key meets an older state than the one in sight
     function key(pressed: Event): void {
       const event = pressed as KeyboardEvent;
       const target = event.target as HTMLElement;
@@ -189,7 +190,7 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
         const message = removal(state, node);
         if (message) doing.Delete = doing.Backspace = () => void act(message).then(() => message.do === "exclude" || setNode(null));
       }
-      if (chosen && !busy && chosen.kind === "curve" && !chosen.locked) {
+      if (chosen && chosen.kind === "curve" && !chosen.locked) {
         doing.d = () => setMode(mode === "draw" ? "look" : "draw");
         doing.p = () => setMode(mode === "points" ? "look" : "points");
       }
@@ -227,8 +228,8 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
           <div><dt>edges</dt><dd>{now.curves} <span class="soft small">{now.curves === 1 ? "curve" : "curves"}</span> {now.symbols} <span class="soft small">{now.symbols === 1 ? "symbol" : "symbols"}</span></dd></div>
         </dl>
         <div class="buttons" role="group" aria-label="Session">
-          <button type="button" disabled={busy || now.parent === null} onClick={() => void act({ do: "undo" })}>Undo</button>
-          <button type="button" disabled={busy || !state.redo} onClick={() => void act({ do: "redo" })}>Redo</button>
+          <Button off={busy || now.parent === null} press={() => void act({ do: "undo" })}>Undo</Button>
+          <Button off={busy || !state.redo} press={() => void act({ do: "redo" })}>Redo</Button>
           {busy
             ? <button type="button" class="primary" onClick={stop}>Stop</button>
             : <button type="button" class="primary" onClick={fit}>Fit</button>}
@@ -254,7 +255,7 @@ export function Studio({ connection, state, connected, keysFrom }: Props) {
               <div class="other-head">
                 <b>{other.name || `state ${compared.state}: ${other.step}`}</b>
                 <span>error {digits(other.error)}{other.heldError !== null ? `, on other rows ${digits(other.heldError)}` : ""}; {other.curves} curves, {other.symbols} symbols</span>
-                <button type="button" disabled={busy} onClick={() => void act({ do: "goto", state: compared.state })}>Go there</button>
+                <Button off={busy} press={() => void act({ do: "goto", state: compared.state })}>Go there</Button>
                 <button type="button" onClick={() => setCompared(null)}>Close</button>
               </div>
               <div class="equations" tabIndex={0} role="group" aria-label="Equations of the other state"><MathML equations={compared.formula.mathml} /></div>

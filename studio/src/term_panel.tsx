@@ -1,6 +1,7 @@
 /* One term, large, and its edits, each previewed on the term and on the deviance explained. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Button } from "./button";
 import { digits } from "./numbers";
 import { ends, place, spanOf, TermDrawing, type Frame } from "./term_drawing";
 import type { AdditiveState, Answer, Message, Term } from "./types";
@@ -114,7 +115,7 @@ export function TermPanel({ state, term, busy, act, ask }: Props) {
                 if (full(at)) look(set(at));
               }} /></label>
             ))}
-            <button type="button" disabled={busy || !full(interval)} onClick={() => void act(set())}>Set</button>
+            <Button off={busy || !full(interval)} press={() => void act(set())}>Set</Button>
           </fieldset>
           <fieldset class="edit">
             <legend>Clip between</legend>
@@ -125,7 +126,7 @@ export function TermPanel({ state, term, busy, act, ask }: Props) {
                 if (full(at)) look(clipped(at));
               }} /></label>
             ))}
-            <button type="button" disabled={busy || !full(clip)} onClick={() => void act(clipped())}>Clip</button>
+            <Button off={busy || !full(clip)} press={() => void act(clipped())}>Clip</Button>
           </fieldset>
         </>
       )}
@@ -136,11 +137,11 @@ export function TermPanel({ state, term, busy, act, ask }: Props) {
             setFactor(e.currentTarget.value);
             if (Number(e.currentTarget.value) >= 1) look(smoothed(e.currentTarget.value));
           }} /></label>
-          <button type="button" disabled={busy || !(Number(factor) >= 1)} onClick={() => void act(smoothed())}>Smooth</button>
+          <Button off={busy || !(Number(factor) >= 1)} press={() => void act(smoothed())}>Smooth</Button>
         </fieldset>
       )}
       <div class="buttons">
-        <button type="button" disabled={busy} onPointerEnter={() => look({ do: "remove_term", term: term.name })} onPointerLeave={clear} onClick={() => void act({ do: "remove_term", term: term.name })}>Remove <kbd>Del</kbd></button>
+        <Button off={busy} onPointerEnter={() => look({ do: "remove_term", term: term.name })} onPointerLeave={clear} press={() => void act({ do: "remove_term", term: term.name })}>Remove <kbd>Del</kbd></Button>
       </div>
     </section>
   );

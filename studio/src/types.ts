@@ -93,6 +93,8 @@ export interface State {
   current: number;
   redo: boolean;
   busy: boolean;
+  /** When it was read: later states have larger numbers. */
+  moment: number;
   scale: number;
   rows: number;
   heldRows: number;
@@ -138,6 +140,7 @@ export interface AdditiveState {
   current: number;
   redo: boolean;
   busy: boolean;
+  moment: number;
   family: string;
   outputs: string[];
   intercept: (number | null)[];

@@ -35,7 +35,7 @@ def test_an_archive_opens_with_every_state(session):
     told = []
     again = open_archive(path, told.append)
     assert len(told) == 4
-    assert again.state() == work.state()
+    assert again.document() == work.document()
     for before, after in zip(work.tree, again.tree, strict=True):
         for name, value in before.session.model.state_dict().items():
             assert torch.equal(after.session.model.state_dict()[name], value)

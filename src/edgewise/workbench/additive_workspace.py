@@ -181,7 +181,7 @@ class AdditiveWorkspace(Desk):
     def name(self) -> str:
         return self.title or ", ".join(self.session.model.outputs)
 
-    def state(self) -> Answer:
+    def document(self) -> Answer:
         model = self.session.model
         return {
             "kind": "additive",
@@ -189,7 +189,6 @@ class AdditiveWorkspace(Desk):
             "note": self.note or f"{self.session.rows.total:,} training rows",
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
-            "busy": self.busy,
             "family": model.family.name,
             "outputs": list(model.outputs),
             "intercept": [short(float(b)) for b in model.intercept],

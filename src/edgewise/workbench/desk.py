@@ -7,6 +7,7 @@ a step is running; steps wait for nobody: a second one is refused.
 from __future__ import annotations
 
 import base64
+import itertools
 import logging
 import threading
 from abc import ABC, abstractmethod
@@ -45,6 +46,7 @@ class Desk(ABC):
         self.tree = tree
         self.listeners: list[Callable[[], None]] = []
         self._busy, self._stop = threading.Lock(), threading.Event()
+        self._moments = itertools.count()
 
     @property
     @abstractmethod
@@ -52,8 +54,17 @@ class Desk(ABC):
         """What the page is called."""
 
     @abstractmethod
-    def state(self) -> Answer:
+    def document(self) -> Answer:
         """All that a page shows of the current state."""
+
+    def state(self) -> Answer:
+        """The document with whether a step is running, and a number that is larger for every later reading.
+
+        Threads read side by side: the one that began first may end last, and a page shows no older state after a
+        newer one. Every change is followed by a reading that begins after it.
+        """
+        moment = next(self._moments)
+        return {"moment": moment, "busy": self.busy, **self.document()}
 
     @abstractmethod
     def do_step(self, message: Message, tell: Listener) -> None:

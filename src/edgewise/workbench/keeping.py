@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from edgewise.io import write_whole
@@ -17,12 +18,14 @@ def keep(work: Workspace, path: Path) -> None:
         path: the file, which is replaced as a whole, so that a server that is killed leaves the last one.
     """
     seen: list[tuple[object, ...]] = []
+    writing = threading.Lock()  # so that no older session is written over a newer one
 
     def write() -> None:
-        now = (work.tree.current.id, *((branch.id, branch.name) for branch in work.tree))
-        if not seen or seen[-1] != now:
-            write_whole(path, archived(work.tree, work.title, work.note))
-            seen[:] = [now]
+        with writing:
+            now = (work.tree.current.id, *((branch.id, branch.name) for branch in work.tree))
+            if not seen or seen[-1] != now:
+                write_whole(path, archived(work.tree, work.title, work.note))
+                seen[:] = [now]
 
     write()
     work.listeners.append(write)

@@ -106,8 +106,7 @@ class Workspace(Desk):
         """What the page is called."""
         return self.title or ", ".join(output_names(self.session))
 
-    def state(self) -> Answer:
-        """All that a page shows of the current state."""
+    def document(self) -> Answer:
         session, documents = self.session, self.documents(self.tree.current.id)
         self._lengths[self.tree.current.id] = documents["length"]
         return {
@@ -115,7 +114,6 @@ class Workspace(Desk):
             "note": self.note,
             "current": self.tree.current.id,
             "redo": self.tree.can_redo(),
-            "busy": self.busy,
             "scale": self.scale,
             "rows": len(session.x),
             "heldRows": 0 if self.tree.held is None else len(self.tree.held[0]),
