@@ -99,7 +99,7 @@ class Budget:
 
 
 def _check_seconds(seconds: object) -> None:
-    if not isinstance(seconds, Real) or not seconds >= 0:
+    if not isinstance(seconds, Real) or not float(seconds) >= 0:
         raise ValueError(f"a time limit must be a number of seconds >= 0, got {seconds!r}")
 
 
