@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from edgewise.cli.output import Display, errors, output, plain, print_law, print_notes, print_solution, print_summary
+from edgewise.cli.output import errors, output, plain, print_law, print_notes, print_solution, print_summary
 from edgewise.cli.places import UsageError, require_place
 from edgewise.cli.relations_command import relations
+from edgewise.display import listener_of
 
 
 def fit(
@@ -65,7 +66,7 @@ def fit(
     )
     folder = Path(f"{Path(table).name.split('.')[0]}-run") if out is None else out
     try:
-        with Display() as display:
+        with listener_of(True) as display:
             result = fit_table(table, settings, folder, force=force, progress=display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(kept_of(folder)) from None
@@ -153,7 +154,7 @@ def _discover_dynamics(table: str, time: str, out: Path | None, **options: Any) 
     from edgewise.io import write_whole
     from edgewise.tables.dynamics_table import discover_table_dynamics
 
-    with Display() as display:
+    with listener_of(True) as display:
         found, notes = discover_table_dynamics(table, time, progress=display, **options)
     print_notes(notes)
     output().print(f"\n{plain(str(found))}\n[dim]{found.seconds:.1f} s[/]", highlight=False, soft_wrap=True)
@@ -281,7 +282,7 @@ def solve(
         raise UsageError(f"{folder} exists; choose another --out, or write into it with --force")
     require_place(folder, is_folder=True)
     given = {"seconds": seconds, "seed": seed, "method": method}
-    with Display() as display:
+    with listener_of(True) as display:
         solution = run_problem_file(
             problem,
             out=folder,
@@ -340,7 +341,7 @@ def studio(
 
     work: Any
     if keep is not None and keep.is_file():
-        with Display() as display:
+        with listener_of(True) as display:
             work = open_archive(keep, display)
     elif Path(source).is_dir():
         if target is not None or additive:
@@ -348,7 +349,7 @@ def studio(
         with errors().status(f"reading {plain(source)} ..."):
             work = open_run(Path(source), table)
     elif Path(source).suffix == ".zip" and target is None:
-        with Display() as display:
+        with listener_of(True) as display:
             work = open_archive(Path(source), display)
     elif target is None:
         raise UsageError(f"{source} is no folder of a run; for a table, name the column to predict: --target COLUMN")

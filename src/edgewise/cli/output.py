@@ -9,54 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
-from edgewise.progress import Budget, Event
 
 if TYPE_CHECKING:
     from edgewise.discovery import Discovery
     from edgewise.tables.job import RunRecord
 
 MEASURES = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "log_loss": "log loss"}
-
-
-class Display:
-    """Shows `Event`s: a progress bar on a terminal, plain lines elsewhere; both on standard error."""
-
-    def __init__(self) -> None:
-        self.console = errors()
-        self.bar: Progress | None = None
-        if self.console.is_terminal:
-            columns = (
-                SpinnerColumn(),
-                BarColumn(bar_width=24),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-        self.clock, self.stage = Budget(), ""
-
-    def __enter__(self) -> Display:
-        if self.bar is not None:
-            self.bar.start()
-            self.row = self.bar.add_task("", total=1.0)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Show the event; a new stage begins a new line."""
-        new, self.stage = event.stage != self.stage, event.stage
-        if self.bar is not None:
-            text = f"[bold]{plain(event.stage)}[/] [dim]{plain(event.text)}[/]"
-            self.bar.update(self.row, completed=event.fraction, description=text)
-            return
-        line = f"{event.stage}: {event.text}" if event.text else event.stage
-        line = f"{self.clock.spent:6.1f} s  {line}" if new else f"          {event.text}"
-        self.console.print(plain(line), highlight=False, soft_wrap=True)
 
 
 def print_summary(record: RunRecord) -> None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from edgewise.cli.output import Display, output, plain, print_notes
+from edgewise.cli.output import output, plain, print_notes
 from edgewise.cli.places import UsageError, require_place
+from edgewise.display import listener_of
 
 
 def relations(
@@ -53,7 +54,7 @@ def relations(
     if unknown:
         raise UsageError(f"{table} has no column {unknown[0]!r}; it has {', '.join(map(repr, frame.columns))}")
     chosen = [name for name in (inputs or frame.columns) if name not in exclude]
-    with Display() as display:
+    with listener_of(True) as display:
         try:
             found = search_relations(
                 frame, names=chosen, fdr=fdr, formulas=formulas, seconds=seconds, seed=seed, progress=display

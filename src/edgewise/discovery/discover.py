@@ -21,6 +21,7 @@ from edgewise.discovery.goal import Goal, goal_of
 from edgewise.discovery.law import Discovery, Verdict, answer_of, judged, leaves_rounding
 from edgewise.discovery.rows import MIN_ROWS
 from edgewise.discovery.separable import surface_error
+from edgewise.display import shows_progress
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.progress import Budget, Event, Listener, Pulse, TimeIsOver
 from edgewise.symbolic.edges import check_library
@@ -28,6 +29,7 @@ from edgewise.symbolic.edges import check_library
 log = logging.getLogger(__name__)
 
 
+@shows_progress
 def discover(
     x: Any,
     y: Any,
@@ -41,7 +43,7 @@ def discover(
     seconds: float = 60.0,
     seed: int = 0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> Discovery:
     """Search for a law y = f(x), and say so when there is none.
 
@@ -60,13 +62,14 @@ def discover(
         seed: of the split and of the random starts of fits.
         clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
             on other processes; these may stretch the search to four times as much wall time.
-        progress: called with an `Event` after every law that was judged and every second or so between; what it raises
-            stops the search.
+        progress: True to show it; or called with an `Event` after every law that was judged and every second or so
+            between; what it raises stops the search.
 
     Raises:
         ValueError: where the samples, names, units or functions cannot be used; the message names the first of them.
         TypeError: columns of a frame that are no numbers.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     budget = Budget.of_search(seconds, clock)
     check_library(library)
     goal = goal_of(x, y, names, output, units, auxiliary, library, seed, Pulse(budget, progress), start)

@@ -22,6 +22,7 @@ from torch import Tensor
 from edgewise.discovery.discover import discover
 from edgewise.discovery.noise import chance_of_rest
 from edgewise.discovery.rows import Table, read_samples
+from edgewise.display import shows_progress
 from edgewise.expressions import Constant
 from edgewise.expressions.constants import minimize, named_near
 from edgewise.expressions.evaluate import Program
@@ -92,6 +93,7 @@ class GroupedLaw:
         return "\n".join([str(self.expression or "no law"), *rows, self.reason])
 
 
+@shows_progress
 def discover_groups(
     x: Any,
     y: Any,
@@ -102,7 +104,7 @@ def discover_groups(
     seconds: float = 60.0,
     seed: int = 0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> GroupedLaw:
     """Search for one law y = f(x; constants of the group), and say so when there is none.
 
@@ -115,11 +117,12 @@ def discover_groups(
         seconds: time limit in seconds, of which each of the three largest groups may take a third.
         seed: of the splits.
         clock: measures the seconds: the processor time of this thread by default.
-        progress: called with an `Event` after every law that was judged.
+        progress: True to show it; or called with an `Event` after every law that was judged.
 
     Raises:
         ValueError: where the samples, the names or the groups cannot be used.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     x, y, inputs = read_samples(x, y, names)
     labels, places = _groups(groups, len(y))
     budget, forms = Budget.of_search(seconds, clock), list[Any]()

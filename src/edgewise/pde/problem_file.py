@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edgewise.display import shows_progress
 from edgewise.io import save
 from edgewise.io.whole import write_whole
 from edgewise.nn import KAN
@@ -27,12 +28,13 @@ from edgewise.viz.charts import save_figure
 logger = logging.getLogger(__name__)
 
 
+@shows_progress
 def run_problem_file(
     path: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
     method: str | SolveMethod | Surfaces | None = None,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
     **settings: Any,
 ) -> Solution:
     """Solve the `problem` that a Python file defines.
@@ -45,12 +47,13 @@ def run_problem_file(
         path: the file.
         out: a folder for `solution.json`, the network and the figures; nothing is written by default.
         method: replaces the method of the file; a name keeps the starts, steps, rounds and intervals of the file.
-        progress: called with an `Event` after every round.
+        progress: True to show it; or called with an `Event` after every round.
         settings: arguments of `solve`, which replace those in the file.
 
     Raises:
         ProblemError: the file cannot be run, or what it defines cannot be solved.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     module = _loaded(Path(path))
     problem = getattr(module, "problem", None)
     if not isinstance(problem, Problem):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
+from edgewise.display import shows_progress
 from edgewise.nn import Affine, KANLinear
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
 from edgewise.pde.collocation_loss import CollocationLoss
@@ -54,6 +55,7 @@ UNSOLVED = 0.05  # the same for a residual relative to its terms
 SILENCE = 2.0  # seconds within a round after which it reports
 
 
+@shows_progress
 @settings_are_in(lambda: (GaussNewton, QuasiNewton, AdamDescent, Collocation))
 def solve(
     problem: Problem,
@@ -64,7 +66,7 @@ def solve(
     windows: int | Sequence[float] = 1,
     seconds: float = math.inf,
     seed: int = 0,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> Solution:
     r"""Find the fields that satisfy a problem, as a network that minimises the mean squared residuals.
 
@@ -80,14 +82,15 @@ def solve(
             network of the one before.
         seconds: time limit in seconds of wall time; the best network so far is returned.
         seed: of points and initial parameters.
-        progress: called with an `Event` after every round.
+        progress: True to show it; or called with an `Event` after every round.
 
     Raises:
         ProblemError: an argument is out of its range or does not apply to the problem or the model.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     if not isinstance(problem, Problem):
         raise ProblemError(f"solve takes a Problem, got {problem!r}; `edgewise solve FILE` reads one from a file")
-    if not isinstance(seconds, Real) or not seconds >= 0:
+    if not isinstance(seconds, Real) or not float(seconds) >= 0:
         raise ProblemError(f"seconds must be at least 0, got {seconds!r}")
     method, generator, budget = as_method(method), torch.Generator().manual_seed(seed), Budget(seconds)
     if isinstance(method, Surfaces):

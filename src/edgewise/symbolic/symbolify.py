@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise._shown import shown
+from edgewise.display import shows_progress
 from edgewise.nn import DEFAULT_LIBRARY, Library
 from edgewise.nn.layers import EdgeKey
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
@@ -101,6 +102,7 @@ class SymbolifyReport:
         return "\n".join([*lines, f"r2 {self.r2_before:.8g} -> {self.r2_after:.8g}", *self.warnings])
 
 
+@shows_progress
 def symbolify(
     model: Model,
     x: Tensor,
@@ -112,7 +114,7 @@ def symbolify(
     beam: int = 3,
     max_refits: int = 30,
     seconds: float = math.inf,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> tuple[Model, SymbolifyReport]:
     """Replace every curve that a function explains by that function, then refit all parameters jointly.
 
@@ -128,11 +130,13 @@ def symbolify(
         max_refits: stop the search after this many joint refits.
         seconds: time limit in seconds: the best choice so far is returned soon after it; an edge that was not searched
             stays a curve.
-        progress: called with an `Event` every second or so and after every joint refit; what it raises stops the call.
+        progress: True to show it; or called with an `Event` every second or so and after every joint refit; what it
+            raises stops the call.
 
     Returns:
         The new model and a report of every decision.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     pulse = Pulse(Budget(seconds), progress)
     with torch.no_grad():
         before = trace(model, x)

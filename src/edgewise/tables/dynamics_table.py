@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 
 from edgewise.discovery.dynamics import Dynamics, discover_dynamics
+from edgewise.display import shows_progress
 from edgewise.progress import Listener
 from edgewise.tables.cells import DataFrame, TableError, listed, require_columns, require_finite, texts_of
 from edgewise.tables.column_kinds import Decimal, decimal_of, numbers_of, read_column
 from edgewise.tables.read_table import find_table, read_table
 
 
+@shows_progress
 def discover_table_dynamics(
     table: str,
     time: str,
@@ -27,7 +29,7 @@ def discover_table_dynamics(
     na_values: Sequence[str] = (),
     decimal: Decimal = "auto",
     seconds: float = 60.0,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> tuple[Dynamics, list[str]]:
     """Search for the law of the trajectories in a table; the second value is notes for the reader.
 
@@ -43,11 +45,12 @@ def discover_table_dynamics(
         na_values: words and numbers that stand for an empty cell.
         decimal: the decimal sign where the cells allow both.
         seconds: time limit in seconds.
-        progress: called with an `Event` every second or so.
+        progress: True to show it; or called with an `Event` every second or so.
 
     Raises:
         TableError: where the table or a column cannot be used.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     path, _ = find_table(table)
     frame = read_table(path, names, na_values=na_values, decimal=decimal)
     roles = [time, *([trajectory] if trajectory else []), *controls]

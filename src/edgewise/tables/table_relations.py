@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.discovery.relations import Relations, search_relations
+from edgewise.display import shows_progress
 from edgewise.progress import Listener
 from edgewise.tables.column_kinds import Decimal
 from edgewise.tables.read_table import find_table, read_table
 
 
+@shows_progress
 def discover_relations(
     table: Any,
     *,
@@ -23,7 +25,7 @@ def discover_relations(
     seconds: float = 60.0,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
     na_values: Collection[str] = (),
     decimal: Decimal = "auto",
 ) -> Relations:
@@ -41,7 +43,7 @@ def discover_relations(
         seconds: time limit in seconds.
         seed: of the split of the rows, the permutations and the searches for formulas.
         clock: measures the time; `time.process_time` makes the answer independent of other processes.
-        progress: called with an `Event` every second or so; what it raises stops the search.
+        progress: True to show it; or called with an `Event` every second or so; what it raises stops the search.
         na_values: of a file: words and numbers that stand for an empty cell.
         decimal: of a file: the decimal sign where the cells allow both.
 
@@ -49,6 +51,7 @@ def discover_relations(
         ValueError: where the table, the names or a setting cannot be used; `TableError` for a file.
         TypeError: something that is no table.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     if isinstance(table, str | Path | PathLike):
         path, _ = find_table(str(table))
         table = read_table(path, na_values=na_values, decimal=decimal)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from edgewise._arguments import settings_are_in
 from edgewise._columns import as_tensor, column_names
 from edgewise.callbacks import Callback
+from edgewise.display import listener_of
 from edgewise.nn import KAN, KANLinear
 from edgewise.optim import Loss, get_loss
 from edgewise.progress import Listener
-from edgewise.training.display import listener_of
 from edgewise.training.loop import train_first_order
 from edgewise.training.methods import Auto, FirstOrder, LevenbergMarquardt, Method, get_method
 from edgewise.training.result import FitResult

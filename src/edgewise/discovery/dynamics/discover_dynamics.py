@@ -23,6 +23,7 @@ from edgewise.discovery.dynamics.smooth_path import smooth
 from edgewise.discovery.dynamics.system_search import ADEQUATE, SystemSearch, allowed_noise
 from edgewise.discovery.dynamics.trajectories import Trajectories, read_trajectories
 from edgewise.discovery.fields import FieldLaw, discover_field
+from edgewise.display import shows_progress
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
 STEPS = 8
@@ -46,7 +47,7 @@ def discover_dynamics(
     degree: int = 3,
     seconds: float = 60.0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> Dynamics: ...
 @overload
 def discover_dynamics(
@@ -62,8 +63,9 @@ def discover_dynamics(
     degree: int = 3,
     seconds: float = 60.0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> FieldLaw: ...
+@shows_progress
 def discover_dynamics(
     t: Any,
     x: Any,
@@ -77,7 +79,7 @@ def discover_dynamics(
     degree: int = 3,
     seconds: float = 60.0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> Dynamics | FieldLaw:
     """Search for the law that trajectories or fields follow, and say so when there is none.
 
@@ -100,7 +102,7 @@ def discover_dynamics(
         seconds: time limit in seconds: nothing is begun after it, and what has begun ends soon.
         clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
             on other processes; these may stretch the search to four times as much wall time.
-        progress: called with an `Event` every second or so; what it raises stops the search.
+        progress: True to show it; or called with an `Event` every second or so; what it raises stops the search.
 
     Raises:
         ValueError: where the observations cannot be used; the message names the first of them.
@@ -110,6 +112,7 @@ def discover_dynamics(
     >>> print(discover_dynamics(t, 3 * np.exp(-t / 2), names=["a"]).law)
     `a'` = -a/2
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     if space is not None:
         given = {"trajectory": trajectory, "names": names, "control_names": control_names}
         _no_trajectories(given | {"kind": None if kind == "auto" else kind})

@@ -23,6 +23,7 @@ from edgewise.discovery.fields.field_law import FieldLaw, LawTerm, equation_text
 from edgewise.discovery.fields.field_terms import MAX_ORDER, MAX_POWER, candidate_terms
 from edgewise.discovery.fields.method_of_lines import Grid
 from edgewise.discovery.fields.window_plan import WindowPlan, weak_systems, window_plan
+from edgewise.display import shows_progress
 from edgewise.expressions import Constant
 from edgewise.expressions.constants import named_near
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
@@ -40,6 +41,7 @@ BETTER = 0.5
 """A law must leave less than this share of the error of fields that do not change."""
 
 
+@shows_progress
 def discover_field(
     t: Any,
     u: Any,
@@ -52,7 +54,7 @@ def discover_field(
     seconds: float = 120.0,
     seed: int = 0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> FieldLaw:
     """Search for the partial differential equation of measured fields, and say so when there is none.
 
@@ -70,11 +72,12 @@ def discover_field(
         seed: of the noise that is drawn to estimate the bias and the errors of constants.
         clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
             on other processes; these may stretch the search to four times as much wall time.
-        progress: called with an `Event` at most once a second; what it raises stops the search.
+        progress: True to show it; or called with an `Event` at most once a second; what it raises stops the search.
 
     Raises:
         ValueError: where the arrays, names or grids cannot be used; the message names the first of them.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     if any(isinstance(n, bool) or n not in (1, 2, 3, 4) for n in (degree, order)):
         raise ValueError(f"degree={degree!r} and order={order!r} must be whole numbers between 1 and 4")
     degree, order = int(degree), int(order)

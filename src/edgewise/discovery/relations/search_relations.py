@@ -26,6 +26,7 @@ from edgewise.discovery.relations.predicted_columns import Moments, moments_of
 from edgewise.discovery.relations.relation_columns import Columns, read_columns
 from edgewise.discovery.relations.relations_found import Relation, Relations
 from edgewise.discovery.relations.tested_sets import Representative, divided, tested_sets
+from edgewise.display import shows_progress
 from edgewise.progress import Budget, Listener, Pulse, TimeIsOver
 
 MOST_WITH_TRIPLES = 10
@@ -43,6 +44,7 @@ SEARCH_SHARE = 0.7
 LATE = "the time was over; give more `seconds`, or fewer columns"
 
 
+@shows_progress
 def search_relations(
     table: Any,
     *,
@@ -52,7 +54,7 @@ def search_relations(
     seconds: float = 60.0,
     seed: int = 0,
     clock: Callable[[], float] = time.thread_time,
-    progress: Listener | None = None,
+    progress: bool | Listener | None = None,
 ) -> Relations:
     """Search for relations among the columns of a table.
 
@@ -67,12 +69,13 @@ def search_relations(
         seed: of the split of the rows, the permutations and the searches for formulas.
         clock: measures the seconds: the processor time of this thread by default, so that the answer does not depend
             on other processes; these may stretch the search to four times as much wall time.
-        progress: called with an `Event` every second or so; what it raises stops the search.
+        progress: True to show it; or called with an `Event` every second or so; what it raises stops the search.
 
     Raises:
         ValueError: where the table, the names or a setting cannot be used.
         TypeError: something that is no table.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     if not 0 < fdr < 1:
         raise ValueError(f"fdr must be a rate between 0 and 1, such as 0.05, got {fdr}")
     budget = Budget.of_search(seconds, clock)

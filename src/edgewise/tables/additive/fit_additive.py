@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edgewise.progress import Event, Listener
 from edgewise.tables.additive.additive_model import AdditiveModel
 from edgewise.tables.additive.additive_terms import Term
 from edgewise.tables.additive.axis_choice import TermSettings, main_blocks
@@ -53,6 +54,7 @@ def fit_additive(
     *,
     outputs: Sequence[str] = ("y",),
     offset: np.ndarray | None = None,
+    tell: Listener = lambda event: None,
 ) -> AdditiveModel:
     """The additive model of greatest evidence.
 
@@ -63,6 +65,7 @@ def fit_additive(
         settings: how to fit.
         outputs: the names of the outputs.
         offset: what is added to the link scale of every row.
+        tell: called with an `Event` when the curves, the choice of pairs, and the surfaces begin, and at the end.
     """
     if many_processes() and settings.family.name in IN_ONE_PROCESS:
         raise ValueError(f"the family {settings.family.name!r} sorts all rows, which needs one process")
@@ -71,13 +74,15 @@ def fit_additive(
     units = _units(y, weights) if settings.family.name in SCALED else np.ones(y.shape[1])
     if (units != 1).any():
         y, added = y / units, added / units
+    tell(Event("curves", 0.0, f"{len(blocks)} terms on {len(y):,} rows"))
     fits = _fits(blocks, y, weights, added, settings)
     if settings.interactions:
         if many_processes():
             raise ValueError("surfaces are ranked and fitted in one process; choose interactions=0")
-        blocks, fits = _with_surfaces(blocks, fits, columns, (y, weights, added), settings)
+        blocks, fits = _with_surfaces(blocks, fits, columns, (y, weights, added), settings, tell)
     fits = [_in_units(fit, unit, settings.family) for fit, unit in zip(fits, units.tolist(), strict=True)]
     kinds = tuple((column.name, column.kind) for column in columns)
+    tell(Event("done", 1.0, f"{len(blocks)} terms"))
     return assembled(blocks, fits, settings.family, kinds, tuple(outputs), tuple(notes))
 
 
@@ -154,13 +159,16 @@ def _with_surfaces(
     columns: Sequence[Column],
     data: tuple[np.ndarray, np.ndarray, np.ndarray],
     settings: AdditiveSettings,
+    tell: Listener,
 ) -> tuple[list[Block], list[OutputFit]]:
     """The blocks and fits with the surfaces asked for; of a number or "auto", without those that vanish."""
     y, weights, added = data
+    tell(Event("pairs", 0.4, "which of them have a surface"))
     residuals = _residuals(blocks, fits, *data, settings.family)
     surfaces = chosen_surfaces(blocks, columns, weights, residuals, settings.interactions)
     if not surfaces:
         return blocks, fits
+    tell(Event("surfaces", 0.6, f"{len(surfaces)} beside {len(blocks)} curves"))
     fits = _fits([*blocks, *surfaces], y, weights, added, settings)
     if isinstance(settings.interactions, int | str):
         freedom = np.sum([fit.edf for fit in fits], axis=0)

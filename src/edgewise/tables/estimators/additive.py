@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from edgewise.display import listener_of
 from edgewise.expressions import Formula
 from edgewise.nn import KAN
 from edgewise.tables.additive import AdditiveModel, Axis, Column, Family, additive_model_from_json
@@ -54,6 +55,7 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         interactions: int | str | Sequence[tuple[str, str]] = 0,
         shapes: Mapping[str, str] | None = None,
         cyclic: Mapping[str, tuple[float, float]] | None = None,
+        progress: bool = False,
     ) -> None:
         self.intervals = intervals
         self.degree = degree
@@ -61,6 +63,7 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         self.interactions = interactions
         self.shapes = shapes
         self.cyclic = cyclic
+        self.progress = progress
 
     def contributions(self, X: Any) -> np.ndarray:
         """What every term adds to the link scale, (rows, terms), or (rows, terms, outputs) where there are several."""
@@ -243,6 +246,7 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         shapes: "increasing", "decreasing", "convex" or "concave" by the name of a column.
         cyclic: the two ends of the period by the name of a column.
         family: of the outcome, a name or an `edgewise.tables.additive.Family`.
+        progress: show what is being done.
 
     Attributes:
         additive_: the `AdditiveModel`: intercept, terms, covariance; a value that JSON can hold.
@@ -264,6 +268,7 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         shapes: Mapping[str, str] | None = None,
         cyclic: Mapping[str, tuple[float, float]] | None = None,
         family: str | Family = "gaussian",
+        progress: bool = False,
     ) -> None:
         super().__init__(
             intervals,
@@ -272,6 +277,7 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
             interactions=interactions,
             shapes=shapes,
             cyclic=cyclic,
+            progress=progress,
         )
         self.family = family
 
@@ -318,7 +324,9 @@ class KANAdditive(RegressorMixin, AdditiveIntervals, AdditiveEstimator):
         names = [str(c) for c in y.columns] if self._several and hasattr(y, "columns") else None
         outputs = names or ([f"y{i + 1}" for i in range(targets.shape[1])] if self._several else [target_name(y)])
         added = self._offset(family, len(targets), offset, exposure)
-        model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=outputs, offset=added)
+        with listener_of(self.progress) as tell:
+            settings = self._settings(family, like)
+            model = fit_additive(columns, targets, weights, settings, outputs=outputs, offset=added, tell=tell)
         self._set_additive(model, kept_rows(columns, targets, weights, added))
         return self
 

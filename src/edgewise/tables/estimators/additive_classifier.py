@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from edgewise.display import listener_of
 from edgewise.tables.additive import AdditiveModel, Family
 from edgewise.tables.additive.deviance import kept_rows
 from edgewise.tables.additive.fit_additive import fit_additive
@@ -36,6 +37,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         shapes: "increasing", "decreasing", "convex" or "concave" by the name of a column, for two classes.
         cyclic: the two ends of the period by the name of a column.
         class_weight: None, "balanced" or a dictionary, as in scikit-learn.
+        progress: show what is being done.
 
     Attributes:
         classes_: the labels.
@@ -58,6 +60,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         shapes: Mapping[str, str] | None = None,
         cyclic: Mapping[str, tuple[float, float]] | None = None,
         class_weight: str | dict[Any, float] | None = None,
+        progress: bool = False,
     ) -> None:
         super().__init__(
             intervals,
@@ -66,6 +69,7 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
             interactions=interactions,
             shapes=shapes,
             cyclic=cyclic,
+            progress=progress,
         )
         self.class_weight = class_weight
 
@@ -110,7 +114,8 @@ class KANAdditiveClassifier(ClassifierMixin, AdditiveEstimator):
         else:
             family, targets = Family("multinomial"), np.eye(count)[labels]
             names = [f"score of {label}" for label in self.classes_]
-        model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=names)
+        with listener_of(self.progress) as tell:
+            model = fit_additive(columns, targets, weights, self._settings(family, like), outputs=names, tell=tell)
         self._set_additive(model, kept_rows(columns, targets, weights, None))
         return self
 

@@ -15,6 +15,7 @@ from edgewise._shown import shown
 from edgewise._version import __version__
 from edgewise.compare import fit_baselines
 from edgewise.discovery.noisy import Finding, Front, search_class_formula, search_formula
+from edgewise.display import shows_progress
 from edgewise.expressions import Formula, parse_formula
 from edgewise.io import save
 from edgewise.io.reading import reading
@@ -87,13 +88,14 @@ class RunResult:
         return "\n".join([str(self.record), *formula])
 
 
+@shows_progress
 def fit_table(
     table: str,
     settings: JobSettings,
     out: Path,
     *,
     force: bool = False,
-    progress: Listener = lambda event: None,
+    progress: bool | Listener | None = None,
     budget: Budget | None = None,
 ) -> RunResult:
     """Do the job and write the folder `out`; after an interruption the same call resumes.
@@ -105,11 +107,12 @@ def fit_table(
         settings: what to do.
         out: the folder, which must not exist unless `force`.
         force: replace the folder of an earlier run.
-        progress: called with an `Event` when a stage of `STAGES` begins, and inside it.
+        progress: True to show it; or called with an `Event` when a stage of `STAGES` begins, and inside it.
         budget: the time limit; `settings.seconds` from now by default.
     """
+    assert not isinstance(progress, bool)  # made a listener by `shows_progress`
     budget = Budget(settings.seconds) if budget is None else budget
-    report = _Reporter(progress)
+    report = _Reporter(progress or (lambda event: None))
     report.begin("read the table")
     path, shipped = find_table(table)
     renamed = settings.renamed
