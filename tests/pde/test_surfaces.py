@@ -20,6 +20,8 @@ from edgewise.pde import (
     periodic,
     solve,
 )
+from edgewise.pde.surface_equations import SurfaceEquations
+from edgewise.progress import TimeIsOver
 
 PI = math.pi
 
@@ -148,6 +150,18 @@ def test_a_time_limit_returns_what_was_reached():
     assert not solution.solved
     assert "time" in solution.message
     assert torch.isfinite(solution(solution.sample(100))).all()
+
+
+def test_a_limit_that_ends_before_the_first_surface_is_told(monkeypatch):
+    """The exception that ends long assemblies left `solve` as it was."""
+
+    def late(*_):
+        raise TimeIsOver
+
+    monkeypatch.setattr(SurfaceEquations, "_system", late)
+    problem = Problem(Box(x=(0, 1)), lambda u: u.dxx + 1, [dirichlet(0.0)])
+    with pytest.raises(ProblemError, match=r"time limit of 2 s was over before the coarsest surface .*give more"):
+        solve(problem, method="surface", seconds=2)
 
 
 def test_what_a_surface_cannot_hold_is_refused():

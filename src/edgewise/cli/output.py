@@ -40,6 +40,8 @@ def print_summary(record: RunRecord) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if not needed:
+            console.print("no formula of the inputs is surely better than a constant:", highlight=False)
         if not record.formula.short:
             near = (
                 f"no short formula; the curves are the model. This one of {record.formula.complexity} symbols is near:"

@@ -180,8 +180,7 @@ def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> li
     most = max(1, len(y) // 20)
     kept = _without_heaviest(A, y, most)
     for _ in range(10):
-        q, r = torch.linalg.qr(A[kept])
-        c = torch.linalg.lstsq(r, (q.T @ y[kept])[:, None], driver="gelsd").solution[:, 0]
+        q, c = torch.linalg.qr(A[kept]).Q, least_squares(A[kept], y[kept][:, None])[:, 0]
         alone = (y - A @ c).abs()
         alone[kept] = alone[kept] / (1 - q.square().sum(1)).clamp_min(1e-9)
         usual, middle = alone[kept].median(), (y[kept] - y[kept].median()).abs().median()

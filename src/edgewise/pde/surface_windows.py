@@ -17,11 +17,12 @@ from torch import Tensor
 
 from edgewise.jets import unit
 from edgewise.nn import Surface
-from edgewise.pde.operators import TIME, Scope
+from edgewise.pde.operators import TIME, ProblemError, Scope
 from edgewise.pde.surface_equations import local_leaves
 from edgewise.pde.surface_points import CellTerm, condition_terms, equation_term, face_term
 from edgewise.pde.surface_run import Judged, SurfaceRun, judged, size_of
 from edgewise.pde.surface_sizes import bisected, sensitivities
+from edgewise.progress import TimeIsOver
 
 FIRST = 1 / 4  # of the whole time: the first window
 SHORTEST = 1e-6  # of the whole time
@@ -36,7 +37,23 @@ FUTILE = 3  # such refinements in a row that end the attempts where no window ca
 
 
 def march(run: SurfaceRun, windows: int | None) -> None:
-    """Solve a problem window by window, or at once without windows."""
+    """Solve a problem window by window, or at once without windows.
+
+    Raises:
+        ProblemError: the time was up before the coarsest surface was solved.
+    """
+    try:
+        _march(run, windows)
+    except TimeIsOver:
+        if not run.models:
+            raise ProblemError(
+                f"the time limit of {run.budget.seconds:g} s was over before the coarsest surface was solved: give "
+                "more seconds, fewer intervals in Surfaces(intervals=...), or another method"
+            ) from None
+        run.doubts.append("the time was up within a window: later values continue the last one")
+
+
+def _march(run: SurfaceRun, windows: int | None) -> None:
     if windows is None:
         surface, found, _ = _refined(run, run.coarsest(), None)
         _accept(run, surface, found, 1.0)
@@ -79,7 +96,12 @@ def _refined(
             terms.append(_continuation(run, before, surface))
         equations = run.equations(surface, terms)
         most = min(run.method.steps, QUICK) if cut else run.method.steps
-        steps = equations.minimize(most)
+        try:
+            steps = equations.minimize(most)
+        except TimeIsOver:
+            if kept is None:
+                raise
+            return *kept, True
         found = judged(run, surface, equations)
         run.noted(surface, found, steps)
         futile = 0 if found.error < GAIN * best else futile + 1
