@@ -145,7 +145,7 @@ def _summary(group: list[Row], seconds: float | None) -> Row:
 
 
 def _at_equal_time(group: list[Row], seconds: float | None) -> float | None:
-    """The median error of a baseline at the first look after as much time as the surface took, or at its end."""
+    """The median error of a baseline at the first look after the time of the surface, or at its end."""
     if seconds is None or "way" not in group[0]:
         return None
     return statistics.median(next((e for m, _, e in row["way"] if m >= seconds), row["error"]) for row in group)
