@@ -158,7 +158,7 @@ def test_a_limit_that_ends_before_the_first_surface_is_told(monkeypatch):
     def late(*_):
         raise TimeIsOver
 
-    monkeypatch.setattr(SurfaceEquations, "_system", late)
+    monkeypatch.setattr(SurfaceEquations, "system", late)
     problem = Problem(Box(x=(0, 1)), lambda u: u.dxx + 1, [dirichlet(0.0)])
     with pytest.raises(ProblemError, match=r"time limit of 2 s was over before the coarsest surface .*give more"):
         solve(problem, method="surface", seconds=2)

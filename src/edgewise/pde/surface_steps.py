@@ -52,7 +52,11 @@ class Taken:
 
 
 def minimize(equations: SurfaceEquations, steps: int) -> Ended:
-    """Change the surface and the unknowns of the equations until the loss is least, in at most so many steps."""
+    """Change the surface and the unknowns of the equations until the loss is least, in at most so many steps.
+
+    Raises:
+        TimeIsOver: before the first step.
+    """
     slow, loss = 0, math.nan
     for step in range(steps):
         if equations.budget.over and step > 0:
@@ -60,6 +64,8 @@ def minimize(equations: SurfaceEquations, steps: int) -> Ended:
         try:
             taken = _taken(equations, equations.system())
         except TimeIsOver:
+            if step == 0:
+                raise
             return Ended(step, False, loss)
         if taken is None:
             # Even a short way down the slope is not lower: what is left is rounding.
