@@ -2,15 +2,20 @@
 
 import { useCallback, useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Button } from "./button";
+import { AdditiveWhatIf } from "./additive_what_if";
 import type { Connection } from "./connection";
 import { History } from "./history";
 import { digits } from "./numbers";
+import { PairsPanel } from "./pairs_panel";
 import { saved } from "./saving";
 import { spanOf, TermDrawing, type Frame } from "./term_drawing";
 import { TermPanel } from "./term_panel";
 import type { AdditiveState, Answer, Download, Message, Term } from "./types";
 
 const CARD: Frame = { left: 4, top: 6, right: 176, bottom: 106 };
+
+type Tab = "term" | "pairs" | "what-if";
+const TABS: [Tab, string][] = [["term", "Term"], ["pairs", "Pairs"], ["what-if", "What if"]];
 
 interface Props {
   connection: Connection;
@@ -29,11 +34,16 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
   const [status, setStatus] = useState({ text: "", bad: false });
   const [asking, setAsking] = useState(false);
   const [compared, setCompared] = useState<Compared | null>(null);
+  const [tab, setTab] = useState<Tab>("term");
   const ask = useCallback((message: Message) => connection.ask(message), [connection]);
   const busy = asking || state.busy;
   const term = state.terms.find((t) => t.name === chosen) ?? null;
   const now = state.history[state.current];
   const first = state.history[0];
+  const show = (name: string) => {
+    setChosen(name);
+    setTab("term");
+  };
 
   const act = useCallback(async (message: Message): Promise<Answer | null> => {
     setAsking(true);
@@ -83,7 +93,7 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
       if (typing || event.altKey || busy) return;
       const doing: Record<string, () => void> = command
         ? { z: () => void act({ do: event.shiftKey ? "redo" : "undo" }) }
-        : { u: () => void act({ do: "undo" }), r: () => void act({ do: "redo" }), escape: () => setChosen(null) };
+        : { u: () => void act({ do: "undo" }), r: () => void act({ do: "redo" }), escape: () => setChosen(null), p: () => setTab("pairs"), w: () => setTab("what-if"), t: () => setTab("term") };
       if (term && !command) doing.delete = doing.backspace = () => void act({ do: "remove_term", term: term.name });
       const handler = doing[event.key.toLowerCase()];
       if (!handler) return;
@@ -113,7 +123,7 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
             <summary>Export</summary>
             <div>
               <button type="button" onClick={() => void download("script")}>Copy as Python script</button>
-              <button type="button" onClick={() => void download("bundle")}>Script and models (ZIP)</button>
+              <button type="button" onClick={() => void download("bundle")}>Session with its data (ZIP)</button>
               {["SVG", "PNG", "PDF"].map((kind) => <button key={kind} type="button" onClick={() => void download("picture", { format: kind.toLowerCase() })}>Terms ({kind})</button>)}
             </div>
           </details>
@@ -122,7 +132,7 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
       <section class="formula" aria-label="Formula">
         <p class="equations sum" tabIndex={0}>
           {state.family === "gaussian" ? state.outputs[0] : `link of ${state.outputs[0]} (${state.family})`} = {digits(state.intercept[0])}
-          {state.terms.map((t) => <span key={t.name}> + <button type="button" class="inline" onClick={() => setChosen(t.name)}>f({t.labels.join(", ")})</button></span>)}
+          {state.terms.map((t) => <span key={t.name}> + <button type="button" class="inline" onClick={() => show(t.name)}>f({t.labels.join(", ")})</button></span>)}
         </p>
       </section>
       <main>
@@ -132,7 +142,7 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
           <ul>
             {state.terms.map((t) => (
               <li key={t.name}>
-                <button type="button" class="card" aria-pressed={t.name === chosen} onClick={() => setChosen(t.name)}>
+                <button type="button" class="card" aria-pressed={t.name === chosen} onClick={() => show(t.name)}>
                   <span class="name" title={t.name}>{t.name}</span>
                   <svg viewBox="0 0 180 110" aria-hidden="true" class="chart"><TermDrawing term={t} span={span} frame={CARD} over={compared?.terms.find((o) => o.name === t.name) ?? null} /></svg>
                   <span class="soft small">spread {digits(t.spread)}{t.kind === "curve" ? "" : ` · ${t.kind}`}</span>
@@ -148,7 +158,16 @@ export function AdditiveStudio({ connection, state, connected, keysFrom }: Props
           )}
         </section>
         <aside aria-label="Tools">
-          <div class="panel" tabIndex={0} role="group" aria-label="Term"><TermPanel state={state} term={term} busy={busy} act={act} ask={ask} /></div>
+          <div class="tabs" role="tablist" aria-label="Tools">
+            {TABS.map(([name, title]) => (
+              <button key={name} type="button" role="tab" id={`tab-${name}`} aria-controls="tools" aria-selected={tab === name} onClick={() => setTab(name)}>{title}</button>
+            ))}
+          </div>
+          <div class="panel" id="tools" key={tab} role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
+            {tab === "term" && <TermPanel state={state} term={term} busy={busy} act={act} ask={ask} />}
+            {tab === "pairs" && <PairsPanel state={state} busy={busy} act={act} ask={ask} show={show} />}
+            {tab === "what-if" && <AdditiveWhatIf state={state} ask={ask} />}
+          </div>
         </aside>
       </main>
       <footer>

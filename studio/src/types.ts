@@ -147,6 +147,23 @@ export interface AdditiveState {
   level: number;
   history: Branch[];
   terms: Term[];
+  columns: Column[];
+  /** What a pair can be made of, and the pairs that have a surface. */
+  inputs: string[];
+  pairs: [string, string][];
+  /** What a prediction is of: the outputs, or the classes. */
+  means: string[];
+}
+
+/** A column of the table of an additive model: what a control of it needs. Dates are days since 1970. */
+export interface Column {
+  name: string;
+  kind: "number" | "level" | "date";
+  low?: number;
+  middle?: number;
+  high?: number;
+  whole?: boolean;
+  levels?: string[];
 }
 
 export interface Candidate {

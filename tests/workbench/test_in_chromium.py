@@ -349,7 +349,22 @@ def test_the_terms_of_an_additive_model(shown):
     changed(page, lambda: page.get_by_role("button", name="Remove").click())
     changed(page, lambda: page.keyboard.press("u"))
     assert [state.step.method for state in work.tree if state.step] == ["set_values", "remove_term"]
-    pytest.importorskip("axe_playwright_python")
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    assert page.evaluate("async () => (await axe.run()).violations.map((v) => v.id + v.nodes[0].html)") == []
+    axe = pytest.importorskip("axe_playwright_python") and files("axe_playwright_python").joinpath("axe.min.js")
+    page.evaluate(axe.read_text(encoding="utf-8"))
+    looked = "async () => (await axe.run()).violations.map((v) => v.id + v.nodes[0].html)"
+    assert page.evaluate(looked) == []
+    page.keyboard.press("p")
+    changed(page, lambda: page.get_by_role("button", name="Remove x1 × x2").click())
+    page.get_by_role("tab", name="Pairs").click()
+    page.wait_for_selector("text=deviance explained 0.")
+    assert page.evaluate(looked) == []
+    changed(page, lambda: page.get_by_role("button", name="Add a surface").click())
+    assert work.tree.current.step.method == "add_pair"
+    page.get_by_role("tab", name="What if").click()
+    said = page.locator(".what-if dd")
+    page.wait_for_function("() => / to /.test(document.querySelector('.what-if dd').innerText)")
+    before = said.inner_text()
+    page.get_by_role("slider").first.fill("0.9")
+    page.wait_for_function("t => document.querySelector('.what-if dd').innerText !== t", arg=before)
+    assert page.evaluate(looked) == []
     assert page.evaluate("window.pwned") is None

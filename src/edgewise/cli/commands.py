@@ -330,7 +330,6 @@ def studio(
         browser: Open the page in the browser.
     """
     from edgewise.workbench import (
-        AdditiveWorkspace,
         keep as keep_in,
         open_additive,
         open_archive,
@@ -360,8 +359,6 @@ def studio(
         with errors().status(f"training a small network for {plain(target)} ..."):
             work = open_table(source, target, inputs=inputs, exclude=exclude, hidden=hidden, seconds=seconds, seed=seed)
     if keep is not None:
-        if isinstance(work, AdditiveWorkspace):
-            raise UsageError("--keep is for networks; the session of an additive model is exported from its page")
         keep_in(work, keep)
     errors().print("the studio is open until Ctrl-C:")
     serve(work, port=port, browser=browser, announce=lambda url: print(url, flush=True))

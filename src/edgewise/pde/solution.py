@@ -19,7 +19,7 @@ from edgewise.pde import solution_files
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.stored import read_fields
-from edgewise.viz.charts import new_axes, new_figure
+from edgewise.viz.charts import COLUMN, new_axes, new_figure
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -252,9 +252,12 @@ class Solution:
         drawn = {}
         for what in whats:
             count = len(self.problem.fields) if what != "residual" else self._equations()
-            figure = new_figure(1 + 4 * count, 3.4)
+            columns = min(2, count)
+            rows = -(-count // columns)
+            figure = new_figure(COLUMN * (0.3 + 0.35 * columns), 3.1 * rows)
             figure.set_layout_engine("constrained")
-            for field, ax in enumerate(figure.subplots(1, count, squeeze=False)[0]):
+            for field in range(count):
+                ax = figure.add_subplot(rows, columns, field + 1)
                 self.plot(what, reference=reference, field=field, ax=ax)
             drawn[what] = figure
         return drawn | {"history": self.plot_history()}

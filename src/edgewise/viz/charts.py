@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from edgewise.viz._agg_figure import AggFigure
 
 
+COLUMN = 7.2
+"""Inches: a figure of this width fits the column of a notebook or page, so that it is not shrunk and can be read."""
+
+
 def new_figure(width: float, height: float, *, theme: str = "light") -> AggFigure:
     """An empty matplotlib figure of this size in inches: outside pyplot's registry, yet shown by notebooks.
 
@@ -99,9 +103,9 @@ def plot_edges(
     view = layer_view(model, x, layer, limit=limit)
     if not view.edges:
         raise ValueError(f"layer {layer!r} has no edges; all of them are absent")
-    columns = min(4, len(view.edges))
+    columns = min(3, len(view.edges))
     rows = math.ceil(len(view.edges) / columns)
-    figure = new_figure(2.9 * columns + 0.4, 2.3 * rows + 0.3, theme=theme)
+    figure = new_figure(COLUMN * columns / 3, 2.1 * rows + 0.3, theme=theme)
     figure.set_layout_engine("constrained")
     for n, edge in enumerate(view.edges):
         ax = figure.add_subplot(rows, columns, n + 1)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from edgewise.viz._drawing import NAME_LETTERS, Palette, palette
-from edgewise.viz.charts import new_figure
+from edgewise.viz.charts import COLUMN, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 9
 PANELS_PER_ROW = 3
+GRAPH, PANEL = 4.4, 2.5  # inches of height
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +45,15 @@ class Bond:
 
 
 def relations_figure(columns: Sequence[str], bonds: Sequence[Bond], *, theme: str = "light") -> AggFigure:
-    """The columns on a circle with the relations between them, and up to nine level sets."""
+    """The columns on a circle with the relations between them, and below it up to nine level sets."""
     colours, shown = palette(theme), list(bonds)[:MOST_PANELS]
     rows = math.ceil(len(shown) / PANELS_PER_ROW)
-    across = min(len(shown), PANELS_PER_ROW)
-    figure = new_figure(5.2 + 2.7 * across, max(4.4, 2.6 * rows), theme=theme)
+    figure = new_figure(COLUMN, GRAPH + PANEL * rows, theme=theme)
     figure.set_layout_engine("constrained")
-    grid = figure.add_gridspec(max(rows, 1), 2 + across, width_ratios=[1.6, 1.6, *([1.25] * across)])
-    _draw_graph(figure.add_subplot(grid[:, :2]), columns, shown, colours)
+    grid = figure.add_gridspec(1 + rows, PANELS_PER_ROW, height_ratios=[GRAPH, *([PANEL] * rows)])
+    _draw_graph(figure.add_subplot(grid[0, :]), columns, shown, colours)
     for n, bond in enumerate(shown):
-        _draw_level_set(figure.add_subplot(grid[n // PANELS_PER_ROW, 2 + n % PANELS_PER_ROW]), n, bond, colours)
+        _draw_level_set(figure.add_subplot(grid[1 + n // PANELS_PER_ROW, n % PANELS_PER_ROW]), n, bond, colours)
     return figure
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewise.viz._drawing import Palette, palette, short
-from edgewise.viz.charts import new_figure, style_axes
+from edgewise.viz.charts import COLUMN, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 4
+COLUMNS = 3
 SHOWN_LEVELS = 12
 
 
@@ -58,7 +58,7 @@ def draw_panels(panels: Sequence[TermPanel], *, theme: str = "light", title: str
     colours = palette(theme)
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(3.1 * columns + 0.4, 2.5 * rows + (0.6 if title else 0.3), theme=theme)
+    figure = new_figure(COLUMN * columns / COLUMNS, 2.3 * rows + (0.6 if title else 0.3), theme=theme)
     figure.set_layout_engine("constrained")
     plain = []
     for n, panel in enumerate(panels):

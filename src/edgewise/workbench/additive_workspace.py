@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,12 +12,15 @@ import numpy as np
 
 from edgewise.progress import Listener
 from edgewise.tables.additive import AdditiveModel
+from edgewise.tables.additive.added_pairs import input_pairs
 from edgewise.tables.additive.additive_terms import Term
 from edgewise.tables.additive.axes import LevelAxis
 from edgewise.tables.additive.deviance import KeptRows
 from edgewise.tables.additive.drawn_terms import panels_of
 from edgewise.viz.term_panels import TermPanel, draw_panels
+from edgewise.workbench.additive_archive import additive_archived, additive_script
 from edgewise.workbench.additive_steps import EDITS, AdditiveSession, AdditiveStep, additive_step_of
+from edgewise.workbench.additive_what_if import columns_document, pair_choices, what_if_document
 from edgewise.workbench.branches import Branch, History
 from edgewise.workbench.desk import PICTURES, Answer, Desk, Message, file_answer, picture_kind
 from edgewise.workbench.document import short
@@ -32,18 +33,6 @@ TILES = 20
 KEPT = 64
 LEVEL = 0.9
 """Of the bands of terms, which hold whole curves."""
-MODEL, EDITED, SCRIPT = "model.json", "edited.json", "session.py"
-
-_HEAD = f'''"""A session of the edgewise studio: the edits of an additive model from the first to the last one."""
-
-import json
-from pathlib import Path
-
-from edgewise.tables.additive import additive_model_from_json
-from edgewise.tables.additive.term_editing import clipped, smoothed, with_values, without_term
-
-here = Path(__file__).parent
-model = additive_model_from_json(json.loads((here / "{MODEL}").read_text(encoding="utf-8")))'''
 
 
 def terms_document(session: AdditiveSession) -> list[Answer]:
@@ -105,6 +94,13 @@ def _branch_document(branch: Branch) -> Answer:
     }
 
 
+def _means(model: AdditiveModel) -> list[str]:
+    """What a prediction is of."""
+    if model.family.name in ("binomial", "multinomial"):
+        return [f"probability: {name.removeprefix('log-odds of ').removeprefix('score of ')}" for name in model.outputs]
+    return [f"relative hazard: {name}" if model.family.name == "cox" else name for name in model.outputs]
+
+
 def _preview(work: AdditiveWorkspace, message: Message) -> Answer:
     asked = message.get("step")
     if not isinstance(asked, Mapping) or asked.get("do") not in EDITS:
@@ -112,7 +108,7 @@ def _preview(work: AdditiveWorkspace, message: Message) -> Answer:
     step: AdditiveStep = additive_step_of(work.session, asked)
     after = step.apply(work.session)
     terms = {term["name"]: term for term in terms_document(after)}
-    term = terms.get(step.arguments[0])
+    term = terms.get(step.term)
     return {"preview": {"before": short(work.session.explained), "after": short(after.explained), "term": term}}
 
 
@@ -122,13 +118,7 @@ def _compare(work: AdditiveWorkspace, message: Message) -> Answer:
 
 
 def _bundle(work: AdditiveWorkspace, message: Message) -> Answer:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr(SCRIPT, work.script(work.tree.current.id))
-        sure = any(step.method == "smooth_term" for step in work.tree.steps(work.tree.current.id))
-        file.writestr(MODEL, json.dumps(work.tree[0].session.model.to_json(covariance=sure)))
-        file.writestr(EDITED, json.dumps(work.session.model.to_json(covariance=False)))
-    return file_answer("session.zip", "application/zip", packed.getvalue())
+    return file_answer("session.zip", "application/zip", work.archive())
 
 
 def _picture(work: AdditiveWorkspace, message: Message) -> Answer:
@@ -146,6 +136,7 @@ def _shorts(values: Sequence[float] | np.ndarray) -> list[float | None]:
 QUESTIONS: Mapping[str, Callable[[Any, Message], Answer]] = {
     "state": lambda work, message: work.state(),
     "preview": _preview,
+    "predict": lambda work, message: what_if_document(work.session, message.get("x")),
     "compare": _compare,
     "script": lambda work, message: {"script": work.script(work.tree.current.id)},
     "bundle": _bundle,
@@ -195,16 +186,31 @@ class AdditiveWorkspace(Desk):
             "level": LEVEL,
             "history": [_branch_document(branch) for branch in self.tree],
             "terms": self.terms(self.tree.current.id),
+            "columns": columns_document(self.session),
+            "inputs": pair_choices(self.tree[0].session),
+            "means": _means(model),
+            "pairs": [list(pair) for pair in input_pairs(model)],
         }
+
+    def archive(self) -> bytes:
+        return additive_archived(self.tree, self.title, self.note)
+
+    def replay(self, states: Sequence[Mapping[str, Any]], tell: Listener = lambda event: None) -> None:
+        """Make the states of an archive again, each {"parent": number, "name": text, "step": message}."""
+        for name, message in self.remade(states, tell):
+            if message["do"] not in EDITS:
+                raise ActionError(f"{str(message['do'])[:40]!r} is no edit of a term")
+            step = additive_step_of(self.session, message)
+            branch = self.tree.add(step, step.apply(self.session))
+            self.tree.rename(branch.id, name)
 
     def do_step(self, message: Message, tell: Listener) -> None:
         step = additive_step_of(self.session, message)
         self.tree.add(step, step.apply(self.session))
 
     def script(self, number: int) -> str:
-        """Python source of the edits from the first state to this one; it reads a file of the session's archive."""
-        tail = 'print(f"{len(model.terms)} terms")\n'
-        return "\n".join([_HEAD, *(step.code() for step in self.tree.steps(number)), tail])
+        """Python source of the edits from the first state to this one; it reads two files of the session's archive."""
+        return additive_script(self.tree, number)
 
     def _terms(self, number: int) -> list[Answer]:
         return terms_document(self.tree[number].session)

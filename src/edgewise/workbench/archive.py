@@ -57,11 +57,7 @@ def archived(tree: History, title: str = "", note: str = "") -> bytes:
     data = {
         f"{kind}{n}": t.detach().contiguous() for kind, pair in pairs.items() for n, t in zip("xy", pair, strict=True)
     }
-    states = [
-        {"parent": branch.parent, "name": branch.name, "step": None if branch.step is None else branch.step.message()}
-        for branch in tree
-    ]
-    history = {"format": FORMAT, "title": title, "note": note, "current": tree.current.id, "states": states}
+    history = {"format": FORMAT, "title": title, "note": note, "current": tree.current.id}
     with tempfile.TemporaryDirectory() as folder:
         save(start.model, Path(folder) / START)
         network = (Path(folder) / START).read_bytes()
@@ -70,7 +66,7 @@ def archived(tree: History, title: str = "", note: str = "") -> bytes:
         file.writestr(SCRIPT, script(tree, tree.current.id))
         file.writestr(START, network)
         file.writestr(DATA, bytes_of_tensors(data))
-        file.writestr(HISTORY, json.dumps(history, indent=1))
+        file.writestr(HISTORY, json.dumps({**history, "states": states_document(tree)}, indent=1))
     return packed.getvalue()
 
 
@@ -82,7 +78,7 @@ def read_archive(path: Path) -> StoredSession:
             packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
             require(not packed, "its files are compressed, so that their sizes are not known before they are read")
             history, network, data = (file.read(entry) for entry in entries)
-        fields, states, current = _history(json.loads(history))
+        fields, states, current = history_fields(json.loads(history), FORMAT)
         tensors = tensors_of_bytes(data)
         require({"x", "y"} <= set(tensors), "it has no data")
         with tempfile.TemporaryDirectory() as folder:
@@ -95,9 +91,17 @@ def read_archive(path: Path) -> StoredSession:
     return StoredSession(model, (tensors["x"], tensors["y"]), held, states[1:], current, title, note)
 
 
-def _history(fields: Any) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+def states_document(tree: History) -> list[dict[str, Any]]:
+    """Every state by its parent, its name and the message of its step."""
+    return [
+        {"parent": branch.parent, "name": branch.name, "step": None if branch.step is None else branch.step.message()}
+        for branch in tree
+    ]
+
+
+def history_fields(fields: Any, form: str) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
     """The fields of a history, its states, and the number of the current one."""
-    require(isinstance(fields, dict) and fields.get("format") == FORMAT, f"its format is not {FORMAT!r}")
+    require(isinstance(fields, dict) and fields.get("format") == form, f"its format is not {form!r}")
     states, current = fields.get("states"), fields.get("current")
     if not isinstance(states, list) or not states or not isinstance(current, int):
         raise ValueError("it has no history")

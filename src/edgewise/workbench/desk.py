@@ -11,10 +11,10 @@ import itertools
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from edgewise.progress import Listener
+from edgewise.progress import Event, Listener
 from edgewise.workbench.branches import Branch, History
 from edgewise.workbench.steps import ActionError, read_text, read_whole
 
@@ -65,6 +65,20 @@ class Desk(ABC):
         """
         moment = next(self._moments)
         return {"moment": moment, "busy": self.busy, **self.document()}
+
+    @abstractmethod
+    def archive(self) -> bytes:
+        """The session as a ZIP archive, from which it continues."""
+
+    def remade(self, states: Sequence[Mapping[str, Any]], tell: Listener) -> Iterator[tuple[str, Message]]:
+        """The name and the message of every state of an archive, each when its parent is the current state."""
+        for n, state in enumerate(states):
+            tell(Event("make the states again", n / len(states)))
+            self.tree.goto(read_whole(state.get("parent"), 0, len(self.tree.branches) - 1, "the parent of a state"))
+            message = state.get("step")
+            if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
+                raise ActionError("a state of the archive has no step")
+            yield read_text(state.get("name"), "the name of a state", 60), message
 
     @abstractmethod
     def do_step(self, message: Message, tell: Listener) -> None:

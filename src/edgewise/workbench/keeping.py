@@ -6,11 +6,10 @@ import threading
 from pathlib import Path
 
 from edgewise.io import write_whole
-from edgewise.workbench.archive import archived
-from edgewise.workbench.workspace import Workspace
+from edgewise.workbench.desk import Desk
 
 
-def keep(work: Workspace, path: Path) -> None:
+def keep(work: Desk, path: Path) -> None:
     """Write the archive of a session to a file now and after every change of its states or their names.
 
     Args:
@@ -24,7 +23,7 @@ def keep(work: Workspace, path: Path) -> None:
         with writing:
             now = (work.tree.current.id, *((branch.id, branch.name) for branch in work.tree))
             if not seen or seen[-1] != now:
-                write_whole(path, archived(work.tree, work.title, work.note))
+                write_whole(path, work.archive())
                 seen[:] = [now]
 
     write()

@@ -20,6 +20,7 @@ from edgewise.tables.job.table_network import Rows, named, split, train
 from edgewise.tables.prepare import Prepared, prepare
 from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
+from edgewise.workbench.additive_archive import is_additive, read_additive_archive
 from edgewise.workbench.additive_workspace import AdditiveWorkspace
 from edgewise.workbench.archive import read_archive
 from edgewise.workbench.found_formulas import expressions_in, found_formula
@@ -115,15 +116,26 @@ def open_run(run: Path, table: str | None = None) -> Workspace:
     return work
 
 
-def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspace:
-    """The workspace of a session that the studio exported: its steps are done again.
+def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspace | AdditiveWorkspace:
+    """The workspace of a session that the studio exported, of a network or an additive model: its steps are done again.
 
     Args:
         path: the ZIP archive.
         progress: called with an `Event` before every step.
     """
+    if is_additive(path):
+        return _open_additive_archive(path, progress)
     stored = read_archive(path)
     work = Workspace(stored.model, *stored.data, held=stored.held, title=stored.title, note=stored.note)
+    with reading(path, "; choose an archive that the studio exported"):
+        work.replay(stored.states, progress)
+        work.tree.goto(stored.current)
+    return work
+
+
+def _open_additive_archive(path: Path, progress: Listener) -> AdditiveWorkspace:
+    stored = read_additive_archive(path)
+    work = AdditiveWorkspace(stored.model, stored.rows, title=stored.title, note=stored.note)
     with reading(path, "; choose an archive that the studio exported"):
         work.replay(stored.states, progress)
         work.tree.goto(stored.current)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgewise.viz import diagram, plot, svg
-from edgewise.workbench.archive import archived
 from edgewise.workbench.desk import PICTURES, Answer, Message, file_answer, picture_kind
 from edgewise.workbench.document import (
     input_names,
@@ -64,7 +63,7 @@ def _script(work: Workspace, message: Message) -> Answer:
 
 
 def _bundle(work: Workspace, message: Message) -> Answer:
-    return file_answer("session.zip", "application/zip", archived(work.tree, work.title, work.note))
+    return file_answer("session.zip", "application/zip", work.archive())
 
 
 def _picture(work: Workspace, message: Message) -> Answer:

@@ -13,6 +13,7 @@ from edgewise.progress import Event, Listener
 from edgewise.symbolic import Session
 from edgewise.symbolic.shapes import LATER_SHAPE, SHAPES
 from edgewise.tables.job.report import equations
+from edgewise.workbench.archive import archived
 from edgewise.workbench.branches import History
 from edgewise.workbench.desk import Answer, Desk, Message, StoppedError
 from edgewise.workbench.document import (
@@ -25,7 +26,7 @@ from edgewise.workbench.document import (
 )
 from edgewise.workbench.found_formulas import FoundFormula, formula_length, front_document, search_formulas
 from edgewise.workbench.questions import QUESTIONS
-from edgewise.workbench.steps import METHODS, ActionError, SessionStep, read_number, read_text, read_whole, step_of
+from edgewise.workbench.steps import METHODS, ActionError, SessionStep, read_number, step_of
 
 CONVERGED = 1e-4
 """A round of a fit that lowers the error by a smaller share than this is the last one."""
@@ -132,15 +133,13 @@ class Workspace(Desk):
 
     def replay(self, states: Sequence[Mapping[str, Any]], tell: Listener = lambda event: None) -> None:
         """Make the states of an archive again, each {"parent": number, "name": text, "step": message}."""
-        for n, state in enumerate(states):
-            tell(Event("make the states again", n / len(states)))
-            self.tree.goto(read_whole(state.get("parent"), 0, len(self.tree.branches) - 1, "the parent of a state"))
-            message = state.get("step")
-            if not isinstance(message, Mapping) or not isinstance(message.get("do"), str):
-                raise ActionError("a state of the archive has no step")
+        for name, message in self.remade(states, tell):
             step = step_of(self.session, message)
             branch = self.tree.add(step, step.apply(self.session))
-            self.tree.rename(branch.id, read_text(state.get("name"), "the name of a state", 60))
+            self.tree.rename(branch.id, name)
+
+    def archive(self) -> bytes:
+        return archived(self.tree, self.title, self.note)
 
     def do_step(self, message: Message, tell: Listener) -> None:
         step = step_of(self.session, message)

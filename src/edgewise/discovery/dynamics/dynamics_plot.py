@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewise.viz._drawing import Palette, palette
-from edgewise.viz.charts import new_figure
+from edgewise.viz.charts import COLUMN, new_figure
 
 if TYPE_CHECKING:
     from edgewise.discovery.dynamics.dynamics_value import Dynamics
@@ -29,7 +29,7 @@ def plot_dynamics(found: Dynamics, *, theme: str = "light") -> Any:
     n = next(i for i, p in enumerate(found.data.paths) if p.label == held.label and p.t[-1] == held.t[-1])
     whole = found.data.paths[n]
     lines = [] if found.law is None else _lines(found, n, whole, held)
-    figure = new_figure(10.0 if d > 1 else 7.0, 1.5 + 1.4 * d, theme=theme)
+    figure = new_figure(COLUMN, 1.2 + 1.3 * d, theme=theme)
     figure.set_layout_engine("constrained")
     grid = figure.add_gridspec(d, 2 if d > 1 else 1, width_ratios=[1.6, 1] if d > 1 else None)
     style: dict[str, Any] = {"linestyle": "none", "marker": "."} if found.kind == "map" else {"linewidth": 1.3}

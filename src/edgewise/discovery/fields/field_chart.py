@@ -17,7 +17,7 @@ def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "ligh
         ValueError: where no law was solved forward, or there is no such field.
     """
     from edgewise.viz._drawing import palette
-    from edgewise.viz.charts import new_figure, style_axes
+    from edgewise.viz.charts import COLUMN, new_figure, style_axes
 
     shown = law.held_out
     if shown is None:
@@ -36,7 +36,7 @@ def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "ligh
         middle = (0,) * (len(law.grid.space) - 2)
         measured, predicted = (v[(-1, slice(None), slice(None), *middle)].T for v in (measured, predicted))
         across, up, labels = x, law.grid.space[1], law.axes[:2]
-    figure = new_figure(10.5, 3.4, theme=theme)
+    figure = new_figure(COLUMN, 2.6, theme=theme)
     figure.set_layout_engine("constrained")
     top = float(np.quantile(abs(measured), 0.999)) or 1.0
     low = -top if measured.min() < -0.2 * top else 0.0
@@ -51,7 +51,7 @@ def plot_held_out(law: FieldLaw, field: str | None = None, *, theme: str = "ligh
         )
         image = ax.pcolormesh(across, up, values, shading="nearest", rasterized=True, **scale)
         style_axes(ax, colours)
-        ax.set_title(title, color=colours.ink, parse_math=False)
+        ax.set_title(title, color=colours.ink, fontsize=10, parse_math=False)
         ax.set_xlabel(labels[0], color=colours.ink, parse_math=False)
         if n == 0:
             ax.set_ylabel(labels[1], color=colours.ink, parse_math=False)

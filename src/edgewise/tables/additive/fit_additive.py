@@ -75,7 +75,7 @@ def fit_additive(
     if (units != 1).any():
         y, added = y / units, added / units
     tell(Event("curves", 0.0, f"{len(blocks)} terms on {len(y):,} rows"))
-    fits = _fits(blocks, y, weights, added, settings)
+    fits = fits_of(blocks, y, weights, added, settings)
     if settings.interactions:
         if many_processes():
             raise ValueError("surfaces are ranked and fitted in one process; choose interactions=0")
@@ -106,7 +106,7 @@ def _in_units(fit: OutputFit, unit: float, family: Family) -> OutputFit:
     )
 
 
-def _fits(
+def fits_of(
     blocks: Sequence[Block], y: np.ndarray, weights: np.ndarray, offset: np.ndarray, settings: AdditiveSettings
 ) -> list[OutputFit]:
     """One fit per output; several gaussian outputs share their Gram matrix."""
@@ -169,13 +169,13 @@ def _with_surfaces(
     if not surfaces:
         return blocks, fits
     tell(Event("surfaces", 0.6, f"{len(surfaces)} beside {len(blocks)} curves"))
-    fits = _fits([*blocks, *surfaces], y, weights, added, settings)
+    fits = fits_of([*blocks, *surfaces], y, weights, added, settings)
     if isinstance(settings.interactions, int | str):
         freedom = np.sum([fit.edf for fit in fits], axis=0)
         ends = Stack([*blocks, *surfaces], True, 0).slices[len(blocks) :]
         kept = [s for s, where in zip(surfaces, ends, strict=True) if np.sum(freedom[where]) >= LEAST_FREEDOM]
         if len(kept) < len(surfaces):
-            return [*blocks, *kept], _fits([*blocks, *kept], y, weights, added, settings)
+            return [*blocks, *kept], fits_of([*blocks, *kept], y, weights, added, settings)
     return [*blocks, *surfaces], fits
 
 

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
 from edgewise.tables.additive.additive_model import AdditiveModel
+from edgewise.tables.additive.deviance import KeptRows
 from edgewise.tables.additive.inputs import Column
 from edgewise.tables.additive.term_bands import require_covariance, require_level
 
@@ -100,6 +102,16 @@ def posterior_interval(
     cdf = _mixture(family.name, eta, sd, scale)
     low, high = (_quantile(cdf, np.full(eta.shape, p), whole=family.name == "poisson") for p in (tail, 1 - tail))
     return _nearest(cdf, low, high, level) if family.name == "poisson" else (low, high)
+
+
+def training_residuals(model: AdditiveModel, rows: KeptRows) -> np.ndarray | None:
+    """Those of gaussian training rows, in units of their standard deviation; a row has drawn the fit to itself."""
+    if model.family.name != "gaussian":
+        return None
+    scale = np.asarray(model.scale)
+    r = rows.targets - model.link(list(rows.columns)) - rows.offset
+    fitted = link_sd(replace(model, strength_covariance=None), rows.columns) ** 2
+    return r / np.sqrt(np.maximum(scale - fitted, 0.25 * scale))
 
 
 def noise_quantiles(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from edgewise.tables.additive import AdditiveModel
+from edgewise.tables.additive.added_pairs import with_pair
 from edgewise.tables.additive.additive_summary import AdditiveSummary, summarised
 from edgewise.tables.additive.deviance import KeptRows, deviance_explained
 from edgewise.tables.additive.drawn_terms import panels_of
@@ -19,6 +19,7 @@ from edgewise.tables.additive.intervals import (
     link_sd,
     mean_slope,
     posterior_interval,
+    training_residuals,
 )
 from edgewise.tables.additive.merging import merged, merged_rows
 from edgewise.tables.additive.term_bands import TermBand, Trend, term_band, trends
@@ -100,6 +101,11 @@ class AdditiveMethods:
         """The model without a term; the others stay as they are."""
         return self._edited(term, "removed", without_term(self.additive_, term))
 
+    def add_pair(self, first: str, second: str) -> Edit:
+        """A surface of two inputs beside the terms, which stay: see `edgewise.tables.additive.added_pairs`."""
+        model = with_pair(self.additive_, self.rows_, first, second)
+        return self._edited(model.terms[-1].name, "added", model)
+
     def merge(self, other: Any) -> Any:
         """One estimator of two that were fitted to different rows on the same knots: `tables.additive.merging`.
 
@@ -169,7 +175,8 @@ class AdditiveIntervals(AdditiveMethods):
                 raise ValueError("conformal=True needs `calibrate(X, y)` first, with rows that the fit has not seen")
             ends = conformal_interval(self.additive_, eta, sd, scores, level)
         else:
-            ends = posterior_interval(self.additive_, eta, sd, level, self._residuals(), self.rows_.weights)
+            residuals = training_residuals(self.additive_, self.rows_)
+            ends = posterior_interval(self.additive_, eta, sd, level, residuals, self.rows_.weights)
         found = np.stack(ends, axis=-1)
         return found if self._several else found[:, 0]
 
@@ -195,15 +202,6 @@ class AdditiveIntervals(AdditiveMethods):
             raise ValueError(f"y needs {eta.shape[1]} outcomes per row, got {outcomes.shape[1]}")
         self.conformal_scores_ = conformal_scores(self.additive_, eta, sd, outcomes)
         return self
-
-    def _residuals(self) -> np.ndarray | None:
-        """Those of gaussian training rows, in units of their standard deviation; a row has drawn the fit to itself."""
-        if self.additive_.family.name != "gaussian":
-            return None
-        rows, scale = self.rows_, np.asarray(self.additive_.scale)
-        r = rows.targets - self.additive_.link(list(rows.columns)) - rows.offset
-        fitted = link_sd(replace(self.additive_, strength_covariance=None), rows.columns) ** 2
-        return r / np.sqrt(np.maximum(scale - fitted, 0.25 * scale))
 
     def _mean_sd(self, X: Any, offset: Any, exposure: Any) -> np.ndarray:
         """The posterior standard deviation of the expected outcome, to first order."""
