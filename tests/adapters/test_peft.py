@@ -105,3 +105,22 @@ def test_injected_without_a_wrapper_into_a_kan():
     hessian = torch.func.hessian(lambda x: model(x).sum())(x()[0])
     assert torch.isfinite(hessian).all()
     assert hessian.abs().max() > 0
+
+
+def test_adapters_of_two_methods_learn_in_one_model():
+    """LoRA on the linear layer beside LoTRA on the curves; PEFT's `mixed=True` knows a closed list of methods."""
+    model = peft.inject_adapter_in_model(plugin.LotraConfig(target_modules=["1", "3"]), network())
+    curves = [p for p in model.parameters() if p.requires_grad]
+    model = peft.get_peft_model(model, peft.LoraConfig(target_modules=["0"], r=2))
+    for p in curves:
+        p.requires_grad_(True)
+    torch.testing.assert_close(model(x()), network()(x()), rtol=0, atol=0)
+    shaken(model)
+    both = model(x()).detach()
+    learning = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert {"lora_A", "lotra_updates"} <= {part for name in learning for part in name.split(".")}
+    with model.disable_adapter():
+        assert (model(x()) - both).abs().max() > 1e-3
+    torch.testing.assert_close(model(x()), both, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="not compatible with the `PeftMixedModel`"):
+        peft.get_peft_model(network(), plugin.LotraConfig(), mixed=True)

@@ -68,6 +68,21 @@ def test_compensated_sums_survive_the_converter(name, tmp_path):
         assert errors[1] < min(2e-6, errors[0])
 
 
+@pytest.mark.parametrize("norm", [torch.nn.LayerNorm(6), torch.nn.GroupNorm(2, 6)], ids=lambda n: type(n).__name__)
+def test_a_normalisation_keeps_what_varies_little_around_a_large_mean(norm, tmp_path):
+    """ExecuTorch's own kernels subtract the square of the mean from the mean of the squares."""
+    needs("executorch")
+    for p in norm.parameters():
+        torch.nn.init.normal_(p, generator=rng())
+    layer = ew.KANLinear(6, 6, generator=rng())
+    model = torch.nn.Sequential(layer, norm)
+    with torch.no_grad():
+        layer.coef *= 0.3
+        layer.bias += 1.0
+    report = ew.export(model, tmp_path / "model.pte", format="executorch", example=torch.randn(4, 6, generator=rng()))
+    assert report.forward_error <= 1e-5
+
+
 def test_core_ml_is_written_and_not_run(tmp_path):
     needs("coreml")
     report = ew.export(mixed(), tmp_path / "model.mlpackage", format="coreml")

@@ -210,10 +210,64 @@ def test_live_functions_name_themselves(x):
         ew.from_pykan(old)
 
 
-def test_a_file_of_an_older_pykan_is_told(tmp_path):
-    torch.save({"act_fun.0.grid": torch.zeros(2)}, tmp_path / "ckpt")
-    with pytest.raises(ValueError, match=r"ckpt cannot be loaded: it is one file, as pykan 0\.0 wrote it"):
+class First(Model):
+    """A network as pykan 0.0 stores it: rows of edges, the inner knots of each, and a bias of every sum."""
+
+    def __init__(self, width, **settings):
+        super().__init__(width, **settings)
+        for l in range(len(width) - 1):
+            grid = self.state[f"act_fun.{l}.grid"]
+            inner = grid[:, self.degree : grid.shape[1] - self.degree]
+            step = (inner[:, -1:] - inner[:, :1]) / (inner.shape[1] - 1) * torch.arange(1, self.degree + 1)
+            self.state[f"act_fun.{l}.grid"] = torch.cat([inner[:, :1] - step.flip(1), inner, inner[:, -1:] + step], 1)
+            for name in (f"{kind}_{part}_{l}" for kind in ("node", "subnode") for part in ("scale", "bias")):
+                if name != f"subnode_bias_{l}":
+                    self.state[name].fill_(float("scale" in name))
+        self.base_fun = {"silu": torch.nn.SiLU(), "identity": torch.nn.Identity()}[self.base_fun_name]
+        self.biases = True
+
+    def state_dict(self):
+        found = {name: t for name, t in self.state.items() if name.startswith("symbolic")}
+        for l in range(len(self.width) - 1):
+            grid = self.state[f"act_fun.{l}.grid"]
+            inner = grid[:, self.degree : grid.shape[1] - self.degree]
+            found[f"act_fun.{l}.grid"] = inner.repeat(self.nodes[l + 1], 1)
+            for name in ("coef", "mask", "scale_base", "scale_sp"):
+                found[f"act_fun.{l}.{name}"] = self.state[f"act_fun.{l}.{name}"].transpose(0, 1).flatten(0, 1)
+            found[f"biases.{l}.weight"] = self.state[f"subnode_bias_{l}"][None]
+        return found
+
+
+@pytest.mark.parametrize("base", ["silu", "identity"])
+def test_the_one_file_of_the_first_releases_is_read(base, x, tmp_path):
+    old = First([3, 2, 1], base=base)
+    torch.save(old.state_dict(), tmp_path / "ckpt")
+    x = x[:, :3]
+    for new in (ew.from_pykan(tmp_path / "ckpt", residual=base), ew.from_pykan(old)):
+        np.testing.assert_allclose(new(torch.tensor(x)).detach().numpy(), old(x), rtol=1e-10, atol=1e-10)
+
+
+def test_symbols_of_the_first_releases_have_their_names_in_the_network_alone(x, tmp_path):
+    old = First([2, 2, 1], names={(0, 1, 0): "sin"})
+    np.testing.assert_allclose(ew.from_pykan(old)(torch.tensor(x[:, :2])).detach().numpy(), old(x[:, :2]), rtol=1e-10)
+    torch.save(old.state_dict(), tmp_path / "ckpt")
+    with pytest.raises(ew.io.FileFormatError, match=r"layer 0 has symbols, and a file of pykan 0\.0 does not name"):
         ew.from_pykan(tmp_path / "ckpt")
+
+
+def test_a_file_that_is_no_network_of_the_first_releases_is_told(tmp_path):
+    state = First([2, 2, 1]).state_dict()
+    moved = state["act_fun.0.grid"].clone()
+    moved[3, 1] += 0.01
+    for content, message in (
+        ({"act_fun.0.grid": torch.zeros(2)}, r"ckpt cannot be loaded: it holds no network of pykan 0\.0"),
+        (state | {"act_fun.0.grid": moved}, r"edges \(in=1, out=0\) and \(in=1, out=1\) have different knots"),
+        (state | {"act_fun.0.mask": torch.ones(3)}, r"act_fun\.0\.mask is \(3,\); a tensor with 1 axes and 4 rows"),
+        ({k: v for k, v in state.items() if k != "act_fun.1.coef"}, r"act_fun\.1\.coef is nothing"),
+    ):
+        torch.save(content, tmp_path / "ckpt")
+        with pytest.raises(ew.io.FileFormatError, match=message):
+            ew.from_pykan(tmp_path / "ckpt")
 
 
 @pytest.mark.parametrize("ending", ["_state", "_config.yml"])

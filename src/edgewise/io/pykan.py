@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.bases import BSpline
+from edgewise.io.pykan_first import in_later_layout, is_first_layout
 from edgewise.io.reading import read_text, reading
 from edgewise.io.tensor_file import one_precision, read_tensors
 from edgewise.nn import DEFAULT_LIBRARY, KAN, KANLinear, Library, ProductNodes, SymbolicEdges
@@ -53,13 +54,17 @@ class _Source:
         return (self.arities,) * count if isinstance(self.arities, int) else tuple(self.arities[l][:count])
 
 
-def from_pykan(source: Any, *, inputs: int | None = None, library: Library = DEFAULT_LIBRARY) -> KAN:
-    """The network of pykan (0.2.x) as a KAN that computes the same.
+def from_pykan(
+    source: Any, *, inputs: int | None = None, residual: str = "silu", library: Library = DEFAULT_LIBRARY
+) -> KAN:
+    """The network of pykan (0.0.1 to 0.2.8) as a KAN that computes the same.
 
     Args:
-        source: a live `MultKAN`, or the path of a checkpoint as `saveckpt` takes it, without the endings of its files.
-            Nothing in the files is executed. A checkpoint does not store which inputs `prune_input` removed.
+        source: a live `MultKAN` (or `KAN` of 0.0), or the path of a checkpoint: as `saveckpt` takes it, without the
+            endings of its files, or the one file of `save_ckpt`. Nothing in the files is executed. A checkpoint does
+            not store which inputs `prune_input` removed.
         inputs: number of columns of the data, where inputs were pruned from the end.
+        residual: the residual function of a file of `save_ckpt`, which does not name it: "silu", "identity" or "zero".
         library: where the functions of symbols are looked up by name; add your own to it.
 
     Raises:
@@ -68,7 +73,7 @@ def from_pykan(source: Any, *, inputs: int | None = None, library: Library = DEF
     if not isinstance(source, str | os.PathLike):
         return _converted(_from_model(source), inputs, library)
     with reading(source):
-        return _converted(_from_files(source), inputs, library)
+        return _converted(_from_files(source, residual), inputs, library)
 
 
 def _converted(old: _Source, inputs: int | None, library: Library) -> KAN:
@@ -95,6 +100,8 @@ def _converted(old: _Source, inputs: int | None, library: Library) -> KAN:
 
 
 def _from_model(model: Any) -> _Source:
+    if all(hasattr(model, name) for name in ("biases", "base_fun", "symbolic_fun", "state_dict")):
+        return _of_first(model.state_dict(), model.base_fun, [layer.funs_name for layer in model.symbolic_fun])
     needed = ("width", "mult_arity", "base_fun_name", "symbolic_fun", "symbolic_enabled", "input_id", "state_dict")
     missing = [name for name in needed if not hasattr(model, name)]
     if missing:
@@ -115,14 +122,31 @@ def _from_model(model: Any) -> _Source:
     )
 
 
-def _from_files(path: str | os.PathLike[str]) -> _Source:
+def _of_first(state: Mapping[str, Tensor], residual: Any, names: list[list[list[str]]] | None) -> _Source:
+    """A network of pykan 0.0; its files do not name the functions of symbols."""
+    widths, tensors = in_later_layout(state)
+    if names is None:
+        symbols = [l for l in range(len(widths) - 1) if tensors[f"symbolic_fun.{l}.mask"].any()]
+        if symbols:
+            raise ValueError(
+                f"layer {symbols[0]} has symbols, and a file of pykan 0.0 does not name their functions: load it in "
+                "pykan 0.0 into a network with the same `fix_symbolic`, and give that network"
+            )
+        names = [[] for _ in widths]
+    config = {"width": widths, "mult_arity": 2, "base_fun_name": residual, "symbolic_enabled": True}
+    return _source(config, names, tensors, list(range(widths[0])))
+
+
+def _from_files(path: str | os.PathLike[str], residual: str) -> _Source:
     """The configuration as YAML without objects, and the tensors without unpickling objects."""
     config_path, state_path = Path(f"{os.fspath(path)}_config.yml"), Path(f"{os.fspath(path)}_state")
     if not config_path.exists() and Path(path).is_file():
+        state = one_precision(read_tensors(Path(path)))
+        if is_first_layout(state):
+            return _of_first(state, residual, None)
         raise ValueError(
-            "it is one file, as pykan 0.0 wrote it or a part of a checkpoint; pykan 0.2 writes NAME_config.yml and "
-            "NAME_state, which are read by `from_pykan(NAME)`. Build the network in pykan 0.2, load this file into it, "
-            "and give the model itself"
+            "it holds no network of pykan 0.0; later releases write NAME_config.yml and NAME_state, which are read by "
+            "`from_pykan(NAME)`"
         )
     with reading(config_path):
         config = _configuration(read_text(config_path, MAX_CONFIG))

@@ -27,6 +27,8 @@ SLOPE_BITS = 6
 GAIN_BITS = 15
 FAR = 64
 ACCUMULATOR = 2**31 - 1
+_TERMS = 1 << 22
+"""Terms of sums that are held at once: more rows are summed one part after the other."""
 
 
 class _Kept(nn.Module):
@@ -113,6 +115,11 @@ class IntegerEdges(_Kept):
 
     def sums(self, p: Int[Tensor, "*b in"]) -> Int[Tensor, "*b out"]:
         """The sums over edges of every output, with the bias, in units of `unit`."""
+        rows = p.flatten(0, -2) if p.ndim > 1 else p[None]
+        parts = rows.split(max(1, _TERMS // max(1, len(self.gain))))
+        return torch.cat([self._sums(part) for part in parts]).reshape(*p.shape[:-1], self.out_features)
+
+    def _sums(self, p: Int[Tensor, "rows in"]) -> Int[Tensor, "rows out"]:
         span = self.segments << FRACTION_BITS
         u = p.clamp(0, span)
         segment = (u >> FRACTION_BITS).clamp(max=self.segments - 1)
@@ -123,7 +130,7 @@ class IntegerEdges(_Kept):
         slope = torch.where(beyond < 0, self.slopes[:, 0].long(), self.slopes[:, 1].long())
         v = (first << FRACTION_BITS) + (second - first) * fraction + ((slope * beyond) >> SLOPE_BITS)
         terms = (v * self.gain.long()) >> GAIN_BITS
-        total = terms.new_zeros((*p.shape[:-1], self.out_features)).index_add(-1, self.targets.long(), terms)
+        total = terms.new_zeros(len(p), self.out_features).index_add(-1, self.targets.long(), terms)
         return (total + self.bias.long()).clamp(-ACCUMULATOR, ACCUMULATOR)
 
     def extra_repr(self) -> str:

@@ -1,9 +1,9 @@
 r"""Turns a trained network into tables of small integers, without training: for microcontrollers.
 
 Every edge is tabulated over the range of its input and rounded to its own scale. The range of an input is that of its
-samples, apart from those that lie half a width beyond the inner 98 hundredths: a far row widens no table, and is
-computed on the straight line beyond it. Tables of many edges can share a codebook of shapes with a gain per edge, after
-SHARe-KAN (arXiv 2512.15742), which shares coefficients.
+samples, apart from those outside its grid that lie half a width beyond the inner 98 hundredths: a far row widens no
+table, and is computed on the straight line beyond it. Tables of many edges can share a codebook of shapes with a gain
+per edge, after SHARe-KAN (arXiv 2512.15742), which shares coefficients.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from edgewise.nn.integer import FRACTION_BITS, GAIN_BITS, SLOPE_BITS
 
 MOST_SEGMENTS = 1 << 16
 """A position has 24 bits in float32, 8 of them inside a segment."""
+VALUES = 1 << 22
+"""Values of edges in float64 that are held at once."""
 _OUTERMOST = 0.01
 _ROUNDS = 25
 
@@ -111,7 +113,7 @@ class _Edges:
 
     @classmethod
     def of(cls, layer: KANLinear, units: Affine | None, x: Tensor, segments: int) -> _Edges:
-        low, high = _ranges(x, _least(layer, units))
+        low, high = _ranges(x, *_of_grid(layer, units), segments)
         owned = (layer.mask | layer.symbolic.mask(layer.mask.shape)).cpu()
         sources, targets = owned.nonzero().T
         t = torch.linspace(0, 1, segments + 1, dtype=torch.float64)[:, None]
@@ -128,7 +130,8 @@ class _Edges:
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the layer computes, in float64."""
-        y = _edge_values(self.layer, self.units, x).sum(-2)
+        parts = x.split(max(1, VALUES // (self.layer.in_features * self.layer.out_features)))
+        y = torch.cat([_edge_values(self.layer, self.units, part).sum(-2) for part in parts])
         return y if self.layer.bias is None else y + self.layer.bias.double().cpu()
 
     def rounded(self, bits: int, codebook: int | None) -> IntegerEdges:
@@ -167,17 +170,30 @@ def _edge_values(layer: KANLinear, units: Affine | None, x: Tensor) -> Tensor:
     return layer.edge_values(h).double().cpu()
 
 
-def _least(layer: KANLinear, units: Affine | None) -> Tensor:
-    """A hundredth of the width of every grid in the units of x: the width of the table of an input that never moves."""
-    low, high = layer.basis.span(layer.grid.double().cpu())
-    width = (high - low) / 100
-    return width if units is None else width / units.scale.double().cpu().abs().clamp_min(1e-300)
+def _of_grid(layer: KANLinear, units: Affine | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The ends of every grid and its shortest interval, in the units of x."""
+    grid = layer.grid.double().cpu()
+    ends, step = torch.stack(layer.basis.span(grid)), grid.diff(dim=-1).amin(-1)
+    if units is not None:
+        scale, shift = units.scale.double().cpu(), units.shift.double().cpu()
+        scale = torch.where(scale.abs() < 1e-300, 1e-300, scale)
+        ends, step = (ends - shift) / scale, step / scale.abs()
+    return ends.amin(0), ends.amax(0), step
 
 
-def _ranges(x: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+def _ranges(x: Tensor, first: Tensor, last: Tensor, step: Tensor, segments: int) -> tuple[Tensor, Tensor]:
     """The range of every column without its far samples: those half a width beyond the inner 98 hundredths.
 
-    Of a column that is constant but for some rows it is that of all samples.
+    Of a column that is constant but for some rows it is that of all samples. Rare values within the grid, such as those
+    of a pixel at the edge of images, are where a curve bends: they are not far, as long as a segment of the table stays
+    no longer than the shortest interval of the grid. An input that never moves has a hundredth of the grid.
+
+    Args:
+        x: (samples, in).
+        first: where the grid of every column begins.
+        last: where it ends.
+        step: its shortest interval.
+        segments: of a table.
     """
     ordered = x.sort(0).values
     skip = int(_OUTERMOST * (len(x) - 1)) + (len(x) >= 20)  # a far row among twenty is left out
@@ -187,7 +203,11 @@ def _ranges(x: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     low, high = near.amin(0), near.amax(0)
     flat = high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())
     low, high = torch.where(flat, ordered[0], low), torch.where(flat, ordered[-1], high)
-    half = torch.where(high > low, 0, least / 2)
+    inside = torch.where((x >= first) & (x <= last), x, low)
+    lowest, highest = torch.minimum(low, inside.amin(0)), torch.maximum(high, inside.amax(0))
+    resolved = highest - lowest <= segments * step
+    low, high = torch.where(resolved, lowest, low), torch.where(resolved, highest, high)
+    half = torch.where(high > low, 0, (last - first) / 200)
     return low - half, high + half
 
 
