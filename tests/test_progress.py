@@ -24,10 +24,12 @@ def test_without_a_limit_time_is_never_over():
     assert (budget.over, budget.fraction, budget.share(0.5).over) == (False, 0.0, False)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
-def test_a_limit_is_a_number_of_seconds(seconds):
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), "5", None])
+def test_a_limit_is_a_number_of_seconds(seconds, as_a_user):
     with pytest.raises(ValueError, match="seconds >= 0"):
         Budget(seconds)
+    with pytest.raises(ValueError, match="seconds >= 0"):
+        Budget.of_search(seconds, time.thread_time)
 
 
 def test_an_outer_limit_of_wall_time_ends_what_no_processor_works_on():

@@ -10,11 +10,15 @@ from torch import Tensor
 
 
 def as_tensor(data: Any) -> Tensor:
-    """`torch.as_tensor`, of a frame or a series too; an error names the columns that are no numbers."""
+    """`torch.as_tensor`, of a frame or a series too, without complex numbers.
+
+    Raises:
+        TypeError: names the columns that are no numbers; or the numbers are complex, of which half would be lost.
+    """
     if isinstance(data, Tensor) or not hasattr(data, "to_numpy"):
-        return torch.as_tensor(data)
+        return _real(torch.as_tensor(data))
     values = data.to_numpy()
-    if values.dtype.kind not in "biuf":
+    if values.dtype.kind not in "biufc":
         try:
             values = values.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -24,7 +28,13 @@ def as_tensor(data: Any) -> Tensor:
                 f"{', '.join(map(repr, text)) or 'the data'}: not all values are numbers; encode or drop them, "
                 "or use edgewise.tables"
             ) from error
-    return torch.as_tensor(np.array(values))
+    return _real(torch.as_tensor(np.array(values)))
+
+
+def _real(values: Tensor) -> Tensor:
+    if values.is_complex():
+        raise TypeError("the data are complex numbers; give real and imaginary parts as columns of their own")
+    return values
 
 
 def column_names(data: Any) -> tuple[str, ...] | None:

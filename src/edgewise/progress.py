@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 
 STRETCH = 4.0
 """A search may take so many times its limit in wall time, where other processes take its processor."""
@@ -48,8 +49,7 @@ class Budget:
     _begun_wall: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.seconds >= 0:
-            raise ValueError(f"a time limit must be a number of seconds >= 0, got {self.seconds}")
+        _check_seconds(self.seconds)
         object.__setattr__(self, "begun", self.clock())
         object.__setattr__(self, "_begun_wall", time.monotonic())
 
@@ -59,6 +59,7 @@ class Budget:
 
         Processor time counts; other processes may stretch it to `STRETCH` times as much wall time and two seconds.
         """
+        _check_seconds(seconds)
         return cls(seconds, clock, STRETCH * seconds + 2)
 
     @property
@@ -95,6 +96,11 @@ class Budget:
     @property
     def _wall_left(self) -> float:
         return max(0.0, self.wall - (time.monotonic() - self._begun_wall)) if self.wall < math.inf else math.inf
+
+
+def _check_seconds(seconds: object) -> None:
+    if not isinstance(seconds, Real) or not float(seconds) >= 0:
+        raise ValueError(f"a time limit must be a number of seconds >= 0, got {seconds!r}")
 
 
 class TimeIsOver(Exception):

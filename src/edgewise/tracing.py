@@ -53,6 +53,8 @@ def trace(model: nn.Module, x: Any) -> Trace:
     Gradients flow through the result unless the call is inside `torch.no_grad()`. A layer that runs several times
     has its inputs concatenated. Raises `ValueError` where the model has no KAN layer.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module such as edgewise.KAN([2, 5, 1]), got {model!r}")
     names = {module: name for name, module in model.named_modules() if isinstance(module, KANLinear)}
     if not names:
         raise ValueError(f"{type(model).__name__} has no KANLinear layer to trace")
@@ -63,6 +65,8 @@ def trace(model: nn.Module, x: Any) -> Trace:
     def note(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         assert isinstance(layer, KANLinear)
         inputs = args[0] if args else kwargs["x"]
+        if inputs.shape[-1:] != (layer.in_features,):
+            return  # the layer itself refuses them
         inputs_of.setdefault(layer, []).append(inputs.reshape(-1, layer.in_features))
 
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in names]

@@ -6,6 +6,9 @@ EBM, which takes most of the time, comes last, on the first fold. The score is t
 Glass-box models are ranked on the folds that all of them have (mean rank of ties), without EBM and with it on the
 tables where it was run; whether ranks differ is the test of Friedman, and how far is the critical difference of Nemenyi
 at 5 % (Demšar, Journal of Machine Learning Research 7, 2006).
+
+A deep KAN is below (above) a part of itself where the mean difference over the rows of all folds, each of which tests a
+row once, is more than two of its standard errors, those of paired rows.
 """
 
 from __future__ import annotations
@@ -25,11 +28,14 @@ from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped
 
 GLASS_BOX = ("KANAdditive", "KANAdditive, pairs", "EBM", "pyGAM", "linear")
-MODELS = (*GLASS_BOX, "LightGBM", "scikit-learn boosting", "deep KAN")
+DEEP, PARTS = "deep KAN", ("linear", "KANAdditive")
+MODELS = (*GLASS_BOX, "LightGBM", "scikit-learn boosting", DEEP)
 SLOW = "EBM"
 QUICK = tuple(model for model in MODELS if model != SLOW)
 POINT = 1.0
 """A difference that counts."""
+ERRORS = 2.0
+"""Standard errors that are more than chance."""
 LEAST_TABLES = 3
 """Fewer have no ranks."""
 
@@ -65,7 +71,7 @@ def measure(case: Case, run: Run[Table25Settings]) -> Row:
     train, test = _fold(case["table"], fold)
     x, y, held = table.x.iloc[train], table.y[train], table.x.iloc[test]
     row: Row = {"rows": len(table.x), "columns": table.x.shape[1], "classes": table.classes}
-    scores, seconds, failures = {}, {}, {}
+    values, seconds, failures = {}, {}, {}
     with threadpool_limits(1):
         for model in case["models"]:
             _warmed(model, table.classes > 0)
@@ -73,10 +79,13 @@ def measure(case: Case, run: Run[Table25Settings]) -> Row:
             try:
                 predict = _fit(model, x, y, table.classes)
                 seconds[model] = round(time.process_time() - begun, 3)
-                scores[model] = round(_score(table.y[test], predict(held), table.classes), 3)
+                values[model] = _values(table.y[test], predict(held), table.classes)
             except Exception as error:
                 failures[model] = f"{type(error).__name__}: {error}"[:120]
-    return row | {"score": scores, "seconds": seconds} | ({"failures": failures} if failures else {})
+    row["score"] = {model: round(float(each.mean()), 3) for model, each in values.items()}
+    if DEEP in values:
+        row["differences"] = {m: _difference(values[DEEP] - values[m]) for m in PARTS if m in values}
+    return row | {"seconds": seconds} | ({"failures": failures} if failures else {})
 
 
 def _fold(name: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +96,16 @@ def _fold(name: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
     return list(kind(5, shuffle=True, random_state=0).split(table.x, table.y))[fold]
 
 
-def _score(y: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+def _values(y: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """What every row contributes to the score, which is their mean."""
     if classes:
-        return 100 * float((predicted == y).mean())
-    return 100 * float(1 - ((y - predicted) ** 2).mean() / y.var())
+        return 100.0 * (predicted == y)
+    return 100 * (1 - (y - predicted) ** 2 / y.var())
+
+
+def _difference(d: np.ndarray) -> Row:
+    """The number of rows, the mean of their differences and their standard deviation."""
+    return {"rows": len(d), "mean": round(float(d.mean()), 4), "deviation": round(float(d.std()), 4)}
 
 
 @cache
@@ -112,7 +127,7 @@ def _fit(model: str, x: Any, y: np.ndarray, classes: int) -> Fitted:
 
 
 def _estimator(model: str, x: Any, classifies: bool) -> Any:
-    if model in ("KANAdditive", "KANAdditive, pairs", "deep KAN"):
+    if model in ("KANAdditive", "KANAdditive, pairs", DEEP):
         return _ours(model, classifies)
     return _linear(x, classifies) if model == "linear" else _boosted(model, classifies)
 
@@ -120,7 +135,7 @@ def _estimator(model: str, x: Any, classifies: bool) -> Any:
 def _ours(model: str, classifies: bool) -> Any:
     from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier, KANClassifier, KANRegressor
 
-    if model == "deep KAN":
+    if model == DEEP:
         return (KANClassifier if classifies else KANRegressor)(random_state=0)
     kind: Any = KANAdditiveClassifier if classifies else KANAdditive
     return kind(interactions="auto" if model == "KANAdditive, pairs" else 0)
@@ -219,7 +234,8 @@ def summarise(rows: list[Row]) -> list[Row]:
         m: [t[m] / t["KANAdditive"] for t in times if m in t and (len(t) == 2 or m == "KANAdditive")] for m in MODELS
     }
     near = {m: sum(t.get(m, -math.inf) > t["LightGBM"] - POINT for t in against) for m in QUICK}
-    below = [_below(t) for t in tables if "deep KAN" in t]
+    paired = [_paired(group) for group in groups]
+    paired = [of_table for of_table in paired if of_table]
     return [
         *found,
         *_ranking(groups, tuple(m for m in GLASS_BOX if m != SLOW)),
@@ -227,7 +243,8 @@ def summarise(rows: list[Row]) -> list[Row]:
         {"table": "tables within 1 point of LightGBM", "rows": len(against), **near},
         {"table": "median of times / KANAdditive"}
         | _rounded({m: statistics.median(r) for m, r in ratios.items() if r}, 2),
-        {"table": "tables 1 point below linear or additive", "rows": len(below), "deep KAN": sum(below)},
+        {"table": "tables below linear or additive", "rows": len(paired), DEEP: sum(min(t) < -ERRORS for t in paired)},
+        {"table": "tables above linear and additive", "rows": len(paired), DEEP: sum(min(t) > ERRORS for t in paired)},
     ]
 
 
@@ -243,10 +260,17 @@ def _ranking(groups: Sequence[list[Row]], models: tuple[str, ...]) -> list[Row]:
     return [{"table": name, "rows": len(scores), **_rounded(dict(zip(models, ranks, strict=True)), 2)}]
 
 
-def _below(scores: Row) -> bool:
-    """Whether the deep KAN is more than a point below the better of its linear and its additive part."""
-    parts = [scores[m] for m in ("linear", "KANAdditive") if m in scores]
-    return bool(parts) and scores.get("deep KAN", math.inf) < max(parts) - POINT
+def _paired(folds: list[Row]) -> list[float]:
+    """How many standard errors the deep KAN is above each of its parts, over the rows of all folds."""
+    found = []
+    for part in PARTS:
+        each = [row["differences"][part] for row in folds if part in row.get("differences", {})]
+        if each:
+            rows = sum(d["rows"] for d in each)
+            mean = sum(d["rows"] * d["mean"] for d in each) / rows
+            error = math.sqrt(sum(d["rows"] * d["deviation"] ** 2 for d in each)) / rows
+            found.append(mean / error if error else 0.0)
+    return found
 
 
 def _beside_slow(folds: list[Row]) -> Row:
@@ -263,7 +287,8 @@ def _folds(group: list[Row]) -> list[Row]:
     """The rows of a table, those of one fold together."""
     found = []
     for rows in grouped(group, ("seed",)):
-        merged = {what: {m: v for row in rows for m, v in row[what].items()} for what in ("score", "seconds")}
+        kept = ("score", "seconds", "differences")
+        merged = {what: {m: v for row in rows for m, v in row.get(what, {}).items()} for what in kept}
         found.append({**rows[0], **merged})
     return found
 

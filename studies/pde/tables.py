@@ -1,8 +1,9 @@
-"""The equations of two published tables, solved by surfaces and by the residual-gated KAN of jaxKAN.
+"""The equations of two published tables, solved by surfaces and by two baselines: networks trained in JAX.
 
 Errors are relative L2 distances to references of ours on a grid (`studies.problems.published`). A surface draws no
-random numbers: its rows are the same for every seed. The other network gets `--seconds` of processor time, without
-its compilation. Settings: the tolerances were chosen once, by the time that a row takes.
+random numbers: its rows are the same for every seed. A baseline gets `--seconds` of processor time, without its
+compilation, and its error is taken on the way: the table compares it where it has had at least the time of the
+surface, and at the end. Settings: the tolerances were chosen once, by the time that a row takes.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import torch
 from edgewise.pde import Solution, Surfaces, solve
 from edgewise.pde.solution import relative_error
 from studies.figures import canvas, save
-from studies.peers.pde_rgakan import EQUATIONS, solve_with_rgakan
+from studies.peers.pde_in_jax import EQUATIONS, solve_in_jax
+from studies.peers.pde_piratenet import piratenet
+from studies.peers.pde_rgakan import rgakan
 from studies.problems.published import Published, tables
 from studies.study import Case, Row, Run, Settings, Study, grid, option
 from studies.table import grouped, median_and_worst
 
-NETWORKS = ("surface", "jaxKAN RGAKAN")
+BASELINES = {"jaxKAN RGAKAN": rgakan, "PirateNet": piratenet}
+NETWORKS = ("surface", *BASELINES)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class TableSettings(Settings):
 
     set: str = option("rga", "which table", choices=("jaxpi", "rga", "own"), selects=True)
     networks: tuple[str, ...] = option(("surface",), f"some of {', '.join(NETWORKS)}", selects=True)
-    seconds: float = option(30.0, "processor seconds of the other network", selects=True)
+    seconds: float = option(60.0, "processor seconds of a baseline", selects=True)
 
 
 def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
@@ -53,10 +57,7 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
     x, expected = row.points, row.reference(row.points)
     shared: Row = {"published": row.published, "reference_error": row.trust, "remark": row.remark}
     if case["network"] != "surface":
-        found = solve_with_rgakan(row.name, row.problem.domain.bounds, x.numpy(), case["seconds"], case["seed"])
-        error = relative_error(torch.from_numpy(found["values"]), expected)
-        told = {"parameters": found["parameters"], "steps": found["steps"], "compilation": found["compilation"]}
-        return shared | told | {"error": error, "cpu_seconds": case["seconds"]}
+        return shared | _baseline(case, row, x, expected)
     begun = time.process_time()
     solution = solve(row.problem, method=Surfaces(tolerance=row.tolerance))
     seconds = time.process_time() - begun
@@ -73,9 +74,29 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
     }
 
 
+def _baseline(case: Case, row: Published, x: torch.Tensor, expected: torch.Tensor) -> Row:
+    """The errors of a baseline on its way: after 1, 2, 4, .. seconds, and at the end."""
+    marks = [2.0**n for n in range(20) if 2.0**n < case["seconds"]] + [case["seconds"]]
+    bounds = row.problem.domain.bounds
+    found = solve_in_jax(row.name, BASELINES[case["network"]], bounds, x.numpy(), marks, case["seed"])
+    errors = [relative_error(torch.from_numpy(values), expected) for values in found["values"]]
+    return {
+        "parameters": found["parameters"],
+        "compilation": round(found["compilation"], 1),
+        "way": [[m, n, e] for m, n, e in zip(marks, found["steps"], errors, strict=True)],
+        "steps": found["steps"][-1],
+        "error": errors[-1],
+        "cpu_seconds": case["seconds"],
+    }
+
+
 def summarise(rows: list[Row]) -> list[Row]:
     """Every equation and network: errors, seconds, and what was published."""
-    return [_summary(group) for group in grouped(rows, ("set", "equation", "network"))]
+    ours = {(row["set"], row["equation"]): row["cpu_seconds"] for row in rows if row["network"] == "surface"}
+    return [
+        _summary(group, ours.get((group[0]["set"], group[0]["equation"])))
+        for group in grouped(rows, ("set", "equation", "network"))
+    ]
 
 
 def draw_surface(row: Published, solution: Solution, path: Path) -> None:
@@ -103,7 +124,8 @@ def draw_surface(row: Published, solution: Solution, path: Path) -> None:
     save(figure, path, dpi=110, tight=False)
 
 
-def _summary(group: list[Row]) -> Row:
+def _summary(group: list[Row], seconds: float | None) -> Row:
+    """The row of a table; `seconds` is the time that the surface took."""
     first = group[0]
     median, worst = median_and_worst([row["error"] for row in group])
     return {
@@ -114,11 +136,19 @@ def _summary(group: list[Row]) -> Row:
         "parameters": first["parameters"],
         "error_median": median,
         "error_worst": worst,
+        "error_at_equal_time": _at_equal_time(group, seconds),
         "estimate": first.get("estimate"),
         "published": first["published"],
         "reference_error": first["reference_error"],
         "cpu_seconds": statistics.median(row["cpu_seconds"] for row in group),
     }
+
+
+def _at_equal_time(group: list[Row], seconds: float | None) -> float | None:
+    """The median error of a baseline at the first look after the time of the surface, or at its end."""
+    if seconds is None or "way" not in group[0]:
+        return None
+    return statistics.median(next((e for m, _, e in row["way"] if m >= seconds), row["error"]) for row in group)
 
 
 STUDY = Study(

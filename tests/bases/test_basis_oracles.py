@@ -143,3 +143,10 @@ def test_relu_power_peaks_at_one() -> None:
 def test_refuses_bad_settings(make: Callable[[], Basis], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):  # run-time type checks speak first where they are on
         make()
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("make", [lambda: Gaussian(2.5), lambda: Chebyshev("3"), lambda: ReLUPower(power=1.5)])
+def test_counts_are_whole_numbers(make: Callable[[], Basis]) -> None:
+    with pytest.raises(TypeError, match="must be a whole number, got "):
+        make()

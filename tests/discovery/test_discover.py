@@ -4,6 +4,7 @@ import json
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import sympy
 import torch
@@ -191,6 +192,14 @@ def test_bad_tables_get_clear_answers():
         discover(x, x[:20, 0])
     with pytest.raises(ValueError, match="names must be 2"):
         discover(x, x[:, 0], names=["a"])
+
+
+@pytest.mark.parametrize("made", [np.asarray, torch.as_tensor, list, lambda c: pd.DataFrame(np.reshape(c, (50, -1)))])
+def test_complex_numbers_are_refused_not_halved(made, as_a_user):
+    x = samples(50, (0, 1), (0, 1))
+    for inputs, target in ((made(x + 1j * x), x[:, 0]), (x, made(x[:, 0] * 1j))):
+        with pytest.raises(TypeError, match="complex numbers; give real and imaginary parts"):
+            discover(inputs, target)
 
 
 def test_variables_that_act_together_are_joined():

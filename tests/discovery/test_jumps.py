@@ -45,6 +45,39 @@ def test_a_square_wave(omega, phase):
     assert not answer.exact
 
 
+PIECES = {
+    "rounded": (np.round, "y = floor(a + 1/2)"),
+    "remainder": (lambda t: np.mod(t, 1.3), "y = a - 13*floor(10*a/13)/10"),
+    "stairs beside a line": (lambda t: np.floor(t / 2) - 0.3 * t, "y = -3*a/10 + floor(a/2)"),
+    "zigzag": (lambda t: np.abs(np.mod(t, 2) - 1), "y = asin(cos(pi*a))/pi + 1/2"),
+}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("piece", PIECES)
+def test_pieces_that_repeat_are_no_waves(piece, noise):
+    """Sixty rows hide what a sine of the right period leaves of a staircase: it was announced as the law."""
+    function, text = PIECES[piece]
+    rng = np.random.default_rng(41)
+    x, fresh = rng.uniform(-3, 3, (60 if noise == 0 else 200, 1)), rng.uniform(-3, 3, (400, 1))
+    want = function(x[:, 0])
+    answer = found(x, want + noise * want.std() * rng.standard_normal(len(x)))
+    assert bool(answer.formula.expressions[0].atoms(sympy.asin)) == (piece == "zigzag"), answer
+    off = np.abs(answer.formula(fresh)[:, 0] - function(fresh[:, 0])) > 0.05 * want.std() + 1e-6
+    assert off.mean() < 0.05, answer  # between two rows the place of a jump is not known
+    assert noise or (str(answer.formula) == text and answer.exact == (piece == "zigzag")), answer
+
+
+@pytest.mark.parametrize("seed", [42, 43])
+def test_one_noisy_step_is_no_steep_curve(seed):
+    """A tanh with a slope that no row sees was announced; a number that stands for a limit is no number."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1.4, (120, 1))
+    answer = found(x, np.sign(x[:, 0] - 0.1) + 0.2 * rng.standard_normal(120))
+    assert answer.law is None or answer.formula.expressions[0].atoms(sympy.Heaviside), answer
+    assert answer.law is None or not answer.formula.expressions[0].atoms(sympy.tanh, sympy.erf, sympy.atan), answer
+
+
 @pytest.mark.parametrize("smaller", [False, True])
 def test_the_larger_and_the_smaller_of_two(smaller):
     x = samples(2, 35)

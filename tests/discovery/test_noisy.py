@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import sympy
+import torch
 
-from edgewise.discovery.noisy import Finding, Front, search_formula, short_formula
+from edgewise.discovery.noisy import Finding, Front, search_formula, short_formula, small_networks
+from edgewise.discovery.noisy.beside_constant import beside_constant, constant_scores
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.expressions import Formula
+from edgewise.expressions.constants import snap
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
 
@@ -117,6 +120,48 @@ def test_of_noise_the_formula_is_a_constant():
     assert found.chosen.formula.expressions[0].is_number
     assert told[0].fraction == 0.0
     assert told[-1].fraction == 1.0
+
+
+def test_constants_of_many_classes_are_named_within_the_time(monkeypatch):
+    """36 scores have hundreds of constants: naming them took 40 seconds beyond any limit."""
+    x = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]
+    begun = []
+
+    def late(*given, tick, **settings):
+        begun.append(given)
+        while True:
+            tick()
+
+    monkeypatch.setattr(small_networks, "snap", late)
+    rows = (x, (x[:, 0] > 0).double()[:, None])
+    found = list(small_networks.formulas_of_networks(rows, rows, ["a"], loss="bce", shapes=((),), seconds=1.0))
+    assert len(found) == len(begun) == 1
+    assert found[0][1].expressions == begun[0][0]
+
+
+def test_the_time_of_naming_is_asked_at_every_evaluation():
+    a = sympy.Symbol("a", real=True)
+    x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
+    asked = []
+    snap([sympy.Float(1.3) * sympy.exp(sympy.Float(0.7) * a)], (a,), x, 1.2 * x.exp(), tick=lambda: asked.append(1))
+    assert len(asked) > 15
+
+
+def test_a_formula_that_is_better_by_luck_gives_way_to_the_constant():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, (30, 1))
+    constant, front = finding("0.1", 1.0), Front.of([finding("a", 0.8)], ["a"])
+
+    def losses(formula: Formula, gain: float, noise: float) -> torch.Tensor:
+        steps = torch.as_tensor(rng.normal(size=30)) * noise
+        return torch.ones(30) - (gain + steps) * bool(formula.expressions[0].free_symbols)
+
+    by_luck = beside_constant(front, constant, lambda f: losses(f, 0.2, 1.0))
+    assert (by_luck.chosen, by_luck.front[0]) == (constant, constant)
+    assert beside_constant(front, constant, lambda f: losses(f, 0.2, 0.1)) == front
+    assert Front.from_json(by_luck.to_json()) == by_luck
+    shares = constant_scores(torch.tensor([0, 1, 1, 2]), (sympy.Symbol("a", real=True),), ("u", "v", "w"))
+    assert torch.allclose(shares(torch.as_tensor(x))[0].softmax(-1), torch.tensor([1.5, 2.5, 1.5]).double() / 5.5)
 
 
 def finding(text: str, error: float) -> Finding:

@@ -7,12 +7,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from damage import changed
-from kind import Kind, any_file
+from kind import Kind, any_file, change_json
 
 import edgewise as ew
-from edgewise.workbench import Workspace
+from edgewise.io.reading import read_json
+from edgewise.tables.additive import additive_model_from_json
+from edgewise.workbench import AdditiveWorkspace, Workspace
 from edgewise.workbench.opening import open_archive
 from edgewise.workbench.server import parsed
 
@@ -101,10 +105,10 @@ def damage_messages(folder: Path, _: Any, rng: random.Random) -> str:
     return "messages " + sent[-1][:120]
 
 
-def read_messages(folder: Path, made: Workspace) -> None:
+def read_messages(folder: Path, made: Workspace | AdditiveWorkspace) -> None:
     """Every message is answered; when the history has become long, begin anew."""
     if len(made.tree.branches) > 12:
-        made.__dict__.update(work().__dict__)
+        made.__dict__.update((work if isinstance(made, Workspace) else additive_work)().__dict__)
     for line in (folder / "messages.jsonl").read_text().splitlines():
         answer = made.act(parsed(line))
         json.dumps([answer, made.state()], allow_nan=False)
@@ -112,8 +116,67 @@ def read_messages(folder: Path, made: Workspace) -> None:
             raise FailedInsideError(f"{answer['error']}: {line[:150]}")
 
 
+AGE = "<b>age</b>"
+EDITS: list[dict[str, Any]] = [
+    {"do": "set_values", "term": AGE, "low": -0.5, "high": 0.25, "value": 0.1},
+    {"do": "clip_term", "term": AGE, "low": -0.5, "high": 0.5},
+    {"do": "smooth_term", "term": AGE, "factor": 10},
+    {"do": "smooth_term", "term": f"{AGE} x b", "factor": 2},
+    {"do": "remove_term", "term": "kind"},
+    {"do": "preview", "step": {"do": "remove_term", "term": AGE}},
+    {"do": "picture", "format": "svg"},
+    *MESSAGES[12:15],
+    *({"do": name} for name in ("undo", "redo", "script", "bundle", "report")),
+]
+
+
+def additive_work() -> AdditiveWorkspace:
+    """A curve with gaps, levels with markup and a pair."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({AGE: rng.uniform(-1, 1, 120), "b": rng.uniform(-1, 1, 120), "kind": ["x", "</y>", "z"] * 40})
+    y = np.sin(3 * frame[AGE]) + frame[AGE] * frame["b"]
+    frame.loc[:8, AGE] = np.nan
+    opened = ew.studio(ew.KANAdditive(interactions=[(AGE, "b")]).fit(frame, y.fillna(0.0))).work
+    assert isinstance(opened, AdditiveWorkspace)
+    return opened
+
+
+def make_edits(folder: Path) -> AdditiveWorkspace:
+    (folder / "messages.jsonl").write_text("\n".join(map(json.dumps, EDITS)))
+    return additive_work()
+
+
+def damage_edits(folder: Path, _: Any, rng: random.Random) -> str:
+    """A few messages of the page of an additive model, one of them changed."""
+    sent = [json.dumps(changed(m, rng) if rng.random() < 0.5 else m) for m in rng.choices(EDITS, k=3)]
+    (folder / "messages.jsonl").write_text("\n".join(sent))
+    return "messages " + sent[-1][:120]
+
+
+def make_additive_archive(folder: Path) -> None:
+    made = additive_work()
+    for message in (EDITS[0], EDITS[2], EDITS[4]):
+        assert "ok" in made.act(message), message
+    with zipfile.ZipFile(io.BytesIO(_file(made.act({"do": "bundle"})))) as file:
+        file.extractall(folder)
+
+
+def damage_additive_archive(folder: Path, made: Any, rng: random.Random) -> str:
+    if rng.random() < 0.2:
+        return any_file(folder, made, rng)
+    return change_json(rng.choice(sorted(folder.glob("*.json"))), rng)
+
+
+def read_additive_archive(folder: Path, _: Any) -> list[str]:
+    """The models in the files of a session of an additive model, as its script reads them."""
+    models = [additive_model_from_json(read_json(path)) for path in sorted(folder.glob("*.json"))]
+    return [json.dumps(model.to_json()) for model in models]
+
+
 KINDS = {
     "studio session": Kind(make_session, read_session, any_file),
     "studio session, forged": Kind(make_session, read_session, forge, limit=20.0),
     "studio messages": Kind(make_messages, read_messages, damage_messages, limit=20.0),
+    "additive messages": Kind(make_edits, read_messages, damage_edits, limit=20.0),
+    "additive session": Kind(make_additive_archive, read_additive_archive, damage_additive_archive),
 }

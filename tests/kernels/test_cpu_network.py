@@ -188,10 +188,10 @@ def test_higher_derivatives_and_transforms():
 
 def test_a_network_that_is_packed_again_has_one_finalizer(monkeypatch):
     registered = []
-    monkeypatch.setattr(network.weakref, "finalize", lambda *arguments: registered.append(arguments))
+    monkeypatch.setattr("weakref.finalize", lambda *arguments: registered.append(arguments))
     layers = layers_of(KAN([2, 3, 1], dtype=torch.float64))
     first = network.packed(layers)
     layers[0].grid.mul_(1.0)  # another version: what was known of it may be false
     assert network.packed(layers) is not first
     assert len(registered) == 1
-    network._packed.pop(id(layers[0].coef))
+    network.packed_networks.pop(id(layers[0].coef))

@@ -49,11 +49,16 @@ def wide():
     return ew.KAN([40, 33], generator=torch.Generator().manual_seed(0)), drawn(5, 40)
 
 
+def one():
+    """Computed by the door of a few samples, where no gradients are recorded."""
+    return ew.KANLinear(40, 33, generator=torch.Generator().manual_seed(0)), drawn(1, 40)
+
+
 def rational():
     return GroupRational(16, 4, start="silu"), drawn(5, 16)
 
 
-models = pytest.mark.parametrize("make", [small, wide, rational])
+models = pytest.mark.parametrize("make", [small, wide, one, rational])
 recorded = pytest.mark.parametrize("grad", [True, False])
 
 
@@ -141,7 +146,7 @@ def test_training_steps_refuse_parameters_of_a_subclass_and_modes():
         whole.TrainingSteps([layers[0]._replace(coef=coef), *layers[1:]])
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 def test_operations_are_counted_as_those_of_the_reference(make):
     model, x = make()
     with FlopCounterMode(display=False) as ours:
@@ -163,7 +168,7 @@ def test_transforms_of_functions(make):
     torch.testing.assert_close(torch.func.functionalize(torch.vmap(model))(x), y)
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 def test_a_symbolic_zero_is_a_tangent_of_zeros(make):
     model, x = make()
     _, tangent = torch.func.jvp(model, (x,), (torch._efficientzerotensor(x.shape),))
@@ -222,7 +227,7 @@ def test_plain_tensors_are_not_foreign():
     assert foreign(torch.zeros(2), torch.nn.Parameter(torch.zeros(2)), made, torch.zeros(4)[::2], None) is None
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 @recorded
 def test_lazy_negation_and_symbolic_zeros_are_read(make, grad):
     model, x = make()
@@ -232,7 +237,7 @@ def test_lazy_negation_and_symbolic_zeros_are_read(make, grad):
         torch.testing.assert_close(model(zeros), by_reference(model, torch.zeros_like(x)))
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 def test_a_gradient_that_is_negated_lazily_is_read(make):
     model, x = make()
     x.requires_grad_()
@@ -256,7 +261,7 @@ def test_parameters_of_a_subclass(make, grad):
     torch.testing.assert_close(y.held, expected)
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 def test_parameters_that_are_moved_to_no_memory_are_refused(make):
     model, x = make()
     model(x)
@@ -265,7 +270,7 @@ def test_parameters_that_are_moved_to_no_memory_are_refused(make):
         model(x)
 
 
-@pytest.mark.parametrize("make", [small, wide])
+@pytest.mark.parametrize("make", [small, wide, one])
 def test_sparse_inputs_are_refused_in_words(make):
     model, x = make()
     with pytest.raises((NotImplementedError, RuntimeError), match=r"(?i)sparse"):

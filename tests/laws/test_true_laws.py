@@ -11,6 +11,7 @@ from edgewise.discovery import Discovery, discover
 from edgewise.discovery.goal import goal_of
 from edgewise.discovery.law import Law, Verdict, answer_of
 from edgewise.discovery.noise import log_likelihood
+from edgewise.discovery.rows import wrong_rows
 from edgewise.expressions import Formula
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.progress import Pulse
@@ -166,6 +167,29 @@ def test_one_wrong_row_is_told(seed):
     assert found.wrong_rows == (wrong,)
     assert f"1 of 60 rows does not follow it (row {wrong})" in found.reason
     assert str(found.formula) == "y = a**2/b"
+
+
+@pytest.mark.parametrize("value", [1e4, 1e12, -1e6])
+def test_one_huge_row_is_told_too(value):
+    """It bends every least-squares fit so much that all residuals are large."""
+    x = uniform(4, 60, (1, 3), (1, 2))
+    y = x[:, 1] * np.sin(2 * x[:, 0])
+    y[7] = value
+    found = searched(x, y)
+    assert found.exact, found
+    assert (str(found.formula), found.wrong_rows) == ("y = b*sin(2*a)", (7,))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_far_rows_are_found_whatever_they_are(count):
+    rng = np.random.default_rng(8)
+    for size in (1e3, 1e6, -1e9):
+        x = uniform(6, 60, (1, 3), (1, 2))
+        y = np.exp(x[:, 0]) / x[:, 1] + 0.02 * rng.standard_normal(60)
+        wrong = rng.choice(60, count, replace=False)
+        y[wrong] = size * (1 + rng.random(count))
+        assert set(wrong) <= set(wrong_rows(torch.tensor(x), torch.tensor(y)))
+        assert wrong_rows(torch.tensor(x), torch.tensor(np.exp(3 * x[:, 0]))) == []
 
 
 def test_a_law_that_leaves_far_more_than_curves_do_is_none():

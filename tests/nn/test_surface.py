@@ -56,10 +56,32 @@ def test_finer_grids_keep_the_function(periodic):
     assert torch.allclose(s.on(finer)(x), s(x), atol=1e-10)
 
 
+@pytest.mark.parametrize("periodic", [(), (1,)])
+def test_values_on_a_grid_are_those_at_its_points(periodic):
+    s = drawn(Surface([uneven(0, 1, 5), uneven(-2, 2, 8)], 2, degree=5, periodic=periodic))
+    axes = [torch.linspace(0, 1, 7).double(), torch.linspace(-2, 2, 4).double()]
+    x = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    assert torch.allclose(s.on_grid(axes), s(x), atol=1e-12)
+
+
+def test_another_degree_keeps_smooth_functions():
+    s = Surface([uneven(0, 1, 6), uneven(-2, 2, 8)], degree=6)
+    x = places(s)
+    smooth = lambda x: torch.sin(x[:, :1]) * torch.cos(x[:, 1:] / 2)
+    fine = s.on(s.grids, degree=7)
+    assert fine.degree == 7
+    points = torch.stack(torch.meshgrid(s.greville(0), s.greville(1), indexing="ij"), -1).flatten(0, 1)
+    values = smooth(points).reshape(*s.sizes, 1)
+    inverse = [torch.linalg.inv(s.design(j, s.greville(j))) for j in range(2)]
+    with torch.no_grad():
+        s.coef.copy_(torch.einsum("ai,bj,ijk->abk", *inverse, values))
+    assert torch.allclose(s.on(s.grids, degree=7)(x), smooth(x), atol=1e-6)
+
+
 def test_what_cannot_be_a_surface_is_refused():
     with pytest.raises(ValueError, match="must be two or more and increase"):
         Surface([torch.tensor([0.0, 0.0, 1.0])])
     with pytest.raises(ValueError, match="needs 8 intervals or more, variable 0 has 5"):
         Surface([torch.linspace(0, 1, 6)], periodic=[0])
-    with pytest.raises(ValueError, match="degree must be 1 to 9"):
-        Surface([torch.linspace(0, 1, 6)], degree=10)
+    with pytest.raises(ValueError, match="degree must be 1 to 10"):
+        Surface([torch.linspace(0, 1, 6)], degree=11)

@@ -33,8 +33,26 @@ def test_the_step_is_that_of_dense_least_squares():
         x, y = system.solution()
         expected = np.linalg.lstsq(A, -r, rcond=None)[0]
         assert np.allclose(np.concatenate([x, y]), expected, atol=1e-9)
-        assert np.isclose(system.expected(x, y), np.sum((A @ expected + r) ** 2))
+        assert np.isclose(system.loss - system.gain(x, y), np.sum((A @ expected + r) ** 2))
         assert np.isclose(system.loss, r @ r)
+
+
+def test_a_damped_step_is_that_of_marquardt():
+    system, A, r = assembled(2)
+    for damping in (0.1, 10.0):
+        G = A.T @ A
+        expected = np.linalg.solve(G + damping * np.diag(np.diag(G)), -A.T @ r)
+        assert np.allclose(np.concatenate(system.solution(damping)), expected, atol=1e-9)
+
+
+def test_a_kept_factor_is_not_that_of_other_rows():
+    system, A, _ = assembled(0)
+    right = np.arange(12.0)
+    assert np.allclose(A.T @ A @ system.solved(right), right)
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    system.add(torch.tensor([[3]]), -one[0], one, one[:, :, :0])
+    more = np.eye(12)[3:4]
+    assert np.allclose((A.T @ A + more.T @ more) @ system.solved(right), right)
 
 
 def test_the_schur_complement_is_the_information_of_the_unknowns():

@@ -150,6 +150,8 @@ def test_a_cube_of_tetrahedra_is_a_box():
     ("points", "cells", "parts", "message"),
     [
         ([[0, 0], [1, 0], [2, 0]], [[0, 1, 2]], {}, "cell 0 of the mesh has no volume"),
+        ([[0, 0], [1e200, 0], [0, 1e200]], [[0, 1, 2]], {}, "cell 0 of the mesh has no volume"),
+        ([[0, 0], [1e308, 1e308], [-1e308, 1e308]], [[0, 1, 2]], {}, "cell 0 of the mesh has no volume"),
         ([[0, 0], [1, 0], [0, 1]], [[0, 1, 3]], {}, "whole ones from 0 to 2"),
         ([[0, 0], [1, 0], [0, math.nan]], [[0, 1, 2]], {}, "point 2 of the mesh is not finite"),
         ([[0, 0], [1, 0], [0, 1]], [[0, 1, 2]], {"a": [[0, 0]]}, "not on the boundary"),

@@ -118,13 +118,24 @@ def branches(u, x):
         (branches, "the function 'branches'.*torch.where"),
         (lambda u: u.dxx if u else u, "torch.where"),
         (lambda u: u.dxx - max(u, 0.0), "torch.where"),
+        (lambda u: u.dxx == 1, r"change smoothly.*write u\.dxx - 1 for u\.dxx == 1"),
+        (lambda u: (u.value > 0).double(), "change smoothly"),
+        (lambda u: u.dxx.detach(), "change smoothly"),
     ],
 )
+@pytest.mark.usefixtures("as_a_user")
 def test_python_that_does_not_work_at_all_points_is_refused_with_the_way_out(equation, message):
     with pytest.raises(ProblemError, match=message):
         Problem(Box(x=(0, 1)), equation)
     with pytest.raises(ProblemError, match="torch"):
         Problem(Box(x=(0, 1)), lambda u: u.dxx, [dirichlet(lambda x: 2 * math.sin(x))])
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("value", [None, "0", lambda x: None, lambda x: [0.0]])
+def test_the_value_of_a_condition_is_a_number(value):
+    with pytest.raises(ProblemError, match="value of a condition must be a number, or a function"):
+        Problem(Box(x=(0, 1)), lambda u: u.dxx, [dirichlet(value)])
 
 
 def test_choices_absolute_values_and_powers_are_arithmetic():

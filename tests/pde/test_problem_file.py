@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,18 @@ import torch
 
 from edgewise import load
 from edgewise.cli import main
+from edgewise.io import FileFormatError
 from edgewise.pde import (
     AdamDescent,
+    Box,
     Collocation,
     GaussNewton,
+    Problem,
     ProblemError,
     SolutionRecord,
+    dirichlet,
+    initial,
+    read_solution,
     run_problem_file,
 )
 
@@ -122,3 +129,51 @@ def test_a_surface_replaces_model_and_points_of_a_file(file, tmp_path):
     solution = run_problem_file(file, method="surface", out=tmp_path / "out")
     assert solution.error(lambda x: torch.sin(torch.pi * x[:, 0]) / torch.pi**2, solution.sample(100)) < 1e-6
     assert json.loads((tmp_path / "out" / "solution.json").read_text())["converged"]
+
+
+HEAT = """
+import torch
+from edgewise.pde import Box, Problem, Surfaces, dirichlet, initial
+equation = lambda u: u.dt - u.dxx / 10
+start = lambda x: torch.sin(torch.pi * x)
+problem = Problem(Box(x=(0, 1), t=(0, 1)), equation, [initial(start), dirichlet(0.0)])
+settings = {"method": Surfaces(tolerance=1e-2, degree=3, intervals=4)}
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("heat")
+    (folder / "heat.py").write_text(HEAT)
+    return run_problem_file(folder / "heat.py", out=folder / "out"), folder / "out"
+
+
+def test_a_solution_is_read_again_with_all_its_windows(written):
+    solution, folder = written
+    again = read_solution(folder, solution.problem)
+    x = solution.sample(200)
+    assert len(again.models) == len(solution.models) > 1
+    assert torch.equal(again(x), solution(x))
+    assert str(again) == str(solution)
+
+
+def test_a_damaged_network_of_a_solution_is_refused(written, tmp_path):
+    solution, folder = written
+    shutil.copytree(folder, tmp_path / "out")
+    path = tmp_path / "out" / "model-1.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(FileFormatError, match="digest"):
+        read_solution(tmp_path / "out", solution.problem)
+
+
+def test_a_solution_of_another_problem_is_refused(written):
+    _, folder = written
+    line = Problem(Box(x=(0, 1)), lambda u: u.dxx, [dirichlet(0.0)])
+    two = Problem(
+        Box(x=(0, 1), t=(0, 1)), lambda u, v: (u.dt, v.dt), [initial(0.0), initial(0.0, field="v")], fields=("u", "v")
+    )
+    for other in (line, two):
+        with pytest.raises(ProblemError, match=r"do not fit|the problem that was solved"):
+            read_solution(folder, other)

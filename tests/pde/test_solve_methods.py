@@ -145,8 +145,11 @@ def test_schedules_out_of_their_range_are_refused(kind, settings, message):
         (lambda: AdamDescent(lr=0.0), "lr must be above 0, got 0.0"),
         (lambda: as_method("newton"), "unknown method 'newton'; choose one of auto, gauss-newton"),
         (lambda: solve(HEAT, kan(), seconds=-1.0), "seconds must be at least 0, got -1"),
+        (lambda: solve(HEAT, kan(), seconds="5"), "seconds must be at least 0, got '5'"),
+        (lambda: solve("heat.py"), "solve takes a Problem, got 'heat.py'"),
     ],
 )
+@pytest.mark.usefixtures("as_a_user")
 def test_values_that_mean_nothing_are_refused(make, message):
     with pytest.raises(ProblemError, match=message):
         make()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from studies.pde.tables import TableSettings, cases
+from studies.pde.tables import TableSettings, cases, summarise
 from studies.problems.equations import burgers_exact
 from studies.problems.published import SineGordon, tables
 from studies.problems.spectral import Spectral, advected
@@ -62,10 +62,19 @@ def test_references_have_the_initial_values_of_their_problems(name):
         assert float(first.abs().max()) < 1e-8
 
 
-def test_a_surface_has_one_seed_and_the_network_those_that_it_can_solve():
+def test_a_surface_has_one_seed_and_a_baseline_all_equations():
     both = TableSettings(set="rga", networks=("surface", "jaxKAN RGAKAN"))
     made = cases(both, (0, 1))
     assert sum(case["network"] == "surface" for case in made) == len(tables()["rga"])
-    assert {case["equation"] for case in made if case["network"] != "surface"} == {
-        row.name for row in tables()["rga"] if row.name != "heat-multiscale"
-    }
+    assert {case["equation"] for case in made if case["network"] != "surface"} == {row.name for row in tables()["rga"]}
+
+
+def test_a_baseline_is_compared_where_it_has_had_the_time_of_the_surface():
+    shared = {"set": "rga", "equation": "poisson-2", "published": None, "reference_error": 0.0, "parameters": 1}
+    surface = shared | {"network": "surface", "error": 1e-6, "cpu_seconds": 3.0}
+    way = [[1.0, 20, 0.9], [2.0, 40, 0.8], [4.0, 80, 0.7], [5.0, 100, 0.6]]
+    peer = shared | {"network": "PirateNet", "error": 0.6, "cpu_seconds": 5.0, "way": way}
+    found = {row["network"]: row for row in summarise([surface, peer])}
+    assert found["PirateNet"]["error_at_equal_time"] == 0.7
+    assert found["PirateNet"]["error_median"] == 0.6
+    assert found["surface"]["error_at_equal_time"] is None

@@ -142,6 +142,16 @@ def registered_bases() -> dict[str, type[Basis]]:
     return dict(_REGISTRY)
 
 
+def check_counts(basis: Basis, least: int, *names: str, why: str = "") -> None:
+    """Raise for the first of these settings that is no whole number, or is below the least."""
+    for name in names:
+        value = getattr(basis, name)
+        if not hasattr(value, "__index__"):
+            raise TypeError(f"{type(basis).__name__}: {name} must be a whole number, got {value!r}")
+        if value < least:
+            raise ValueError(f"{type(basis).__name__}: {name} must be at least {least}{why}, got {value}")
+
+
 def as_maps(points: Float[Tensor, "features points"], x: Float[Tensor, "batch features *size"]) -> list[Tensor]:
     """The columns of a grid, each of a shape that broadcasts with the maps x."""
     return list(points.to(x.dtype).view(*points.shape, *[1] * (x.ndim - 2)).unbind(1))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, continued_points, linear_outside, nan_of, zero_outside
+from edgewise.bases._basis import Basis, check_counts, continued_points, linear_outside, nan_of, zero_outside
 
 Extrapolation = Literal["linear", "constant", "polynomial", "zero"]
 
@@ -38,9 +38,9 @@ class BSpline(Basis):
     extrapolation: Extrapolation = "linear"
 
     def __post_init__(self) -> None:
-        if self.intervals < 1:
-            raise ValueError(f"BSpline: intervals must be at least 1, got {self.intervals}")
-        if not 0 <= self.degree <= 9:
+        check_counts(self, 1, "intervals")
+        check_counts(self, 0, "degree")
+        if self.degree > 9:
             raise ValueError(f"BSpline: degree must be 0 to 9, got {self.degree}")
         if self.knots not in ("clamped", "uniform"):
             raise ValueError(f"BSpline: knots must be 'clamped' or 'uniform', got {self.knots!r}")

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, linear_outside, nan_of, to_unit
+from edgewise.bases._basis import Basis, as_maps, check_counts, linear_outside, nan_of, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Chebyshev(Basis):
     degree: int = 8
 
     def __post_init__(self) -> None:
-        if self.degree < 1:
-            raise ValueError(f"Chebyshev: degree must be at least 1, got {self.degree}")
+        check_counts(self, 1, "degree")
 
     @property
     def size(self) -> int:

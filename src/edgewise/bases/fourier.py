@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, nan_of, to_unit
+from edgewise.bases._basis import Basis, check_counts, nan_of, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Fourier(Basis):
     frequencies: int = 5
 
     def __post_init__(self) -> None:
-        if self.frequencies < 1:
-            raise ValueError(f"Fourier: frequencies must be at least 1, got {self.frequencies}")
+        check_counts(self, 1, "frequencies")
 
     @property
     def size(self) -> int:

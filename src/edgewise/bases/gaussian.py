@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps, point_spacing
+from edgewise.bases._basis import Basis, as_maps, check_counts, point_spacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Gaussian(Basis):
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.centers < 2:
-            raise ValueError(f"Gaussian: centers must be at least 2, to have a distance, got {self.centers}")
+        check_counts(self, 2, "centers", why=", to have a distance")
         if not 0 < self.width < float("inf"):
             raise ValueError(f"Gaussian: width must be positive and finite, got {self.width}")
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, as_maps
+from edgewise.bases._basis import Basis, as_maps, check_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Hinge(Basis):
     hinges: int = 4
 
     def __post_init__(self) -> None:
-        if self.hinges < 1:
-            raise ValueError(f"Hinge: hinges must be at least 1, got {self.hinges}")
+        check_counts(self, 1, "hinges")
 
     @property
     def size(self) -> int:

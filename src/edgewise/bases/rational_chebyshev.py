@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, to_unit
+from edgewise.bases._basis import Basis, check_counts, to_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Rational(Basis):
     degree: int = 5
 
     def __post_init__(self) -> None:
-        if self.degree < 1:
-            raise ValueError(f"Rational: degree must be at least 1, got {self.degree}")
+        check_counts(self, 1, "degree")
 
     @property
     def size(self) -> int:

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, continued_points, nan_of
+from edgewise.bases._basis import Basis, check_counts, continued_points, nan_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +42,7 @@ class ReLUPower(Basis):
     power: int = 3
 
     def __post_init__(self) -> None:
-        if self.intervals < 1:
-            raise ValueError(f"ReLUPower: intervals must be at least 1, got {self.intervals}")
-        if self.power < 1:
-            raise ValueError(f"ReLUPower: power must be at least 1, got {self.power}")
+        check_counts(self, 1, "intervals", "power")
 
     @property
     def size(self) -> int:

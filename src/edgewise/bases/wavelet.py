@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from edgewise.bases._basis import Basis, point_spacing
+from edgewise.bases._basis import Basis, check_counts, point_spacing
 
 _MORLET_FREQUENCY = 5.0
 
@@ -44,8 +44,7 @@ class Wavelet(Basis):
     def __post_init__(self) -> None:
         if self.kind not in ("mexican_hat", "morlet"):
             raise ValueError(f"Wavelet: kind must be 'mexican_hat' or 'morlet', got {self.kind!r}")
-        if self.centers < 2:
-            raise ValueError(f"Wavelet: centers must be at least 2, to have a distance, got {self.centers}")
+        check_counts(self, 2, "centers", why=", to have a distance")
 
     @property
     def size(self) -> int:

@@ -40,6 +40,8 @@ def print_summary(record: RunRecord) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if not needed:
+            console.print("no formula of the inputs is surely better than a constant:", highlight=False)
         if not record.formula.short:
             near = (
                 f"no short formula; the curves are the model. This one of {record.formula.complexity} symbols is near:"
@@ -99,7 +101,7 @@ def print_solution(record: Mapping[str, Any]) -> None:
         shown = "not finite" if value is None else f"{value:.8g}" + (f" ± {error:.2g}" if error else "")
         console.print(f"{plain(name)} = {shown}", highlight=False, style="bold")
     if record["error_estimate"] is not None:
-        console.print(f"relative distance to the next coarser grid: {record['error_estimate']:.1e}", highlight=False)
+        console.print(f"estimated relative error: {record['error_estimate']:.1e}", highlight=False)
     if "relative_error" in record:
         console.print(f"relative L2 error against the reference: {_number(record['relative_error'])}", highlight=False)
 

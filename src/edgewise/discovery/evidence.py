@@ -9,6 +9,7 @@ from typing import Any
 import sympy
 import torch
 
+from edgewise.discovery.evidence_bits import JUMPS
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.rows import FEW_VALUES, MIN_ROWS, Table
 
@@ -20,8 +21,6 @@ SHIFT = 1.001
 
 MOVED_ROWS = 10
 """The rows at least that must see a change of a number."""
-
-JUMPS = (sympy.Heaviside, sympy.sign, sympy.floor, sympy.ceiling)
 
 
 @dataclass(frozen=True)

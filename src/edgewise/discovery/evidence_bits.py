@@ -36,6 +36,13 @@ CERTAINTY = 0.99
 """The intervals of the free numbers of a law, which hold all true values with this probability, hold no zero."""
 
 
+UNSEEN = 1e-6
+"""The rows do not see a number that, doubled, moves them by so small a share of the noise (its square)."""
+
+JUMPS = (sympy.Heaviside, sympy.sign, sympy.floor, sympy.ceiling)
+"""Functions whose slope is zero between their jumps."""
+
+
 def weighed_numbers(
     expression: Any, table: Table, floor: float, weight: Float[Tensor, " rows"] | None = None
 ) -> tuple[float, bool]:
@@ -61,7 +68,7 @@ def weighed_numbers(
         return math.inf, False
     G = J.T @ J / s**2
     digits = 0.5 * torch.linalg.slogdet(torch.eye(len(free), dtype=G.dtype) + G).logabsdet.item() / math.log(2)
-    return bits + digits, _none_is_zero(G)
+    return bits + digits, _none_is_zero(G) and not _unseen(numbers, G)
 
 
 def form_bits(expression: Any) -> float:
@@ -93,6 +100,14 @@ def _own_bits(e: Any) -> float:
     if e.is_Pow and e.exp.is_Rational:
         return 1.0 + name_bits(e.exp) + float(e.exp.is_negative)
     return 0.0 if not e.args else OPERATION
+
+
+def _unseen(numbers: Numbers, G: Float[Tensor, "numbers numbers"]) -> bool:
+    """Whether no row sees a change of some free number, but for places of jumps: one that stands for a limit."""
+    places = {jump: sympy.Dummy() for jump in numbers.expression.atoms(*JUMPS)}
+    slopes = numbers.expression.xreplace(places).free_symbols
+    flat = (G.diagonal() < UNSEEN).tolist()
+    return any(no and numbers.symbols[n] in slopes for no, n in zip(flat, numbers.free, strict=True))
 
 
 def _none_is_zero(G: Float[Tensor, "numbers numbers"]) -> bool:

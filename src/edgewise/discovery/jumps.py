@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
-from edgewise.discovery.terms import coefficients, exact_number
+from edgewise.discovery.terms import coefficients, exact_number, useful
 from edgewise.functional import least_squares
 
 MOST_STEPS = 4
@@ -38,28 +38,40 @@ Step = tuple[int, float, float]
 
 
 def steps(goal: Goal) -> Iterator[Any]:
-    """A linear law with two or more steps, where every one of them explains most of what is left."""
+    """A linear law with steps, where every one of them explains most of what is left."""
     x, y = goal.samples.x, goal.samples.y
     inputs = [j for j in goal.varying if len(torch.unique(x[:, j])) >= FEW_VALUES][:MOST_BESIDE]
     base = [torch.ones_like(y), *(x[:, j] for j in inputs)]
+    found = _worthwhile(x, y, base, inputs) if inputs else []
+    if found:
+        A = torch.stack([*base, *(_past(x, step) for step in found)], -1)
+        keep = useful(A, y)
+        c = coefficients(A[:, keep], y, 1e-9).tolist()
+        parts = [sympy.Integer(1), *(goal.inputs[j] for j in inputs)]
+        parts += [sympy.Heaviside(goal.inputs[j] - exact_number(shortest_between(lo, hi))) for j, lo, hi in found]
+        yield sympy.Add(*(exact_number(v) * parts[k] for v, k in zip(c, keep, strict=True)))
+
+
+def _worthwhile(x: Tensor, y: Tensor, base: list[Tensor], inputs: list[int]) -> list[Step]:
+    """The steps one after another, up to the last that is worth it, alone or together with the one before.
+
+    Of a line in equal steps the first explains little without the second.
+    """
     found: list[Step] = []
-    left = _rest(torch.stack(base, -1), y).square().sum()
-    while len(found) < MOST_STEPS and inputs:
+    left = [_rest(torch.stack(base, -1), y).square().sum().item()]
+    kept: list[Step] = []
+    while len(found) < MOST_STEPS:
         columns = torch.stack([*base, *(_past(x, step) for step in found)], -1)
-        new = min((_best_step(columns, x[:, j], y, j) for j in inputs), key=lambda pair: pair[0])
-        if not new[0] < WORTH * left:
-            break
-        found.append(new[1])
+        found = [*found, min((_best_step(columns, x[:, j], y, j) for j in inputs), key=lambda pair: pair[0])[1]]
         for k in range(len(found) - 1):  # the first places were found without the later steps
             others = [*base, *(_past(x, step) for n, step in enumerate(found) if n != k)]
             found[k] = _best_step(torch.stack(others, -1), x[:, found[k][0]], y, found[k][0])[1]
-        left = _rest(torch.stack([*base, *(_past(x, step) for step in found)], -1), y).square().sum()
-    if len(found) >= 2:
-        A = torch.stack([*base, *(_past(x, step) for step in found)], -1)
-        c = coefficients(A, y, 1e-9).tolist()
-        parts = [sympy.Integer(1), *(goal.inputs[j] for j in inputs)]
-        parts += [sympy.Heaviside(goal.inputs[j] - exact_number(shortest_between(lo, hi))) for j, lo, hi in found]
-        yield sympy.Add(*(exact_number(v) * part for v, part in zip(c, parts, strict=True)))
+        left.append(_rest(torch.stack([*base, *(_past(x, step) for step in found)], -1), y).square().sum().item())
+        if left[-1] < WORTH * left[-2] or (len(found) > 1 and left[-1] < WORTH**2 * left[-3]):
+            kept = found
+        elif len(found) > len(kept) + 1:
+            break
+    return kept
 
 
 def _past(x: Tensor, step: Step) -> Float[Tensor, " rows"]:
@@ -102,26 +114,41 @@ def square_waves(goal: Goal) -> Iterator[Any]:
         if not 3 <= len(jumps) <= len(t) // 4:
             continue
         ends = torch.stack([t[jumps], t[jumps + 1]], -1)
-        found = _even_places(ends)
+        found = shortest_places(torch.arange(len(ends), dtype=ends.dtype), ends, math.pi)
         if found is not None:
-            first, half = found
+            ends_of_first, half = found
+            omega = exact_number(round(math.pi / half, 15))
             sign = 1.0 if bool(above[jumps[0] + 1]) else -1.0
-            omega = math.pi / half
-            inside = sympy.Float(omega, 17) * goal.inputs[j] - sympy.Float(omega * first, 17)
+            phase = shortest_between(*(math.pi / half * end for end in ends_of_first))
+            inside = omega * goal.inputs[j] - exact_number(phase)
             yield exact_number(level.item()) + exact_number(sign * size.item()) * sympy.sign(sympy.sin(inside))
 
 
-def _even_places(ends: Float[Tensor, "jumps two"]) -> tuple[float, float] | None:
-    """The first place and the distance of places between these ends, as far from them as can be; None if impossible."""
+def shortest_places(
+    n: Float[Tensor, " jumps"], ends: Float[Tensor, "jumps two"], of: float = 0.0
+) -> tuple[tuple[float, float], float] | None:
+    """The ends of the first place, and the distance of places with the numbers n that are between these ends.
+
+    The distance, or `of` over it, has the fewest digits that are possible. None if there are no such places.
+    """
     from scipy.optimize import linprog
 
-    n = torch.arange(len(ends), dtype=ends.dtype)
+    if len(n) < 2:
+        return None
     one = torch.ones_like(n)
     A = torch.cat([torch.stack([-one, -n, one], -1), torch.stack([one, n, one], -1)])
     b = torch.cat([-ends[:, 0], ends[:, 1]])
     found = linprog([0.0, 0.0, -1.0], A.numpy(), b.numpy(), bounds=[(None, None), (0, None), (None, None)])
-    possible = found.success and found.x[2] > 0 and found.x[1] > 0
-    return (float(found.x[0]), float(found.x[1])) if possible else None
+    if not (found.success and found.x[2] > 0 and found.x[1] > 0):
+        return None
+    distance = float(found.x[1])
+    for digits in range(-12, 18):
+        short = round(of / distance if of else distance, digits)
+        trial = of / short if of and short > 0 else short
+        low, high = (ends[:, 0] - trial * n).amax().item(), (ends[:, 1] - trial * n).amin().item()
+        if trial > 0 and low < high:
+            return (low, high), trial
+    return None
 
 
 def larger_of_two(goal: Goal) -> Iterator[Any]:

@@ -274,7 +274,7 @@ def _refusal(best: Law | None, curves_error: float, goal: Goal) -> str:
             f"the best formula needs {numbers} constants without a name for {goal.rows} different rows: a table of the "
             "data rather than a law"
         )
-    if _fails_outside(best, goal):
+    if not leaves_rounding(best) and _fails_outside(best, goal):
         return (
             f"the best formula leaves {best.error:.2g} of the spread of y inside the region of the fitted rows, but "
             f"{best.extrapolation_error:.2g} outside"

@@ -1,4 +1,4 @@
-r"""Proposes the laws that need no search: linear in logarithms, two pieces, oscillations.
+r"""Proposes the laws that need no search: linear in logarithms, two pieces, oscillations, pieces that repeat.
 
 In logarithms a power law $y = c \prod_j x_j^{p_j}$ and an exponential are linear. Pieces are polynomials of degree two
 at most on both sides of a value of one variable. See `edgewise.discovery.oscillations` for the third.
@@ -19,6 +19,7 @@ from torch import Tensor
 from edgewise.discovery.goal import Goal
 from edgewise.discovery.jumps import larger_of_two, shortest_between, square_waves, steps
 from edgewise.discovery.oscillations import KEPT, oscillation
+from edgewise.discovery.repeated_pieces import repeated_pieces
 from edgewise.discovery.rows import FEW_VALUES, MOST_BESIDE
 from edgewise.discovery.terms import NOTHING, coefficients, exact_number, useful
 
@@ -57,6 +58,9 @@ def _search(goal: Goal) -> Found:
             law = oscillation(j, goal)
             if law is not None:
                 found.append((law, f"oscillation along {goal.inputs[j]}"))
+                errors.append(_relative_error(law, goal))
+            for law in repeated_pieces(j, goal):
+                found.append((law, f"repeated pieces along {goal.inputs[j]}"))
                 errors.append(_relative_error(law, goal))
     return tuple((error, *law) for error, law in zip(errors, found, strict=True) if error < KEPT)
 

@@ -127,7 +127,7 @@ def snap(
 
     Constants that the data do not tell from zero are dropped. A name is inside the interval of its constant, and the
     mean squared error may rise by no more than chance explains (the cost of each freed degree, at `WINDOW` standard
-    errors). `tick` is called before every refit; residuals are times the weight, where there is one.
+    errors). `tick` is called before every evaluation; residuals are times the weight, where there is one.
     """
     x, y = x.double(), y.double()
     form = parametric([canonical(e) for e in expressions])
@@ -135,7 +135,13 @@ def snap(
     exact: dict[int, Any] = {}
     theta = torch.tensor(form.values, dtype=torch.float64)
     refused: set[tuple[int, Any]] = set()
-    residual = form.residual(inputs, x, y, functions, weight)
+    plain = form.residual(inputs, x, y, functions, weight)
+
+    def residual(rows: Tensor) -> Tensor:
+        if tick is not None:
+            tick()
+        return plain(rows)
+
     full = RowwiseLeastSquares(residual, len(x))
     largest = (y if weight is None else y * weight[:, None]).abs().amax()
     floor = (1e-13 * largest.clamp_min(1e-300).item()) ** 2
@@ -157,8 +163,6 @@ def snap(
     inside = NormalDist().inv_cdf(1 - CHANCE / (2 * max(len(free), 1)))
     theta, cost = fit(exact, theta)
     while free:
-        if tick is not None:
-            tick()
         errors = _standard_errors(full, theta, free, cost, floor)
         proposals = [
             (saved, n, name)

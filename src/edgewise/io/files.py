@@ -16,15 +16,28 @@ from torch import Tensor
 from edgewise.bases import basis_from_json, check_residual
 from edgewise.io.container import read_file, write_file
 from edgewise.io.reading import reading, require
-from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, KANLinear, Library, ProductNodes, SlimKANLinear, SymbolicEdges
+from edgewise.io.surface_file import built_surface, described_surface
+from edgewise.nn import (
+    DEFAULT_LIBRARY,
+    KAN,
+    Affine,
+    KANLinear,
+    Library,
+    ProductNodes,
+    SlimKANLinear,
+    Surface,
+    SymbolicEdges,
+)
 from edgewise.nn.factors import Factors, find_form
 
 
-def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a network or a layer to one file, whole or not at all.
+def save(
+    model: KAN | KANLinear | Surface, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write a network, a layer or a surface to one file, whole or not at all.
 
     Args:
-        model: a KAN or a KANLinear. For other modules save the state_dict.
+        model: a KAN, a KANLinear or a Surface. For other modules save the state_dict.
         path: the file; an existing one is replaced.
         extra: a JSON object, returned by `read_header(path)["extra"]`.
     """
@@ -32,8 +45,8 @@ def save(model: KAN | KANLinear, path: str | os.PathLike[str], *, extra: Mapping
     write_file(path, header | {"extra": dict(extra or {})}, tensors)
 
 
-def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) -> KAN | KANLinear:
-    """The network or layer that `save` wrote, on the CPU.
+def load(path: str | os.PathLike[str], *, library: Library = DEFAULT_LIBRARY) -> KAN | KANLinear | Surface:
+    """The network, layer or surface that `save` wrote, on the CPU.
 
     Raises `FileFormatError` (a `ValueError`) for any other file.
 
@@ -51,10 +64,14 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return read_file(path)[0]
 
 
-def _described(model: KAN | KANLinear) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _described(model: KAN | KANLinear | Surface) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The structure as JSON and the tensors by name."""
+    if isinstance(model, Surface):
+        return described_surface(model)
     if not isinstance(model, KAN | KANLinear):
-        raise TypeError(f"save writes a KAN or a KANLinear, not a {type(model).__name__}; save its state_dict instead")
+        raise TypeError(
+            f"save writes a KAN, a KANLinear or a Surface, not a {type(model).__name__}; save its state_dict instead"
+        )
     header: dict[str, Any] = {"kind": type(model).__name__}
     tensors: dict[str, Tensor] = {}
     if isinstance(model, KAN):
@@ -104,8 +121,10 @@ def _described_layer(n: int, layer: Any) -> tuple[dict[str, Any], dict[str, Tens
     return description, tensors
 
 
-def _built(header: dict[str, Any], tensors: dict[str, Tensor], library: Library) -> KAN | KANLinear:
+def _built(header: dict[str, Any], tensors: dict[str, Tensor], library: Library) -> KAN | KANLinear | Surface:
     require(header["kind"] != "adapter", "it holds an adapter; read it with `load_adapter(model, path)`")
+    if header["kind"] == "Surface":
+        return built_surface(header, tensors)
     left = dict(tensors)
     layers = []
     for n, description in enumerate(header["layers"]):

@@ -6,7 +6,7 @@ A `Backend` supplies kernels for some of the capabilities "layer", "network", "j
 
 from edgewise.kernels import triton as triton  # noqa: I001  (what is registered last is asked first)
 from edgewise.kernels import cpu as cpu
-from edgewise.kernels.capabilities import AdamSettings as AdamSettings
+from edgewise.kernels.capabilities import FEW_SAMPLES as FEW_SAMPLES, AdamSettings as AdamSettings
 from edgewise.kernels.devices import (
     accelerators as accelerators,
     autocast as autocast,
@@ -16,6 +16,7 @@ from edgewise.kernels.devices import (
 from edgewise.kernels.dispatch import (
     edge_sum as edge_sum,
     edge_sums as edge_sums,
+    few_samples_sum as few_samples_sum,
     network_sum as network_sum,
     whole_networks_up_to as whole_networks_up_to,
 )
@@ -38,6 +39,7 @@ from edgewise.kernels.registry import (
 
 __all__ = [
     "CAPABILITIES",
+    "FEW_SAMPLES",
     "AdamSettings",
     "Backend",
     "CurveLayer",
@@ -48,6 +50,7 @@ __all__ = [
     "design_maps",
     "edge_sum",
     "edge_sums",
+    "few_samples_sum",
     "find",
     "foreign",
     "network_sum",

@@ -15,6 +15,7 @@ from edgewise.kernels.autograd import Kernel
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
 Refusal = str | None
+FEW_SAMPLES = 4  # so few that finding the kernel and its tensors takes longer than the sums
 Capability = Literal["layer", "network", "jets", "rational", "adam", "gauss_newton"]
 
 
@@ -28,7 +29,8 @@ class LayerKernel(Kernel, Protocol):
 class NetworkKernel(Protocol):
     """The capability "network": a whole network in one call, without dispatch between its layers.
 
-    `apply` is differentiable to any order in x and every coef and bias; it returns None where the kernel refuses.
+    `apply` is differentiable to any order in x and every coef and bias; it returns None where the kernel refuses. `few`
+    computes at most FEW_SAMPLES without gradients, of layers wider than MAX_FEATURES too, or returns None.
     `TrainingSteps` trains the network: see `edgewise.kernels.cpu.network`.
     """
 
@@ -39,6 +41,7 @@ class NetworkKernel(Protocol):
 
     def refuses(self, network: Sequence[CurveLayer], x: Tensor) -> Refusal: ...
     def apply(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor | None: ...
+    def few(self, network: Sequence[CurveLayer], x: Tensor) -> Tensor | None: ...
 
 
 @runtime_checkable

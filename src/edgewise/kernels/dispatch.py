@@ -60,6 +60,20 @@ def network_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
     return None
 
 
+def few_samples_sum(network: Sequence[CurveLayer], x: Tensor) -> Tensor | None:
+    """`network_sum` of a few samples, of layers of any width, where no gradients are recorded; None where not served.
+
+    The caller has seen that nothing is compiled and that gradients are off: it comes here on every call of a layer.
+    """
+    if _autocast_anywhere() or autograd.transformed() or foreign(x) is not None:
+        return None
+    for kernel in candidates("network"):
+        y = kernel.few(network, x)
+        if y is not None:
+            return y
+    return None
+
+
 def whole_networks_up_to() -> int:
     """The most features of a layer with which some backend computes a network whole."""
     widest = 0

@@ -1,29 +1,32 @@
-"""Plain views of layers and networks, for kernels that compute a whole network in one call.
-
-Looking a tensor up as an attribute of a module takes as long as a small layer computes, so `_parameters`, `_buffers`
-and `_modules` are read here and in the layers.
-"""
+"""Plain views of networks, for kernels that compute a whole network in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from edgewise.kernels import CurveLayer, EdgeSpec, network_sum, whole_networks_up_to
+from edgewise.kernels import FEW_SAMPLES, CurveLayer, few_samples_sum, network_sum, whole_networks_up_to
+from edgewise.nn._plain import current_layer, kept_layer, plain_layer
 from edgewise.nn.linear import KANLinear
+
+_compiling, _recorded = torch.compiler.is_compiling, torch.is_grad_enabled
 
 
 def whole_network(model: nn.Module, x: Tensor) -> Tensor | None:
     """The outputs of all layers in one native call; None where that is impossible or a layer has hooks."""
+    if not _compiling() and not _recorded() and x.ndim and x.numel() <= FEW_SAMPLES * x.shape[-1]:
+        layers = _called_layers(model, kept_layer)
+        y = None if layers is None else few_samples_sum(layers, x)
+        if y is not None:
+            return y
     widest: Any = model._widest
     if widest > whole_networks_up_to():
         return None
-    layers = _called_layers(model)
-    if layers is None or x.ndim == 0 or x.shape[-1] != layers[0].grid.shape[0]:
-        return None
-    return network_sum(layers, x)
+    layers = _called_layers(model, plain_layer if _compiling() else current_layer)
+    return None if layers is None else network_sum(layers, x)
 
 
 def plain_layers(model: nn.Module) -> list[CurveLayer] | None:
@@ -40,22 +43,7 @@ def plain_layers(model: nn.Module) -> list[CurveLayer] | None:
 def plain_call(model: nn.Module) -> list[CurveLayer] | None:
     """`plain_layers` where a call of the network computes these and nothing else; otherwise None."""
     scaled = model.input_affine is not None or model.output_affine is not None
-    return None if scaled or has_hooks(model) else _called_layers(model)
-
-
-def plain_layer(layer: KANLinear) -> CurveLayer | None:
-    """The layer as plain tensors; None where it is more than curves with a bias."""
-    own = layer._parameters
-    coef, bias = own.get("coef"), own.get("bias")
-    if coef is None or layer.adapter is not None or not layer._dense:
-        if layer.factored:
-            return None
-        coef = layer.curves()
-    symbols: Any = layer._modules["symbolic"]
-    if bias is None or symbols.functions:
-        return None
-    grid: Any = layer._buffers["grid"]
-    return CurveLayer(coef, bias, grid, EdgeSpec(layer.basis, layer.residual))
+    return None if scaled or has_hooks(model) else _called_layers(model, plain_layer)
 
 
 def children(model: nn.Module) -> Iterable[nn.Module]:
@@ -71,13 +59,22 @@ def has_hooks(module: nn.Module) -> bool:
     )
 
 
-def _called_layers(model: nn.Module) -> list[CurveLayer] | None:
+def _called_layers(model: nn.Module, plain: Callable[[KANLinear], CurveLayer | None]) -> list[CurveLayer] | None:
     """`plain_layers` where calls of the layers have no other effects."""
     layers = []
     for layer in children(model):
-        if not isinstance(layer, KANLinear) or type(layer).forward is not KANLinear.forward or has_hooks(layer):
+        own = layer.__dict__
+        if (
+            not isinstance(layer, KANLinear)
+            or type(layer).forward is not KANLinear.forward
+            or "forward" in own
+            or own["_forward_hooks"]  # `has_hooks`, without a call
+            or own["_forward_pre_hooks"]
+            or own["_backward_hooks"]
+            or own["_backward_pre_hooks"]
+        ):
             return None
-        part = plain_layer(layer)
+        part = plain(layer)
         if part is None:
             return None
         layers.append(part)

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from edgewise import functional
 from edgewise.bases import Basis, BSpline, check_residual
 from edgewise.kernels import EdgeSpec, edge_sum, edge_sums
+from edgewise.nn._plain import few_outputs
 from edgewise.nn.symbolic import SymbolicEdges
+
+_compiling, _recorded = torch.compiler.is_compiling, torch.is_grad_enabled
 
 # With fewer outputs, forming the coefficients and summing once is faster than two sums.
 FACTORED_FROM = 128
@@ -166,9 +169,13 @@ class KANLinear(nn.Module):
         return coef if self._dense else torch.where(self.mask[:, None], coef, 0)
 
     def forward(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b out"]:
+        if not _compiling() and not _recorded() and type(self)._sum is KANLinear._sum:
+            y = few_outputs(self, x)
+            if y is not None:
+                return y
         self._check(x)
         y = self._sum(x)
-        symbols: Any = self._modules["symbolic"]  # as in `_fast`
+        symbols: Any = self._modules["symbolic"]  # as in `_plain`
         return symbols.add_to(y, x) if symbols.functions else y
 
     def edge_values(self, x: Float[Tensor, "*b in"]) -> Float[Tensor, "*b in out"]:
@@ -192,7 +199,7 @@ class KANLinear(nn.Module):
 
     def _sum(self, x: Tensor) -> Tensor:
         r"""Curves and bias; an update in factors, $A^0 + B W^T$, is a second sum of few outputs and a matrix."""
-        own = self._parameters  # as in `_fast`
+        own = self._parameters  # as in `_plain`
         coef, bias = own.get("coef"), own.get("bias")
         if self.adapter is None and self._dense and coef is not None and bias is not None:
             grid: Any = self._buffers["grid"]

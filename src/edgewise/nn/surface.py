@@ -24,7 +24,7 @@ class Surface(nn.Module):
     Args:
         grids: the break points of every variable, increasing.
         outputs: the number of functions.
-        degree: of the splines along every variable, 1 to 9.
+        degree: of the splines along every variable, 1 to 10.
         periodic: the variables, counted from 0, along which the functions are periodic.
 
     Raises:
@@ -36,8 +36,8 @@ class Surface(nn.Module):
         self, grids: Sequence[Tensor], outputs: int = 1, *, degree: int = 7, periodic: Sequence[int] = ()
     ) -> None:
         super().__init__()
-        if not 1 <= degree <= 9:
-            raise ValueError(f"Surface: degree must be 1 to 9, got {degree}")
+        if not 1 <= degree <= 10:
+            raise ValueError(f"Surface: degree must be 1 to 10, got {degree}")
         self.degree, self.outputs, self.periodic = degree, outputs, tuple(sorted(set(periodic)))
         for j, grid in enumerate(grids):
             points = torch.as_tensor(grid, dtype=torch.float64)
@@ -100,12 +100,23 @@ class Surface(nn.Module):
         return y.reshape(*x.shape[:-1], self.outputs)
 
     @torch.no_grad()
-    def on(self, grids: Sequence[Tensor]) -> Surface:
-        """The spline on other grids that agrees at their Greville points: the same function if they refine the old."""
-        new = Surface(grids, self.outputs, degree=self.degree, periodic=self.periodic)
+    def on_grid(self, axes: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, "*grid outputs"]:
+        """The values on the grid of these coordinates, axis by axis."""
+        values = self.coef.detach()
+        for j, x in enumerate(axes):
+            values = torch.tensordot(self.design(j, x), values.movedim(j, 0), dims=1).movedim(0, j)
+        return values
+
+    @torch.no_grad()
+    def on(self, grids: Sequence[Tensor], *, degree: int | None = None) -> Surface:
+        """The spline on other grids that agrees at their Greville points: the same function if they refine the old.
+
+        Another degree has another number of continuous derivatives: then the function is the same up to its error.
+        """
+        new = Surface(grids, self.outputs, degree=degree or self.degree, periodic=self.periodic)
         coef = self.coef.detach()
         for j, grid in enumerate(new.grids):
-            if torch.equal(grid, self.grids[j]):
+            if torch.equal(grid, self.grids[j]) and new.degree == self.degree:
                 continue
             points = new.greville(j)
             moved = coef.movedim(j, 0)

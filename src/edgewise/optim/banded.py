@@ -5,7 +5,8 @@ $$ \begin{pmatrix} G & B \\ B^T & C \end{pmatrix} \begin{pmatrix} x \\ y \end{pm
    \qquad (C - B^T G^{-1} B)\, y = B^T G^{-1} g - s, \quad x = -G^{-1} (g + B y) $$
 
 with a Cholesky factor of G, which costs its size times the square of its band (Golub & Van Loan, Matrix Computations,
-sections 4.3 and 4.5). G is scaled to a unit diagonal; directions without data get no step.
+sections 4.3 and 4.5). G is scaled to a unit diagonal; directions without data get no step. The factor is kept until
+rows are added; with damping $\mu$ the diagonal of G is multiplied by $1 + \mu$ (Levenberg 1944, Marquardt 1963).
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ class BandedEquations:
         self.corner = torch.zeros(unknowns, unknowns, dtype=torch.float64)
         self.slope = torch.zeros(unknowns, dtype=torch.float64)
         self.band = torch.zeros(0, count + 1, dtype=torch.float64)
+        self.kept: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, places: Int[Tensor, "cells local"], r: Tensor, J: Tensor, U: Tensor) -> None:
         """Add the rows of a block: residuals (cells, rows), rows (cells, rows, local), unknowns (cells, rows, n)."""
+        self.kept.clear()
         places, order = torch.where(places == OUTSIDE, self.count, places).sort(dim=1)
         J = J.gather(2, order[:, None, :].expand_as(J))
         self.loss += float(r.square().sum())
@@ -57,15 +60,20 @@ class BandedEquations:
             grown[: len(self.band)] = self.band
             self.band = grown
 
-    def _factored(self) -> tuple[np.ndarray, np.ndarray]:
-        """The factor of the matrix scaled to a unit diagonal, and the scales."""
+    def _factored(self, damping: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """The factor of the matrix scaled to a unit diagonal, and the scales; the last one is kept."""
+        if damping not in self.kept:
+            self.kept = {damping: self._factor(damping)}
+        return self.kept[damping]
+
+    def _factor(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
         band = self.band[:, :-1].numpy()
         diagonal = band[0]
         scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
         scaled = band * scale
         for m in range(len(scaled)):
             scaled[m, : self.count - m] *= scale[m:]
-        scaled[0] = np.where(diagonal > 0, scaled[0], 1.0)
+        scaled[0] = np.where(diagonal > 0, scaled[0], 1.0) + damping
         for ridge in RIDGES:
             trial = scaled.copy()
             trial[0] += ridge
@@ -75,31 +83,29 @@ class BandedEquations:
                 continue
         raise LinAlgError("the normal equations of the surface are singular")
 
-    def solution(self) -> tuple[np.ndarray, np.ndarray]:
+    def solved(self, right: np.ndarray, damping: float = 0.0) -> np.ndarray:
+        """The solution of the banded part alone, G x = right, for one or several right sides (places, sides)."""
+        factor, scale = self._factored(damping)
+        each = scale if right.ndim == 1 else scale[:, None]
+        return each * cho_solve_banded((factor, True), right * each, check_finite=False)
+
+    def solution(self, damping: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """The Gauss-Newton step of the coefficients and of the unknowns."""
-        factor, scale = self._factored()
-
-        def solve(right: np.ndarray) -> np.ndarray:
-            each = scale if right.ndim == 1 else scale[:, None]
-            return each * cho_solve_banded((factor, True), right * each, check_finite=False)
-
-        step = -solve(self.gradient.numpy()[: self.count])
+        step = -self.solved(self.gradient.numpy()[: self.count], damping)
         if not len(self.slope):
             return step, np.zeros(0)
-        B = self.border.numpy()[: self.count]
-        X = solve(B)
-        S = self.corner.numpy() - B.T @ X
+        B, C = self.border.numpy()[: self.count], self.corner.numpy()
+        X = self.solved(B, damping)
+        S = C + damping * np.diag(np.diag(C)) - B.T @ X
         moved = -np.linalg.pinv(S, hermitian=True) @ (self.slope.numpy() + B.T @ step)
         return step - X @ moved, moved
 
-    def expected(self, x: np.ndarray, y: np.ndarray) -> float:
-        """The sum of squares after a step, if the residuals were linear."""
-        gain = self.gradient.numpy()[: self.count] @ x + self.slope.numpy() @ y
-        return max(0.0, self.loss + float(gain))
+    def gain(self, x: np.ndarray, y: np.ndarray, size: float = 1.0) -> float:
+        """The decrease of the sum of squares by a step times its size, if the residuals were linear; at least that."""
+        slope = self.gradient.numpy()[: self.count] @ x + self.slope.numpy() @ y
+        return -(2 * size - size**2) * float(slope)
 
     def schur(self) -> np.ndarray:
         """The matrix of the unknowns with the coefficients eliminated."""
-        factor, scale = self._factored()
         B = self.border.numpy()[: self.count]
-        X = scale[:, None] * cho_solve_banded((factor, True), B * scale[:, None], check_finite=False)
-        return self.corner.numpy() - B.T @ X
+        return self.corner.numpy() - B.T @ self.solved(B)

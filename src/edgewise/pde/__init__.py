@@ -37,7 +37,7 @@ from edgewise.pde.exact_shapes import (
 from edgewise.pde.meshes import Mesh as Mesh, read_mesh as read_mesh
 from edgewise.pde.operators import ProblemError as ProblemError
 from edgewise.pde.problem import Problem as Problem
-from edgewise.pde.problem_file import run_problem_file as run_problem_file
+from edgewise.pde.problem_file import read_solution as read_solution, run_problem_file as run_problem_file
 from edgewise.pde.solution import Solution as Solution, SolutionRecord as SolutionRecord, Stage as Stage
 from edgewise.pde.solve_methods import (
     AdamDescent as AdamDescent,
@@ -82,6 +82,7 @@ __all__ = [
     "polygon",
     "read_cloud",
     "read_mesh",
+    "read_solution",
     "robin",
     "run_problem_file",
     "solve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field as _field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,10 @@ def _calling(equation: Callable[..., Any]) -> Callable[[Scope], Any]:
 
 
 def _at(value: Value, scope: Scope) -> Any:
-    return scope.call(value) if callable(value) else value
+    found = scope.call(value) if callable(value) else value
+    if isinstance(found, Field | Tensor | Real):
+        return found
+    raise ProblemError(f"the value of a condition must be a number, or a function of x, t, ... for it, got {found!r}")
 
 
 def _named(field: str, scope: Scope) -> Field:

@@ -59,9 +59,12 @@ class Mesh(Domain):
         low, high = self.points[self.cells].flatten(0, 1).aminmax(dim=0)
         self.bounds = tuple(zip(low.tolist(), high.tolist(), strict=True))
         self._volumes = _volumes(self.points[self.cells])
-        if not (self._volumes > 0).all():
-            first = int((self._volumes <= 0).nonzero()[0])
-            raise ProblemError(f"cell {first} of the mesh has no volume; leave it out or mend the mesh")
+        flat = ~((self._volumes > 0) & self._volumes.isfinite())  # of points too far apart it is infinite or NaN
+        if flat.any():
+            raise ProblemError(
+                f"cell {int(flat.nonzero()[0])} of the mesh has no volume, or none that is a number; "
+                "leave it out or mend the mesh"
+            )
         self._facets, opposite = _boundary_facets(self.cells)
         self._normals, self._sizes = _normals(self.points[self._facets], self.points[opposite])
         self._labels = _labels(self._facets, parts or {})

@@ -163,9 +163,8 @@ class Scope(Mapping[str, Any]):
         wanted = argument_names(function)
         unknown = [name for name in wanted if name not in self._names]
         if unknown:
-            raise ProblemError(
-                f"{_title(function)} has an argument {unknown[0]!r}; the problem knows {', '.join(self._names)}"
-            )
+            known = ", ".join(name for name in self._names if not name.startswith("_"))
+            raise ProblemError(f"{_title(function)} has an argument {unknown[0]!r}; the problem knows {known}")
         try:
             return function(*(self._names[name] for name in wanted))
         except (TypeError, RuntimeError, ValueError, AttributeError) as error:

@@ -237,12 +237,22 @@ class Problem:
         def derivative(name: str, index: Index) -> Tensor:
             used.add((name, index))
             drawn = 0.5 + 0.5 * torch.rand(len(x), dtype=x.dtype, generator=generator)
-            return drawn + (shift or {}).get(name, 0.0) if sum(index) == 0 and index != LAPLACIAN else drawn
+            if shift is None:
+                return drawn.requires_grad_()
+            return drawn + shift.get(name, 0.0) if sum(index) == 0 and index != LAPLACIAN else drawn
 
         normals = torch.nn.functional.normalize(x + 2, dim=-1) if boundary else None
         observed = {"_observed": x[:, 0]}
-        values = stacked(residual(self.scope(x, normals, derivative, self.unknowns, observed)))
-        return used, values
+        with torch.enable_grad():
+            values = stacked(residual(self.scope(x, normals, derivative, self.unknowns, observed)))
+        if shift is not None:
+            return used, values
+        if used and not values.requires_grad:
+            raise ProblemError(
+                "a residual must change smoothly with the fields that it uses, and one is a comparison or detached: "
+                "write u.dxx - 1 for u.dxx == 1, and torch.where(condition, value, other) for a choice"
+            )
+        return used, values.detach()
 
 
 def _check_use(problem: Problem) -> None:

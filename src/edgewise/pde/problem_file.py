@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -14,12 +15,13 @@ from types import ModuleType
 from typing import Any
 
 from edgewise.display import shows_progress
-from edgewise.io import save
+from edgewise.io import load, save
+from edgewise.io.reading import read_json, reading
 from edgewise.io.whole import write_whole
-from edgewise.nn import KAN
+from edgewise.nn import KAN, Surface
 from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem
-from edgewise.pde.solution import Solution
+from edgewise.pde.solution import Solution, SolutionRecord
 from edgewise.pde.solve_methods import SolveMethod, Surfaces, as_method
 from edgewise.pde.solver import solve
 from edgewise.progress import Listener
@@ -76,8 +78,8 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
     """Write the record, the networks and the figures of a solution into a folder; every file appears whole."""
     out.mkdir(parents=True, exist_ok=True)
     for n, model in enumerate(solution.models):
-        if isinstance(model, KAN):
-            save(model, out / ("model.safetensors" if len(solution.models) == 1 else f"model-{n}.safetensors"))
+        if isinstance(model, KAN | Surface):
+            save(model, out / _model_name(n, len(solution.models)))
     record = solution.record(reference).to_json()
     write_whole(out / "solution.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     try:
@@ -87,6 +89,47 @@ def write_solution(solution: Solution, out: Path, reference: Callable[..., Any] 
         return
     for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png", dpi=150)
+
+
+def read_solution(out: str | os.PathLike[str], problem: Problem) -> Solution:
+    """The solution that `edgewise solve` or `write_solution` wrote, with the problem that was solved.
+
+    Args:
+        out: the folder.
+        problem: the same again; equations are functions, which no file holds.
+
+    Raises:
+        FileFormatError: a file is damaged, or of another kind.
+        ProblemError: the networks have not the coordinates and fields of this problem.
+    """
+    folder = Path(out)
+    record = folder / "solution.json"
+    with reading(record):
+        found = SolutionRecord.from_json(read_json(record))
+    count = len(found.ends) + 1
+    models = tuple(load(folder / _model_name(n, count)) for n in range(count))
+    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    told = {name: value for name, value in fields.items() if name not in ("residuals", "relative_error")}
+    solution = Solution(problem, models, **told)
+    _check_fit(solution, folder)
+    return solution
+
+
+def _check_fit(solution: Solution, folder: Path) -> None:
+    """Raise `ProblemError` unless the networks take the coordinates of the problem and give its fields."""
+    try:
+        shape = tuple(solution(solution.sample(1)).shape)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ProblemError(f"the networks in {folder} do not fit this problem: {error}") from error
+    if shape != (1, len(solution.problem.fields)) or solution.unknowns.keys() != solution.problem.unknowns.keys():
+        raise ProblemError(
+            f"{folder} has {shape[-1]} fields and the unknowns {sorted(solution.unknowns)}, this problem"
+            f" {len(solution.problem.fields)} and {sorted(solution.problem.unknowns)}: give the problem that was solved"
+        )
+
+
+def _model_name(n: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{n}.safetensors"
 
 
 def _method(

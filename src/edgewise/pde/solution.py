@@ -63,6 +63,7 @@ class SolutionRecord:
         converged, message, error_estimate, residuals, unknowns, history, relative_residuals, doubts, standard_errors,
             noise: see `Solution`.
         relative_error: the relative L2 distance to a reference; None without one.
+        ends: the end of every window of time but the last.
     """
 
     converged: bool
@@ -76,6 +77,7 @@ class SolutionRecord:
     doubts: tuple[str, ...] = ()
     standard_errors: dict[str, float] = _field(default_factory=dict)
     noise: float | None = None
+    ends: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(["converged" if self.converged else "not converged", *_told(self)])
@@ -90,7 +92,14 @@ class SolutionRecord:
         """The record of these values, with NaN for null."""
         if not isinstance(values, Mapping):
             raise ValueError(f"the record of a solution is a JSON object, not a {type(values).__name__}")
-        default = {"relative_error": None, "relative_residuals": {}, "doubts": (), "standard_errors": {}, "noise": None}
+        default = {
+            "relative_error": None,
+            "relative_residuals": {},
+            "doubts": (),
+            "standard_errors": {},
+            "noise": None,
+            "ends": (),
+        }
         kept = {name: values.get(name) for name in ("error_estimate", "noise") if name in values}
         return read_fields(cls, default | _known(dict(values)) | kept, "the record of a solution")
 
@@ -106,10 +115,11 @@ class Solution:
         ends: the end of every window but the last.
         unknowns: the coefficients that were found.
         history: the rounds of the solver.
-        converged: False if the loss was not finite from any start.
+        converged: False if the loss was not finite from any start; of a surface, if Gauss-Newton had not settled.
         message: how it ended.
         error_estimate: the relative L2 distance between the last two resolutions, or rounds if there was one
-            resolution: an estimate of the error of the former; None after a single round.
+            resolution: an estimate of the error of the former; None after a single round. Of a surface, an estimate of
+            its own relative L2 error (see `edgewise.pde.surface_checks`); None if the time was up before its end.
         relative_residuals: the root mean square of every term at fresh points over the size of what it is a sum of,
             $\|r\| / S$ of `edgewise.pde.own_scale`: 0 for an exact solution, 1 where nothing is solved, in any units.
         doubts: why this may be no solution, or not the only one, as sentences; see `solved`.
@@ -259,8 +269,9 @@ class Solution:
         rounds = range(1, len(self.history) + 1)
         ax.semilogy(rounds, [stage.loss for stage in self.history], "k--", label="loss")
         ax.semilogy(rounds, [stage.validation for stage in self.history], "k-", label="loss at fresh points")
-        for term in self.history[0].residuals:
-            ax.semilogy(rounds, [stage.residuals[term] for stage in self.history], "o-", ms=3, label=f"rms of {term}")
+        for term in dict.fromkeys(name for stage in self.history for name in stage.residuals):
+            sizes = [stage.residuals.get(term, math.nan) for stage in self.history]
+            ax.semilogy(rounds, sizes, "o-", ms=3, label=f"rms of {term}")
         ax.set_xlabel("round of the solver")
         for text in ax.legend(fontsize="small").get_texts():
             text.set_parse_math(False)
@@ -270,7 +281,7 @@ class Solution:
         """How it ended and every round, with the error against a reference at fresh points if there is one."""
         error = None if reference is None else self.error(reference, self.sample(points))
         shared = ("converged", "message", "error_estimate", "residuals", "unknowns", "history")
-        judged = ("relative_residuals", "doubts", "standard_errors", "noise")
+        judged = ("relative_residuals", "doubts", "standard_errors", "noise", "ends")
         told = {name: getattr(self, name) for name in (*shared, *judged)}
         return SolutionRecord(**told, relative_error=error)
 

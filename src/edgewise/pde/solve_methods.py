@@ -157,9 +157,9 @@ class Surfaces:
     For problems on a `Box` of one to three coordinates. It draws no random numbers: seeds change nothing.
 
     Args:
-        tolerance: of the estimated relative error (see `edgewise.pde.surface_sizes`), at which refinement ends.
-        degree: of the splines.
-        intervals: along every axis of space at first.
+        tolerance: of the estimated relative error (see `edgewise.pde.surface_checks`), at which refinement ends.
+        degree: of the splines; by default 7, and 5 in three coordinates.
+        intervals: along every axis at first; by default 8, and 4 in three coordinates.
         steps: Gauss-Newton steps on one grid, at most.
         most: coefficients of a surface, at most: a problem that needs more is cut into windows of time, or stays rough.
 
@@ -168,8 +168,8 @@ class Surfaces:
     """
 
     tolerance: float = 1e-6
-    degree: int = 7
-    intervals: int = 8
+    degree: int | None = None
+    intervals: int | None = None
     steps: int = 30
     most: int = 12_000
 
@@ -177,10 +177,16 @@ class Surfaces:
         if not 0 < self.tolerance < 1:
             raise ProblemError(f"tolerance must be above 0 and below 1, got {self.tolerance}")
         for name, least in (("degree", 2), ("intervals", 2), ("steps", 1), ("most", 100)):
-            if not getattr(self, name) >= least:
-                raise ProblemError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.degree > 9:
+            given = getattr(self, name)
+            if given is not None and not given >= least:
+                raise ProblemError(f"{name} must be at least {least}, got {given}")
+        if (self.degree or 0) > 9:
             raise ProblemError(f"degree must be at most 9, got {self.degree}")
+
+    def start(self, variables: int) -> tuple[int, int]:
+        """The degree and the intervals at first, for so many coordinates."""
+        degree, intervals = (7, 8) if variables < 3 else (5, 4)
+        return self.degree or degree, self.intervals or intervals
 
 
 METHODS: Mapping[str, SolveMethod | Surfaces] = {

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -87,8 +88,10 @@ def solve(
         ProblemError: an argument is out of its range or does not apply to the problem or the model.
     """
     assert not isinstance(progress, bool)  # made a listener by `shows_progress`
-    if not seconds >= 0:
-        raise ProblemError(f"seconds must be at least 0, got {seconds}")
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"solve takes a Problem, got {problem!r}; `edgewise solve FILE` reads one from a file")
+    if not isinstance(seconds, Real) or not float(seconds) >= 0:
+        raise ProblemError(f"seconds must be at least 0, got {seconds!r}")
     method, generator, budget = as_method(method), torch.Generator().manual_seed(seed), Budget(seconds)
     if isinstance(method, Surfaces):
         _check_alone(model, collocation)

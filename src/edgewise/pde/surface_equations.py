@@ -1,4 +1,4 @@
-r"""Gauss-Newton for a surface: sparse rows, banded normal equations, an exact solve.
+r"""The least-squares problem of a surface: sparse rows, and the banded normal equations of a Gauss-Newton step.
 
 At a point the residual depends on the $(p+1)^d$ coefficients per field whose functions do not vanish there,
 
@@ -7,7 +7,7 @@ $$ \frac{\partial r}{\partial c_{k f}}
 
 so that $J^T J$ is a band, if the axis with the most functions is counted slowest (a periodic axis is folded: its two
 ends are neighbours). Its Cholesky factor costs P times the square of the band (Golub & Van Loan, Matrix Computations,
-section 4.3). A linear problem is solved by one step; the later ones only remove rounding errors.
+section 4.3). The steps: `edgewise.pde.surface_steps`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ from edgewise.pde.problem import Problem, stacked
 from edgewise.pde.surface_points import CellTerm
 from edgewise.progress import Budget, TimeIsOver
 
-SETTLED = 0.02  # relative decrease of the loss below which the steps end
-LINEAR = 0.02  # so near to what a linear problem would have reached, the steps end
-HALVINGS = 8  # of a step that does not lower the loss
 BLOCK = 6_000_000  # numbers in the rows of a block of cells
 
 
@@ -47,7 +44,7 @@ class SurfaceEquations:
 
     Args:
         problem: what is solved.
-        surface: its coefficients are changed in place by `minimize`.
+        surface: its coefficients are changed in place by `moved`.
         terms: what is squared.
         free: which coefficients may change, of the shape of `surface.coef`; None for all.
         unknowns: the values of the unknowns of the problem, changed in place.
@@ -83,39 +80,11 @@ class SurfaceEquations:
                 total += float((weighted.factor[:, None, None] * weighted.term.weights[cells] * r.square()).sum())
         return total
 
-    def minimize(self, steps: int) -> int:
-        """Gauss-Newton, with halved steps where the loss would grow; the number of steps."""
-        for step in range(steps):
-            if self.budget.over and step > 0:
-                return step
-            system = self._system()
-            move, moved = system.solution()
-            loss, expected = system.loss, system.expected(move, moved)
-            size = self._line_search(torch.from_numpy(move), moved, loss)
-            if size is None:
-                return step
-            linear = not self.unknowns and size[1] <= expected * (1 + LINEAR)
-            if linear or not size[1] < loss * (1 - SETTLED):
-                return step + 1
-        return steps
-
-    def _line_search(self, move: Tensor, moved: np.ndarray, loss: float) -> tuple[float, float] | None:
-        """Change coefficients and unknowns by the largest of the steps 1, 1/2, .. that lowers the loss.
-
-        The step and the new loss; None if there is none: nothing is changed.
-        """
-        coef = self.surface.coef.data
-        kept, known, size = coef.clone(), dict(self.unknowns), 1.0
-        for _ in range(HALVINGS):
-            coef.view(-1)[self._flat] = kept.view(-1)[self._flat] + size * move
-            self.unknowns.update({name: v + size * float(m) for (name, v), m in zip(known.items(), moved, strict=True)})
-            trial = self.loss()
-            if trial < loss:
-                return size, trial
-            size /= 2
-        coef.copy_(kept)
-        self.unknowns.update(known)
-        return None
+    def moved(self, move: np.ndarray, unknowns: np.ndarray) -> None:
+        """Change the free coefficients and the unknowns, in place, by a step."""
+        self.surface.coef.data.view(-1)[self._flat] += torch.from_numpy(move)
+        for name, m in zip(self.unknowns, unknowns, strict=True):
+            self.unknowns[name] += float(m)
 
     @property
     def _flat(self) -> Int[Tensor, " free"]:
@@ -127,9 +96,10 @@ class SurfaceEquations:
 
     def information(self) -> Float[np.ndarray, "unknowns unknowns"]:
         """The Gauss-Newton matrix of the unknowns after the coefficients have followed them."""
-        return self._system().schur()
+        return self.system().schur()
 
-    def _system(self) -> BandedEquations:
+    def system(self) -> BandedEquations:
+        """The normal equations at the coefficients as they are."""
         parts = [
             (cells, weighted) for weighted in self.terms for cells in self._blocks(weighted.term, values_only=False)
         ]

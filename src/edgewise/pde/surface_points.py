@@ -73,7 +73,7 @@ def periodic_axes(problem: Problem) -> tuple[int, ...]:
 
 def equation_term(problem: Problem, surface: Surface, shift: float = 0.0) -> CellTerm:
     """The equation at the Gauss points of all cells; `shift` moves them, for a check between the points."""
-    axes = [_gauss(grid, size, shift) for grid, size in zip(surface.grids, surface.sizes, strict=True)]
+    axes = [gauss_axis(grid, size, shift) for grid, size in zip(surface.grids, surface.sizes, strict=True)]
     return _term("equation", problem.equation_of, axes, None, problem)
 
 
@@ -125,7 +125,7 @@ def _sides(problem: Problem, surface: Surface) -> list[str]:
 def face_term(name: str, residual: Callable[[Scope], Any], face: str, problem: Problem, surface: Surface) -> CellTerm:
     """A residual at the Gauss points of a face of the grid, such as "x-"."""
     axis = problem.domain.coordinates.index(face[:-1])
-    axes = [_gauss(grid, size) for grid, size in zip(surface.grids, surface.sizes, strict=True)]
+    axes = [gauss_axis(grid, size) for grid, size in zip(surface.grids, surface.sizes, strict=True)]
     end = float(surface.grids[axis][-1 if face.endswith("+") else 0])
     axes[axis] = torch.tensor([[end]], dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
     normal = torch.zeros(len(axes), dtype=torch.float64)
@@ -158,7 +158,7 @@ def _term(
     return CellTerm(name, residual, lines, at, weights, normal, {}, tuple(shape[:d]), tuple(shape[d:]))
 
 
-def _gauss(
+def gauss_axis(
     grid: Tensor, size: int, shift: float = 0.0
 ) -> tuple[Float[Tensor, "intervals m"], Float[Tensor, "intervals m"]]:
     """Points of every interval, and weights that sum to 1 over the axis."""

@@ -19,6 +19,24 @@ from edgewise.pde.surface_points import CellTerm, periodic_axes
 from edgewise.pde.surface_sizes import order_of, roughness, sensitivities, unit
 from edgewise.progress import Budget, Event, Listener
 
+TINY = 1e-100  # a unit of residuals, at least: far from a solution a slope may vanish
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Integrals over what is solved: of the squared error, as estimated, and of the squared fields."""
+
+    error: float
+    fields: float
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.error + other.error, self.fields + other.fields)
+
+    @property
+    def relative(self) -> float:
+        """The relative L2 error; 0 where all is 0."""
+        return math.sqrt(self.error / self.fields) if self.fields > 0 else math.sqrt(self.error)
+
 
 @dataclass
 class SurfaceRun:
@@ -33,17 +51,18 @@ class SurfaceRun:
     stages: list[Stage] = field(default_factory=list)
     models: list[Surface] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
-    estimate: float = 0.0
+    settled: bool = True
+    covered: float = 0.0  # the share of the time that is solved
+    sums: Sums = field(default_factory=lambda: Sums(0.0, 0.0))
     relative: dict[str, float] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     size: float = 0.0
 
     def coarsest(self) -> Surface:
         """A surface of zeros on the grids at first."""
-        periodic, degree = periodic_axes(self.problem), self.method.degree
+        periodic, (degree, intervals) = periodic_axes(self.problem), self.method.start(len(self.problem.domain.bounds))
         counts = [
-            max(self.method.intervals, degree + 1) if j in periodic else self.method.intervals
-            for j in range(len(self.problem.domain.bounds))
+            max(intervals, degree + 2) if j in periodic else intervals for j in range(len(self.problem.domain.bounds))
         ]
         grids = [
             torch.linspace(a, b, n + 1, dtype=torch.float64)
@@ -55,21 +74,33 @@ class SurfaceRun:
         """The term in units of the error that it stands for."""
         found = sensitivities(self.problem, surface, term, self.unknowns)
         over = self.over if term.name == "equation" else None
-        return Weighted(term, torch.tensor([unit(self.problem, s, over) ** -2.0 for s in found], dtype=torch.float64))
+        units = torch.tensor([unit(self.problem, s, over) for s in found], dtype=torch.float64)
+        return Weighted(term, units.clamp(min=TINY) ** -2)
 
-    def equations(self, surface: Surface, terms: list[CellTerm], free: Tensor | None = None) -> SurfaceEquations:
-        """The least-squares problem of some terms."""
+    def equations(
+        self, surface: Surface, terms: list[CellTerm], unknowns: dict[str, float] | None = None
+    ) -> SurfaceEquations:
+        """The least-squares problem of some terms, over the unknowns of the run or over others."""
         weighted = [self.weighted(surface, term) for term in terms]
-        return SurfaceEquations(self.problem, surface, weighted, free=free, unknowns=self.unknowns, budget=self.budget)
+        unknowns = self.unknowns if unknowns is None else unknowns
+        return SurfaceEquations(self.problem, surface, weighted, unknowns=unknowns, budget=self.budget)
 
     def noted(self, surface: Surface, found: Judged, steps: int) -> None:
         """Record a solve on one grid, and tell the listener."""
         name = f"{' x '.join(str(len(g) - 1) for g in surface.grids)} intervals"
-        parameters, loss, window = surface.coef.numel(), found.error**2, len(self.models)
+        parameters, loss, window = surface.coef.numel(), found.residual**2, len(self.models)
         self.stages.append(Stage(name, parameters, steps, loss, loss, found.plain, self.budget.spent, window))
         if self.progress is not None:
             done = self.done(surface)
-            self.progress(Event(name, max(done, self.budget.fraction), f"estimated error {found.error:.1e}"))
+            self.progress(Event(name, max(done, self.budget.fraction), f"residual {found.residual:.1e}"))
+
+    def accept(self, surface: Surface, found: Judged, sums: Sums, share: float, *, settled: bool) -> None:
+        """Keep a window, which is this share of the whole time."""
+        self.models.append(surface)
+        self.size = max(self.size, size_of(surface))
+        self.sums, self.covered, self.settled = self.sums + sums, self.covered + share, self.settled and settled
+        for name, value in found.relative.items():
+            self.relative[name] = max(self.relative.get(name, 0.0), value)
 
     def done(self, surface: Surface) -> float:
         """The share of the time of the problem that is behind."""
@@ -85,14 +116,14 @@ class Judged:
     """What the residuals of a surface say.
 
     Attributes:
-        error: the estimated relative error.
-        cells: for every axis, the share of every interval in what its grid adds to the error; squares are added.
+        residual: of all terms together, in units of the relative error that it stands for at most.
+        cells: for every axis, the share of every interval in what its grid adds to the residual; squares are added.
         orders: for every axis, the order of convergence of the residual.
         relative: of every term, its residual over what it is a sum of.
         plain: the root mean square of the residuals of every term.
     """
 
-    error: float
+    residual: float
     cells: tuple[Float[Tensor, " intervals"], ...]
     orders: tuple[int, ...]
     relative: dict[str, float]

@@ -2,8 +2,8 @@ r"""How large the residuals of a surface are, in units of the error that they st
 
 A residual $r = a\,\partial_t^m u + \dots$ changes the field over the time T by about $T^m \|r\| / |a|$ at most, which
 is counted relative to the size U of the fields. A residual without a time derivative is counted in units of its
-greatest coefficient, $\max_\alpha |\partial r / \partial D^\alpha u| \prod_j L_j^{-\alpha_j}$. This is an estimate of
-the error of well-conditioned problems, not a bound: what grows in time, grows with its errors.
+greatest coefficient, $\max_\alpha |\partial r / \partial D^\alpha u| \prod_j L_j^{-\alpha_j}$. So all terms have one
+unit, and none outweighs the others. How large the error is, is for `edgewise.pde.surface_checks` to say.
 
 Along an axis whose grid is too coarse, the residual that least squares leaves changes its sign within every interval;
 along one that is fine enough it is smooth. So the squared differences between neighbouring points of an axis,

@@ -1,12 +1,13 @@
 r"""Solve a problem on a box with a surface: adaptive grids, windows of time, sparse Gauss-Newton.
 
-A surface is solved on a grid; where its residual is above the tolerance, the intervals that hold it are halved along
-the axes that are to blame, and it is solved again. A problem that begins at `t-` is solved window by window if one
-surface would need too many coefficients: see `edgewise.pde.surface_windows`.
+A surface is solved on a grid; where its estimated error is above the tolerance, the intervals that hold the residual
+are halved along the axes that are to blame, and it is solved again. A problem that begins at `t-` is solved window by
+window if one surface would need too many coefficients: see `edgewise.pde.surface_windows`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edgewise.pde.operators import TIME, ProblemError
@@ -18,6 +19,8 @@ from edgewise.pde.surface_points import check_box
 from edgewise.pde.surface_run import SurfaceRun
 from edgewise.pde.surface_windows import march
 from edgewise.progress import Budget, Listener
+
+UNSOLVED = 0.05  # a residual relative to its terms from which on nothing is solved
 
 
 def solve_on_surface(
@@ -48,17 +51,34 @@ def solve_on_surface(
 
 def finished(run: SurfaceRun, free: tuple[str, ...]) -> Solution:
     """The solution with how it ended."""
-    told = [*run.doubts, *free]
-    ended = "time is up" if run.budget.over and run.doubts else "all stages done"
+    estimate = run.sums.relative if run.covered > 1 - 1e-9 else None
+    told = [*run.doubts, *_doubts(run, estimate), *free]
+    ended = "time is up" if run.budget.over else "all stages done" if run.settled else "not settled"
     return Solution(
         run.problem,
         tuple(run.models),
         tuple(run.ends),
         dict(run.unknowns),
         tuple(run.stages),
-        True,
+        run.settled and (estimate is None or math.isfinite(estimate)),
         ", but ".join([ended, "; ".join(told)] if told else [ended]),
-        run.estimate,
+        estimate,
         run.relative,
         tuple(told),
     )
+
+
+def _doubts(run: SurfaceRun, estimate: float | None) -> list[str]:
+    """Why this may be no solution: steps that have not settled, an estimate above the tolerance."""
+    told, tolerance = [], run.method.tolerance
+    if not run.settled:
+        told.append("Gauss-Newton has not settled: give more `steps`, or begin with a finer grid (`intervals`)")
+    large = [f"{name} is off by {size:.0%} of its terms" for name, size in run.relative.items() if not size <= UNSOLVED]
+    if large:
+        told.append(f"{', '.join(large)}: a smaller tolerance, or conditions that agree")
+    if estimate is not None and not estimate <= tolerance:
+        most = max(model.coef.numel() for model in run.models)
+        what = "errors grow in time: give a smaller tolerance" if len(run.models) > 1 else "allow more with `most`"
+        above = f"the estimated error {estimate:.1e} is above the tolerance {tolerance:g}"
+        told.append(f"{above}, with {most:,} coefficients at most: {what}")
+    return told

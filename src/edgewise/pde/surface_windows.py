@@ -1,5 +1,8 @@
 r"""Refine a surface until its tolerance is met, and cut time into windows where one surface is not enough.
 
+A grid is fine enough when the estimate of `edgewise.pde.surface_checks` is below the tolerance, or below the share of
+half of it that belongs to the length of a window; the residual says where the next grid is finer.
+
 A window begins with the fields, and their rates where the equation is of second order in time, at the end of the one
 before: a term of its least-squares problem like initial values. (Fixed coefficients would hand on every rough error of
 a window exactly, and the next one would have to resolve it.) A window that would need too many coefficients, that is
@@ -11,17 +14,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from edgewise.jets import unit
 from edgewise.nn import Surface
-from edgewise.pde.operators import TIME, Scope
-from edgewise.pde.surface_equations import local_leaves
+from edgewise.pde.operators import TIME, ProblemError, Scope
+from edgewise.pde.surface_checks import Before, Checked, Terms, carried, checked, distance
+from edgewise.pde.surface_equations import SurfaceEquations, local_leaves
 from edgewise.pde.surface_points import CellTerm, condition_terms, equation_term, face_term
-from edgewise.pde.surface_run import Judged, SurfaceRun, judged, size_of
+from edgewise.pde.surface_run import Judged, Sums, SurfaceRun, judged
 from edgewise.pde.surface_sizes import bisected, sensitivities
+from edgewise.pde.surface_steps import Ended, minimize
+from edgewise.progress import TimeIsOver
 
 FIRST = 1 / 4  # of the whole time: the first window
 SHORTEST = 1e-6  # of the whole time
@@ -30,105 +37,193 @@ EASY = 0.5  # of the coefficients that are allowed: below, the next window is lo
 GROWTH = 2.0  # of the length of windows, at most
 BLAMED = 0.3  # of the greatest blame: axes above it are refined together
 QUICK = 8  # Gauss-Newton steps in which a window must have converged; a longer one starts too far away, and is cut
-FAR = 0.02  # an error of a window on the grid of the one before, above which it is cut and not refined
+FAR = 0.02  # a residual of a window on the grid of the one before, above which it is cut and not refined
+HANDED_ON = 0.5  # of the tolerance for what windows add: errors may grow until the end
+ROUNDING = 1e-10  # a residual over its terms below which further steps only move rounding errors
 GAIN = 0.5  # a refinement that leaves more than this share of the residual gained nothing
 FUTILE = 3  # such refinements in a row that end the attempts where no window can be cut
 
 
+@dataclass(frozen=True)
+class Window:
+    """A surface that was solved on a grid.
+
+    Attributes:
+        surface: the fields.
+        ended: how the steps ended.
+        judged: what its residuals say.
+        checked: its correction; None where it was not worth its time.
+        rate: its estimated error, as if all of the time were like this window.
+    """
+
+    surface: Surface
+    ended: Ended
+    judged: Judged
+    checked: Checked | None
+    rate: float
+
+
 def march(run: SurfaceRun, windows: int | None) -> None:
-    """Solve a problem window by window, or at once without windows."""
+    """Solve a problem window by window, or at once without windows.
+
+    Raises:
+        ProblemError: the time was up before the coarsest surface was solved.
+    """
+    try:
+        _march(run, windows)
+    except TimeIsOver:
+        if not run.models:
+            raise ProblemError(
+                f"the time limit of {run.budget.seconds:g} s was over before the coarsest surface was solved: give "
+                "more seconds, fewer intervals in Surfaces(intervals=...), or another method"
+            ) from None
+        run.doubts.append("the time was up within a window: later values continue the last one")
+
+
+def _march(run: SurfaceRun, windows: int | None) -> None:
     if windows is None:
-        surface, found, _ = _refined(run, run.coarsest(), None)
-        _accept(run, surface, found, 1.0)
+        window, _ = _refined(run, run.coarsest(), None, 1.0)
+        _accept(run, window, None, 1.0)
         return
     axis = run.problem.domain.coordinates.index(TIME)
     begin, end = run.problem.domain.bounds[axis]
     longest = (end - begin) / windows
-    length, now, before = min(longest, max(FIRST * (end - begin), 0.0)), begin, None
+    length, now, before, coarsest = min(longest, FIRST * (end - begin)), begin, None, run.coarsest()
     while now < end:
-        if run.budget.over and run.models:
-            run.doubts.append(f"the time was up at t = {now:g}: later values continue the last window")
+        if run.budget.over and before is not None:
+            run.doubts.append(f"the time was up at t = {now:g}: later values are those of that time")
+            run.models.append(_next(before.surface, axis, now, end))
             return
         parts = max(1, math.ceil((end - now) / length - 0.5))
         stop = end if parts == 1 else now + (end - now) / parts
-        surface = _first(run, axis, stop) if before is None else _next(before, axis, now, stop)
-        surface, found, done = _refined(run, surface, before, cut=stop - now > SHORTEST * (end - begin))
+        surface = _first(run, coarsest, axis, stop) if before is None else _next(before.surface, axis, now, stop)
+        share, cut = (stop - now) / (end - begin), stop - now > SHORTEST * (end - begin)
+        window, done = _refined(run, surface, before, share, cut=cut)
         if not done:
-            middle = surface.grids[axis][(len(surface.grids[axis]) - 1) // 2]
-            length = float(middle) - now
+            grid = window.surface.grids[axis]
+            length, coarsest = float(grid[(len(grid) - 1) // 2]) - now, window.surface
             continue
-        _accept(run, surface, found, (stop - now) / (end - begin))
+        if run.budget.over and not window.ended.settled and before is not None:
+            continue
+        before = _accept(run, window, before, share)
         if stop < end:
             run.ends.append(stop)
-        share = surface.coef.numel() / run.method.most
-        length = min(longest, (stop - now) * min(GROWTH, max(1.0, EASY / share)))
-        before, now = surface, stop
+        filled = window.surface.coef.numel() / run.method.most
+        length = min(longest, (stop - now) * min(GROWTH, max(1.0, EASY / filled)))
+        now = stop
 
 
 def _refined(
-    run: SurfaceRun, surface: Surface, before: Surface | None, *, cut: bool = False
-) -> tuple[Surface, Judged, bool]:
+    run: SurfaceRun, surface: Surface, before: Before | None, share: float, *, cut: bool = False
+) -> tuple[Window, bool]:
     """Solve on finer and finer grids; whether the result is to be kept, or the window to be cut.
 
-    `before` is the surface of the window before, which this one continues.
+    `before` is the window before, which this one continues; `share` is its part of the whole time.
     """
-    best, kept, futile = math.inf, None, 0
+    best, futile = None, 0
+    tolerance = run.method.tolerance * (HANDED_ON if cut else 1.0)
     while True:
-        terms = [equation_term(run.problem, surface), *condition_terms(run.problem, surface, start=before is None)]
-        if before is not None:
-            terms.append(_continuation(run, before, surface))
-        equations = run.equations(surface, terms)
-        most = min(run.method.steps, QUICK) if cut else run.method.steps
-        steps = equations.minimize(most)
-        found = judged(run, surface, equations)
-        run.noted(surface, found, steps)
-        futile = 0 if found.error < GAIN * best else futile + 1
-        if found.error < best or kept is None:
-            best, kept = found.error, (surface, found)
-        if best <= run.method.tolerance or run.budget.over:
-            return *kept, True
-        if futile >= (1 if cut else FUTILE) or (cut and steps == QUICK):
-            return *kept, not cut
-        if cut and before is not None and best > FAR:
-            return *kept, False
-        finer = _finer(run, surface, found)
+        try:
+            window = _solved(run, surface, before, share, min(run.method.steps, QUICK) if cut else run.method.steps)
+        except TimeIsOver:
+            if best is None:
+                raise
+            return best, True
+        gained = best is None or window.rate < GAIN * best.rate
+        futile = 0 if gained else futile + 1
+        best = window if best is None or window.rate < best.rate else best
+        if best.rate <= tolerance or run.budget.over:
+            return best, True
+        hasty = cut and _late(run, window)
+        if futile >= (1 if hasty else FUTILE) or (cut and not window.ended.settled):
+            return best, not cut
+        if hasty and before is not None and window.judged.residual > FAR:
+            return best, False
+        finer = _finer(surface, window, tolerance)
         if finer.coef.numel() > run.method.most:
-            return (surface, found, False) if cut else (*kept, True)
+            return (window, False) if cut else (best, True)
         surface = finer
 
 
-def _finer(run: SurfaceRun, surface: Surface, found: Judged) -> Surface:
+def _late(run: SurfaceRun, window: Window) -> bool:
+    """Whether time is to blame for the residual, so that a shorter window would help."""
+    blame = [float(c.norm()) for c in window.judged.cells]
+    return blame[run.problem.domain.coordinates.index(TIME)] >= BLAMED * max(blame)
+
+
+def _solved(run: SurfaceRun, surface: Surface, before: Before | None, share: float, steps: int) -> Window:
+    """A surface solved on its grid, in place, and how far it is from the solution."""
+    terms = _terms(run)
+    equations = run.equations(surface, terms(surface, None if before is None else before.surface))
+    ended = minimize(equations, steps)
+    found = judged(run, surface, equations)
+    run.noted(surface, found, ended.steps)
+    if max(found.relative.values()) < ROUNDING:
+        ended = dataclasses.replace(ended, settled=True)
+    if run.budget.over or not ended.settled:
+        return Window(surface, ended, found, None, found.residual)
+    try:
+        check = checked(run, surface, before, terms, ended.loss)
+    except TimeIsOver:
+        return Window(surface, ended, found, None, found.residual)
+    return Window(surface, ended, found, check, _rate(check.sums, run, share))
+
+
+def _rate(sums: Sums, run: SurfaceRun, share: float) -> float:
+    """The relative error that a window adds, over its share of the time.
+
+    Both are root mean squares; that of the fields is the largest so far, of this window or of all before.
+    """
+    behind = run.sums.fields / run.covered if run.covered > 0 else 0.0
+    return Sums(sums.error / share, max(sums.fields / share, behind)).relative / share
+
+
+def _terms(run: SurfaceRun) -> Terms:
+    def terms(surface: Surface, start: Surface | None) -> list[CellTerm]:
+        made = [equation_term(run.problem, surface), *condition_terms(run.problem, surface, start=start is None)]
+        return made if start is None else [*made, _continuation(run, start, surface)]
+
+    return terms
+
+
+def _finer(surface: Surface, window: Window, tolerance: float) -> Surface:
     """The same function on grids that are halved where the residual lies, along the axes that are to blame."""
-    blame = [float(c.norm()) for c in found.cells]
+    cells, residual = window.judged.cells, window.judged.residual
+    blame = [float(c.norm()) for c in cells]
     grids = list(surface.grids)
+    target = tolerance / 2 * residual / window.rate if window.rate > 0 else tolerance / 2
     for j, size in enumerate(blame):
         if size >= BLAMED * max(blame):
-            grids[j] = bisected(grids[j], found.cells[j], run.method.tolerance / 2, found.orders[j])
+            grids[j] = bisected(grids[j], cells[j], target, window.judged.orders[j])
     return surface.on(grids)
 
 
-def _accept(run: SurfaceRun, surface: Surface, found: Judged, share: float) -> None:
-    """Keep a window."""
-    run.models.append(surface)
-    run.size = max(run.size, size_of(surface))
-    run.estimate += share * found.error
-    for name, value in found.relative.items():
-        run.relative[name] = max(run.relative.get(name, 0.0), value)
-    if found.error > 10 * run.method.tolerance:
-        where = f"window {len(run.models) - 1}" if len(run.models) > 1 or share < 1 else "the surface"
-        run.doubts.append(
-            f"the estimated error of {where} is {found.error:.1e} with {surface.coef.numel()} coefficients: allow more "
-            "with `most`, or a larger tolerance"
-        )
+def _accept(run: SurfaceRun, window: Window, before: Before | None, share: float) -> Before:
+    """Keep a window; what the next one continues."""
+    surface, check = window.surface, window.checked
+    if check is not None and before is not None:
+        check = carried(run, surface, before, check, lambda start, s: _continuation(run, start, s))
+    better = surface if check is None else check.better
+    sums = check.sums if check is not None else distance(surface, surface, 0.0)
+    if check is None:
+        sums = dataclasses.replace(sums, error=window.rate**2 * sums.fields)
+    run.accept(surface, window.judged, sums, share, settled=window.ended.settled)
+    return Before(surface, better)
 
 
-def _first(run: SurfaceRun, axis: int, stop: float) -> Surface:
-    """The coarsest surface, up to a time."""
-    surface = run.coarsest()
-    grids = list(surface.grids)
-    start = float(grids[axis][0])
-    grids[axis] = torch.linspace(start, stop, len(grids[axis]), dtype=torch.float64)
-    return Surface(grids, surface.outputs, degree=surface.degree, periodic=surface.periodic)
+def _first(run: SurfaceRun, tried: Surface, axis: int, stop: float) -> Surface:
+    """A surface up to a time, constant from the initial values, on the grids of space of one that was tried before."""
+    grids = list(tried.grids)
+    grids[axis] = torch.linspace(float(grids[axis][0]), stop, len(grids[axis]), dtype=torch.float64)
+    surface = Surface(grids, tried.outputs, degree=tried.degree, periodic=tried.periodic)
+    layers = surface.coef.data.movedim(axis, 0)
+    free = torch.zeros_like(surface.coef, dtype=torch.bool)
+    free.movedim(axis, 0)[:2] = True  # the first layer has the values, the second the rates
+    starts = [t for t in condition_terms(run.problem, surface) if t.name.endswith(f"{TIME}-")]
+    equations = SurfaceEquations(run.problem, surface, [run.weighted(surface, t) for t in starts], free=free)
+    equations.moved(*equations.system().solution())
+    layers.copy_(layers[:1].expand_as(layers).clone())
+    return surface
 
 
 def _next(before: Surface, axis: int, start: float, stop: float) -> Surface:

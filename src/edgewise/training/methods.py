@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -293,8 +294,8 @@ OPTIMIZERS: Mapping[str, Named] = MappingProxyType(
 
 
 def _check_seconds(method: Method, seconds: float | None) -> None:
-    if seconds is not None and not seconds >= 0:
-        raise ValueError(f"{type(method).__name__}: seconds is a time limit >= 0, got {seconds}; None is no limit")
+    if seconds is not None and not (isinstance(seconds, Real) and seconds >= 0):
+        raise ValueError(f"{type(method).__name__}: seconds is a time limit >= 0, got {seconds!r}; None is no limit")
 
 
 def _check_smoothing(method: Method, smoothing: bool | float | None) -> None:

@@ -1,9 +1,9 @@
 """From rows of numbers to a short formula: several ways to find candidates, one rule to choose."""
 
+from edgewise.discovery.noisy.class_formula import search_class_formula as search_class_formula
 from edgewise.discovery.noisy.short_formula import (
     Finding as Finding,
     Front as Front,
-    search_class_formula as search_class_formula,
     search_formula as search_formula,
     search_ratio as search_ratio,
 )

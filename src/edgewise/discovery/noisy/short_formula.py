@@ -19,6 +19,7 @@ from edgewise.discovery.candidates import SHORT_GENERATORS
 from edgewise.discovery.discover import search
 from edgewise.discovery.goal import goal_of
 from edgewise.discovery.law import Law
+from edgewise.discovery.noisy.beside_constant import beside_constant
 from edgewise.discovery.noisy.small_networks import SHAPES, formulas_of_networks
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.discovery.sense import nonsense
@@ -26,7 +27,6 @@ from edgewise.expressions import Constant, Formula
 from edgewise.expressions.constants import refit_constants
 from edgewise.expressions.simplify import canonical, length, pareto
 from edgewise.nn import DEFAULT_LIBRARY
-from edgewise.optim import get_loss
 from edgewise.progress import Budget, Event, Listener, Pulse
 from edgewise.stored import read_as, read_fields, require_keys
 
@@ -70,31 +70,31 @@ def search_formula(
     table = NoisyTable(train, held, tuple(names), output)
     budget = Budget(seconds)
     findings = [table.constant()]
-    _tell(progress, "laws that need no curves", 0.0)
+    tell(progress, "laws that need no curves", 0.0)
     short = Budget(budget.left / 4, time.thread_time, budget.left / 2)  # what else runs shall not hide a law
     law, others = _laws(table, sorted(ranked[:MAX_INPUTS]), short, seed)
     findings += others
     if law is not None:
-        _tell(progress, f"a law: {law.formula}", 1.0)
+        tell(progress, f"a law: {law.formula}", 1.0)
         return Front.of([*findings, law], names, law)
-    _tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", budget.fraction)
+    tell(progress, f"which of {len(ranked[:MAX_SELECTED])} inputs a formula needs", budget.fraction)
     sets = forward_selection(*table.scaled, ranked[:MAX_SELECTED], seed=seed, budget=budget.share(1 / 3))
     part = budget.share(1 / 2)
     for n, inputs in enumerate(sets):
         if part.over:
-            _tell(progress, f"no time for the other {len(sets) - n} sets of inputs", budget.fraction)
+            tell(progress, f"no time for the other {len(sets) - n} sets of inputs", budget.fraction)
             break
-        _tell(progress, f"ratios of {', '.join(names[j] for j in inputs)}", budget.fraction)
+        tell(progress, f"ratios of {', '.join(names[j] for j in inputs)}", budget.fraction)
         findings += _while(part, _ratios(table, list(inputs), seed))
     largest = [inputs for inputs in sets if len(inputs) == len(sets[-1])]
-    inputs = list(largest[0]) if largest else _important(weight, ranked)
-    _tell(progress, f"small networks on {', '.join(names[j] for j in inputs)}", budget.fraction)
+    inputs = list(largest[0]) if largest else important(weight, ranked)
+    tell(progress, f"small networks on {', '.join(names[j] for j in inputs)}", budget.fraction)
     findings += _networks(table, inputs, 0.8 * budget.left, seed)
-    _tell(progress, "constants near integers", budget.fraction)
+    tell(progress, "constants near integers", budget.fraction)
     findings += _while(budget, _rounded(tuple(findings), table))
     findings += _while(budget, _with_fewer_inputs(Front.of(findings, names).chosen, table))
-    front = _sensible(findings, table, names)
-    _tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
+    front = beside_constant(_sensible(findings, table, names), findings[0], table.squares)
+    tell(progress, f"{len(findings)} formulas, {len(front.front)} on the front", 1.0)
     return front
 
 
@@ -105,45 +105,6 @@ def search_ratio(
     table = NoisyTable(train, held, tuple(names), output)
     ratios = (table.constant(), *_ratios(table, list(range(len(names))), seed))
     return Front.of([f for f in (*ratios, *_rounded(ratios, table)) if table.objection(f.formula) is None], names)
-
-
-def search_class_formula(
-    train: tuple[Float[Tensor, "rows features"], Tensor],
-    held: tuple[Float[Tensor, "held features"], Tensor],
-    names: Sequence[str],
-    outputs: Sequence[str],
-    *,
-    loss: str,
-    importance: Sequence[float],
-    seconds: float = 60.0,
-    seed: int = 0,
-    progress: Listener | None = None,
-) -> Front | None:
-    """Search a short formula of the log-odds, or of one score per class; None where no function fits the curves.
-
-    Args:
-        train: inputs, and (n, 1) zeros and ones for two classes or labels for more.
-        held: rows to choose by.
-        names: names of the inputs, of which the five that matter most are used.
-        outputs: names of the log-odds or scores.
-        loss: "bce" or "cross_entropy".
-        importance: how much every input matters to some model.
-        seconds: time limit in seconds.
-        seed: source of all randomness.
-        progress: called with an `Event` at every stage.
-    """
-    weight = np.asarray(importance)
-    chosen = _important(weight, [int(j) for j in np.argsort(-weight, kind="stable")])
-    some = [names[j] for j in chosen]
-    _tell(progress, f"small networks on {', '.join(some)}", 0.0)
-    data, kept = (train[0][:, chosen], train[1]), (held[0][:, chosen], held[1])
-    criterion = get_loss(loss)
-    findings = []
-    for network, formula in formulas_of_networks(data, kept, some, loss=loss, seconds=seconds, seed=seed):
-        whole = replace(formula, inputs=_symbols(names), names=tuple(outputs))
-        error = float(criterion(whole(held[0]), held[1]))
-        findings.append(Finding(whole, f"network {network.widths}", error if np.isfinite(error) else np.inf))
-    return Front.of(findings, names) if findings else None
 
 
 @dataclass(frozen=True)
@@ -229,7 +190,7 @@ class NoisyTable:
     @cached_property
     def symbols(self) -> tuple[sympy.Symbol, ...]:
         """The symbols of the inputs."""
-        return _symbols(self.names)
+        return symbols_of(self.names)
 
     @cached_property
     def size(self) -> Float[Array, " features"]:
@@ -249,12 +210,16 @@ class NoisyTable:
 
     def judged(self, formula: Formula, origin: str) -> Finding:
         """A formula with its mean square error on the held-out rows, in units of the variance there."""
-        x, y = (torch.as_tensor(part) for part in self.held)
-        squares = (formula(x)[:, 0] - y).square() / (float(y.var(correction=0)) or 1.0)
-        error, uncertainty = float(squares.mean()), float(squares.std(correction=0)) / len(y) ** 0.5
+        squares = self.squares(formula)
+        error, uncertainty = float(squares.mean()), float(squares.std(correction=0)) / len(squares) ** 0.5
         return (
             Finding(formula, origin, error, (), uncertainty) if np.isfinite(error) else Finding(formula, origin, np.inf)
         )
+
+    def squares(self, formula: Formula) -> Float[Tensor, " held"]:
+        """The square error of every held-out row, in units of the variance there."""
+        x, y = (torch.as_tensor(part) for part in self.held)
+        return (formula(x)[:, 0] - y).square() / (float(y.var(correction=0)) or 1.0)
 
     def objection(self, formula: Formula) -> str | None:
         """Why a formula makes no sense in and near the box of the rows, or None."""
@@ -384,17 +349,19 @@ def _gathered(expression: sympy.Expr) -> sympy.Expr:
     return offset + top_number / (bottom_number * lead) * top / bottom
 
 
-def _important(weight: Array, ranked: Sequence[int]) -> list[int]:
+def important(weight: Array, ranked: Sequence[int]) -> list[int]:
     """The inputs that matter more than a hundredth of the first one, at most five, at least one."""
     least = 0.01 * float(weight.max())
     return sorted(j for j in ranked[:MAX_INPUTS] if weight[j] > least) or [ranked[0]]
 
 
-def _symbols(names: Sequence[str]) -> tuple[sympy.Symbol, ...]:
+def symbols_of(names: Sequence[str]) -> tuple[sympy.Symbol, ...]:
+    """The symbols of inputs of these names."""
     return tuple(sympy.Symbol(str(name), real=True) for name in names)
 
 
-def _tell(progress: Listener | None, text: str, fraction: float) -> None:
+def tell(progress: Listener | None, text: str, fraction: float) -> None:
+    """Log what is done, and tell the listener."""
     log.info("%s", text)
     if progress is not None:
         progress(Event("search the formula", fraction, text))

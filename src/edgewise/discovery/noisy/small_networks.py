@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -16,7 +17,7 @@ from edgewise.expressions import Formula
 from edgewise.expressions.constants import snap
 from edgewise.nn import KAN, KANLinear
 from edgewise.nn.kan import Width
-from edgewise.progress import Budget
+from edgewise.progress import Budget, Pulse, TimeIsOver
 from edgewise.surgery import compact, prune
 from edgewise.symbolic import formula, symbolify
 from edgewise.tracing import edge_scores, trace
@@ -132,7 +133,7 @@ def prune_network(
 def _formula(
     model: KAN, data: tuple[Tensor, Tensor], names: Sequence[str], loss: str, seconds: float
 ) -> tuple[KAN, Formula] | None:
-    x, y = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS]
+    x, y, pulse = data[0][:SYMBOL_ROWS], data[1][:SYMBOL_ROWS], Pulse(Budget(seconds))
     with torch.no_grad():
         target: Float[Tensor, "rows out"] = y if loss == "mse" else model(x)  # labels cannot be refitted to
     symbolic, report = symbolify(model, x, y=target, min_r2=MIN_R2, beam=2, max_refits=12, seconds=seconds)
@@ -140,4 +141,8 @@ def _formula(
         log.info("the network %s keeps curves: %s", model.widths, "; ".join(report.warnings))
         return None
     found = formula(symbolic, names)
-    return symbolic, replace(found, expressions=snap(found.expressions, found.inputs, x, target, found.functions))
+    try:
+        named = snap(found.expressions, found.inputs, x, target, found.functions, tick=partial(pulse, "constants"))
+    except TimeIsOver:  # hundreds of constants, as of many classes, keep their numbers
+        named = found.expressions
+    return symbolic, replace(found, expressions=named)

@@ -28,7 +28,7 @@ log = logging.getLogger("edgewise")
 PREBUILT = Path(__file__).parent / "lib"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}  # of the functions' names
 NAMES = ("sum", "gradients", "plan", "plan_bytes", "rational", "rational_gradients", "adam", "multiply_add")
-NAMES += tuple(f"network_{part}" for part in ("forward", "gradients", "jacobian", "jets", "steps"))
+NAMES += tuple(f"network_{part}" for part in ("few", "forward", "gradients", "jacobian", "jets", "steps"))
 IN_DOUBLE = ("curves", "pull_back", "gram")
 
 

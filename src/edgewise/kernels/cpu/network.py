@@ -13,31 +13,31 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
-import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
+from torch.nn import Parameter
 
 from edgewise.kernels import autograd, reference
-from edgewise.kernels.capabilities import AdamSettings
+from edgewise.kernels.capabilities import FEW_SAMPLES, AdamSettings
 from edgewise.kernels.cpu import adamw, layer as single, load
+from edgewise.kernels.cpu.packed import (
+    HEAD,
+    MAX_FEATURES,  # noqa: F401  (of the protocol)
+    Network,
+    Packed,
+    packed,
+    packed_networks,
+    parameters,
+    too_large,
+    too_large_for_few,
+)
 from edgewise.kernels.plain import foreign
 from edgewise.kernels.reference import CurveLayer, EdgeSpec
 
-# Above these a layer is faster by itself: its outputs fill vectors, and sorting pays (csrc/walk.h).
-MAX_FEATURES = 32
-MAX_SIZE = 64
-
-
-Network = Sequence[CurveLayer]
-
-
-# The C structs of csrc/network.h: NetworkArgs and, right behind it, a NetworkLayer per layer. Packing takes a fifth
-# of the time of ctypes.
-_ARGS, _LAYER = struct.Struct("@P2q7P"), struct.Struct("@3P2q3i4x")
 _ADAM, _ADAM_TENSOR = "@5dq", "4Pq"  # AdamArgs and, right behind it, AdamTensor of csrc/adam.h
 
 
@@ -46,7 +46,7 @@ def refuses(network: Network, x: Tensor) -> str | None:
     return None if _known(network, x) is not None else _reason(network, x)
 
 
-def _reason(network: Network, x: Tensor) -> str | None:
+def _reason(network: Network, x: Tensor, limit: Callable[[Tensor], str | None] = too_large) -> str | None:
     if x.device.type != "cpu":
         return f"inputs are on {x.device}"
     if (reason := foreign(layers=network)) is not None:
@@ -55,7 +55,7 @@ def _reason(network: Network, x: Tensor) -> str | None:
     for n, (coef, bias, grid, spec) in enumerate(network):
         if not x.dtype == coef.dtype == grid.dtype or (bias is not None and bias.dtype != x.dtype):
             return f"layer {n} is not {x.dtype} as the inputs are"
-        reason = _layer_refuses(spec, coef.shape, x.dtype) or _mismatch(spec, width, coef, bias, grid)
+        reason = _layer_refuses(spec, coef.ndim, x.dtype) or limit(coef) or _mismatch(spec, width, coef, bias, grid)
         if reason is not None:
             return f"layer {n}: {reason}"
         width = coef.shape[-1]
@@ -75,15 +75,35 @@ def _mismatch(spec: EdgeSpec, width: int, coef: Tensor, bias: Tensor | None, gri
 
 
 @functools.lru_cache(maxsize=256)
-def _layer_refuses(spec: EdgeSpec, shape: torch.Size, dtype: torch.dtype) -> str | None:
-    if len(shape) != 3:
-        return f"its coef has the shape {tuple(shape)}, not (in, size, out)"
-    features, size, out = shape
-    if max(features, out) > MAX_FEATURES or size > MAX_SIZE:
-        return f"it has more than {MAX_FEATURES} features or {MAX_SIZE} coefficients per edge"
+def _layer_refuses(spec: EdgeSpec, dimensions: int, dtype: torch.dtype) -> str | None:
+    if dimensions != 3:
+        return f"its coef has {dimensions} dimensions, not those of (in, size, out)"
     if spec.order != 0:
         return f"it is differentiated {spec.order} times"
     return single.refuses(spec, torch.empty(0, dtype=dtype, device="cpu"))
+
+
+def few(network: Network, x: Tensor) -> Tensor | None:
+    """The outputs of a few samples, without gradients; None where there are more, or layers too large for one thread.
+
+    A layer is not limited to `MAX_FEATURES` then: for so few samples nothing is gained by sorting them.
+    """
+    kept = packed_networks.get(id(network[0].coef))
+    if kept is None or not kept.serves(network, x):
+        passing = any(type(part.coef) is not Parameter for part in network)  # made for this call
+        if passing or _reason(network, x, too_large_for_few) is not None:
+            return None
+        kept = packed(network)
+    samples = x.numel() // kept.features
+    if samples > FEW_SAMPLES or not kept.few:
+        return None
+    x = x.contiguous()
+    y = _outputs(kept, x)
+    # `call` written out, which would take a fifth of the time of all of this.
+    head = HEAD.pack(0, len(network), samples, x.data_ptr(), 0, 0, y.data_ptr(), 0, 0, 0)
+    if load.function("network_few", x.dtype)(None, 1, head + kept.layers):
+        raise RuntimeError("the native kernel refused a few samples")
+    return y
 
 
 def forward(network: Network, x: Tensor) -> Tensor:
@@ -103,11 +123,6 @@ def jacobian(network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
     y, rows = x.new_empty((len(x), out)), x.new_empty((len(x), out, sum(t.numel() for t in parameters(network))))
     call("network_jacobian", structs, x, y=y, jacobian=rows)
     return y, rows
-
-
-def parameters(network: Network) -> list[Tensor]:
-    """The parameters in the order of the columns of the Jacobian."""
-    return [t for part in network for t in (part.coef, part.bias) if t is not None]
 
 
 class TrainingSteps:
@@ -210,9 +225,14 @@ def apply(network: Network, x: Tensor) -> Tensor | None:
 
 def _forward(packed: Packed, x: Tensor) -> Tensor:
     x = x.contiguous()
-    y = x.new_empty((*x.shape[:-1], packed.out))
+    y = _outputs(packed, x)
     call("network_forward", packed, x, y=y)
     return y
+
+
+def _outputs(packed: Packed, x: Tensor) -> Tensor:
+    *batch, _ = x.shape  # a slice of a torch.Size takes twice as long
+    return x.new_empty(*batch, packed.out)
 
 
 def _gradients(
@@ -244,102 +264,6 @@ def from_tensors(specs: Sequence[EdgeSpec], tensors: Sequence[Any]) -> list[Curv
     return [CurveLayer(*parts) for parts in zip(coefs, biases, grids, specs, strict=True)]
 
 
-class Packed:
-    """The layers as C structs, with what must be unchanged for the structs to be valid."""
-
-    def __init__(self, network: Network) -> None:
-        self.dtype = network[0].coef.dtype
-        self.features, self.out = len(network[0].coef), network[-1].coef.shape[-1]
-        self.parameters = sum(t.numel() for t in parameters(network))
-        self._layers, self._seen, self._kept = b"", [], []
-        for coef, bias, grid, spec in network:
-            basis: Any = spec.basis
-            dense, plan = coef.contiguous(), single.grid_plan(grid, basis)
-            self._kept += [dense, plan] if dense is not coef else [plan]
-            self._layers += _LAYER.pack(
-                plan.data_ptr(),
-                dense.data_ptr(),
-                0 if bias is None else bias.data_ptr(),
-                coef.shape[0],
-                coef.shape[2],
-                basis.intervals,
-                basis.degree,
-                single.RESIDUAL[spec.residual],
-            )
-            self._seen.append((
-                weakref.ref(coef),
-                coef.data_ptr() if dense is coef else -1,
-                coef.shape,
-                0 if bias is None else bias.data_ptr(),
-                0 if bias is None else bias.numel(),
-                weakref.ref(grid),
-                grid.data_ptr(),
-                -1 if grid.is_inference() else grid._version,
-                spec,
-            ))  # fmt: skip
-
-    def serves(self, network: Network, x: Tensor) -> bool:
-        """Whether these are the structs of the network, and x are inputs that it takes."""
-        fits = x.dtype is self.dtype and x.is_cpu and x.ndim > 0 and x.shape[-1] == self.features
-        return fits and self.holds(network)
-
-    def holds(self, network: Network) -> bool:
-        """Whether these still are the structs of the network."""
-        if len(network) != len(self._seen):
-            return False
-        for part, (coef, address, shape, bias, numel, grid, points, version, spec) in zip(
-            network, self._seen, strict=True
-        ):
-            if (
-                coef() is not part.coef
-                or part.coef.data_ptr() != address
-                or part.coef.shape != shape
-                or not part.coef.is_contiguous()
-                or (0 if part.bias is None else part.bias.data_ptr()) != bias
-                or (part.bias is not None and part.bias.numel() != numel)
-                or grid() is not part.grid
-                or part.grid.data_ptr() != points
-                or version < 0
-                or part.grid._version != version
-                or part.spec != spec
-            ):
-                return False
-        return True
-
-    def args(
-        self, x: Tensor, *, g: Tensor | None = None, target: Tensor | None = None, y: Tensor | None = None,
-        dx: Tensor | None = None, jacobian: Tensor | None = None, gradient: Tensor | None = None,
-    ) -> bytes:  # fmt: skip
-        """The arguments of a native call: addresses of the tensors, then the layers."""
-        head = _ARGS.pack(
-            0,
-            len(self._seen),
-            x.numel() // x.shape[-1],
-            x.data_ptr(),
-            0 if g is None else g.data_ptr(),
-            0 if target is None else target.data_ptr(),
-            0 if y is None else y.data_ptr(),
-            0 if dx is None else dx.data_ptr(),
-            0 if jacobian is None else jacobian.data_ptr(),
-            0 if gradient is None else gradient.data_ptr(),
-        )
-        return head + self._layers
-
-
-_packed: dict[int, Packed] = {}
-
-
-def packed(network: Network) -> Packed:
-    """The structs of a network, kept while its first coefficients live."""
-    coef = network[0].coef
-    kept = _packed.get(id(coef))
-    if kept is None or not kept.holds(network):
-        if kept is None:
-            weakref.finalize(coef, _packed.pop, id(coef), None)
-        kept = _packed[id(coef)] = Packed(network)
-    return kept
-
-
 def _checked(network: Network, x: Tensor) -> Packed:
     """The structs of a network; `ValueError` where it cannot run in native code at these inputs."""
     known = _known(network, x)
@@ -351,8 +275,8 @@ def _checked(network: Network, x: Tensor) -> Packed:
 
 def _known(network: Network, x: Tensor) -> Packed | None:
     """The structs that serve this network at inputs like x, if there are any yet."""
-    kept = _packed.get(id(network[0].coef))
-    return kept if kept is not None and kept.serves(network, x) else None
+    kept = packed_networks.get(id(network[0].coef))
+    return kept if kept is not None and kept.small and kept.serves(network, x) else None
 
 
 def views(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:

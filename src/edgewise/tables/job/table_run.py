@@ -24,6 +24,7 @@ from edgewise.nn import KAN
 from edgewise.progress import Budget, Event, Listener
 from edgewise.tables.cells import require_columns
 from edgewise.tables.encode import Encoding
+from edgewise.tables.job.formula_worth import worth_showing
 from edgewise.tables.job.record import (
     FORMAT,
     Disagreement,
@@ -300,6 +301,8 @@ def _compute(
     terms = [m for name, m in simple.items() if name == "additive"]
     baselines = job.baselines(size)
     front = job.formulas(weights)
+    said = None if front is None else job.predict(front.chosen.formula.torch())
+    front, poor = worth_showing(front, said, encoding, training, test)
     record = RunRecord(
         table=table,
         settings=settings,
@@ -319,7 +322,7 @@ def _compute(
         network=network_facts(full, model, encoding),
         formula=_formula_facts(job, front, model),
         front=() if front is None else tuple(map(_entry, front.front)),
-        warnings=(*prepared.warnings, *notes, *cautions(model, test), *job.too_late()),
+        warnings=(*prepared.warnings, *notes, *poor, *cautions(model, test), *job.too_late()),
     )
     return RunResult(model, front, record, test, encoding, simple.get("additive"))
 

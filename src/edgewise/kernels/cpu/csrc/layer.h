@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "buffer.h"
+#include "few.h"
 #include "parallel.h"
 #include "walk.h"
 
@@ -110,6 +111,7 @@ template <class T, int degree, bool residual> struct Layer {
   // ---- y = bias + sum over edges ---------------------------------------------------------------------------------
 
   void sum(const Threads& threads) const {
+    if (a.batch <= few_samples && a.order == 0) return sum_few(threads);
     Buffer<T> copy;
     const T* coef = a.coef;
     if (ragged) copy = padded_copy(coef, threads), coef = copy.get();
@@ -122,6 +124,20 @@ template <class T, int degree, bool residual> struct Layer {
     threads.run(n, [&](int64_t task) {
       if (by_output) sum_part(coef, 0, a.batch, part(tile_blocks, task, n), part(tile_blocks, task + 1, n), 0, a.in, a.y);
       else sum_part(coef, part(a.batch, task, n), part(a.batch, task + 1, n), 0, tile_blocks, 0, a.in, a.y);
+    });
+  }
+
+  // Threads share the outputs.
+  void sum_few(const Threads& threads) const {
+    const Sample<T, degree> sample{a.plan, a.in, a.out, a.intervals, Residual(a.residual), a.coef};
+    const int64_t n = few() ? 1 : std::min<int64_t>(threads.count, tile_blocks);
+    threads.run(n, [&](int64_t task) {
+      const int64_t o0 = part(tile_blocks, task, n) * blocks * L, o1 = std::min(a.out, part(tile_blocks, task + 1, n) * blocks * L);
+      for (int64_t b = 0; b < a.batch; ++b) {
+        T* y = a.y + b * a.out;
+        for (int64_t o = o0; o < o1; ++o) y[o] = a.bias ? a.bias[o] : T(0);
+        sample.sum(a.x + b * a.in, a.h ? a.h + b * a.in : nullptr, y, o0, o1);
+      }
     });
   }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "few.h"
 #include "parallel.h"
 #include "sums.h"
 
@@ -371,5 +372,30 @@ template <class T> struct Network {
     });
   }
 };
+
+// Writes the outputs of a few samples; false where there are more, or wider layers than this keeps.
+template <class T> bool evaluate_few(const NetworkArgs<T>& a) {
+  constexpr int64_t widest = 64;
+  const NetworkLayer<T>* layers = a.layers ? a.layers : (const NetworkLayer<T>*)(&a + 1);
+  if (a.batch > few_samples) return false;
+  for (int64_t l = 0; l + 1 < a.count; ++l)
+    if (layers[l].out > widest) return false;
+  T between[2][widest];
+  for (int64_t b = 0; b < a.batch; ++b) {
+    const T* x = a.x + b * layers[0].in;
+    for (int64_t l = 0; l < a.count; ++l) {
+      const NetworkLayer<T>& layer = layers[l];
+      T* y = l + 1 == a.count ? a.y + b * layer.out : between[l % 2];
+      if (layer.bias) std::copy_n(layer.bias, layer.out, y);
+      else std::fill_n(y, layer.out, T(0));
+      Network<T>::with_degree(layer.degree, [&](auto degree) {
+        const Residual kind = Residual(layer.residual);
+        Sample<T, degree>{layer.plan, layer.in, layer.out, layer.intervals, kind, layer.coef}.sum(x, nullptr, y, 0, layer.out);
+      });
+      x = y;
+    }
+  }
+  return true;
+}
 
 }  // namespace ew
