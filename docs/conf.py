@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # pages load nothing from other sites
     "sphinx.ext.viewcode",
     "public_names",
     "executed_pages",

@@ -21,8 +21,8 @@ R = TypeVar("R")
 BAR_WIDTH = 24
 PAUSE_SECONDS = 0.1
 """Between two drawings of a bar."""
-LINE_SECONDS = 2.0
-"""Between two lines of one stage, where lines cannot be written over."""
+LINE_SECONDS, FIRST_LINES = 2.0, 4
+"""Between two lines of one stage, where lines cannot be written over; its first lines are all written."""
 SHOWN_LETTERS = 160
 
 
@@ -108,13 +108,16 @@ def printable(text: str) -> str:
 class _Paced:
     """Tells when it is time to draw again."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float, at_once: int = 0) -> None:
         self.clock, self.pause, self.last, self.stage = Budget(), pause, -pause, ""
+        self.at_once, self.seen = at_once, 0
 
     def due(self, event: Event) -> bool:
-        """True for a new stage, the end, and whenever the pause is over."""
+        """True for a new stage and its first events, the end, and whenever the pause is over."""
         new, self.stage = event.stage != self.stage, event.stage
-        if not new and self.clock.spent - self.last < self.pause and event.fraction < 1:
+        self.seen = 0 if new else self.seen + 1
+        soon = self.clock.spent - self.last < self.pause and event.fraction < 1
+        if not new and soon and self.seen >= self.at_once:
             return False
         self.last = self.clock.spent
         return True
@@ -142,7 +145,7 @@ class _Lines(_Display):
     """A line below the other, for a file or a pipe: every stage, and within one an event now and then."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream, self._pace = stream, _Paced(LINE_SECONDS)
+        self._stream, self._pace = stream, _Paced(LINE_SECONDS, FIRST_LINES)
 
     def show(self, event: Event) -> None:
         new = event.stage != self._pace.stage

@@ -141,7 +141,7 @@ def hostile() -> Workspace:
     return Workspace(model, x, y, held=(x[:40], y[:40]), title=HOSTILE[1])
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.15])
+@pytest.mark.parametrize("seconds", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
 def test_everything_by_keys_in_two_tabs_whatever_the_names(shown, hostile, answers_late, seconds):
     """Also where an answer comes a while after the state that it led to: keys go on meanwhile."""
     answers_late(seconds)
