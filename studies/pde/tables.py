@@ -65,6 +65,7 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
     return shared | {
         "error": relative_error(solution(x), expected),
         "estimate": solution.error_estimate,
+        "converged": solution.converged,
         "tolerance": row.tolerance,
         "parameters": max(sum(p.numel() for p in model.parameters()) for model in solution.models),
         "windows": len(solution.models),
@@ -138,10 +139,16 @@ def _summary(group: list[Row], seconds: float | None) -> Row:
         "error_worst": worst,
         "error_at_equal_time": _at_equal_time(group, seconds),
         "estimate": first.get("estimate"),
+        "estimate_over_error": _ratio(first),
         "published": first["published"],
         "reference_error": first["reference_error"],
         "cpu_seconds": statistics.median(row["cpu_seconds"] for row in group),
     }
+
+
+def _ratio(row: Row) -> float | None:
+    """The estimate over the error: above 1 it is on the safe side."""
+    return row["estimate"] / row["error"] if row.get("estimate") and row["error"] else None
 
 
 def _at_equal_time(group: list[Row], seconds: float | None) -> float | None:

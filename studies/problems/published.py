@@ -201,18 +201,18 @@ def tables() -> dict[str, tuple[Published, ...]]:
     rest = "the reference of the publication is a solution of the wave equation"
     jaxpi = (
         Published("allen-cahn", allen_cahn, ac, 1e-5, 5.37e-5, ac),
-        Published("advection-50", _advection(50), _travelling(50), 1e-6, 6.88e-4),
-        Published("burgers", _burgers(), burgers_exact, 1e-3, None),
+        Published("advection-50", _advection(50), _travelling(50), 1e-8, 6.88e-4),
+        Published("burgers", _burgers(), burgers_exact, 1e-5, None),
         Published("kuramoto-sivashinsky", ks, ks_reference, 1e-4, 0.161, ks_reference),
     )
     rga = (
-        Published("sine-gordon", sine_gordon, sg, 1e-5, None, remark=rest),
-        Published("advection-20", _advection(20), _travelling(20), 1e-6, None),
-        Published("helmholtz", _helmholtz(), helmholtz_exact, 1e-5, None),
-        Published("poisson-2", _poisson(2), _waves(2), 1e-5, None),
-        Published("poisson-4", _poisson(4), _waves(4), 1e-5, None),
+        Published("sine-gordon", sine_gordon, sg, 1e-6, None, remark=rest),
+        Published("advection-20", _advection(20), _travelling(20), 1e-8, None),
+        Published("helmholtz", _helmholtz(), helmholtz_exact, 1e-6, None),
+        Published("poisson-2", _poisson(2), _waves(2), 1e-6, None),
+        Published("poisson-4", _poisson(4), _waves(4), 1e-6, None),
         Published("allen-cahn", allen_cahn, ac, 1e-5, None, ac),
-        Published("burgers", _burgers(), burgers_exact, 1e-3, None),
+        Published("burgers", _burgers(), burgers_exact, 1e-5, None),
         Published("kdv", kdv, kdv_reference, 1e-4, None, kdv_reference),
         Published("heat-multiscale", _heat(), heat_exact, 1e-3, None),
     )

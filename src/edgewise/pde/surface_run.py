@@ -16,7 +16,7 @@ from edgewise.pde.solution import Stage
 from edgewise.pde.solve_methods import Surfaces
 from edgewise.pde.surface_equations import SurfaceEquations, Weighted
 from edgewise.pde.surface_points import CellTerm, periodic_axes
-from edgewise.pde.surface_sizes import order_of, roughness, sensitivities, unit
+from edgewise.pde.surface_sizes import roughness, sensitivities, unit
 from edgewise.progress import Budget, Event, Listener
 
 TINY = 1e-100  # a unit of residuals, at least: far from a solution a slope may vanish
@@ -118,14 +118,12 @@ class Judged:
     Attributes:
         residual: of all terms together, in units of the relative error that it stands for at most.
         cells: for every axis, the share of every interval in what its grid adds to the residual; squares are added.
-        orders: for every axis, the order of convergence of the residual.
         relative: of every term, its residual over what it is a sum of.
         plain: the root mean square of the residuals of every term.
     """
 
     residual: float
     cells: tuple[Float[Tensor, " intervals"], ...]
-    orders: tuple[int, ...]
     relative: dict[str, float]
     plain: dict[str, float]
 
@@ -134,7 +132,7 @@ def judged(run: SurfaceRun, surface: Surface, equations: SurfaceEquations) -> Ju
     """What the residuals say."""
     size = max(run.size, size_of(surface))
     axes, cells = range(surface.variables), [torch.zeros(len(g) - 1, dtype=torch.float64) for g in surface.grids]
-    error, relative, plain, orders = 0.0, {}, {}, [1] * len(axes)
+    error, relative, plain = 0.0, {}, {}
     for weighted in equations.terms:
         term, factor = weighted.term, weighted.factor
         r = equations.residuals(term)
@@ -151,9 +149,7 @@ def judged(run: SurfaceRun, surface: Surface, equations: SurfaceEquations) -> Ju
         for j in axes:
             if term.grid and term.grid[j] == len(cells[j]):
                 cells[j] += roughness(r, weights, term, j)
-                orders[j] = max(orders[j], *(order_of(run.problem, s, j) for s in known))
-    rates = tuple(surface.degree + 1 - m for m in orders)
-    return Judged(math.sqrt(error), tuple(c.sqrt() for c in cells), rates, relative, plain)
+    return Judged(math.sqrt(error), tuple(c.sqrt() for c in cells), relative, plain)
 
 
 def size_of(surface: Surface) -> float:

@@ -7,8 +7,7 @@ unit, and none outweighs the others. How large the error is, is for `edgewise.pd
 
 Along an axis whose grid is too coarse, the residual that least squares leaves changes its sign within every interval;
 along one that is fine enough it is smooth. So the squared differences between neighbouring points of an axis,
-$\frac12 \sum_q w_q (r_{q+1} - r_q)^2$, say which axis is to blame, and which of its intervals. Halving these lowers the
-residual by $2^{-(p + 1 - m)}$ with the degree p and the highest order m of a derivative along the axis.
+$\frac12 \sum_q w_q (r_{q+1} - r_q)^2$, say which axis is to blame, and which of its intervals.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from edgewise.pde.surface_equations import local_leaves
 from edgewise.pde.surface_points import CellTerm
 
 Leaf = tuple[str, Index]
+LEFT = 0.01  # of the root of the summed squares: what may stay in intervals that are not halved
+FEW = 0.2  # of the intervals: fewer ones are halved twice
 SAMPLED = 200  # cells, at most, from which the sizes of slopes are taken
 
 
@@ -86,12 +87,6 @@ def unit(problem: Problem, sensitivity: Sensitivity, over: float | None) -> floa
     return max(sizes, default=0.0) or 1.0
 
 
-def order_of(problem: Problem, sensitivity: Sensitivity, j: int) -> int:
-    """The highest order of a derivative along an axis."""
-    c = problem.domain.coordinates
-    return max((max(a[j] for a in _each(index, c)) for _, index in sensitivity.slopes), default=0)
-
-
 def roughness(
     r: Float[Tensor, "equations cells rows"],
     weights: Float[Tensor, "equations cells rows"],
@@ -112,14 +107,22 @@ def roughness(
 
 
 def bisected(
-    grid: Float[Tensor, " points"], errors: Float[Tensor, " intervals"], target: float, order: int, most: int = 1
+    grid: Float[Tensor, " points"], errors: Float[Tensor, " intervals"], target: float
 ) -> Float[Tensor, " finer"]:
-    """The grid with intervals halved, up to `most` times, whose errors are above an equal share of the target."""
+    """The grid with intervals halved whose errors are above an equal share of the target; twice, if these are few.
+
+    Of these only the largest, which hold nearly all of the squared errors (Doerfler, SIAM J. Numer. Anal. 33, 1996):
+    near a kink the others are not to blame.
+    """
+    squares, order = errors.square().sort(descending=True)
+    behind = squares.sum() - squares.cumsum(0)
+    needed = 1 + int((behind > LEFT**2 * squares.sum()).sum())
+    marked = torch.zeros_like(errors, dtype=torch.bool)
+    marked[order[:needed]] = True
+    marked &= errors * math.sqrt(len(errors)) > target
+    marked[errors.argmax()] = True
+    times = torch.where(marked, 2 if int(marked.sum()) <= FEW * len(errors) else 1, 0)
     h = grid.diff()
-    excess = errors * math.sqrt(len(h)) / target
-    times = torch.log2(excess.clamp(min=1e-300)).div(order).ceil().clamp(0, most).long()
-    if not bool(times.any()):
-        times[errors.argmax()] = 1
     parts = [grid[i] + h[i] * torch.arange(2**n, dtype=grid.dtype) / 2**n for i, n in enumerate(times.tolist())]
     return torch.cat([*parts, grid[-1:]])
 

@@ -1,7 +1,8 @@
 r"""Refine a surface until its tolerance is met, and cut time into windows where one surface is not enough.
 
 A grid is fine enough when the estimate of `edgewise.pde.surface_checks` is below the tolerance, or below the share of
-half of it that belongs to the length of a window; the residual says where the next grid is finer.
+half of it that belongs to the length of a window (a quarter for short ones); the residual says where the next grid is
+finer.
 
 A window begins with the fields, and their rates where the equation is of second order in time, at the end of the one
 before: a term of its least-squares problem like initial values. (Fixed coefficients would hand on every rough error of
@@ -38,6 +39,7 @@ GROWTH = 2.0  # of the length of windows, at most
 BLAMED = 0.3  # of the greatest blame: axes above it are refined together
 QUICK = 8  # Gauss-Newton steps in which a window must have converged; a longer one starts too far away, and is cut
 FAR = 0.02  # a residual of a window on the grid of the one before, above which it is cut and not refined
+ONCE = 1 / 4  # the share of the tolerance that a short window may use up
 HANDED_ON = 0.5  # of the tolerance for what windows add: errors may grow until the end
 ROUNDING = 1e-10  # a residual over its terms below which further steps only move rounding errors
 GAIN = 0.5  # a refinement that leaves more than this share of the residual gained nothing
@@ -170,12 +172,13 @@ def _solved(run: SurfaceRun, surface: Surface, before: Before | None, share: flo
 
 
 def _rate(sums: Sums, run: SurfaceRun, share: float) -> float:
-    """The relative error that a window adds, over its share of the time.
+    """The relative error that a window adds, over its share of the time, or over a quarter where that is more.
 
-    Both are root mean squares; that of the fields is the largest so far, of this window or of all before.
+    Both are root mean squares; that of the fields is the largest so far, of this window or of all before. What is due
+    to rough initial values is added once, however short the window.
     """
     behind = run.sums.fields / run.covered if run.covered > 0 else 0.0
-    return Sums(sums.error / share, max(sums.fields / share, behind)).relative / share
+    return Sums(sums.error / share, max(sums.fields / share, behind)).relative / max(share, ONCE)
 
 
 def _terms(run: SurfaceRun) -> Terms:
@@ -194,7 +197,7 @@ def _finer(surface: Surface, window: Window, tolerance: float) -> Surface:
     target = tolerance / 2 * residual / window.rate if window.rate > 0 else tolerance / 2
     for j, size in enumerate(blame):
         if size >= BLAMED * max(blame):
-            grids[j] = bisected(grids[j], cells[j], target, window.judged.orders[j])
+            grids[j] = bisected(grids[j], cells[j], target)
     return surface.on(grids)
 
 
@@ -203,12 +206,12 @@ def _accept(run: SurfaceRun, window: Window, before: Before | None, share: float
     surface, check = window.surface, window.checked
     if check is not None and before is not None:
         check = carried(run, surface, before, check, lambda start, s: _continuation(run, start, s))
-    better = surface if check is None else check.better
-    sums = check.sums if check is not None else distance(surface, surface, 0.0)
     if check is None:
-        sums = dataclasses.replace(sums, error=window.rate**2 * sums.fields)
-    run.accept(surface, window.judged, sums, share, settled=window.ended.settled)
-    return Before(surface, better)
+        _, fields = distance(surface, surface)
+        run.accept(surface, window.judged, Sums(window.rate**2 * fields, fields), share, settled=window.ended.settled)
+        return Before(surface, surface, 1.0)
+    run.accept(surface, window.judged, check.sums, share, settled=window.ended.settled)
+    return Before(surface, check.better, check.factor)
 
 
 def _first(run: SurfaceRun, tried: Surface, axis: int, stop: float) -> Surface:
