@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +22,11 @@ from edgewise.optim.flat import Edges, Network, products, symbols
 KEPT = 32_000_000  # entries of the windows of the first layer, at most, that are kept from call to call: 256 MB
 DENSE = 500  # parameters up to which nothing is to be gained by a product of dense matrices
 BLOCK = 16_000_000  # entries of all windows of a block of samples
+TOGETHER = (
+    7  # columns without intervals that are summed at once: as many as leave four rows of registers in csrc/gram.h
+)
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -146,14 +151,11 @@ class LocalEquations:
         assert isinstance(step.layer, Edges)
         places, windows, make = self._places[n], step.windows, self.kernel.LocalFeature
         degree = getattr(step.layer.basis, "degree", 0)
-        found = []  # in the order of the parameters
-        for j in sorted({*places.curves, *places.residuals}):
-            if j in places.curves:
-                found.append(make(n, places.curves[j], windows.values[:, j], degree + 1, windows.interval[:, j]))
-            if j in places.residuals:
-                found.append(make(n, places.residuals[j], windows.residual[:, j, :, None], 1))
-        if places.bias is not None:
-            found.append(make(n, places.bias, None, 1))
+        found = [
+            make(n, at, windows.values[:, j], degree + 1, windows.interval[:, j]) for j, at in places.curves.items()
+        ]
+        for inputs, at in places.together:
+            found.append(make(n, at, _columns(windows.residual, inputs), len(at)))
         if step.functions is not None:
             assert step.affine is not None
             four = symbol_rows(step.affine, *step.functions).permute(0, 1, 3, 2).contiguous()
@@ -163,11 +165,14 @@ class LocalEquations:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the parameters of a layer are in theta: per input with edges, for the bias, and per symbol."""
+    """Where the parameters of a layer are in theta: per input with edges, for what has no intervals, and per symbol.
+
+    `together` are the residual functions of some inputs and, as None, the bias: a sample reaches all of these, so that
+    they are summed as if they were the functions of one input.
+    """
 
     curves: dict[int, Int[Tensor, "size nodes"]]
-    residuals: dict[int, Int[Tensor, "1 nodes"]]
-    bias: Int[Tensor, "1 nodes"] | None
+    together: list[tuple[list[int | None], Int[Tensor, "functions nodes"]]]
     symbols: dict[int, Int[Tensor, "4 nodes"]]
 
 
@@ -194,18 +199,31 @@ def _places(network: Network, free: Tensor | None) -> list[_Places]:
             symbols[k, :, node] = torch.arange(start + 4 * k, start + 4 * k + 4)
         start += constants
         full, bias, symbols = (new[t.long()] for t in (full, bias, symbols))
-        found.append(
-            _Places(
-                _used({j: full[j, :size] for j in range(fan_in)}),
-                _used({j: full[j, size:] for j in range(fan_in)}),
-                _used({0: bias}).get(0),
-                _used(dict(enumerate(symbols))),
-            )
-        )
+        curves_of = _used({j: full[j, :size] for j in range(fan_in)})
+        dense = _used({j: full[j, size:] for j in range(fan_in)} | {None: bias})
+        found.append(_Places(curves_of, _together(dense), _used(dict(enumerate(symbols)))))
     return found
 
 
-def _used(places: Mapping[int, Tensor]) -> dict[int, Tensor]:
+def _together(dense: dict[int | None, Tensor]) -> list[tuple[list[int | None], Tensor]]:
+    """Equal groups of at most `TOGETHER` columns."""
+    columns, groups = list(dense), -(-len(dense) // TOGETHER)
+    cut = [columns[len(columns) * n // groups : len(columns) * (n + 1) // groups] for n in range(groups)]
+    return [(group, torch.cat([dense[j] for j in group]).contiguous()) for group in cut]
+
+
+def _columns(residual: Tensor | None, inputs: list[int | None]) -> Float[Tensor, "sets b stride"] | None:
+    """The residual functions of these inputs side by side, ones for None; None where all of it is ones."""
+    if inputs == [None]:
+        return None
+    assert residual is not None
+    columns = residual.new_zeros(len(residual), residual.shape[2], 4 * -(-len(inputs) // 4))
+    for k, j in enumerate(inputs):
+        columns[..., k] = 1 if j is None else residual[:, j]
+    return columns
+
+
+def _used(places: Mapping[K, Tensor]) -> dict[K, Tensor]:
     return {n: at.contiguous() for n, at in places.items() if at.numel() and bool((at >= 0).any())}
 
 

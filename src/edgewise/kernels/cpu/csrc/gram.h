@@ -124,15 +124,32 @@ struct Gram {
     int64_t count, wide, at;
     std::vector<int> index;  // (first nodes, second nodes)
   };
+  // Samples by cells: those of equal intervals of two features, or of one.
+  struct Cells {
+    Buffer<int32_t> order;
+    std::vector<int32_t> end;  // of every cell; the first begins at 0
+
+    void sort(const int32_t* first, int rows, const int32_t* second, int columns, int size) {
+      if (!order) order = buffer<int32_t>(size + distance);
+      end.assign(rows * columns + 1, 0);
+      const auto cell = [&](int b) { return (first ? first[b] * columns : 0) + (second ? second[b] : 0); };
+      for (int b = 0; b < size; ++b) ++end[cell(b) + 1];
+      for (size_t n = 1; n < end.size(); ++n) end[n] += end[n - 1];
+      for (int b = 0; b < size; ++b) order[end[cell(b)]++] = b;
+      std::fill_n(order.get() + size, distance, size - 1);
+    }
+  };
   // What a block of samples of one start needs.
   struct Block {
     int64_t b0;
     int size;
     Buffer<double> weights;  // per pair of layers (size, wide), then per layer the derivatives of the loss
+    std::vector<Cells> cells;  // of every feature alone: of most pairs one feature at most has intervals
   };
 
   const GramArgs& a;
   std::vector<Weights> pairs_of_layers, slopes_of_layers;
+  std::vector<std::vector<char>> nodes;  // of every feature: whether it has parameters on the way to a node
   int64_t weights_per_sample = 0, longest = 0, work = 0;
 
   explicit Gram(const GramArgs& args) : a(args) {
@@ -156,6 +173,7 @@ struct Gram {
       weights_per_sample += wide;
     }
     for (int64_t f = 0; f < a.feature_count; ++f) {
+      nodes.push_back(nodes_of(a.features[f]));
       longest = std::max(longest, a.features[f].rows * slopes_of_layers[a.features[f].layer].wide);
       for (int64_t g = f; g < a.feature_count; ++g) {
         const GramFeature &p = a.features[f], &q = a.features[g];
@@ -219,13 +237,15 @@ struct Gram {
     at.weights = buffer<double>(weights_per_sample * at.size + L);
     for (const Weights& w : pairs_of_layers) fill(s, at, w);
     for (const Weights& w : slopes_of_layers) fill(s, at, w);
+    at.cells.resize(a.feature_count);
+    for (int64_t f = 0; f < a.feature_count; ++f) at.cells[f].sort(intervals(s, at, a.features[f]), a.features[f].intervals, nullptr, 1, at.size);
     const int64_t pairs = a.feature_count * (a.feature_count + 1) / 2, tasks = threads.count > 1 ? std::min<int64_t>(4 * threads.count, pairs) : 1;
     threads.run(tasks, [&](int64_t task) {
-      Cells cells{buffer<int32_t>(at.size + distance), {}};
+      Cells cells;
       const Buffer<double> sums = buffer<double>(longest + L);
       int64_t n = 0;
       for (int64_t f = 0; f < a.feature_count; ++f) {
-        if (f % tasks == task) slope(s, at, a.features[f], cells, sums.get());
+        if (f % tasks == task) slope(s, at, f, sums.get());
         for (int64_t g = f; g < a.feature_count; ++g)
           if (n++ % tasks == task) pair(s, at, f, g, cells, sums.get());
       }
@@ -273,30 +293,17 @@ struct Gram {
     return f.window ? f.window + s * f.window_start + at.b0 * f.stride : &one;
   }
 
-  // Samples by cells: those of equal intervals of two features, or of one.
-  struct Cells {
-    Buffer<int32_t> order;
-    std::vector<int32_t> end;  // of every cell; the first begins at 0
-
-    void sort(const int32_t* first, int rows, const int32_t* second, int columns, int size) {
-      end.assign(rows * columns + 1, 0);
-      const auto cell = [&](int b) { return (first ? first[b] * columns : 0) + (second ? second[b] : 0); };
-      for (int b = 0; b < size; ++b) ++end[cell(b) + 1];
-      for (size_t n = 1; n < end.size(); ++n) end[n] += end[n - 1];
-      for (int b = 0; b < size; ++b) order[end[cell(b)]++] = b;
-      std::fill_n(order.get() + size, distance, size - 1);
-    }
-  };
-
   // Adds the sums of two features to their two blocks of the matrix.
-  void pair(int64_t s, const Block& at, int64_t f, int64_t g, Cells& cells, double* sums) const {
+  void pair(int64_t s, const Block& at, int64_t f, int64_t g, Cells& own, double* sums) const {
     const GramFeature &p = a.features[f], &q = a.features[g];
     const Weights& w = weights(p, q);
-    const std::vector<char> wanted = chunks(p, q, w);
+    const std::vector<char> wanted = chunks(f, g, w);
     const bool single = w.count <= 2 && q.stride >= 4;
     const int64_t column = single ? 1 : w.wide, row = single ? q.rows + 8 : q.rows * w.wide, plane = single ? p.rows * row : 1;
     std::fill_n(sums, single ? w.count * plane : p.rows * row, 0.0);
-    cells.sort(intervals(s, at, p), p.intervals, f == g ? nullptr : intervals(s, at, q), f == g ? 1 : q.intervals, at.size);
+    const bool both = f != g && p.intervals > 1 && q.intervals > 1;
+    if (both) own.sort(intervals(s, at, p), p.intervals, intervals(s, at, q), q.intervals, at.size);
+    const Cells& cells = both ? own : at.cells[p.intervals > 1 ? f : g];
     const int32_t* order = cells.order.get();
     int as, bs;
     const double *x = window(s, at, p, &as), *y = window(s, at, q, &bs), *weight = at.weights.get() + w.at * at.size;
@@ -312,7 +319,7 @@ struct Gram {
           for (int64_t v = 0; v < w.wide; v += L)
             if (wanted[v / L]) cell(p.functions, q.functions, order, begin, end, x, as, y, bs, weight + v, w.wide, to + v, row, column);
       }
-    give(s, p, q, w, sums, row, column, plane);
+    give(s, f, g, w, sums, row, column, plane);
   }
 
   static void cell(int rows, int columns, const int32_t* order, int begin, int end, const double* a, int as, const double* b, int bs, const double* w, int64_t ws, double* c, int64_t row, int64_t column) {
@@ -343,22 +350,24 @@ struct Gram {
   }
 
   // Which vectors of weights belong to two nodes that the features have parameters for.
-  std::vector<char> chunks(const GramFeature& p, const GramFeature& q, const Weights& w) const {
+  std::vector<char> chunks(int64_t f, int64_t g, const Weights& w) const {
     std::vector<char> wanted(w.wide / L, 0);
     const int64_t rows = a.layers[w.first].nodes, columns = a.layers[w.second].nodes;
-    const std::vector<char> used = nodes(p, rows), others = nodes(q, columns);
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j)
-        if (used[i] && others[j]) wanted[w.index[i * columns + j] / L] = 1;
+        if (nodes[f][i] && nodes[g][j]) wanted[w.index[i * columns + j] / L] = 1;
     return wanted;
   }
-  static std::vector<char> nodes(const GramFeature& f, int64_t count) {
+  std::vector<char> nodes_of(const GramFeature& f) const {
+    const int64_t count = a.layers[f.layer].nodes;
     std::vector<char> used(count, 0);
     for (int64_t n = 0; n < f.rows * count; ++n) used[n % count] |= f.places[n] >= 0;
     return used;
   }
 
-  void give(int64_t s, const GramFeature& p, const GramFeature& q, const Weights& w, const double* sums, int64_t row, int64_t column, int64_t plane) const {
+  // Adds above the diagonal: a feature alone would give every sum twice, and the parameters of two may be mixed.
+  void give(int64_t s, int64_t f, int64_t g, const Weights& w, const double* sums, int64_t row, int64_t column, int64_t plane) const {
+    const GramFeature &p = a.features[f], &q = a.features[g];
     const int64_t rows = a.layers[w.first].nodes, columns = a.layers[w.second].nodes, size = a.parameters;
     double* gram = a.gram + s * size * size;
     for (int64_t k = 0; k < p.rows; ++k)
@@ -367,12 +376,18 @@ struct Gram {
         if (place < 0) continue;
         const int* index = w.index.data() + i * columns;
         double* to = gram + place * size;
-        for (int64_t m = 0; m < q.rows; ++m)
-          for (int64_t j = 0; j < columns; ++j)
-            if (q.places[m * columns + j] >= 0) to[q.places[m * columns + j]] += sums[k * row + m * column + index[j] * plane];
+        for (int64_t m = 0; m < q.rows; ++m) {
+          const int32_t* others = q.places + m * columns;
+          const double* from = sums + k * row + m * column;
+          for (int64_t j = 0; j < columns; ++j) {
+            const int32_t other = others[j];
+            if (other < 0) continue;
+            if (other >= place) to[other] += from[index[j] * plane];
+            else if (f != g) gram[other * size + place] += from[index[j] * plane];
+          }
+        }
       }
   }
-  // Pairs of features write above the diagonal only, because features come in the order of their parameters.
   void mirror(int64_t s) const {
     constexpr int64_t tile = 32;
     const int64_t size = a.parameters;
@@ -384,13 +399,14 @@ struct Gram {
   }
 
   // Adds the gradient in the coefficients of a feature.
-  void slope(int64_t s, const Block& at, const GramFeature& f, Cells& cells, double* sums) const {
+  void slope(int64_t s, const Block& at, int64_t number, double* sums) const {
+    const GramFeature& f = a.features[number];
+    const Cells& cells = at.cells[number];
     const Weights& w = slopes_of_layers[f.layer];
     const double one = 1;
     int stride;
     const double *x = window(s, at, f, &stride), *weight = at.weights.get() + w.at * at.size;
     std::fill_n(sums, f.rows * w.wide, 0.0);
-    cells.sort(intervals(s, at, f), f.intervals, nullptr, 1, at.size);
     for (int k = 0, begin = 0; k < f.intervals; begin = cells.end[k++])
       for (int64_t v = 0; v < w.wide && begin < cells.end[k]; v += L)
         cell(f.functions, 1, cells.order.get(), begin, cells.end[k], x, stride, &one, 0, weight + v, w.wide, sums + k * w.wide + v, w.wide, 0);
