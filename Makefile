@@ -43,7 +43,7 @@ $(TESTS): $(READY)
 	@touch $@
 
 $(SLOW): $(TESTS)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino,loggers,hosts]'
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino,loggers,hosts,jupyter]'
 	@touch $@
 
 $(DOCS): $(READY)
