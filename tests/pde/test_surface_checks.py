@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from edgewise.pde import Box, Problem, Surfaces, dirichlet, initial, periodic, solve
+from edgewise.pde import Box, Problem, Surfaces, dirichlet, initial, neumann, periodic, solve
 from edgewise.pde.surface_run import Sums
 
 PI = math.pi
@@ -16,6 +16,22 @@ def poisson():
     force = lambda x, y: 10 * PI**2 * torch.sin(PI * x) * torch.sin(3 * PI * y)
     problem = Problem(Box(x=(-1, 1), y=(-1, 1)), lambda u, x, y: u.laplacian + force(x, y), [dirichlet(0.0)])
     return problem, lambda x: torch.sin(PI * x[:, 0]) * torch.sin(3 * PI * x[:, 1])
+
+
+def plate():
+    """Of fourth order: clamped, with a load, $\\Delta^2 u = f$."""
+    problem = Problem(
+        Box(x=(0, 1), y=(0, 1)),
+        lambda u, x: u.dxxxx + 2 * u.dxxyy + u.dyyyy - PI**4 * torch.sin(PI * x),
+        [
+            dirichlet(lambda x: torch.sin(PI * x)),
+            neumann(-PI, "x-"),
+            neumann(-PI, "x+"),
+            neumann(0.0, "y-"),
+            neumann(0.0, "y+"),
+        ],
+    )
+    return problem, lambda x: torch.sin(PI * x[:, 0])
 
 
 def rough():
@@ -74,6 +90,7 @@ def bratu():
         (poisson, {}),
         (poisson, {"degree": 4}),
         (rough, {}),
+        (plate, {"intervals": 3, "degree": 5}),
         (heat, {}),
         (growth, {}),
         (wave, {}),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from studies.pde.tables import TableSettings, cases, summarise
+from studies.problems.cavity import Cavity
 from studies.problems.equations import burgers_exact
 from studies.problems.published import SineGordon, tables
 from studies.problems.spectral import Spectral, advected
@@ -60,6 +61,17 @@ def test_references_have_the_initial_values_of_their_problems(name):
         residual = part.residual(scope)
         first = residual[0] if isinstance(residual, tuple) else residual
         assert float(first.abs().max()) < 1e-8
+
+
+def test_the_cavity_is_symmetric_without_inertia_and_its_reference_converges():
+    coarse, fine = Cavity(1e-6, 16), Cavity(1e-6, 24)
+    x = torch.rand(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mirrored = torch.stack([1 - x[:, 0], x[:, 1]], -1)
+    assert torch.allclose(fine(x), fine(mirrored), atol=1e-9)
+    assert float((fine(x) - coarse(x)).norm() / fine(x).norm()) < 1e-2
+    lid = torch.tensor([[0.5, 1.0], [0.5, 1.0 - 1e-4]], dtype=torch.float64)
+    on, below = fine(lid).tolist()
+    assert (on - below) / 1e-4 == pytest.approx(1.0, abs=2e-3)
 
 
 def test_a_surface_has_one_seed_and_a_baseline_all_equations():

@@ -16,7 +16,7 @@ from edgewise.pde.solution import Stage
 from edgewise.pde.solve_methods import Surfaces
 from edgewise.pde.surface_equations import SurfaceEquations, Weighted
 from edgewise.pde.surface_points import CellTerm, periodic_axes
-from edgewise.pde.surface_sizes import roughness, sensitivities, unit
+from edgewise.pde.surface_sizes import boundary_factor, roughness, sensitivities, unit
 from edgewise.progress import Budget, Event, Listener
 
 TINY = 1e-100  # a unit of residuals, at least: far from a solution a slope may vanish
@@ -75,7 +75,8 @@ class SurfaceRun:
         found = sensitivities(self.problem, surface, term, self.unknowns)
         over = self.over if term.name == "equation" else None
         units = torch.tensor([unit(self.problem, s, over) for s in found], dtype=torch.float64)
-        return Weighted(term, units.clamp(min=TINY) ** -2)
+        factor = 1.0 if term.name == "equation" else boundary_factor(self.problem, surface, term)
+        return Weighted(term, factor * units.clamp(min=TINY) ** -2)
 
     def equations(
         self, surface: Surface, terms: list[CellTerm], unknowns: dict[str, float] | None = None

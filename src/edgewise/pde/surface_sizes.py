@@ -13,8 +13,9 @@ $\frac12 \sum_q w_q (r_{q+1} - r_q)^2$, say which axis is to blame, and which of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,13 +23,14 @@ from torch import Tensor
 
 from edgewise.jets import Index
 from edgewise.nn import Surface
-from edgewise.pde.operators import LAPLACIAN, TIME, second_derivatives
+from edgewise.pde.operators import LAPLACIAN, TIME, Scope, second_derivatives
 from edgewise.pde.problem import Problem, stacked
 from edgewise.pde.surface_equations import local_leaves
 from edgewise.pde.surface_points import CellTerm
 
 Leaf = tuple[str, Index]
 LEFT = 0.01  # of the root of the summed squares: what may stay in intervals that are not halved
+STRONGEST = 1e8  # the largest factor of a condition: beyond, rounding errors show
 FEW = 0.2  # of the intervals: fewer ones are halved twice
 SAMPLED = 200  # cells, at most, from which the sizes of slopes are taken
 
@@ -85,6 +87,27 @@ def unit(problem: Problem, sensitivity: Sensitivity, over: float | None) -> floa
         return max(s for s, a in apart if a[t] == highest) * over**-highest
     sizes = [s * math.prod(n**-m for n, m in zip(lengths, a, strict=True)) for s, a in apart]
     return max(sizes, default=0.0) or 1.0
+
+
+def boundary_factor(problem: Problem, surface: Surface, term: CellTerm) -> float:
+    r"""The factor of the squares of a condition of an equation of order m above two, $h^{-(2 (m - k) - 1)}$.
+
+    k is the order of the condition, h the mean width of intervals as a share of the axis. Least squares of derivatives
+    of high order would leave the conditions on a coarse grid otherwise (Bramble & Schatz, Comm. Pure Appl. Math. 23,
+    1970).
+    """
+    t = problem.domain.coordinates.index(TIME) if TIME in problem.domain.coordinates else None
+
+    def order(residual: Callable[[Scope], Any], *, boundary: bool) -> int:
+        used, _ = problem.rehearse(residual, boundary=boundary)
+        parts = [a for _, index in used for a in _each(index, problem.domain.coordinates)]
+        return max((sum(a) - (a[t] if t is not None else 0) for a in parts), default=0)
+
+    m = order(problem.equation_of, boundary=False)
+    if m <= 2 or term.normal is None or (t is not None and float(term.normal[t]) != 0):
+        return 1.0
+    intervals = max(len(g) - 1 for j, g in enumerate(surface.grids) if j != t)
+    return min(STRONGEST, float(intervals) ** (2 * (m - order(term.residual, boundary=True)) - 1))
 
 
 def roughness(
