@@ -12,6 +12,16 @@ C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+def told(value: Any) -> str:
+    """A value that was given, for a message: of a number of numpy the number alone.
+
+    >>> import numpy
+    >>> told(numpy.float64(1.0)), told("1")
+    ('1.0', "'1'")
+    """
+    return repr(value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value)
+
+
 def settings_are_in(values: Callable[[], Iterable[type]]) -> Callable[[C], C]:
     """A decorator: the TypeError for an unknown keyword says which of these dataclasses has a field of that name.
 

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from edgewise._arguments import told
+
 _HALF = (torch.bfloat16, torch.float16)
 _REGISTRY: dict[str, type[Basis]] = {}
 
@@ -147,7 +149,7 @@ def check_counts(basis: Basis, least: int, *names: str, why: str = "") -> None:
     for name in names:
         value = getattr(basis, name)
         if not hasattr(value, "__index__"):
-            raise TypeError(f"{type(basis).__name__}: {name} must be a whole number, got {value!r}")
+            raise TypeError(f"{type(basis).__name__}: {name} must be a whole number, got {told(value)}")
         if value < least:
             raise ValueError(f"{type(basis).__name__}: {name} must be at least {least}{why}, got {value}")
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from edgewise._arguments import told
 from edgewise._shown import brief
 from edgewise.bases import Basis
 from edgewise.kernels import CurveLayer
@@ -149,7 +150,7 @@ def _nodes(n: int, width: Width) -> tuple[int, tuple[int, ...]]:
         nodes = 0, ()
     if nodes[0] < 0 or any(a < 2 for a in nodes[1]) or nodes[0] + len(nodes[1]) == 0:
         raise ValueError(
-            f"widths[{n}] = {width!r}: give a positive number of sums, or a pair (sums, products) such as (3, 2), "
+            f"widths[{n}] = {told(width)}: give a positive number of sums, or a pair (sums, products) such as (3, 2), "
             "where products is their number or a list of arities of at least 2"
         )
     return nodes

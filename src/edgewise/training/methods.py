@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgewise._arguments import with_advice
+from edgewise._arguments import told, with_advice
 from edgewise.callbacks import EarlyStopping
 from edgewise.kernels import find
 from edgewise.optim import Adam
@@ -295,7 +295,8 @@ OPTIMIZERS: Mapping[str, Named] = MappingProxyType(
 
 def _check_seconds(method: Method, seconds: float | None) -> None:
     if seconds is not None and not (isinstance(seconds, Real) and seconds >= 0):
-        raise ValueError(f"{type(method).__name__}: seconds is a time limit >= 0, got {seconds!r}; None is no limit")
+        kind = type(method).__name__
+        raise ValueError(f"{kind}: seconds is a time limit >= 0, got {told(seconds)}; None is no limit")
 
 
 def _check_smoothing(method: Method, smoothing: bool | float | None) -> None:
@@ -308,7 +309,7 @@ def _check_smoothing(method: Method, smoothing: bool | float | None) -> None:
 def _check_least(method: Method, least: int, **settings: int | None) -> None:
     for name, value in settings.items():
         if value is not None and not hasattr(value, "__index__"):
-            raise TypeError(f"{type(method).__name__}: {name} must be an integer, got {value!r}")
+            raise TypeError(f"{type(method).__name__}: {name} must be an integer, got {told(value)}")
         if value is not None and value < least:
             raise ValueError(f"{type(method).__name__}: {name} must be at least {least}, got {value}")
 
