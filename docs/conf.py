@@ -31,6 +31,7 @@ napoleon_use_ivar = True  # an attribute in a docstring and the same attribute a
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["edgewise.css"]
+html_favicon = "_static/favicon.svg"
 html_show_copyright = False
 html_title = f"edgewise {__version__}"
 
@@ -46,5 +47,13 @@ def skip_generated(app, kind, name, obj, skip, options):
     return True if METADATA_ROUTING.fullmatch(name) else None
 
 
+def level_of_captions(app, page, template, context, doctree):
+    """Captions of the navigation say that they are headings; screen readers need to know of which level."""
+    for part in ("furo_navigation_tree", "body"):
+        if isinstance(context.get(part), str):
+            context[part] = context[part].replace('role="heading">', 'role="heading" aria-level="2">')
+
+
 def setup(app):
     app.connect("autodoc-skip-member", skip_generated)
+    app.connect("html-page-context", level_of_captions, priority=900)  # after the theme has made its part
