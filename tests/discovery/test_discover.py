@@ -135,7 +135,7 @@ def test_noise_alone_is_refused():
         _ = found.formula
 
 
-@pytest.mark.parametrize("high", [0.5, 8.0])
+@pytest.mark.parametrize("high", [0.5, pytest.param(8.0, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("as_a_user")
 def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
     """A narrow range makes imitations good: they may be laws up to their error, not exact ones."""

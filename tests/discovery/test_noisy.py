@@ -104,6 +104,7 @@ def test_a_noisy_law_among_idle_inputs_is_printed_as_one_writes_it(monkeypatch):
     check_noisy_law(0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_shape")
 def test_a_noisy_law_is_found_with_another_seed():
     check_noisy_law(1)
