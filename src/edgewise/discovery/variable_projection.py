@@ -42,8 +42,7 @@ class VariableProjection:
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
         with torch.no_grad():
-            each = [self._equations(t) for t in theta]
-        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+            return NormalEquations.stacked(self._equations(t) for t in theta)
 
     def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
         r, c, q = self._projected(self.columns(theta))

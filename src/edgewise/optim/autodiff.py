@@ -39,8 +39,7 @@ class ResidualLeastSquares:
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
         with torch.no_grad():
-            each = [self._equations(t) for t in theta]
-        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+            return NormalEquations.stacked(self._equations(t) for t in theta)
 
     def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
         eye = torch.eye(len(theta), dtype=theta.dtype)
@@ -70,12 +69,12 @@ class RowwiseLeastSquares:
 
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         r"""$2 J^T J / n$, $2 J^T r / n$ and the mean square at every point."""
-        each = []
-        for t in theta:
-            r, rows = self.jacobian(t)
-            flat, n = rows.flatten(0, 1), r.numel()
-            each.append((flat.T @ flat * (2 / n), flat.T @ r.flatten() * (2 / n), r.square().mean()))
-        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+        return NormalEquations.stacked(self._equations(t) for t in theta)
+
+    def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
+        r, rows = self.jacobian(theta)
+        flat, n = rows.flatten(0, 1), r.numel()
+        return flat.T @ flat * (2 / n), flat.T @ r.flatten() * (2 / n), r.square().mean()
 
     def jacobian(self, theta: Float[Tensor, " P"]) -> tuple[Float[Tensor, "n out"], Float[Tensor, "n out P"]]:
         """The residuals and their derivatives."""
@@ -133,8 +132,7 @@ class ModuleLeastSquares:
 
     def normal_equations(self, theta: Float[Tensor, "S P"]) -> NormalEquations:
         """Gram matrix, gradient and loss of every start, summed over blocks of samples."""
-        each = [self._equations(t) for t in theta]
-        return NormalEquations(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+        return NormalEquations.stacked(self._equations(t) for t in theta)
 
     def _equations(self, theta: Float[Tensor, " P"]) -> tuple[Tensor, Tensor, Tensor]:
         assert self.loss.slope is not None

@@ -14,6 +14,7 @@ the loss is not defined is rejected, and directions without data have zero rows 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -38,6 +39,11 @@ class NormalEquations(NamedTuple):
     gram: Tensor
     gradient: Tensor
     loss: Tensor
+
+    @classmethod
+    def stacked(cls, points: Iterable[tuple[Tensor, Tensor, Tensor]]) -> NormalEquations:
+        """Those of single points together."""
+        return cls(*(torch.stack(parts) for parts in zip(*points, strict=True)))
 
 
 @runtime_checkable
