@@ -51,6 +51,16 @@ def test_a_clipped_curve_keeps_its_bounds(model):
     assert abs(new.values - np.clip(old.values, -0.4, 0.7)).max() < 0.02
 
 
+def test_clips_one_after_another_keep_their_bounds_and_end(model):
+    """Every clip had 16 times the knots of the one before; the fourth took all memory."""
+    new = model
+    for bound in (0.9, 0.8, 0.7, 0.6):
+        new = new.clip_term("x1", -bound, bound).model
+    values, old = new.band("x1", points=2000).values, model.band("x1", points=2000).values
+    assert abs(values).max() <= 0.6 + 1e-12
+    assert abs(values - np.clip(old, -0.6, 0.6)).max() < 0.02
+
+
 def test_a_term_that_is_removed_adds_nothing(model):
     edit = model.remove_term("x1")
     x = np.random.default_rng(1).uniform(-1, 1, (50, 2))

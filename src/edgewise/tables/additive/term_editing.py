@@ -23,8 +23,8 @@ from edgewise.tables.additive.axes import CircleAxis, SplineAxis
 from edgewise.tables.additive.blocks import second_differences
 from edgewise.tables.additive.term_bands import require_covariance, term_number
 
-PARTS_WHERE_CLIPPED = 16
-"""Of every interval of a curve that is clipped."""
+PARTS_WHERE_CLIPPED, MOST_PARTS = 16, 1_000
+"""Of every interval of a curve that is clipped, and of all together: clips one after another multiply them."""
 TRANSITION = 0.01
 """Beside an interval that is set, the share of its width on which the curve returns to what it was."""
 
@@ -97,8 +97,9 @@ def clipped(model: AdditiveModel, term: str, low: float, high: float) -> Additiv
     number, axis = _curve(model, term)
     if not low < high:
         raise ValueError(f"clip {term!r} between a lower and a higher value, got {low:g} and {high:g}")
-    share = np.arange(1, PARTS_WHERE_CLIPPED) / PARTS_WHERE_CLIPPED
     knots = np.array(axis.knots)
+    parts = max(1, min(PARTS_WHERE_CLIPPED, MOST_PARTS // (len(knots) - 1)))
+    share = np.arange(1, parts) / parts
     fine = _finer(axis, (knots[:-1, None] + np.diff(knots)[:, None] * share).ravel())
     curve = np.arange(fine.size) < fine.functions
     c = model.terms[number].coef @ _insertion(axis, fine).T
