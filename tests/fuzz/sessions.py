@@ -4,6 +4,8 @@ import io
 import json
 import random
 import zipfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from damage import changed
-from kind import Kind, any_file, change_json
+from kind import Kind, any_file
 
 import edgewise as ew
-from edgewise.io.reading import read_json
-from edgewise.tables.additive import additive_model_from_json
 from edgewise.workbench import AdditiveWorkspace, Workspace
 from edgewise.workbench.opening import open_archive
 from edgewise.workbench.server import parsed
@@ -98,9 +98,9 @@ def make_messages(folder: Path) -> Workspace:
     return work()
 
 
-def damage_messages(folder: Path, _: Any, rng: random.Random) -> str:
-    """A few messages of a page, one of them changed."""
-    sent = [json.dumps(changed(m, rng) if rng.random() < 0.5 else m) for m in rng.choices(MESSAGES, k=3)]
+def damage_messages(folder: Path, _: Any, rng: random.Random, *, messages: Sequence[Any] = MESSAGES) -> str:
+    """A few messages of a page, some of them changed."""
+    sent = [json.dumps(changed(m, rng) if rng.random() < 0.5 else m) for m in rng.choices(messages, k=3)]
     (folder / "messages.jsonl").write_text("\n".join(sent))
     return "messages " + sent[-1][:120]
 
@@ -146,37 +146,17 @@ def make_edits(folder: Path) -> AdditiveWorkspace:
     return additive_work()
 
 
-def damage_edits(folder: Path, _: Any, rng: random.Random) -> str:
-    """A few messages of the page of an additive model, one of them changed."""
-    sent = [json.dumps(changed(m, rng) if rng.random() < 0.5 else m) for m in rng.choices(EDITS, k=3)]
-    (folder / "messages.jsonl").write_text("\n".join(sent))
-    return "messages " + sent[-1][:120]
-
-
-def make_additive_archive(folder: Path) -> None:
+def make_additive_session(folder: Path) -> None:
     made = additive_work()
     for message in (EDITS[0], EDITS[2], EDITS[4]):
         assert "ok" in made.act(message), message
-    with zipfile.ZipFile(io.BytesIO(_file(made.act({"do": "bundle"})))) as file:
-        file.extractall(folder)
-
-
-def damage_additive_archive(folder: Path, made: Any, rng: random.Random) -> str:
-    if rng.random() < 0.2:
-        return any_file(folder, made, rng)
-    return change_json(rng.choice(sorted(folder.glob("*.json"))), rng)
-
-
-def read_additive_archive(folder: Path, _: Any) -> list[str]:
-    """The models in the files of a session of an additive model, as its script reads them."""
-    models = [additive_model_from_json(read_json(path)) for path in sorted(folder.glob("*.json"))]
-    return [json.dumps(model.to_json()) for model in models]
+    (folder / NAME).write_bytes(_file(made.act({"do": "bundle"})))
 
 
 KINDS = {
     "studio session": Kind(make_session, read_session, any_file),
     "studio session, forged": Kind(make_session, read_session, forge, limit=20.0),
     "studio messages": Kind(make_messages, read_messages, damage_messages, limit=20.0),
-    "additive messages": Kind(make_edits, read_messages, damage_edits, limit=20.0),
-    "additive session": Kind(make_additive_archive, read_additive_archive, damage_additive_archive),
+    "additive messages": Kind(make_edits, read_messages, partial(damage_messages, messages=EDITS), limit=20.0),
+    "additive session": Kind(make_additive_session, read_session, forge, limit=20.0),
 }

@@ -111,3 +111,12 @@ def test_an_archive_that_was_compressed_again_is_refused(session, tmp_path):
             new.writestr(name, old.read(name))
     with pytest.raises(FileFormatError, match="its files are compressed"):
         open_archive(packed)
+
+
+def test_an_archive_with_a_damaged_list_of_parts_is_refused(session, tmp_path):
+    """It was `BadZipFile` while the kind of the archive was looked up."""
+    data = bytearray(session[1].read_bytes())
+    data[data.index(b"PK\x01\x02")] ^= 1
+    (tmp_path / "bent.zip").write_bytes(data)
+    with pytest.raises(FileFormatError, match=r"bent\.zip cannot be loaded: BadZipFile.*choose an archive"):
+        open_archive(tmp_path / "bent.zip")

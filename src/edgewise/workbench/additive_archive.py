@@ -7,7 +7,6 @@ not compressed: none can be larger than the archive.
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from edgewise.io.reading import reading, require
 from edgewise.tables.additive import AdditiveModel, additive_model_from_json
 from edgewise.tables.additive.deviance import KeptRows
 from edgewise.tables.additive.stored_rows import rows_from_json, rows_to_json
-from edgewise.workbench.archive import HISTORY, history_fields, states_document
+from edgewise.workbench.archive import HISTORY, REMEDY, history_document, history_fields, packed, unpacked
 from edgewise.workbench.branches import History
 
 FORMAT = "edgewise-studio-additive-1"
@@ -60,34 +59,28 @@ def additive_script(tree: History, number: int) -> str:
 def additive_archived(tree: History, title: str = "", note: str = "") -> bytes:
     """The archive of a session."""
     start, current = tree[0].session, tree.current.session
-    history = {"format": FORMAT, "title": title, "note": note, "current": tree.current.id}
     parts = {
         SCRIPT: additive_script(tree, tree.current.id),
         MODEL: json.dumps(start.model.to_json()),
         EDITED: json.dumps(current.model.to_json(covariance=False)),
         ROWS: json.dumps(rows_to_json(start.rows)),
-        HISTORY: json.dumps({**history, "states": states_document(tree)}, indent=1),
+        HISTORY: history_document(tree, FORMAT, title, note),
     }
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
-        for name, text in parts.items():
-            file.writestr(name, text)
-    return packed.getvalue()
+    return packed(parts)
 
 
 def is_additive(path: Path) -> bool:
-    """Whether a file is the archive of an additive session, by the names of its parts."""
-    return zipfile.is_zipfile(path) and {MODEL, ROWS, HISTORY} <= set(zipfile.ZipFile(path).namelist())
+    """Whether a file is the archive of an additive session; `FileFormatError` where its parts cannot be told."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with reading(path, REMEDY), zipfile.ZipFile(path) as file:
+        return {MODEL, ROWS, HISTORY} <= set(file.namelist())
 
 
 def read_additive_archive(path: Path) -> StoredAdditive:
     """The session in an archive; `FileFormatError` where it is something else."""
-    with reading(path, "; choose an archive that the studio exported"):
-        with zipfile.ZipFile(path) as file:
-            entries = [file.getinfo(name) for name in (HISTORY, MODEL, ROWS)]
-            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-            require(not packed, "its files are compressed, so that their sizes are not known before they are read")
-            history, model, rows = (json.loads(file.read(entry)) for entry in entries)
+    with reading(path, REMEDY):
+        history, model, rows = map(json.loads, unpacked(path, HISTORY, MODEL, ROWS))
         fields, states, current = history_fields(history, FORMAT)
         title, note = (str(fields.get(name, "")) for name in ("title", "note"))
         found = additive_model_from_json(model)

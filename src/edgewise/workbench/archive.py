@@ -11,6 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from edgewise.workbench.branches import History
 from edgewise.workbench.script import DATA, SCRIPT, START, script
 
 HISTORY, FORMAT = "history.json", "edgewise-studio-1"
+REMEDY = "; choose an archive that the studio exported"
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,17 @@ def archived(tree: History, title: str = "", note: str = "") -> bytes:
     data = {
         f"{kind}{n}": t.detach().contiguous() for kind, pair in pairs.items() for n, t in zip("xy", pair, strict=True)
     }
-    history = {"format": FORMAT, "title": title, "note": note, "current": tree.current.id}
     with tempfile.TemporaryDirectory() as folder:
         save(start.model, Path(folder) / START)
         network = (Path(folder) / START).read_bytes()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
-        file.writestr(SCRIPT, script(tree, tree.current.id))
-        file.writestr(START, network)
-        file.writestr(DATA, bytes_of_tensors(data))
-        file.writestr(HISTORY, json.dumps({**history, "states": states_document(tree)}, indent=1))
-    return packed.getvalue()
+    parts = {SCRIPT: script(tree, tree.current.id), START: network, DATA: bytes_of_tensors(data)}
+    return packed({**parts, HISTORY: history_document(tree, FORMAT, title, note)})
 
 
 def read_archive(path: Path) -> StoredSession:
     """The session in an archive; `FileFormatError` where it is something else."""
-    with reading(path, "; choose an archive that the studio exported"):
-        with zipfile.ZipFile(path) as file:
-            entries = [file.getinfo(name) for name in (HISTORY, START, DATA)]
-            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-            require(not packed, "its files are compressed, so that their sizes are not known before they are read")
-            history, network, data = (file.read(entry) for entry in entries)
+    with reading(path, REMEDY):
+        history, network, data = unpacked(path, HISTORY, START, DATA)
         fields, states, current = history_fields(json.loads(history), FORMAT)
         tensors = tensors_of_bytes(data)
         require({"x", "y"} <= set(tensors), "it has no data")
@@ -91,12 +83,32 @@ def read_archive(path: Path) -> StoredSession:
     return StoredSession(model, (tensors["x"], tensors["y"]), held, states[1:], current, title, note)
 
 
-def states_document(tree: History) -> list[dict[str, Any]]:
-    """Every state by its parent, its name and the message of its step."""
-    return [
+def packed(parts: Mapping[str, str | bytes]) -> bytes:
+    """The parts as one ZIP archive, not compressed."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as file:
+        for name, part in parts.items():
+            file.writestr(name, part)
+    return written.getvalue()
+
+
+def unpacked(path: Path, *names: str) -> list[bytes]:
+    """These parts of an archive, which are not compressed."""
+    with zipfile.ZipFile(path) as file:
+        entries = [file.getinfo(name) for name in names]
+        small = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        require(not small, "its files are compressed, so that their sizes are not known before they are read")
+        return [file.read(entry) for entry in entries]
+
+
+def history_document(tree: History, form: str, title: str, note: str) -> str:
+    """The title, and every state by its parent, its name and the message of its step."""
+    states = [
         {"parent": branch.parent, "name": branch.name, "step": None if branch.step is None else branch.step.message()}
         for branch in tree
     ]
+    fields = {"format": form, "title": title, "note": note, "current": tree.current.id, "states": states}
+    return json.dumps(fields, indent=1)
 
 
 def history_fields(fields: Any, form: str) -> tuple[dict[str, Any], list[dict[str, Any]], int]:

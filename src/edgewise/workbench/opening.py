@@ -22,7 +22,7 @@ from edgewise.tables.read_table import find_table, read_table
 from edgewise.tables.shipped import shipped_tables
 from edgewise.workbench.additive_archive import is_additive, read_additive_archive
 from edgewise.workbench.additive_workspace import AdditiveWorkspace
-from edgewise.workbench.archive import read_archive
+from edgewise.workbench.archive import REMEDY, read_archive
 from edgewise.workbench.found_formulas import expressions_in, found_formula
 from edgewise.workbench.workspace import Workspace
 
@@ -127,7 +127,7 @@ def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspa
         return _open_additive_archive(path, progress)
     stored = read_archive(path)
     work = Workspace(stored.model, *stored.data, held=stored.held, title=stored.title, note=stored.note)
-    with reading(path, "; choose an archive that the studio exported"):
+    with reading(path, REMEDY):
         work.replay(stored.states, progress)
         work.tree.goto(stored.current)
     return work
@@ -136,7 +136,7 @@ def open_archive(path: Path, progress: Listener = lambda event: None) -> Workspa
 def _open_additive_archive(path: Path, progress: Listener) -> AdditiveWorkspace:
     stored = read_additive_archive(path)
     work = AdditiveWorkspace(stored.model, stored.rows, title=stored.title, note=stored.note)
-    with reading(path, "; choose an archive that the studio exported"):
+    with reading(path, REMEDY):
         work.replay(stored.states, progress)
         work.tree.goto(stored.current)
     return work
