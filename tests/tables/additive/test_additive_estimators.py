@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 from edgewise.tables.additive import additive_model_from_json
+from edgewise.tables.additive.strengths import WorkingModel
 from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
@@ -125,6 +126,15 @@ def test_odd_tables_are_fitted_or_refused_in_one_sentence(estimator):
         if np.isinf(bad).any() or not len(bad):
             with pytest.raises(ValueError, match=message):
                 clone(estimator).fit(bad, y[: len(bad)])
+
+
+def test_strengths_that_pull_each_other_back_take_few_trials(monkeypatch):
+    """On 20 rows of three whole numbers nearly all terms vanish: 10,000 trials before."""
+    trials, solve = [], WorkingModel.solve
+    monkeypatch.setattr(WorkingModel, "solve", lambda model, rho: trials.append(1) or solve(model, rho))
+    x = np.round(3 * np.random.RandomState(0).uniform(size=(20, 5)))
+    KANAdditiveClassifier(intervals=4).fit(x, [1, 2] * 10)
+    assert 0 < len(trials) < 1000
 
 
 def test_separated_classes_have_finite_curves():
