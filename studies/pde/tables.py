@@ -28,6 +28,7 @@ from studies.table import grouped, median_and_worst
 
 BASELINES = {"jaxKAN RGAKAN": rgakan, "PirateNet": piratenet}
 NETWORKS = ("surface", *BASELINES)
+ALL = "all"  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ class TableSettings(Settings):
 
     set: str = option("rga", "which table", choices=("jaxpi", "rga", "own"), selects=True)
     networks: tuple[str, ...] = option(("surface",), f"some of {', '.join(NETWORKS)}", selects=True)
+    equations: tuple[str, ...] = option((ALL,), f"some rows of the table, or {ALL}", selects=True)
     seconds: float = option(60.0, "processor seconds of a baseline", selects=True)
 
 
 def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
     """Every row of a table and network; a surface for one seed."""
     names = [row.name for row in tables()[settings.set]]
+    if unknown := set(settings.equations) - {*names, ALL}:
+        raise ValueError(f"the table {settings.set!r} has no row {min(unknown)!r}; its rows are {', '.join(names)}")
+    names = [name for name in names if {name, ALL} & set(settings.equations)]
     every = grid(set=[settings.set], equation=names, network=settings.networks, seed=seeds)
     return [
         case if case["network"] == "surface" else case | {"seconds": settings.seconds}

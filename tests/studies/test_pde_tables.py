@@ -90,3 +90,14 @@ def test_a_baseline_is_compared_where_it_has_had_the_time_of_the_surface():
     assert found["PirateNet"]["error_at_equal_time"] == 0.7
     assert found["PirateNet"]["error_median"] == 0.6
     assert found["surface"]["error_at_equal_time"] is None
+
+
+def test_rows_of_a_table_are_chosen_by_name():
+    chosen = cases(TableSettings(networks=("surface", "PirateNet"), equations=("kdv",)), (0, 1))
+    assert [(c["equation"], c["network"], c["seed"]) for c in chosen] == [
+        ("kdv", "surface", 0),
+        ("kdv", "PirateNet", 0),
+        ("kdv", "PirateNet", 1),
+    ]
+    with pytest.raises(ValueError, match="has no row 'stokes'"):
+        cases(TableSettings(equations=("stokes",)), (0,))
