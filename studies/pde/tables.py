@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from edgewise.pde import Solution, Surfaces, solve
+from edgewise.pde import Solution, Surfaces, follow, solve
 from edgewise.pde.solution import relative_error
+from edgewise.viz.signed_colours import signed_colours
 from studies.figures import canvas, save
 from studies.peers.pde_in_jax import EQUATIONS, solve_in_jax
 from studies.peers.pde_piratenet import piratenet
@@ -28,6 +29,7 @@ from studies.table import grouped, median_and_worst
 
 BASELINES = {"jaxKAN RGAKAN": rgakan, "PirateNet": piratenet}
 NETWORKS = ("surface", *BASELINES)
+ALL = "all"  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,16 @@ class TableSettings(Settings):
 
     set: str = option("rga", "which table", choices=("jaxpi", "rga", "own"), selects=True)
     networks: tuple[str, ...] = option(("surface",), f"some of {', '.join(NETWORKS)}", selects=True)
+    equations: tuple[str, ...] = option((ALL,), f"some rows of the table, or {ALL}", selects=True)
     seconds: float = option(60.0, "processor seconds of a baseline", selects=True)
 
 
 def cases(settings: TableSettings, seeds: Sequence[int]) -> list[Case]:
     """Every row of a table and network; a surface for one seed."""
     names = [row.name for row in tables()[settings.set]]
+    if unknown := set(settings.equations) - {*names, ALL}:
+        raise ValueError(f"the table {settings.set!r} has no row {min(unknown)!r}; its rows are {', '.join(names)}")
+    names = [name for name in names if {name, ALL} & set(settings.equations)]
     every = grid(set=[settings.set], equation=names, network=settings.networks, seed=seeds)
     return [
         case if case["network"] == "surface" else case | {"seconds": settings.seconds}
@@ -59,11 +65,11 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
     if case["network"] != "surface":
         return shared | _baseline(case, row, x, expected)
     begun = time.process_time()
-    solution = solve(row.problem, method=Surfaces(tolerance=row.tolerance))
+    solution = solve_row(row)
     seconds = time.process_time() - begun
     draw_surface(row, solution, run.folder / f"pde-tables-{case['set']}-{row.name}.png")
     return shared | {
-        "error": relative_error(solution(x), expected),
+        "error": relative_error(first_fields(solution, x, expected), expected),
         "estimate": solution.error_estimate,
         "converged": solution.converged,
         "tolerance": row.tolerance,
@@ -73,6 +79,17 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
         "message": solution.message,
         "cpu_seconds": round(seconds, 2),
     }
+
+
+def solve_row(row: Published) -> Solution:
+    """The solution of a row by a surface; where it is reached along a path, that of the last value."""
+    method = Surfaces(tolerance=row.tolerance) if row.most is None else Surfaces(tolerance=row.tolerance, most=row.most)
+    return follow(row.family, row.path, method=method)[-1] if row.family else solve(row.problem, method=method)
+
+
+def first_fields(solution: Solution, x: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """The fields that the reference has, at points."""
+    return solution(x)[:, : expected.shape[1] if expected.ndim == 2 else 1]
 
 
 def _baseline(case: Case, row: Published, x: torch.Tensor, expected: torch.Tensor) -> Row:
@@ -110,14 +127,14 @@ def draw_surface(row: Published, solution: Solution, path: Path) -> None:
     if x.shape[1] == 3:
         x = x[x[:, 2] == x[:, 2].unique()[25]]
     sides = [x[:, j].unique() for j in range(2)]
-    field = solution(x)[:, 0]
-    shown = {"field": field, "error": field - row.reference(x), "residual": solution.residual(x)[:, 0]}
+    field, expected = solution(x)[:, 0], row.reference(x).reshape(len(x), -1)[:, 0]
+    shown = {"field": field, "error": field - expected, "residual": solution.residual(x)[:, 0]}
     ends = [float(e) for side in sides for e in (side[0], side[-1])]
     for ax, (what, values) in zip(axes, shown.items(), strict=True):
-        limit = float(values.abs().max()) or 1.0
-        colours = {"cmap": "viridis"} if what == "field" else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
         image = values.reshape(len(sides[0]), len(sides[1])).T.numpy()
-        figure.colorbar(ax.imshow(image, origin="lower", aspect="auto", extent=ends, **colours), ax=ax)
+        colours, told = ({"cmap": "viridis"}, "") if what == "field" else signed_colours(image)
+        drawn = ax.imshow(image, origin="lower", aspect="auto", extent=ends, **colours)
+        figure.colorbar(drawn, ax=ax, label=told)
         ax.set_title(what)
         ax.set_xlabel(row.problem.domain.coordinates[0])
         ax.set_ylabel(row.problem.domain.coordinates[1])

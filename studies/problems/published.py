@@ -9,6 +9,7 @@ cavity at their Reynolds numbers, both Navier-Stokes problems, Gray-Scott and Gi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from studies.problems.equations import burgers_exact, helmholtz_exact, wave, wav
 from studies.problems.spectral import Spectral, advected
 
 PI = math.pi
+CAVITIES = {100.0: 40, 400.0: 48, 1000.0: 56}  # numbers of Reynolds, and points of the references
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Published:
     Args:
         name: of the equation.
         problem: what is solved.
-        reference: the field at points (n, d).
+        reference: the first field at points (n, d), or the first ones, (n, fields).
         tolerance: of `Surfaces`.
         published: the relative L2 error that was published; None where the number could not be read.
         spectral: the reference, if it is one of these: of a `Spectral` the error is taken at its stored times.
         remark: what differs from the publication.
+        family: makes the problem from a parameter, where it is reached along a path; `path` are its values.
+        most: coefficients of a surface, at most; None for the default.
     """
 
     name: str
@@ -47,6 +51,9 @@ class Published:
     published: float | None = None
     spectral: Spectral | Cavity | None = field(default=None, compare=False)
     remark: str = ""
+    family: Callable[[float], Problem] | None = None
+    path: tuple[float, ...] = ()
+    most: int | None = None
 
     @cached_property
     def points(self) -> Tensor:
@@ -100,6 +107,13 @@ def _kuramoto_sivashinsky() -> tuple[Problem, Spectral]:
     )
     start = lambda x: np.cos(x) * (1 + np.sin(x))  # noqa: E731
     return problem, Spectral((0, 2 * PI), 1.0, lambda k: b * k**2 - c * k**4, advected(a), start, 512, 16000)
+
+
+def _cavity(name: str, reynolds: float, reference: Cavity) -> Published:
+    path = tuple(value for value in CAVITIES if value <= reynolds)
+    remark = "the velocity, both components"
+    made = Published(name, cavity(reynolds), reference, 1e-3, spectral=reference, remark=remark)
+    return dataclasses.replace(made, family=cavity, path=path)
 
 
 def _advection(speed: float) -> Problem:
@@ -217,10 +231,9 @@ def tables() -> dict[str, tuple[Published, ...]]:
         Published("kdv", kdv, kdv_reference, 1e-4, None, kdv_reference),
         Published("heat-multiscale", _heat(), heat_exact, 1e-3, None),
     )
-    driven = Cavity(100.0)
-    stream = "the stream function, not the velocity; no publication has this number of Reynolds and this lid"
+    driven = {f"cavity-{re:.0f}": (re, Cavity(re, points)) for re, points in CAVITIES.items()}
     own = (
         Published("wave", wave(0), wave_exact, 1e-6),
-        Published("cavity-100", cavity(100.0), driven, 1e-3, spectral=driven, remark=stream),
+        *(_cavity(name, *given) for name, given in driven.items()),
     )
     return {"jaxpi": jaxpi, "rga": rga, "own": own}

@@ -67,10 +67,12 @@ def test_the_cavity_is_symmetric_without_inertia_and_its_reference_converges():
     coarse, fine = Cavity(1e-6, 16), Cavity(1e-6, 24)
     x = torch.rand(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     mirrored = torch.stack([1 - x[:, 0], x[:, 1]], -1)
-    assert torch.allclose(fine(x), fine(mirrored), atol=1e-9)
+    assert torch.allclose(fine.stream(x), fine.stream(mirrored), atol=1e-9)
     assert float((fine(x) - coarse(x)).norm() / fine(x).norm()) < 1e-2
     lid = torch.tensor([[0.5, 1.0], [0.5, 1.0 - 1e-4]], dtype=torch.float64)
-    on, below = fine(lid).tolist()
+    on, below = fine.stream(lid).tolist()
+    velocity = fine(lid)
+    assert velocity[0].tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
     assert (on - below) / 1e-4 == pytest.approx(1.0, abs=2e-3)
 
 
@@ -90,3 +92,14 @@ def test_a_baseline_is_compared_where_it_has_had_the_time_of_the_surface():
     assert found["PirateNet"]["error_at_equal_time"] == 0.7
     assert found["PirateNet"]["error_median"] == 0.6
     assert found["surface"]["error_at_equal_time"] is None
+
+
+def test_rows_of_a_table_are_chosen_by_name():
+    chosen = cases(TableSettings(networks=("surface", "PirateNet"), equations=("kdv",)), (0, 1))
+    assert [(c["equation"], c["network"], c["seed"]) for c in chosen] == [
+        ("kdv", "surface", 0),
+        ("kdv", "PirateNet", 0),
+        ("kdv", "PirateNet", 1),
+    ]
+    with pytest.raises(ValueError, match="has no row 'stokes'"):
+        cases(TableSettings(equations=("stokes",)), (0,))

@@ -34,6 +34,7 @@ from edgewise.pde.exact_shapes import (
     disk as disk,
     polygon as polygon,
 )
+from edgewise.pde.following import follow as follow
 from edgewise.pde.meshes import Mesh as Mesh, read_mesh as read_mesh
 from edgewise.pde.operators import ProblemError as ProblemError
 from edgewise.pde.problem import Problem as Problem
@@ -75,6 +76,7 @@ __all__ = [
     "cylinder",
     "dirichlet",
     "disk",
+    "follow",
     "initial",
     "neumann",
     "observe",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field as _field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from edgewise.pde.operators import ProblemError
 from edgewise.pde.problem import Problem, ResidualTerm
 from edgewise.stored import read_fields
 from edgewise.viz.charts import COLUMN, new_axes, new_figure
+from edgewise.viz.signed_colours import signed_colours
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -207,7 +207,8 @@ class Solution:
     ) -> Figure:
         """Draw the "field", its "residual" or its "error" against a reference, in one or two dimensions.
 
-        The first two coordinates are drawn, the others are at the middle of the domain.
+        The first two coordinates are drawn, the others are at the middle of the domain. Errors and residuals have
+        logarithmic colours where a few points would hide all others; the colour bar says so.
         """
         x, inside, axes = self._grid(points)
         values = {"field": lambda: self(x), "residual": lambda: self.residual(x)}
@@ -224,10 +225,9 @@ class Solution:
             ax.plot(axes[0].numpy(), shown)
         else:
             ends = [axes[0][0], axes[0][-1], axes[1][0], axes[1][-1]]
-            limit = float(np.nanmax(abs(shown))) if what != "field" else None
-            colours = {"cmap": "viridis"} if limit is None else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+            colours, told = ({"cmap": "viridis"}, "") if what == "field" else signed_colours(shown)
             image = ax.imshow(shown.T, origin="lower", aspect="auto", extent=[float(e) for e in ends], **colours)
-            ax.figure.colorbar(image, ax=ax)
+            ax.figure.colorbar(image, ax=ax, label=told)
             ax.set_ylabel(names[1], parse_math=False)
         ax.set_xlabel(names[0], parse_math=False)
         title = f"{what} of {self.problem.fields[field]}" if what != "residual" else f"residual {field}"

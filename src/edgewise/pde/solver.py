@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from edgewise._arguments import settings_are_in
 from edgewise.bases import BSpline
 from edgewise.display import shows_progress
-from edgewise.nn import Affine, KANLinear
+from edgewise.nn import Affine, KANLinear, Surface
 from edgewise.pde.collocation import Collocation, adapted_term, causal_term
 from edgewise.pde.collocation_loss import CollocationLoss
 from edgewise.pde.energy import Energy, check_energy
@@ -76,7 +76,8 @@ def solve(
             degree 5; it is not changed. Its outputs are the fields, its inputs the coordinates or the features.
         method: how the loss is minimised: `GaussNewton`, `QuasiNewton`, `AdamDescent`, or `BySize`, which chooses among
             them; or a name for their defaults: "gauss-newton", "self-scaled-bfgs", "lbfgs", "adam", "auto". `Surfaces`
-            ("surface") makes its own model, one spline of all coordinates, and its own points and windows.
+            ("surface") makes its own model, one spline of all coordinates, and its own points and windows; `model` may
+            be such a surface, of a similar problem, to begin with.
         collocation: what the loss is: the points and the weights of the residuals.
         windows: cut time into this many windows, or at these times; they are solved one after the other, each from the
             network of the one before.
@@ -94,8 +95,8 @@ def solve(
         raise ProblemError(f"seconds must be at least 0, got {seconds!r}")
     method, generator, budget = as_method(method), torch.Generator().manual_seed(seed), Budget(seconds)
     if isinstance(method, Surfaces):
-        _check_alone(model, collocation)
-        return solve_on_surface(problem, method, windows=windows, budget=budget, progress=progress)
+        start = _start_alone(model, collocation)
+        return solve_on_surface(problem, method, start, windows=windows, budget=budget, progress=progress)
     collocation = collocation or Collocation()
     check_energy(problem)
     ends, free = window_ends(problem, windows), doubts(problem)
@@ -116,11 +117,16 @@ def solve(
     return run.identified(joined(problem, ends, solutions))
 
 
-def _check_alone(model: object, collocation: Collocation | None) -> None:
-    """Raise `ProblemError` for what a surface chooses itself."""
-    for what, given in (("model", model), ("collocation", collocation)):
-        if given is not None:
-            raise ProblemError(f"{what}: a surface chooses its own; leave it out, or choose another method")
+def _start_alone(model: object, collocation: Collocation | None) -> Surface | None:
+    """The surface to begin with, if one is given; `ProblemError` for what a surface chooses itself."""
+    if collocation is not None:
+        raise ProblemError("collocation: a surface chooses its own; leave it out, or choose another method")
+    if model is not None and not isinstance(model, Surface):
+        raise ProblemError(
+            "model: a surface is its own model; leave it out, give the surface of a similar problem to begin with "
+            "(`solution.model`), or choose another method"
+        )
+    return model
 
 
 @dataclass

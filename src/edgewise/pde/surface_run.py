@@ -48,6 +48,7 @@ class SurfaceRun:
     progress: Listener | None
     over: float | None
     unknowns: dict[str, float]
+    start: Surface | None = None
     stages: list[Stage] = field(default_factory=list)
     models: list[Surface] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
@@ -59,7 +60,9 @@ class SurfaceRun:
     size: float = 0.0
 
     def coarsest(self) -> Surface:
-        """A surface of zeros on the grids at first."""
+        """What is solved at first: a copy of the surface to begin with, or zeros on coarse grids."""
+        if self.start is not None:
+            return self.start.on(self.start.grids, degree=self.method.degree)
         periodic, (degree, intervals) = periodic_axes(self.problem), self.method.start(len(self.problem.domain.bounds))
         counts = [
             max(intervals, degree + 2) if j in periodic else intervals for j in range(len(self.problem.domain.bounds))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from edgewise.nn import Surface
 from edgewise.pde.operators import TIME, ProblemError
 from edgewise.pde.posedness import doubts
 from edgewise.pde.problem import Problem
 from edgewise.pde.solution import Solution
 from edgewise.pde.solve_methods import Surfaces
-from edgewise.pde.surface_points import check_box
+from edgewise.pde.surface_points import check_box, periodic_axes
 from edgewise.pde.surface_run import SurfaceRun
 from edgewise.pde.surface_windows import march
 from edgewise.progress import Budget, Listener
@@ -26,12 +27,17 @@ UNSOLVED = 0.05  # a residual relative to its terms from which on nothing is sol
 def solve_on_surface(
     problem: Problem,
     method: Surfaces,
+    start: Surface | None = None,
     *,
     windows: int | Sequence[float],
     budget: Budget,
     progress: Listener | None,
 ) -> Solution:
-    """The solution of a problem as a surface, or as one for every window of time."""
+    """The solution of a problem as a surface, or as one for every window of time.
+
+    Raises:
+        ProblemError: a surface cannot hold the problem, or `start` is not one to begin with.
+    """
     if not isinstance(windows, int) or windows < 1:
         raise ProblemError(f"windows: a surface chooses its own; give the least number of them, got {windows}")
     check_box(problem)
@@ -42,11 +48,27 @@ def solve_on_surface(
         and any(part.on == f"{TIME}-" for part in problem.conditions)
         and all(part.points is None and part.on != f"{TIME}+" for part in problem.conditions)
     )
+    if start is not None:
+        _check_start(problem, start, marches=marches)
     span = problem.domain.bounds[c.index(TIME)] if TIME in c else (0.0, 0.0)
     over = span[1] - span[0] if TIME in c else None
-    run = SurfaceRun(problem, method, budget, progress, over, dict(problem.unknowns))
+    run = SurfaceRun(problem, method, budget, progress, over, dict(problem.unknowns), start)
     march(run, windows if marches else None)
     return finished(run, free)
+
+
+def _check_start(problem: Problem, start: Surface, *, marches: bool) -> None:
+    """Raise `ProblemError` for a surface that a solve cannot begin with."""
+    if marches:
+        raise ProblemError("model: a problem with initial values begins with these; leave the surface out")
+    ends = tuple((float(grid[0]), float(grid[-1])) for grid in start.grids)
+    if ends != problem.domain.bounds or start.outputs != len(problem.fields):
+        raise ProblemError(
+            f"model: this surface has {start.outputs} fields on {ends}, the problem {len(problem.fields)} on "
+            f"{problem.domain.bounds}; begin with the solution of a problem on the same box with the same fields"
+        )
+    if start.periodic != periodic_axes(problem):
+        raise ProblemError("model: this surface is not periodic where the problem is; give one with these conditions")
 
 
 def finished(run: SurfaceRun, free: tuple[str, ...]) -> Solution:

@@ -100,10 +100,13 @@ def track(
     basis: Basis,
     *,
     box: Float[Tensor, "in points"] | None = None,
+    hidden: Basis | None = None,
     occupied: int = 0,
     reach: float = REACH,
 ) -> tuple[Network, Parameters]:
     """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
+
+    Hidden layers are on the basis `hidden` where it is given.
 
     A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
     grid reaches as far, by the share `reach` of its range at most. With `occupied`, a hidden grid gets as many
@@ -115,7 +118,7 @@ def track(
     bases, grids = [], []
     for n, (values, possible) in enumerate(zip(inputs, reached, strict=True)):
         low, high = _range(values, possible, reach)
-        own = basis
+        own = basis if n == 0 or hidden is None else hidden
         if occupied and n > 0 and isinstance(basis, BSpline):
             own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
         bases.append(own)
