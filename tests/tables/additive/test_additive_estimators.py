@@ -96,6 +96,7 @@ def test_frames_of_polars_give_the_same_model(mixed):
     np.testing.assert_allclose(other.predict(polars.DataFrame(columns)), model.predict(frame), atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:rows lie farther outside")
 def test_the_network_equals_the_model_also_outside_and_where_columns_have_few_values():
     rng = np.random.default_rng(0)
     x = np.stack([rng.normal(size=150), rng.integers(0, 2, 150), rng.integers(0, 4, 150), np.full(150, 3.0)], axis=1)
@@ -106,6 +107,7 @@ def test_the_network_equals_the_model_also_outside_and_where_columns_have_few_va
         np.testing.assert_allclose(model.model_(torch.tensor(wide)).numpy(), model.predict(wide), atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:rows lie farther outside")
 @pytest.mark.parametrize("estimator", [KANAdditive(), KANAdditiveClassifier()], ids=lambda m: type(m).__name__)
 def test_odd_tables_are_fitted_or_refused_in_one_sentence(estimator):
     rng = np.random.default_rng(0)
