@@ -36,6 +36,8 @@ $(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	@echo "Setting up .venv (torch and the tools, a few minutes the first time) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) -e '.[$(EXTRAS)]'
+	@echo "Compiling the native kernels (half a minute, once) ..."
+	@$(BIN)/python -c 'from edgewise.kernels.cpu import load; load.library()'
 	@touch $@
 
 $(TESTS): $(READY)
