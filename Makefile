@@ -40,6 +40,8 @@ $(ENVIRONMENT): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 
 $(READY): $(ENVIRONMENT)
 	@$(PIP) -e '.[$(EXTRAS)]'
+	@echo "Compiling the native kernels (half a minute, once) ..."
+	@$(BIN)/python -c 'from edgewise.kernels.cpu import load; load.library()'
 	@touch $@
 
 $(TESTS): $(ENVIRONMENT)
