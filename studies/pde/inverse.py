@@ -18,6 +18,7 @@ from edgewise.pde.solution import relative_error
 from studies.problems.equations import VISCOSITY, burgers_exact, inverse_burgers, least_uncertainty
 from studies.study import Case, Row, Run, Settings, Study, option
 
+SHOWN = ("seed", "viscosity_off", "bound", "off_in_bounds", "standard_error", "covers", "field_error", "cpu_seconds")
 NORMAL = 1.96  # standard errors of a 95 % interval
 
 
@@ -74,7 +75,7 @@ def summarise(rows: list[Row]) -> list[Row]:
         "off_in_bounds": statistics.mean(row["off_in_bounds"] ** 2 for row in rows) ** 0.5,
         "cpu_seconds": statistics.median(row["cpu_seconds"] for row in rows),
     }
-    return [*every, {key: told.get(key) for key in shown}]
+    return [*every, {key: told.get(key) for key in SHOWN}]
 
 
 STUDY = Study(
