@@ -44,6 +44,7 @@ MODULES = {
     "nerf": "applications.nerf",
     "noise": "kan_paper.noise",
     "pde": "pde.study",
+    "pde-inverse": "pde.inverse",
     "pde-tables": "pde.tables",
     "pde_laws": "pde.laws",
     "relations": "kan_paper.relations",

@@ -25,40 +25,44 @@ class BandedEquations:
     r"""Banded $J^T J$ with a border for the unknowns, and the gradient."""
 
     def __init__(self, count: int, unknowns: int) -> None:
-        self.count, self.loss, self.width = count, 0.0, 0
-        self.entries: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.gradient = torch.zeros(count + 1, dtype=torch.float64)
-        self.border = torch.zeros(count + 1, unknowns, dtype=torch.float64)
+        self.count, self.loss = count, 0.0
+        self.gradient = torch.zeros(count, dtype=torch.float64)
+        self.border = torch.zeros(count, unknowns, dtype=torch.float64)
         self.corner = torch.zeros(unknowns, unknowns, dtype=torch.float64)
         self.slope = torch.zeros(unknowns, dtype=torch.float64)
-        self.band = torch.zeros(0, count + 1, dtype=torch.float64)
+        self.halves = torch.zeros(1, count, dtype=torch.float64)
         self.kept: dict[float, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, places: Int[Tensor, "cells local"], r: Tensor, J: Tensor, U: Tensor) -> None:
         """Add the rows of a block: residuals (cells, rows), rows (cells, rows, local), unknowns (cells, rows, n)."""
         self.kept.clear()
-        places, order = torch.where(places == OUTSIDE, self.count, places).sort(dim=1)
-        J = J.gather(2, order[:, None, :].expand_as(J))
+        outside = places == OUTSIDE
+        if bool(outside.any()):
+            # At the place of another parameter of its cell a column of zeros adds nothing.
+            J = J.masked_fill(outside[:, None, :], 0.0)
+            places = torch.where(outside, places.amax(1, keepdim=True).clamp(min=0), places)
         self.loss += float(r.square().sum())
-        self.gradient.index_add_(0, places.flatten(), torch.einsum("crl,cr->cl", J, r).flatten())
+        self.gradient.index_add_(0, places.flatten(), (r[:, None, :] @ J).flatten())
         if U.shape[-1]:
-            self.border.index_add_(0, places.flatten(), torch.einsum("crl,cru->clu", J, U).flatten(0, 1))
+            self.border.index_add_(0, places.flatten(), (J.transpose(1, 2) @ U).flatten(0, 1))
             self.corner += torch.einsum("cru,crv->uv", U, U)
             self.slope += torch.einsum("cru,cr->u", U, r)
-        low, high = torch.tril_indices(places.shape[1], places.shape[1])
-        a, b = places[:, low], places[:, high]
-        distance = torch.where(a < self.count, a - b, 0)
-        self._widen(int(distance.max()) + 1)
-        gram = (J.transpose(1, 2) @ J)[:, low, high]
-        # What is outside lands in a last column that is thrown away.
-        at = torch.where(a < self.count, distance * (self.count + 1) + b, self.count)
-        self.band.view(-1).index_add_(0, at.flatten(), gram.flatten())
+        self._widen(int((places.amax(1) - places.amin(1)).max()) + 1)
+        # The entry of places a and b goes to row a - b of both halves, column b: faster than to choose half of them.
+        row_of = (places + len(self.halves) // 2) * self.count
+        at = row_of[:, :, None] - places[:, None, :] * (self.count - 1)
+        self.halves.view(-1).index_add_(0, at.flatten(), (J.transpose(1, 2) @ J).flatten())
+
+    @property
+    def band(self) -> Tensor:
+        """The lower half, (width, places): row m has the entries m below the diagonal."""
+        return self.halves[len(self.halves) // 2 :]
 
     def _widen(self, width: int) -> None:
-        if width > len(self.band):
-            grown = torch.zeros(width, self.count + 1, dtype=torch.float64)
-            grown[: len(self.band)] = self.band
-            self.band = grown
+        if width > len(self.halves) // 2 + 1:
+            grown = torch.zeros(2 * width - 1, self.count, dtype=torch.float64)
+            grown[width - 1 - len(self.halves) // 2 : width + len(self.halves) // 2] = self.halves
+            self.halves = grown
 
     def _factored(self, damping: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """The factor of the matrix scaled to a unit diagonal, and the scales; the last one is kept."""
@@ -67,7 +71,7 @@ class BandedEquations:
         return self.kept[damping]
 
     def _factor(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
-        band = self.band[:, :-1].numpy()
+        band = self.band.numpy()
         diagonal = band[0]
         scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
         scaled = band * scale
@@ -91,10 +95,10 @@ class BandedEquations:
 
     def solution(self, damping: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """The Gauss-Newton step of the coefficients and of the unknowns."""
-        step = -self.solved(self.gradient.numpy()[: self.count], damping)
+        step = -self.solved(self.gradient.numpy(), damping)
         if not len(self.slope):
             return step, np.zeros(0)
-        B, C = self.border.numpy()[: self.count], self.corner.numpy()
+        B, C = self.border.numpy(), self.corner.numpy()
         X = self.solved(B, damping)
         S = C + damping * np.diag(np.diag(C)) - B.T @ X
         moved = -np.linalg.pinv(S, hermitian=True) @ (self.slope.numpy() + B.T @ step)
@@ -102,10 +106,10 @@ class BandedEquations:
 
     def gain(self, x: np.ndarray, y: np.ndarray, size: float = 1.0) -> float:
         """The decrease of the sum of squares by a step times its size, if the residuals were linear; at least that."""
-        slope = self.gradient.numpy()[: self.count] @ x + self.slope.numpy() @ y
+        slope = self.gradient.numpy() @ x + self.slope.numpy() @ y
         return -(2 * size - size**2) * float(slope)
 
     def schur(self) -> np.ndarray:
         """The matrix of the unknowns with the coefficients eliminated."""
-        B = self.border.numpy()[: self.count]
+        B = self.border.numpy()
         return self.corner.numpy() - B.T @ self.solved(B)

@@ -158,7 +158,8 @@ class Surfaces:
 
     Args:
         tolerance: of the estimated relative error (see `edgewise.pde.surface_checks`), at which refinement ends.
-        degree: of the splines; by default 7, and 5 in three coordinates.
+        degree: of the splines; by default 5 more than the order of the equation, from 7 to 9, so that residuals fall as
+            fast for high orders, whose fine grids would be ill-conditioned; 5 in three coordinates.
         intervals: along every axis at first; by default 8, and 4 in three coordinates.
         steps: Gauss-Newton steps on one grid, at most.
         most: coefficients of a surface, at most: a problem that needs more is cut into windows of time, or stays rough.
@@ -183,9 +184,9 @@ class Surfaces:
         if (self.degree or 0) > 9:
             raise ProblemError(f"degree must be at most 9, got {self.degree}")
 
-    def start(self, variables: int) -> tuple[int, int]:
-        """The degree and the intervals at first, for so many coordinates."""
-        degree, intervals = (7, 8) if variables < 3 else (5, 4)
+    def start(self, variables: int, order: int = 2) -> tuple[int, int]:
+        """The degree and the intervals at first, for so many coordinates and an equation of this order."""
+        degree, intervals = (min(9, max(7, 5 + order)), 8) if variables < 3 else (5, 4)
         return self.degree or degree, self.intervals or intervals
 
 

@@ -92,7 +92,7 @@ def carried(
     gradients = []
     for start in (before.surface, before.better):
         only = run.equations(found.better, [continued(start, found.better)], dict(found.unknowns))
-        gradients.append(only.system().gradient.numpy()[: only.count])
+        gradients.append(only.system().gradient.numpy())
     alone = copy.deepcopy(found.better)
     found.equations.moved(found.system.solved(gradients[0] - gradients[1]), np.zeros(len(run.unknowns)))
     added, _ = distance(surface, alone)

@@ -3,7 +3,7 @@ r"""Hold what the windows of a surface share, and judge a surface by its residua
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -15,8 +15,9 @@ from edgewise.pde.problem import Problem
 from edgewise.pde.solution import Stage
 from edgewise.pde.solve_methods import Surfaces
 from edgewise.pde.surface_equations import SurfaceEquations, Weighted
+from edgewise.pde.surface_identified import DATA, Determined, is_data
 from edgewise.pde.surface_points import CellTerm, periodic_axes
-from edgewise.pde.surface_sizes import boundary_factor, roughness, sensitivities, unit
+from edgewise.pde.surface_sizes import boundary_factor, highest_order, roughness, sensitivities, unit
 from edgewise.progress import Budget, Event, Listener
 
 TINY = 1e-100  # a unit of residuals, at least: far from a solution a slope may vanish
@@ -57,16 +58,17 @@ class SurfaceRun:
     sums: Sums = field(default_factory=lambda: Sums(0.0, 0.0))
     relative: dict[str, float] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    determined: Determined | None = None
     size: float = 0.0
 
     def coarsest(self) -> Surface:
         """What is solved at first: a copy of the surface to begin with, or zeros on coarse grids."""
         if self.start is not None:
             return self.start.on(self.start.grids, degree=self.method.degree)
-        periodic, (degree, intervals) = periodic_axes(self.problem), self.method.start(len(self.problem.domain.bounds))
-        counts = [
-            max(intervals, degree + 2) if j in periodic else intervals for j in range(len(self.problem.domain.bounds))
-        ]
+        periodic, axes = periodic_axes(self.problem), range(len(self.problem.domain.bounds))
+        order = max(highest_order(self.problem, j) for j in axes)
+        degree, intervals = self.method.start(len(axes), order)
+        counts = [max(intervals, degree + 2) if j in periodic else intervals for j in axes]
         grids = [
             torch.linspace(a, b, n + 1, dtype=torch.float64)
             for (a, b), n in zip(self.problem.domain.bounds, counts, strict=True)
@@ -79,7 +81,10 @@ class SurfaceRun:
         over = self.over if term.name == "equation" else None
         units = torch.tensor([unit(self.problem, s, over) for s in found], dtype=torch.float64)
         factor = 1.0 if term.name == "equation" else boundary_factor(self.problem, surface, term)
-        return Weighted(term, factor * units.clamp(min=TINY) ** -2)
+        weighted = Weighted(term, factor * units.clamp(min=TINY) ** -2)
+        if self.unknowns and is_data(weighted):
+            return replace(weighted, factor=DATA * weighted.factor)
+        return weighted
 
     def equations(
         self, surface: Surface, terms: list[CellTerm], unknowns: dict[str, float] | None = None

@@ -32,6 +32,7 @@ Leaf = tuple[str, Index]
 LEFT = 0.01  # of the root of the summed squares: what may stay in intervals that are not halved
 STRONGEST = 1e8  # the largest factor of a condition: beyond, rounding errors show
 FEW = 0.2  # of the intervals: fewer ones are halved twice
+SPARE = 1 / 4  # of its share: what an interval of the next window is made for
 SAMPLED = 200  # cells, at most, from which the sizes of slopes are taken
 
 
@@ -110,6 +111,12 @@ def boundary_factor(problem: Problem, surface: Surface, term: CellTerm) -> float
     return min(STRONGEST, float(intervals) ** (2 * (m - order(term.residual, boundary=True)) - 1))
 
 
+def highest_order(problem: Problem, axis: int) -> int:
+    """The highest order of the derivatives along an axis in the equation."""
+    used, _ = problem.rehearse(problem.equation_of, boundary=False)
+    return max((a[axis] for _, index in used for a in _each(index, problem.domain.coordinates) if a), default=0)
+
+
 def roughness(
     r: Float[Tensor, "equations cells rows"],
     weights: Float[Tensor, "equations cells rows"],
@@ -148,6 +155,29 @@ def bisected(
     h = grid.diff()
     parts = [grid[i] + h[i] * torch.arange(2**n, dtype=grid.dtype) / 2**n for i, n in enumerate(times.tolist())]
     return torch.cat([*parts, grid[-1:]])
+
+
+def regraded(
+    grid: Float[Tensor, " points"],
+    errors: Float[Tensor, " intervals"],
+    target: float,
+    order: int,
+    change: tuple[float, float],
+) -> Float[Tensor, " other"]:
+    """A grid on which every interval would have a share of the target, if errors fall with this power of its width.
+
+    Widths change by factors between the two of `change`, those of neighbours together, as what they follow moves.
+    """
+    shares = SPARE * target / math.sqrt(len(errors)) / errors.clamp(min=target * 1e-30)
+    factors = shares.pow(1 / order).clamp(*change)
+    padded = torch.cat([factors[:1], factors[:1], factors, factors[-1:], factors[-1:]])
+    needed = padded.unfold(0, 5, 1).amin(1).reciprocal()  # new intervals within every old one
+    passed = torch.cat([needed.new_zeros(1), needed.cumsum(0)])
+    count = max(1, math.ceil(float(passed[-1]) - 1e-9))
+    at = torch.linspace(0, float(passed[-1]), count + 1, dtype=torch.float64)[1:-1]
+    i = torch.searchsorted(passed, at, right=True) - 1
+    inner = grid[i] + (at - passed[i]) / needed[i] * grid.diff()[i]
+    return torch.cat([grid[:1], inner, grid[-1:]])
 
 
 def _each(index: Index, coordinates: Sequence[str]) -> list[Index]:

@@ -74,7 +74,8 @@ def _check_start(problem: Problem, start: Surface, *, marches: bool) -> None:
 def finished(run: SurfaceRun, free: tuple[str, ...]) -> Solution:
     """The solution with how it ended."""
     estimate = run.sums.relative if run.covered > 1 - 1e-9 else None
-    told = [*run.doubts, *_doubts(run, estimate), *free]
+    known = run.determined
+    told = [*run.doubts, *_doubts(run, estimate), *free, *(known.doubts if known else ())]
     ended = "time is up" if run.budget.over else "all stages done" if run.settled else "not settled"
     return Solution(
         run.problem,
@@ -87,6 +88,8 @@ def finished(run: SurfaceRun, free: tuple[str, ...]) -> Solution:
         estimate,
         run.relative,
         tuple(told),
+        known.standard_errors if known else {},
+        known.noise if known else None,
     )
 
 

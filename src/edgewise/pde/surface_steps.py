@@ -23,6 +23,8 @@ ROUNDING = 1e-12  # of the loss before a step: what is expected after it is not 
 FULFILLED = 0.1  # of the promised decrease that a step must bring
 HALVINGS = 3  # of the undamped step
 DAMPINGS = (1e-2, 1.0, 1e2, 1e4)  # tried in this order where no undamped step is taken
+FOLLOWED = (1.0, 1 / 4, 1 / 16)  # parts of a step of the unknowns that the fields follow
+FIELD_STEPS = 2  # of the fields alone
 SLOW = 3  # damped steps in a row that hardly lower the loss: the end
 
 
@@ -92,6 +94,12 @@ def _taken(equations: SurfaceEquations, system: BandedEquations) -> Taken | None
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     expected = math.nan
     for damping in (0.0, *DAMPINGS):
+        if (
+            damping == DAMPINGS[0]
+            and equations.unknowns
+            and (followed := _followed(equations, system, system.loss)) is not None
+        ):
+            return Taken(system.loss, followed, expected, 0.0)
         move, unknowns = system.solution(damping)
         if damping == 0:
             expected = max(0.0, system.loss - system.gain(move, unknowns))
@@ -106,6 +114,27 @@ def _taken(equations: SurfaceEquations, system: BandedEquations) -> Taken | None
         return None
     equations.moved(best[2], best[3])
     return Taken(system.loss, best[0], expected, best[1])
+
+
+def _followed(equations: SurfaceEquations, system: BandedEquations, least: float) -> float | None:
+    """The loss after a part of the step and one more of the fields alone, if that is below the least; else None.
+
+    Where an unknown multiplies a field, the fields must follow it before the loss can tell whether it was a good one
+    (variable projection; Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973).
+    """
+    coef, known = equations.surface.coef.data.clone(), dict(equations.unknowns)
+    move, unknowns = system.solution()
+    for size in FOLLOWED:
+        equations.moved(size * move, size * unknowns)
+        for _ in range(FIELD_STEPS):
+            there = equations.system()
+            equations.moved(-there.solved(there.gradient.numpy()), np.zeros(len(known)))
+        loss = equations.loss()
+        if loss < least * (1 - SETTLED):
+            return loss
+        equations.surface.coef.data.copy_(coef)
+        equations.unknowns.update(known)
+    return None
 
 
 def _tried(equations: SurfaceEquations, move: np.ndarray, unknowns: np.ndarray) -> float:

@@ -25,9 +25,10 @@ from edgewise.nn import Surface
 from edgewise.pde.operators import TIME, ProblemError, Scope
 from edgewise.pde.surface_checks import Before, Checked, Terms, carried, checked, distance
 from edgewise.pde.surface_equations import SurfaceEquations, local_leaves
+from edgewise.pde.surface_identified import determined
 from edgewise.pde.surface_points import CellTerm, condition_terms, equation_term, face_term
 from edgewise.pde.surface_run import Judged, Sums, SurfaceRun, judged
-from edgewise.pde.surface_sizes import bisected, sensitivities
+from edgewise.pde.surface_sizes import bisected, regraded, sensitivities
 from edgewise.pde.surface_steps import Ended, minimize
 from edgewise.progress import TimeIsOver
 
@@ -42,6 +43,8 @@ FAR = 0.02  # a residual of a window on the grid of the one before, above which 
 ONCE = 1 / 4  # the share of the tolerance that a short window may use up
 HANDED_ON = 0.5  # of the tolerance for what windows add: errors may grow until the end
 ROUNDING = 1e-10  # a residual over its terms below which further steps only move rounding errors
+NARROWER = (0.4, 1.0)  # the factors of widths where less than halves are needed
+WIDER = (0.8, 2.0)  # the factors of widths from one window to the next
 GAIN = 0.5  # a refinement that leaves more than this share of the residual gained nothing
 FUTILE = 3  # such refinements in a row that end the attempts where no window can be cut
 
@@ -86,11 +89,14 @@ def _march(run: SurfaceRun, windows: int | None) -> None:
     if windows is None:
         window, _ = _refined(run, run.coarsest(), None, 1.0)
         _accept(run, window, None, 1.0)
+        if window.checked is not None and not run.budget.over:
+            terms = _terms(run)(window.surface, None)
+            run.determined = determined(run.equations(window.surface, terms), window.checked.unknowns)
         return
     axis = run.problem.domain.coordinates.index(TIME)
     begin, end = run.problem.domain.bounds[axis]
     longest = (end - begin) / windows
-    length, now, before, coarsest = min(longest, FIRST * (end - begin)), begin, None, run.coarsest()
+    length, now, before, spared, coarsest = min(longest, FIRST * (end - begin)), begin, None, None, run.coarsest()
     while now < end:
         if run.budget.over and before is not None:
             run.doubts.append(f"the time was up at t = {now:g}: later values are those of that time")
@@ -98,7 +104,9 @@ def _march(run: SurfaceRun, windows: int | None) -> None:
             return
         parts = max(1, math.ceil((end - now) / length - 0.5))
         stop = end if parts == 1 else now + (end - now) / parts
-        surface = _first(run, coarsest, axis, stop) if before is None else _next(before.surface, axis, now, stop)
+        surface = (
+            _first(run, coarsest, axis, stop) if before is None else _next(spared or before.surface, axis, now, stop)
+        )
         share, cut = (stop - now) / (end - begin), stop - now > SHORTEST * (end - begin)
         window, done = _refined(run, surface, before, share, cut=cut)
         if not done:
@@ -108,6 +116,7 @@ def _march(run: SurfaceRun, windows: int | None) -> None:
         if run.budget.over and not window.ended.settled and before is not None:
             continue
         before = _accept(run, window, before, share)
+        spared = _regraded(run, window, run.method.tolerance * HANDED_ON)
         if stop < end:
             run.ends.append(stop)
         filled = window.surface.coef.numel() / run.method.most
@@ -141,7 +150,7 @@ def _refined(
             return best, not cut
         if hasty and before is not None and window.judged.residual > FAR:
             return best, False
-        finer = _finer(surface, window, tolerance)
+        finer = _finer(surface, window, tolerance, before)
         if finer.coef.numel() > run.method.most:
             return (window, False) if cut else (best, True)
         surface = finer
@@ -160,7 +169,8 @@ def _solved(run: SurfaceRun, surface: Surface, before: Before | None, share: flo
     ended = minimize(equations, steps)
     found = judged(run, surface, equations)
     run.noted(surface, found, ended.steps)
-    if max(found.relative.values()) < ROUNDING:
+    if max(found.relative.values()) < ROUNDING or found.residual <= run.method.tolerance:
+        # More steps would only move rounding errors, which the correction counts as well.
         ended = dataclasses.replace(ended, settled=True)
     if run.budget.over or not ended.settled:
         return Window(surface, ended, found, None, found.residual)
@@ -189,15 +199,32 @@ def _terms(run: SurfaceRun) -> Terms:
     return terms
 
 
-def _finer(surface: Surface, window: Window, tolerance: float) -> Surface:
-    """The same function on grids that are halved where the residual lies, along the axes that are to blame."""
+def _finer(surface: Surface, window: Window, tolerance: float, before: Before | None) -> Surface:
+    """About the same function on grids that are finer where the residual lies, along the axes that are to blame.
+
+    Intervals are halved; where a window that continues one needs less than that, they are made as much narrower.
+    """
     cells, residual = window.judged.cells, window.judged.residual
     blame = [float(c.norm()) for c in cells]
     grids = list(surface.grids)
     target = tolerance / 2 * residual / window.rate if window.rate > 0 else tolerance / 2
     for j, size in enumerate(blame):
         if size >= BLAMED * max(blame):
-            grids[j] = bisected(grids[j], cells[j], target)
+            little = before is not None and size < target * 2.0**surface.degree
+            made = regraded(grids[j], cells[j], target, surface.degree, NARROWER) if little else grids[j]
+            grids[j] = made if len(made) > len(grids[j]) else bisected(grids[j], cells[j], target)
+    return surface.on(grids)
+
+
+def _regraded(run: SurfaceRun, window: Window, tolerance: float) -> Surface:
+    """About the same function on grids for the next window: coarser where this one had more than it needed."""
+    surface, found = window.surface, window.judged
+    if not 0 < window.rate < tolerance:
+        return surface
+    target, grids = tolerance / 2 * found.residual / window.rate, []
+    for j, (grid, errors) in enumerate(zip(surface.grids, found.cells, strict=True)):
+        made = regraded(grid, errors, target, surface.degree, WIDER)
+        grids.append(made if len(made) > (surface.degree + 2 if j in surface.periodic else LEAST) else grid)
     return surface.on(grids)
 
 
