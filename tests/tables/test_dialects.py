@@ -283,3 +283,41 @@ def test_texts_keep_their_digits(path):
 def test_utf_16_is_read(path):
     path.write_bytes("x;y\n1;2\n".encode("utf-16"))
     assert read_table(path).to_dict("list") == {"x": [1], "y": [2]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "mark"),
+    [
+        (["5kg", "6.5 kg", "-7kg"], [5, 6.5, -7], "kg"),
+        (["1e3 m", "2e3 m", "1,500.5 m"], [1000, 2000, 1500.5], "m"),
+        (["7 m/s", "8 m/s", None], [7, 8, np.nan], "m/s"),
+        (["(5)", "6", "(1,234.50)"], [-5, 6, -1234.5], ""),
+        (["($5)", "$(6)", "$7"], [-5, -6, 7], "$"),
+        (["1_000", "2_500_000", "3"], [1000, 2500000, 3], ""),
+    ],
+)
+def test_units_losses_and_groups_are_numbers(cells, values, mark):
+    reading = read_column(pd.Series(cells, name="w", dtype=object))
+    assert (reading.kind, reading.mark) == ("number", mark)
+    np.testing.assert_array_equal(reading.values, values)
+
+
+@pytest.mark.parametrize("cells", [["1A", "2B", "3A"], ["1st", "2nd", "3rd"], ["a1", "a2"], ["1_00", "2_0", "x"]])
+def test_codes_stay_levels(cells):
+    assert read_column(pd.Series(cells, name="w", dtype=object)).kind == "level"
+
+
+def test_another_unit_among_amounts_is_told_with_its_row():
+    cells = [f"{n}kg" for n in range(1, 12)]
+    frame = pd.DataFrame({"w": [*cells, "500 g"], "y": np.arange(12.0)})
+    (said,) = [w for w in prepare(frame, "y").warnings if "read as levels" in w]
+    assert "numbers with 'kg', but '500 g' in row 12 is none" in said
+    assert "write all in one unit" in said
+
+
+def test_a_run_on_kilograms_refuses_grams():
+    frame = pd.DataFrame({"w": [f"{n}kg" for n in range(1, 13)], "y": np.arange(12.0)})
+    encoding = prepare(frame, "y").encoding
+    np.testing.assert_array_equal(encoding.inputs(pd.DataFrame({"w": ["7 kg"]})), [[7.0]])
+    with pytest.raises(TableError, match="column 'w' has numbers with g, the training table had numbers with kg"):
+        encoding.inputs(pd.DataFrame({"w": ["7 g"]}))

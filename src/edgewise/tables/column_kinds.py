@@ -21,7 +21,7 @@ SAMPLE = 1000
 """Different texts of a column that are looked at for the decimal sign of a file."""
 
 _SIGNS = str.maketrans(dict.fromkeys("\u2212\u2012\u2013\u2010\u2011\ufe63\uff0d", "-") | {"\u2019": "'"})
-_BODY = r"(?:[1-9]\d{{0,2}}(?:(?P<group>[{grouping}' \u00a0\u2009\u202f])\d{{3}})(?:(?P=group)\d{{3}})*|\d+)?"
+_BODY = r"(?:[1-9]\d{{0,2}}(?:(?P<group>[{grouping}'_ \u00a0\u2009\u202f])\d{{3}})(?:(?P=group)\d{{3}})*|\d+)?"
 _REST = r"(?:{point}\d*)?(?:[eE][+-]?\d+)?"
 _MARK = r"[$€£¥]"
 
@@ -33,6 +33,12 @@ def _pattern(point: str, grouping: str) -> re.Pattern[str]:
 
 
 _PATTERNS = {".": _pattern(".", ","), ",": _pattern(",", ".")}
+
+_NEGATIVE = re.compile(rf"({_MARK}?)\s*\(\s*([^()+-]*?)\s*\)\s*(%|{_MARK}|)")
+"""A loss as accountants write it: (5)."""
+
+_WITH_UNIT = re.compile(r"(.*\d[.,]?)\s*([^\W\d_][^\d()]{0,19})")
+"""A number and its unit: 5kg, 1e3 m, 7 m/s."""
 
 _CLOCK = r"(?:[T ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d{2}:?\d{2}| UTC)?)?"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -52,7 +58,7 @@ class Reading:
         kind: what most of the different cells are; "empty" where there are none.
         values: the numbers, NaN where a cell is empty or bad; else the texts, None where a cell is empty.
         bad: the cells that are no numbers in a column of numbers.
-        mark: the sign of all numbers: a percent sign, by which they are divided by 100, or a currency.
+        mark: the sign of all numbers: a percent sign, by which they are divided by 100, a currency or a unit.
     """
 
     kind: Literal["number", "date", "level", "empty"]
@@ -85,8 +91,22 @@ def read_column(column: Any, decimal: Decimal = "auto") -> Reading:
     numbers = _numbers(words, _sign(words, decimal, column))
     if sum(value is not None for value in numbers) > len(words) / 2:
         return _number_reading(dict(zip(words, numbers, strict=True)), codes, distinct)
-    dates = sum(_DATE.fullmatch(text) is not None for text in words)
-    return Reading("date" if dates > len(words) / 2 else "level", texts, none)
+    if sum(_DATE.fullmatch(text) is not None for text in words) > len(words) / 2:
+        return Reading("date", texts, none)
+    amounts = _in_one_unit(words, decimal, column)
+    return _number_reading(amounts, codes, distinct) if amounts else Reading("level", texts, none)
+
+
+def almost_amounts(column: Any) -> str:
+    """What keeps a column of texts, most of them numbers with a unit, from being numbers; empty where it is not so."""
+    words = [text for text in dict.fromkeys(texts_of(column)) if text is not None and text not in MISSING]
+    amounts, units = _amounts(words, ".")
+    if len(words) < 3 or 2 * len(amounts) <= len(words):
+        return ""
+    usual = units.most_common(1)[0][0]
+    other = next(text for text in words if text not in amounts or amounts[text][1] != usual)
+    where = rows_of((column.astype(str).str.strip() == other).to_numpy(), column)
+    return f"most of its texts are numbers with {usual!r}, but {other!r} in {where} is none"
 
 
 def decimal_of(frame: DataFrame, given: Decimal = "auto") -> Decimal:
@@ -119,7 +139,13 @@ def number(text: str, decimal: str) -> tuple[float, str] | None:
 
     >>> number("1.234,5", ","), number("\u22125 %", "."), number("1.234,5", ".")
     ((1234.5, ''), (-0.05, '%'), None)
+    >>> number("(1,234.5)", "."), number("1_000", ".")
+    ((-1234.5, ''), (1000.0, ''))
     """
+    loss = _NEGATIVE.fullmatch(text)
+    if loss is not None:
+        amount = number("".join(loss.groups()), decimal)
+        return None if amount is None else (-amount[0], amount[1])
     found = _PATTERNS[decimal].fullmatch(text.translate(_SIGNS))
     if found is None or (found["before"] and found["after"]) or (found["sign"] and found["inner"]):
         return None
@@ -127,6 +153,32 @@ def number(text: str, decimal: str) -> tuple[float, str] | None:
     mark = found["before"] or found["after"]
     value = float(found["sign"] + found["inner"] + digits)
     return (value / 100 if mark == "%" else value), mark
+
+
+def _split(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """The numbers and the units of the texts that have both."""
+    found = (_WITH_UNIT.fullmatch(text) for text in texts)
+    return [(pair[1], pair[2].strip()) for pair in found if pair is not None]
+
+
+def _amounts(texts: Sequence[str], decimal: str) -> tuple[dict[str, tuple[float, str]], Counter[str]]:
+    """The texts that are a number with a unit, as both, and how many have each unit."""
+    found: dict[str, tuple[float, str]] = {}
+    for text in texts:
+        for digits, unit in _split([text]):
+            value = number(digits, decimal)
+            if value is not None and not value[1]:
+                found[text] = (value[0], unit)
+    return found, Counter(unit for _, unit in found.values())
+
+
+def _in_one_unit(texts: Sequence[str], decimal: Decimal, column: Any) -> dict[str, tuple[float, str] | None]:
+    """The numbers of the texts and their unit; empty where one has none or another."""
+    pairs = _split(texts)
+    if len(pairs) < len(texts) or len({unit for _, unit in pairs}) > 1:
+        return {}
+    amounts = _amounts(texts, _sign([digits for digits, _ in pairs], decimal, column))[0]
+    return {**amounts} if len(amounts) == len(texts) else {}
 
 
 def _numbers(texts: Sequence[str], decimal: str) -> list[tuple[float, str] | None]:
@@ -151,7 +203,7 @@ def _sign(texts: Sequence[str], decimal: Decimal, column: Any) -> str:
     for text in texts if 2 * counts["."] > len(texts) else ():
         both = (number(text, "."), number(text, ",")) if "," in text else (None, None)
         if None not in both and both[0] != both[1]:
-            where = rows_of((column.astype(str).str.strip() == text).to_numpy(), column)
+            where = rows_of(column.astype(str).str.strip().str.startswith(text).to_numpy(), column)
             raise TableError(
                 f"column {column.name!r} holds {text!r} in {where}, which may be {both[0][0]:g} or {both[1][0]:g}; "  # type: ignore[index]
                 "say which with --decimal . or --decimal ,"

@@ -23,9 +23,10 @@ from edgewise.tables.cells import (
     require_finite,
     texts_of,
 )
-from edgewise.tables.column_kinds import MISSING, Decimal, Reading, decimal_of, numbers_of, read_column
+from edgewise.tables.column_kinds import MISSING, Decimal, Reading, almost_amounts, decimal_of, numbers_of, read_column
 from edgewise.tables.date_parts import PARTS, DateOrder, date_order, date_part, dates_of
 from edgewise.tables.encode import EMPTY, Encoding, Feature
+from edgewise.tables.far_cells import told
 from edgewise.tables.level_codes import LevelCodes
 
 MIN_ROWS = 10
@@ -106,6 +107,11 @@ def prepare(
         raise TableError(f"no column can serve as an input: {'; '.join(warnings)}")
     encoding = dataclasses.replace(encoding, features=_distinct(features, target), decimal=decimal)
     matrix, outcome = encoding.inputs(frame), encoding.outcome(frame)
+    if encoding.task == "regression":
+        warnings.extend(told(outcome, frame[target]))
+    for n, feature in enumerate(encoding.features):
+        if not (feature.is_text or feature.gap or feature.part):
+            warnings.extend(told(matrix[:, n], frame[feature.column]))
     many = [n for n, feature in enumerate(encoding.features) if feature.codes is not None]
     levels = {name: texts_of(frame[name], EMPTY) for name in {encoding.features[n].column for n in many}}
     for n in many:  # until the training rows are known the number of the level stands for its mean
@@ -173,6 +179,12 @@ class _Table:
                     self.warnings.append(
                         f"{name!r} has the level {words[0]!r}; --na-values {words[0]} takes it for an empty cell"
                     )
+                why = almost_amounts(column)
+                if why:
+                    self.warnings.append(
+                        f"{name!r} is read as levels: {why}; write all in one unit to have amounts, or name a word for "
+                        "empty cells with --na-values"
+                    )
 
     def _date(self, name: str) -> None:
         """Turn a column of dates into dates, or leave it out with the reason."""
@@ -195,6 +207,8 @@ class _Table:
             self.marks[str(column.name)] = mark
             said = "per cent, 5% as 0.05" if mark == "%" else f"amounts in {mark}"
             self.warnings.append(f"{column.name!r} is read as {said}")
+        if column.astype(str).str.startswith("(").any():
+            self.warnings.append(f"{column.name!r} has numbers in parentheses, which are read as negative: (5) as -5")
         return values
 
     def leave_out_rows(self, missing: str) -> None:
