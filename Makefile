@@ -7,6 +7,7 @@ PIP_ARGS ?=
 JOBS     ?= 2
 EXTRAS   := dev,viz,sklearn,cli,pykan
 BIN      := .venv/bin
+ENVIRONMENT := .venv/.made
 READY    := .venv/.ready
 TESTS    := .venv/.ready-tests
 SLOW     := .venv/.ready-slow
@@ -23,7 +24,7 @@ help:  ## this list
 
 venv: $(READY)  ## build .venv with the pinned packages (again only when a pin changes)
 
-$(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
+$(ENVIRONMENT): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "No '$(PYTHON)' here. Install Python 3.11 or newer (Debian: sudo apt install python3 python3-venv)," \
 	       "or name one: make PYTHON=/path/to/python3"; exit 1; }
@@ -35,12 +36,17 @@ $(READY): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	       "On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "Setting up .venv (torch and the tools, a few minutes the first time) ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) -e '.[$(EXTRAS)]'
 	@touch $@
 
-$(TESTS): $(READY)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino]'
+$(READY): $(ENVIRONMENT)
+	@$(PIP) -e '.[$(EXTRAS)]'
+	@echo "Compiling the native kernels (half a minute, once) ..."
+	@$(BIN)/python -c 'from edgewise.kernels.cpu import load; load.library()'
 	@touch $@
+
+$(TESTS): $(ENVIRONMENT)
+	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino]'
+	@touch $(READY) $@
 
 $(SLOW): $(TESTS)
 	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino,loggers,hosts,jupyter]'

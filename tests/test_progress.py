@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from edgewise.progress import Budget, Pulse, TimeIsOver
+from edgewise.progress import Budget, Pulse, TimeIsOver, uncounted
 
 
 def test_a_budget_counts_from_when_it_was_made():
@@ -47,3 +47,13 @@ def test_a_search_counts_its_own_thread():
     time.sleep(0.02)
     assert budget.spent < 0.01
     assert budget.wall == 22.0
+
+
+def test_what_is_done_once_for_a_machine_is_on_no_budget():
+    before = Budget(10.0, wall=10.0)
+    begun = before.spent
+    with uncounted():
+        time.sleep(0.05)
+    assert before.spent - begun < 0.04
+    time.sleep(0.05)
+    assert before.spent - begun >= 0.05

@@ -6,6 +6,7 @@ layer of the encoder's MLPs becomes a layer of curves that computes the same; th
 in the last two blocks is trained, with the head that reads them. A head on the frozen encoder stands beside it.
 """
 
+import copy
 import csv
 import tempfile
 from importlib.resources import files
@@ -29,11 +30,9 @@ def main(quick: bool = False) -> dict[str, float]:
     transformers.set_seed(0)
     encoder = transformers.BertForSequenceClassification.from_pretrained(folder, num_labels=2).eval()
     swapped = ew.swap_linear(encoder, where=MLPS)
-    batch = transformers.default_data_collator(test[:200])
-    with torch.no_grad():
-        before, after = encoder.bert(batch["input_ids"])[0], swapped.bert(batch["input_ids"])[0]
-    found = {"change": float((after - before).abs().max() / before.abs().max())}
-    print(f"after the swap the outputs of the encoder differ by {found['change']:.1e} of the largest")
+    found = changes(encoder.bert, swapped.bert, transformers.default_data_collator(test[:200])["input_ids"])
+    for name, change in found.items():
+        print(f"{name}: the outputs of the encoder differ from those in float64 by {change:.1e} of the largest")
 
     head = encoder.requires_grad_(False)
     head.classifier.requires_grad_(True)
@@ -46,6 +45,18 @@ def main(quick: bool = False) -> dict[str, float]:
             f"{name}: {count:,} trained parameters, {100 * found[name]:.1f} % of {len(test)} words that it has not seen"
         )
     return found
+
+
+@torch.no_grad()
+def changes(encoder: nn.Module, swapped: nn.Module, ids: torch.Tensor) -> dict[str, float]:
+    """The outputs after the swap, and those of both models in float32, beside the encoder's own in float64."""
+    exact = copy.deepcopy(encoder).double()(ids)[0]
+    others = {
+        "swapped": copy.deepcopy(swapped).double(),
+        "swapped, in float32": swapped,
+        "not swapped, in float32": encoder,
+    }
+    return {name: float((other(ids)[0] - exact).abs().max() / exact.abs().max()) for name, other in others.items()}
 
 
 def words(folder: str, seed: int) -> tuple[list[dict], list[dict]]:

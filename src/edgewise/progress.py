@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -50,8 +51,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         _check_seconds(self.seconds)
-        object.__setattr__(self, "begun", self.clock())
-        object.__setattr__(self, "_begun_wall", time.monotonic())
+        object.__setattr__(self, "begun", _counted(self.clock))
+        object.__setattr__(self, "_begun_wall", _counted(time.monotonic))
 
     @classmethod
     def of_search(cls, seconds: float, clock: Callable[[], float]) -> Budget:
@@ -64,8 +65,8 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds since the budget was made."""
-        return self.clock() - self.begun
+        """Seconds since the budget was made, without those of `uncounted` work."""
+        return _counted(self.clock) - self.begun
 
     @property
     def left(self) -> float:
@@ -95,7 +96,30 @@ class Budget:
 
     @property
     def _wall_left(self) -> float:
-        return max(0.0, self.wall - (time.monotonic() - self._begun_wall)) if self.wall < math.inf else math.inf
+        return max(0.0, self.wall - (_counted(time.monotonic) - self._begun_wall)) if self.wall < math.inf else math.inf
+
+
+_CLOCKS = (time.monotonic, time.thread_time, time.process_time)
+_skipped = dict.fromkeys(_CLOCKS, 0.0)
+
+
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """Work within the block counts for no budget, such as a library that is compiled once for a machine.
+
+    Without this the first search on a machine had no time left for the search itself, and gave a poor model for it.
+    """
+    begun = {clock: clock() for clock in _CLOCKS}
+    try:
+        yield
+    finally:
+        for clock, start in begun.items():
+            _skipped[clock] += clock() - start
+
+
+def _counted(clock: Callable[[], float]) -> float:
+    """What the clock shows, without what was not to be counted."""
+    return clock() - _skipped.get(clock, 0.0)
 
 
 def _check_seconds(seconds: object) -> None:

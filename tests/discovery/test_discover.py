@@ -11,7 +11,7 @@ import torch
 
 import edgewise as ew
 from edgewise.discovery import anatomy, discover
-from edgewise.discovery.separable import fit_separable
+from edgewise.discovery.separable import chebyshev, chebyshev_slopes, fit_separable
 from edgewise.discovery.structure import Variables, join_variables
 from edgewise.symbolic import formula, from_formula
 
@@ -210,6 +210,18 @@ def test_variables_that_act_together_are_joined():
     torch.testing.assert_close(joined.x[:, 1], x[:, 1] - x[:, 2])
     alone = x[:, 0] + torch.sin(x[:, 1]) * x[:, 2]
     assert len(join_variables(Variables(x, (a, b, c)), alone)) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_polynomials_and_their_slopes_are_those_of_numpy(size):
+    x = torch.tensor(samples(40, (-3, 5), (2, 2.5)))
+    low, high = torch.tensor([-3.0, 2.0]).double(), torch.tensor([5.0, 2.5]).double()
+    value, slope = chebyshev(x, low, high, size), chebyshev_slopes(x, low, high, size)
+    for j, domain in enumerate([(-3, 5), (2, 2.5)]):
+        for n in range(size):
+            oracle = np.polynomial.Chebyshev.basis(n, domain)
+            np.testing.assert_allclose(value[:, j, n], oracle(x[:, j].numpy()), atol=1e-12)
+            np.testing.assert_allclose(slope[:, j, n], oracle.deriv()(x[:, j].numpy()), atol=1e-11 * (n + 1) ** 2 * 4)
 
 
 @pytest.mark.parametrize("products", [0, 1, 2])

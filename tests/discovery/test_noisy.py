@@ -98,6 +98,7 @@ def check_noisy_law(seed: int) -> None:
     assert found.front[0].error > found.chosen.error
 
 
+@pytest.mark.usefixtures("as_a_user")
 def test_a_noisy_law_among_idle_inputs_is_printed_as_one_writes_it(monkeypatch):
     """Two shapes are enough: the formula of a network with a hidden layer must lose to the ratio, as all others do."""
     monkeypatch.setattr(short_formula, "SHAPES", ((), (1,)))

@@ -11,7 +11,7 @@ from edgewise.discovery import Discovery, discover
 from edgewise.discovery.goal import goal_of
 from edgewise.discovery.law import Law, Verdict, answer_of
 from edgewise.discovery.noise import log_likelihood
-from edgewise.discovery.rows import wrong_rows
+from edgewise.discovery.wrong_rows import wrong_rows
 from edgewise.expressions import Formula
 from edgewise.nn import DEFAULT_LIBRARY
 from edgewise.progress import Pulse

@@ -48,6 +48,15 @@ def test_the_normal_equations_of_a_residual_are_those_of_autograd():
         torch.testing.assert_close(at.loss[s], decay(theta).square().mean())
 
 
+def test_residuals_without_a_parameter_or_without_all_of_them_have_zero_columns():
+    at = ResidualLeastSquares(lambda t: t[1] * T - NOISY).normal_equations(STARTS)
+    assert not at.gram[:, [0, 2]].any()
+    torch.testing.assert_close(at.gram[:, 1, 1], (2 * T.square().mean()).expand(3))
+    still = ResidualLeastSquares(lambda _: NOISY).normal_equations(STARTS)
+    assert not still.gram.any()
+    assert not still.gradient.any()
+
+
 @pytest.mark.parametrize("damping", DAMPINGS)
 def test_the_minimum_is_that_of_scipy(damping):
     end = levenberg_marquardt(ResidualLeastSquares(decay), STARTS, 60, damping=damping, tolerance=1e-12)

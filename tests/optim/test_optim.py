@@ -3,7 +3,9 @@
 import math
 import sys
 
+import numpy as np
 import pytest
+import scipy.interpolate
 import torch
 from torch.func import functional_call, hessian, jacrev
 
@@ -20,7 +22,8 @@ from edgewise.optim import (
     jacobian,
     levenberg_marquardt,
 )
-from edgewise.optim.regrid import even_grid, regrid
+from edgewise.optim.local_equations import layer_inputs
+from edgewise.optim.regrid import _relative_fit, even_grid, regrid
 from edgewise.optim.smoothing import order_on, roughness
 from edgewise.optim.spline_values import values_and_slopes
 
@@ -316,6 +319,16 @@ def test_a_refit_keeps_the_function():
         assert all(edges.residual is None for edges in new.edges)
 
 
+@pytest.mark.parametrize("knots", ["uniform", "clamped"])
+@pytest.mark.parametrize(("intervals", "degree"), [(1, 1), (3, 3), (160, 5), (20, 9)])
+def test_a_refit_returns_the_coefficients_of_a_spline(knots, intervals, degree):
+    basis = ew.BSpline(intervals, degree, knots)
+    points, inverse = _relative_fit(basis)
+    design = basis.evaluate(points[:, None], basis.init_grid(1, 0.0, 1.0, dtype=torch.float64))[:, 0]
+    rounding = 100 * torch.finfo(torch.float64).eps * float(torch.linalg.cond(design))
+    torch.testing.assert_close(inverse @ design, torch.eye(basis.size).double(), rtol=0, atol=rounding)
+
+
 def test_the_model_of_a_network_is_the_model():
     model = tangled()
     model.input_names = ("a", "b", "c")
@@ -342,10 +355,37 @@ def test_smoothing_is_the_roughness_of_every_curve():
             c = layer.coef[j, :7, i].detach()
             expected += float(strength[0, n] * (c @ r @ c)) / 2
     assert float(prior.value(theta)) == pytest.approx(expected, rel=1e-12)
-    t = (torch.arange(4000, dtype=torch.float64)[:, None] + 0.5) / 4000
-    unit = ew.BSpline(4, 3).init_grid(1, 0, 1, dtype=torch.float64)
-    second = ew.BSpline(4, 3).derivative(t, unit, 2)[:, 0]
-    torch.testing.assert_close(r, second.T @ second / len(t), rtol=1e-2, atol=1e-3 * float(r.max()))
+
+
+@pytest.mark.parametrize(("order", "degree", "intervals"), [(2, 3, 4), (2, 3, 40), (4, 5, 3), (4, 9, 6), (2, 1, 5)])
+@pytest.mark.parametrize("knots", ["uniform", "clamped"])
+def test_roughness_is_the_integral_of_the_squared_derivative(order, degree, intervals, knots):
+    basis = ew.BSpline(intervals, degree, knots)
+    t = basis.full_knots(basis.init_grid(1, 0, 1, dtype=torch.float64))[0].numpy()
+    m = order_on(basis, order)
+    exact = np.zeros((basis.size, basis.size))
+    if m <= degree:
+        pieces = [scipy.interpolate.BSpline(t, row, degree).derivative(m) for row in np.eye(basis.size)]
+        u, w = np.polynomial.legendre.leggauss(12)
+        edges = np.linspace(0, 1, intervals + 1)
+        points, weights = (edges[:-1, None] + (u + 1) / 2 / intervals).ravel(), np.tile(w / 2 / intervals, intervals)
+        values = np.stack([piece(points) for piece in pieces])
+        exact = (values * weights) @ values.T
+    np.testing.assert_allclose(roughness(basis, order), exact, rtol=1e-9, atol=1e-11 * max(1.0, exact.max()))
+
+
+@pytest.mark.parametrize("name", ["plain", "constant", "zero", "polynomial", "tangled"])
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_what_a_layer_sees_is_what_the_layers_before_it_give(name, most, monkeypatch):
+    monkeypatch.setattr("edgewise.optim.local_equations.DENSE", most)
+    model, x = MODELS[name](), 2 * samples(300, 3)  # beyond the grids, too
+    network, numbers = Network.of(model)
+    found = iter(layer_inputs(network, numbers, x.T.contiguous()))
+    with torch.no_grad(), ew.use_backend("reference"):
+        for layer in model.layers:
+            if isinstance(layer, KANLinear):
+                torch.testing.assert_close(next(found)[0].T, x, rtol=1e-11, atol=1e-11)
+            x = layer(x)
 
 
 @pytest.mark.parametrize(("order", "degree", "null"), [(2, 3, 2), (4, 3, 2), (4, 5, 4), (4, 9, 4)])

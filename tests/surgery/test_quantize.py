@@ -174,3 +174,13 @@ def test_a_network_of_integers_has_no_parameters_and_says_its_size():
     edges = [layer for layer in quantized.model.layers if isinstance(layer, IntegerEdges)]
     assert quantized.nbytes == sum(layer.nbytes for layer in edges) + 16
     assert f"{quantized.nbytes:,} bytes" in str(quantized)
+
+
+def test_it_says_what_the_numbers_took_before():
+    model = ew.KAN([20, 30], generator=torch.Generator().manual_seed(0))
+    (layer,) = model.layers
+    numbers = layer.coef.numel() + layer.bias.numel() + layer.grid.numel()
+    assert quantize(model, samples(100, 20).float()).float_nbytes == 4 * numbers
+    tabulated = quantize(ew.adapters.slim(model, (2, 4, 2)), samples(100, 20).float())
+    assert tabulated.float_nbytes < tabulated.nbytes
+    assert f"{tabulated.float_nbytes:,} in float32" in str(tabulated)

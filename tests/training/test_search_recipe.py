@@ -295,6 +295,40 @@ def test_an_oscillation_inside_a_function_and_a_square_wave():
     assert rmse(result.model, fresh, square(fresh)) < 0.5
 
 
+def gap_error(jump, jumps, samples, spread):
+    """The relative error of lines between even draws of a function that jumps: $2/3$ of a gap of $2/n$ for each."""
+    return jump / 2 * math.sqrt(jumps * 2 / samples * 2 / 3) / spread
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize(
+    ("wave", "spread", "jumps"),
+    [
+        (lambda t: torch.sin(2 * math.pi * t).sign(), 1.0, 30),
+        (lambda t: 2 * (t - t.floor()) - 1, 3**-0.5, 15),
+    ],
+    ids=["square wave", "sawtooth"],
+)
+def test_fifteen_periods_with_jumps_are_fitted_as_well_as_the_samples_tell(wave, spread, jumps):
+    x, fresh = (samples(n, 1, seed)[:, 0].add(1).div(2) for n, seed in ((900, 4), (4000, 5)))
+    result = ew.fit(kan((1, 3, 1)), (x[:, None], wave(15 * x)), Auto(starts=4, steps=10))
+    error = rmse(result.model, fresh[:, None], wave(15 * fresh)) / spread
+    assert error < 1.5 * gap_error(2, jumps, 900, spread)
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_a_sum_of_curves_that_is_the_answer_is_told_and_can_be_trained_on():
+    x = samples(400, 1)
+    y = torch.sin(40 * math.pi * x[:, 0])
+    result = ew.fit(kan((1, 5, 1)), (x, y), Auto(starts=4, steps=10))
+    (note,) = result.report.notes
+    assert "a sum of curves on" in note
+    assert result.report.validation is not None
+    assert result.report.validation < 0.1 * float(y.var())
+    again = ew.fit(result.model, (x, y), FirstOrder("adam", lr=1e-4, steps=20))
+    assert again.report.loss < 2 * result.report.loss + 1e-4
+
+
 @pytest.mark.usefixtures("as_a_user")
 @pytest.mark.parametrize("method", [LevenbergMarquardt(steps=5), Auto(starts=2, steps=5, max_parameters=20)])
 def test_what_the_network_cannot_follow_is_noted(method):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edgewise.discovery.noise import is_larger
-from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, over_decades, read_samples, wrong_rows
+from edgewise.discovery.rows import MAX_ROWS, MIN_ROWS, Table, explained_by, read_samples
 from edgewise.discovery.separable import surface_rest
 from edgewise.discovery.start_texts import read_starts
 from edgewise.discovery.structure import (
@@ -26,6 +26,7 @@ from edgewise.discovery.structure import (
     find_structures,
     join_variables,
 )
+from edgewise.discovery.wrong_rows import over_decades, wrong_rows
 from edgewise.expressions.parse import parse_formula
 from edgewise.expressions.units import DimensionError, Unit, dimension, parse_units
 from edgewise.nn import DEFAULT_LIBRARY, Library

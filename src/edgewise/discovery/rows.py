@@ -1,4 +1,4 @@
-"""Rows of inputs and a target: expressions judged on them, the split into regions, rows that follow no others."""
+"""Rows of inputs and a target: expressions judged on them, and the split into regions."""
 
 from __future__ import annotations
 
@@ -27,20 +27,8 @@ FEW_VALUES = 8
 OUTSIDE = 0.1
 """The share of the rows outside the region that laws are fitted in."""
 
-FAR = 25.0
-"""A row is wrong where its residual is this many times the median one."""
-
-HEAVY = 0.5
-"""A twentieth of the rows with a larger share of the sum of squares may bend the polynomial; of noise it has 0.24."""
-
-DECADES = 100.0
-"""A positive variable with a larger ratio of its ends, and more even in its logarithm, is over decades."""
-
 MOST_BESIDE = 6
 """With more inputs pieces and oscillations are searched in one input alone."""
-
-MAX_TERMS = 300
-"""The most terms of the polynomial that rows are compared with."""
 
 MAX_ROWS = 20_000
 """Of a longer table so many rows, chosen at random, are searched and judged."""
@@ -157,61 +145,6 @@ def _outside(x: Tensor) -> Tensor:
     return smallest if smallest.double().mean() <= 3 * OUTSIDE else torch.zeros_like(smallest)
 
 
-def over_decades(u: Float[Tensor, " rows"]) -> bool:
-    """Whether values are positive and spread over decades, as evenly in their logarithms as they can be."""
-    if not (u > 0).all() or u.amax() < DECADES * u.amin():
-        return False
-    plain, log = ((v.median() - v.amin()) / (v.amax() - v.amin()) for v in (u, u.log()))
-    return bool((log - 0.5).abs() < (plain - 0.5).abs())
-
-
-def wrong_rows(x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> list[int]:
-    """At most a twentieth of the rows that lie far from a polynomial through all others.
-
-    A row is far where its residual, computed without it, is many times the usual one and a good share of the spread.
-    Rows that bend the polynomial so much that all residuals are large are left out first, and come back if they fit.
-    """
-    varying = [j for j in range(x.shape[1]) if x[:, j].amax() > x[:, j].amin()]
-    if not varying:
-        return []
-    y = y.abs().log() if over_decades(y.abs()) else y
-    columns = [x[:, j].log() if over_decades(x[:, j]) else x[:, j] for j in varying]
-    A = _polynomials(torch.stack(columns, -1), min(len(y) // 4, MAX_TERMS if len(y) < 2000 else MAX_TERMS // 3))
-    most = max(1, len(y) // 20)
-    kept = _without_heaviest(A, y, most)
-    for _ in range(10):
-        q, c = torch.linalg.qr(A[kept]).Q, least_squares(A[kept], y[kept][:, None])[:, 0]
-        alone = (y - A @ c).abs()
-        alone[kept] = alone[kept] / (1 - q.square().sum(1)).clamp_min(1e-9)
-        usual, middle = alone[kept].median(), (y[kept] - y[kept].median()).abs().median()
-        far = (alone > FAR * usual) & (alone > middle)
-        new = (far & kept).nonzero()[:, 0]
-        new = new[alone[new].argsort(descending=True)][: min(len(new) // 2 + 1, most - int((far & ~kept).sum()))]
-        before, kept = kept, kept | ~far
-        kept[new] = False
-        if torch.equal(before, kept):
-            break
-    constant = bool(y[kept].amax() == y[kept].amin())  # the others are all there is to explain
-    return [] if constant else (~kept).nonzero()[:, 0].tolist()
-
-
-def _without_heaviest(A: Float[Tensor, "rows terms"], y: Float[Tensor, " rows"], most: int) -> Tensor:
-    """The rows without those that have half of the sum of squares together, one after another; all where none do.
-
-    What row i adds to the sum of squares of a fit is $r_i^2 / (1 - h_i)$, with its leverage $h_i$.
-    """
-    kept, rounds = torch.ones(len(y), dtype=torch.bool), min(most, 10)
-    for part in range(rounds):
-        q = torch.linalg.qr(A[kept]).Q
-        left = y[kept] - q @ (q.T @ y[kept])
-        added = left.square() / (1 - q.square().sum(1)).clamp_min(1e-9)
-        if part == 0 and left.square().topk(most).values.sum() < HEAVY * left.square().sum():
-            return kept
-        count = most * (part + 1) // rounds - int((~kept).sum())
-        kept[kept.nonzero()[added.topk(count).indices, 0]] = False
-    return kept
-
-
 def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " rows"]) -> bool:
     """Whether input j in a polynomial of degree two explains more than four standard deviations of chance do."""
     powers = total_degree(x.shape[1], 2)
@@ -220,9 +153,3 @@ def explained_by(j: int, x: Float[Tensor, "rows inputs"], y: Float[Tensor, " row
     less, more = (r.square().sum().clamp_min(1e-26 * y.square().sum()) for r in left)
     terms = int((powers[:, j] > 0).sum())
     return (len(y) - len(powers)) * (less / more).log().item() > terms + 4 * math.sqrt(2 * terms)
-
-
-def _polynomials(x: Tensor, most: int) -> Tensor:
-    """Products of Chebyshev polynomials up to the highest total degree, at most five, in so many columns at most."""
-    degree = max(k for k in range(6) if k == 0 or math.comb(x.shape[1] + k, k) <= most)
-    return products_of(chebyshev(x, x.amin(0), x.amax(0), degree + 1), total_degree(x.shape[1], degree))

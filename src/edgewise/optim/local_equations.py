@@ -6,8 +6,9 @@ The kernel computes layers of curves and sums $J^T A^T A J$; products and symbol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from edgewise.bases import BSpline
 from edgewise.kernels import EdgeSpec, find
 from edgewise.nn import ProductNodes
-from edgewise.optim.flat import Edges, Network, products, symbols
+from edgewise.optim.flat import Edges, Network, Parameters, Step, products, symbols
 
 KEPT = 32_000_000  # entries of the windows of the first layer, at most, that are kept from call to call: 256 MB
 DENSE = 500  # parameters up to which nothing is to be gained by a product of dense matrices
@@ -63,8 +64,12 @@ class LocalEquations:
     ) -> None:
         self.network, self.x, self.kernel = network, x, kernel
         self._knots = [_knots(edges, grid) for edges, grid in zip(network.edges, grids, strict=True)]
-        self._places = _places(network, free)
+        self._free = free
         self._first: Any = None
+
+    @cached_property
+    def _places(self) -> list[_Places]:
+        return _places(self.network, self._free)
 
     @classmethod
     def of(
@@ -161,6 +166,19 @@ class LocalEquations:
             four = symbol_rows(step.affine, *step.functions).permute(0, 1, 3, 2).contiguous()
             found += [make(n, at, four[:, k], 4) for k, at in places.symbols.items()]
         return found
+
+
+def layer_inputs(
+    network: Network, parameters: Parameters, x: Float[Tensor, "in samples"]
+) -> list[Float[Tensor, "sets features samples"]]:
+    """What every layer of edges sees, by the kernel where one serves the network."""
+    local = LocalEquations.of(network, parameters.grids, x)
+    steps: Sequence[LocalStep | Step]
+    if local is None:
+        steps = network.forward(parameters, x, None, slopes=False)
+    else:
+        steps = local.forward(parameters.theta, slice(None), slopes=False)
+    return [step.inputs for step in steps if isinstance(step.layer, Edges)]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edgewise.bases import Basis
+from edgewise.bases import Basis, BSpline
 from edgewise.optim.flat import Edges, Network, Parameters, design
+from edgewise.optim.local_equations import layer_inputs
 
 
 def even_grid(
@@ -51,10 +52,13 @@ def _relative_fit(basis: Basis) -> tuple[Tensor, Tensor]:
     """Sample points in [0, 1] and the matrix from values there to coefficients."""
     grid = basis.init_grid(1, 0.0, 1.0, dtype=torch.float64)
     points = basis.sample_points(grid)
-    return points[:, 0], torch.linalg.pinv(basis.evaluate(points, grid)[:, 0])
+    design = basis.evaluate(points, grid)[:, 0]
+    if isinstance(basis, BSpline):  # its functions are independent at these points: no singular values are needed
+        q, r = torch.linalg.qr(design)
+        return points[:, 0], torch.linalg.solve_triangular(r, q.T, upper=True)
+    return points[:, 0], torch.linalg.pinv(design)
 
 
 def spans(network: Network, parameters: Parameters, x: Float[Tensor, "in samples"]) -> list[tuple[Tensor, Tensor]]:
     """The range of the inputs of every layer of edges over the samples: (S, in) each."""
-    steps = network.forward(parameters, x, None, slopes=False)
-    return [(s.inputs.amin(-1), s.inputs.amax(-1)) for s in steps if isinstance(s.layer, Edges)]
+    return [(inputs.amin(-1), inputs.amax(-1)) for inputs in layer_inputs(network, parameters, x)]

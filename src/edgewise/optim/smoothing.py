@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from edgewise.bases import Basis
+from edgewise.bases import Basis, BSpline
 from edgewise.optim.flat import Network
 
 
@@ -144,13 +145,25 @@ def order_on(basis: Basis, order: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _root(basis: Basis, order: int) -> Float[Tensor, "k k"]:
-    r"""A matrix whose square $D^T D$ is the roughness."""
+def _root(basis: Basis, order: int) -> Float[Tensor, "rows k"]:
+    r"""A matrix of at most k rows whose square $D^T D$ is the roughness."""
     grid = basis.init_grid(1, 0.0, 1.0, dtype=torch.float64)
-    count = 20 * basis.size
-    points = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
-    derivative = basis.derivative(points, grid, order_on(basis, order))[:, 0].nan_to_num(0.0)
-    return torch.linalg.qr(derivative / count**0.5).R
+    m = order_on(basis, order)
+    points, weights = _quadrature(basis, grid[0], m)
+    derivative = basis.derivative(points[:, None], grid, m)[:, 0].nan_to_num(0.0)
+    return torch.linalg.qr(derivative * weights.sqrt()[:, None]).R
+
+
+def _quadrature(basis: Basis, grid: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Points in [0, 1] and weights of the mean of squares of m-th derivatives: exact for splines, by Gauss's rule."""
+    if not isinstance(basis, BSpline):
+        count = 20 * basis.size
+        return (torch.arange(count, dtype=torch.float64) + 0.5) / count, torch.full(
+            (count,), 1 / count, dtype=torch.float64
+        )
+    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(max(1, basis.degree - m + 1)))
+    width = grid.diff()[:, None]
+    return (grid[:-1, None] + width * (nodes + 1) / 2).flatten(), (width * weights / 2).flatten()
 
 
 def _entries(network: Network, places: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -34,6 +34,8 @@ class Quantized:
     Args:
         model: computes in integers; `export(model, path, format="c")` writes it as C.
         nbytes: of its numbers.
+        float_nbytes: of the parameters of the network in float32, grids included. A table for every edge can be larger:
+            than the factors of a slim layer, or than coefficients on a coarse grid. A codebook then helps.
         relative: the root mean square of its errors, in units of the standard deviation of the outputs.
         worst: the largest error on the samples.
         changed: the share of rows whose largest output is another one, as for classes; 0 with one output.
@@ -41,13 +43,15 @@ class Quantized:
 
     model: IntegerKAN
     nbytes: int
+    float_nbytes: int
     relative: float
     worst: float
     changed: float
 
     def __str__(self) -> str:
         lost = f"error {self.relative:.2e} of the spread, {self.worst:.3g} at most"
-        return f"{self.nbytes:,} bytes, {lost}" + (f", {self.changed:.2%} of classes changed" if self.changed else "")
+        sizes = f"{self.nbytes:,} bytes, {self.float_nbytes:,} in float32"
+        return f"{sizes}, {lost}" + (f", {self.changed:.2%} of classes changed" if self.changed else "")
 
 
 @torch.no_grad()
@@ -95,7 +99,9 @@ def quantize(
     if units is not None:
         end = Affine(units.scale.detach().float().cpu(), units.shift.detach().float().cpu())
         exact = exact * units.scale.double().cpu() + units.shift.double().cpu()
-    return _measured(IntegerKAN(layers, end, model.input_names, model.output_names), x.cpu(), exact)
+    made = IntegerKAN(layers, end, model.input_names, model.output_names)
+    numbers = [*model.parameters(), *(grid for name, grid in model.named_buffers() if name.endswith("grid"))]
+    return _measured(made, 4 * sum(number.numel() for number in numbers), x.cpu(), exact)
 
 
 @dataclass(frozen=True)
@@ -249,10 +255,11 @@ def _centre_(made: IntegerEdges, rough: Tensor, exact: Tensor) -> None:
     made.bias.copy_(error.median(0).values.round().clamp(-(2**31) + 1, 2**31 - 1))
 
 
-def _measured(model: IntegerKAN, x: Tensor, exact: Tensor) -> Quantized:
+def _measured(model: IntegerKAN, float_nbytes: int, x: Tensor, exact: Tensor) -> Quantized:
     got = model(x).double()
     difference = (got - exact).abs()
     spread = float(exact.std(0, correction=0).square().mean().sqrt())
     rms = float(difference.square().mean().sqrt())
     changed = float((got.argmax(-1) != exact.argmax(-1)).double().mean()) if exact.shape[-1] > 1 else 0.0
-    return Quantized(model, model.nbytes, rms / spread if spread > 0 else rms, float(difference.max()), changed)
+    relative = rms / spread if spread > 0 else rms
+    return Quantized(model, model.nbytes, float_nbytes, relative, float(difference.max()), changed)

@@ -1,7 +1,9 @@
-"""A start for data that oscillate: the sum of curves on a grid fine enough for them, fitted to all inputs at once.
+"""Data that oscillate or jump: the sum of curves on a grid fine enough for them, fitted to all inputs at once.
 
 On a coarse grid an oscillation averages out, and no random start has a gradient towards it. A sum of curves is linear
-in its parameters, so that every number of intervals can be tried.
+in its parameters, so that every number of intervals can be tried. The network of the search begins at the sum where the
+samples determine it on such a grid. Where they do not, and the sum leaves less than all that was trained, the sum is
+the answer, written as the network.
 """
 
 from __future__ import annotations
@@ -15,26 +17,18 @@ from torch import Tensor
 from edgewise.bases import BSpline
 from edgewise.nn import KAN, ProductNodes
 from edgewise.optim import Network, NetworkLeastSquares, Parameters, Smoothing, levenberg_marquardt
-from edgewise.training.search_stages import Search, Starts
-from edgewise.training.search_starts import flat_curves, random_lines
+from edgewise.training.samples import Samples
+from edgewise.training.search_stages import WORTH_IT, AdditiveFit, Search, Starts
+from edgewise.training.search_starts import flat_curves, random_lines, track
 
 SAMPLES = 4000  # that a sum is fitted to, at most
 WORK = 4e9  # multiplications of one fit, at most
 SPARE = 0.6  # parameters per sample; the held-out error decides
 COARSE = 10  # intervals that random starts reach
+FEWEST = 3  # intervals of hidden layers that hand a sum on
 GAIN = 0.5  # a finer grid must leave this share of the error
 ENOUGH = 0.02  # a share of the error that later grids reduce further
 NEIGHBOURS = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class AdditiveFit:
-    """A sum of curves, one per input and output, on `basis`, with its held-out loss in the network's units."""
-
-    basis: BSpline
-    network: Network
-    parameters: Parameters
-    error: float
 
 
 def additive_start(search: Search, at: Starts, fits: list[AdditiveFit]) -> Starts | None:
@@ -47,7 +41,7 @@ def additive_start(search: Search, at: Starts, fits: list[AdditiveFit]) -> Start
     if not chosen.error < GAIN * base:
         return None
     network = at.network.with_bases([chosen.basis] * len(at.network.edges), None)
-    parameters = _embedded(network, chosen, torch.Generator().manual_seed(search.run.seed))
+    parameters = _embedded(network, chosen, search.run.seed)
     if parameters is None:
         return None
     prior = None if search.method.smoothing is False else Smoothing.weak(network, 1, len(search.train))
@@ -55,27 +49,52 @@ def additive_start(search: Search, at: Starts, fits: list[AdditiveFit]) -> Start
 
 
 def additive_fits(search: Search) -> list[AdditiveFit]:
-    """The sums on 10, 20, 40, ... intervals, as far as samples and time allow; the search keeps the least error."""
-    some = search.train[:SAMPLES]
-    widths = [search.model.in_features, search.model.out_features]
-    fits: list[AdditiveFit] = []
+    """The sums on 10, 20, 40, ... intervals, as far as samples and time allow; the search keeps them."""
+    some = _some(search.train)
     basis = BSpline(COARSE, search.method.degrees[0], extrapolation=search.extrapolation)
-    sums = Network.of(KAN(widths, basis, residual=None, dtype=torch.float64))[0]
     while not search.budget.over:
-        network, parameters = flat_curves(sums, basis, some.x.T.contiguous())
-        count = network.parameters
-        if count > SPARE * len(some) * (1 if search.loss.labels else widths[1]) or count**2 * len(some) > WORK:
+        fit = _fitted(search, basis, some)
+        if fit is None:
             break
-        problem = NetworkLeastSquares(network, parameters.grids, some.x, some.y, some.weights, search.loss)
-        prior = Smoothing.weak(network, 1, len(some))
-        steps = 2 if search.loss.units else 10
-        end = levenberg_marquardt(problem, parameters.theta, steps, mu=1e-9, prior=prior, budget=search.budget)
-        parameters = Parameters(end.theta, parameters.grids)
-        error = float(search.held_loss(Starts(network, parameters))[0])
-        fits.append(AdditiveFit(basis, network, parameters, error if math.isfinite(error) else math.inf))
-        search.least_sum = min(search.least_sum, fits[-1].error)
+        search.sums.append(fit)
         basis = basis.resized(2 * basis.intervals)
-    return fits
+    return search.sums
+
+
+def or_the_sum(search: Search, at: Starts) -> None:
+    """Let the best sum of curves, as a network like `at`, be the result where it leaves less than all that was trained.
+
+    Its degree is chosen as its intervals are, by the held-out loss.
+    """
+    if not search.least_sum < WORTH_IT * search.best.value or search.stopped != "finished":
+        return
+    best = min(search.sums, key=lambda fit: fit.error)
+    for degree in search.method.degrees[1:] if not search.budget.over else ():
+        higher = _fitted(search, dataclasses.replace(best.basis, degree=degree), _some(search.train))
+        if higher is None or not higher.error < best.error:
+            break
+        best = higher
+    begun, before = _written_as(search, at.network, best), search.best.value
+    most = search.method.max_parameters
+    if begun is None or (most is not None and begun.network.parameters > most):
+        return
+    what = f"sum of curves on {best.basis.intervals} intervals"
+    search.note(begun, best.basis, what, search.loss_on(search.train, begun))
+    if search.best.value < before:
+        left, trained = ((search.share(value), value)[not search.loss.units] for value in (search.best.value, before))
+        unit = " of the spread of the targets" if search.loss.units else ""
+        search.notes.append(
+            f"the network is a {what}, one per input and output, through the first nodes of every layer: its held-out "
+            f"error is {left:.2g}{unit}, where training all nodes left {trained:.2g}; more samples allow finer grids"
+        )
+
+
+def sum_of_all(search: Search, at: Starts) -> Starts:
+    """The sum of curves that the network `at` is, fitted to all samples as well."""
+    assert at.sum is not None
+    fit = _fitted(search, at.sum.basis, _some(search.whole))
+    again = None if fit is None else _written_as(search, at.network, fit)
+    return at if again is None else again
 
 
 def neighbours_error(x: Tensor, y: Tensor) -> float:
@@ -88,12 +107,45 @@ def neighbours_error(x: Tensor, y: Tensor) -> float:
     return float((y[known][near].mean(1) - y[asked]).square().mean())
 
 
-def _embedded(network: Network, fit: AdditiveFit, generator: torch.Generator) -> Parameters | None:
+def _some(samples: Samples) -> Samples:
+    return samples[:SAMPLES] if len(samples) > SAMPLES else samples  # their order is random
+
+
+def _fitted(search: Search, basis: BSpline, samples: Samples) -> AdditiveFit | None:
+    """The sum of curves on a basis; None where it has too many parameters for the samples or the work."""
+    widths, count = [search.model.in_features, search.model.out_features], len(samples)
+    sums = Network.of(KAN(widths, BSpline(FEWEST), residual=None, dtype=torch.float64))[0]
+    network, parameters = flat_curves(sums, basis, samples.x.T.contiguous())
+    spare = SPARE * count * (1 if search.loss.labels else widths[1])
+    if network.parameters > spare or network.parameters**2 * count > WORK:
+        return None
+    problem = NetworkLeastSquares(network, parameters.grids, samples.x, samples.y, samples.weights, search.loss)
+    prior = Smoothing.weak(network, 1, count)
+    steps = 2 if search.loss.units else 10
+    end = levenberg_marquardt(problem, parameters.theta, steps, mu=1e-9, prior=prior, budget=search.budget)
+    parameters = Parameters(end.theta, parameters.grids)
+    error = float(search.held_loss(Starts(network, parameters))[0])
+    return AdditiveFit(basis, network, parameters, error if math.isfinite(error) else math.inf)
+
+
+def _written_as(search: Search, network: Network, fit: AdditiveFit) -> Starts | None:
+    """The sum as a network of the same nodes, on few intervals behind its first layer; None where it is too narrow."""
+    hidden = fit.basis.resized(FEWEST)
+    network = network.with_bases([fit.basis] + [hidden] * (len(network.edges) - 1), None)
+    parameters = _embedded(network, fit, search.run.seed)
+    if parameters is None:
+        return None
+    x = search.whole.x.T.contiguous()
+    network, parameters = track(network, parameters, x, fit.basis, box=search.box, hidden=hidden)
+    return Starts(network, parameters, sum=fit)
+
+
+def _embedded(network: Network, fit: AdditiveFit, seed: int) -> Parameters | None:
     """The sum as a network: output i goes through node i of every layer; other edges are small random lines.
 
     None where a layer has too few nodes.
     """
-    start = random_lines(network, 1, generator)
+    start = random_lines(network, 1, torch.Generator().manual_seed(seed))
     coef, bias, _ = fit.network.split(fit.parameters.theta)[0]
     out = coef.shape[-1]
     if any(

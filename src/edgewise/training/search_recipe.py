@@ -8,7 +8,8 @@ r"""The search of `Auto`: random starts, then higher degrees and finer grids, by
 5. From the winner, raise the degree, then the number of intervals, while the held-out error falls and the samples
    allow it.
 6. At every rung try to smooth, with the strength of greatest evidence; the held-out error decides.
-7. Polish the chosen network on all samples.
+7. Where a sum of curves on a grid that the network cannot have leaves less, as in data that jump, return that.
+8. Polish the chosen network on all samples.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from edgewise.training.keep import Best
 from edgewise.training.methods import Auto
 from edgewise.training.result import FitResult
 from edgewise.training.samples import Run, Samples
-from edgewise.training.search_additive import additive_fits, additive_start, neighbours_error
+from edgewise.training.search_additive import additive_fits, additive_start, neighbours_error, or_the_sum, sum_of_all
 from edgewise.training.search_stages import WORTH_IT, Search, Starts, first_layer
 from edgewise.training.search_starts import Units, random_lines
 
@@ -64,7 +65,10 @@ def search(
             if method.extend:
                 _extend(at, starts)
         else:
-            _extend(at, _following_oscillations(at, _from_random_starts(at)))
+            starts = _following_oscillations(at, _from_random_starts(at))
+            _extend(at, starts)
+            if rungs is None:
+                or_the_sum(at, starts)
         if held is None and at.stopped == "finished" and rungs is None:
             _polish(at)
         _note_what_is_missed(at)
@@ -121,10 +125,10 @@ def _following_oscillations(search: Search, at: Starts) -> Starts:
 
 def _note_what_is_missed(search: Search) -> None:
     """Say so where a simple fit has much less error than the network."""
-    spread, error = float(search.held.y.double().var(0, correction=0).mean()), search.best.value
-    if not search.loss.units or spread == 0 or not error > UNLEARNT * spread:
+    error = search.best.value
+    if search.best.state is None or not search.loss.units or search.clean or not bool(search.held.y.std() > 0):
         return
-    if search.least_sum == math.inf:
+    if not search.sums and error > UNLEARNT * float(search.held.y.double().var(0, correction=0).mean()):
         additive_fits(search)
     simple = {
         "a sum of one curve per input": search.least_sum,
@@ -133,8 +137,8 @@ def _note_what_is_missed(search: Search) -> None:
     name = min(simple, key=lambda name: simple[name])
     if simple[name] < error / 2:
         search.notes.append(
-            f"the error is {(error / spread) ** 0.5:.2g} of the spread of the targets, where {name} has "
-            f"{(simple[name] / spread) ** 0.5:.2g}: the network misses what the data show; give it a finer grid, such "
+            f"the error is {search.share(error):.2g} of the spread of the targets, where {name} has "
+            f"{search.share(simple[name]):.2g}: the network misses what the data show; give it a finer grid, such "
             "as KAN(widths, BSpline(100)), more nodes or more time"
         )
 
@@ -235,6 +239,9 @@ def _descend_from_given(search: Search) -> Starts:
 def _polish(search: Search) -> None:
     """The chosen network once more, on all samples; its held-out loss is that of before."""
     chosen, kept = search.fix_error(), search.best
+    if chosen.starts.sum is not None:
+        kept.keep(kept.value, dataclasses.replace(chosen, starts=sum_of_all(search, chosen.starts)))
+        return
     search.best = Best()
     try:
         at = search.stage(chosen.starts, search.whole, chosen.basis, 20, every=20, name=POLISH)

@@ -34,14 +34,28 @@ WORTH_IT = 0.8  # a network without smoothing must have this share of the error 
 MARGIN = 2.0  # expected gaps between the outermost sample and the end of its range
 
 
+@dataclass(frozen=True)
+class AdditiveFit:
+    """A sum of curves, one per input and output, on `basis`, with its held-out loss in the network's units."""
+
+    basis: BSpline
+    network: Network
+    parameters: Parameters
+    error: float
+
+
 @dataclass
 class Starts:
-    """S networks of one structure that are trained at once: their parameters, damping and smoothing."""
+    """S networks of one structure that are trained at once: their parameters, damping and smoothing.
+
+    `sum` is the sum of curves that a single network equals, where it does.
+    """
 
     network: Network
     parameters: Parameters
     damping: Tensor | None = None
     prior: Smoothing | None = None
+    sum: AdditiveFit | None = None
 
     def take(self, index: Tensor) -> Starts:
         """Some of the starts."""
@@ -86,7 +100,7 @@ class Search:
     best: Best[Choice] = field(default_factory=Best[Choice])
     stopped: Stop = "finished"
     clean: bool = False  # a network came so near that there is no noise
-    least_sum: float = math.inf  # held-out loss of the best sum of curves, where one was tried
+    sums: list[AdditiveFit] = field(default_factory=list)  # of curves on finer and finer grids, where they were tried
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -120,6 +134,11 @@ class Search:
         """The held-out loss below which there is no noise to fit."""
         spread = float(self.held.y.var(0, correction=0).mean()) if self.loss.units else 1.0
         return CLEAN**2 * (spread or 1.0)
+
+    @property
+    def least_sum(self) -> float:
+        """The held-out loss of the best sum of curves; infinite where none was tried."""
+        return min((fit.error for fit in self.sums), default=math.inf)
 
     @property
     def fraction(self) -> float:
@@ -162,8 +181,33 @@ class Search:
             if self.budget.over or (done >= 2 * every and (end.steps < took or self.is_hopeless(result))):
                 break
         result = Starts(network, parameters, damping, prior)
-        self._note(result, basis, name, losses)
+        self.note(result, basis, name, losses)
         return result
+
+    def note(self, at: Starts, basis: Basis | None, name: str, losses: Tensor) -> None:
+        """Record a stage, keep its best network if it is the best so far, tell the callbacks and the listener."""
+        held = self.held_loss(at)
+        n = int(torch.where(held.isfinite(), held, torch.inf).argmin())
+        value = float(held[n])
+        better = self.best.beaten_by(value, 1 if at.prior is not None else WORTH_IT)
+        if math.isfinite(value) and better and self.final_basis in (None, basis):
+            self.best.keep(value, Choice(at.take(torch.tensor([n])), basis))
+            self.clean = self.clean or value < self.noiseless
+        record: Record = {
+            "step": self.steps,
+            "stage": name,
+            "loss": float(losses[n]),
+            "validation": value,
+            "parameters": at.network.parameters,
+        }
+        self.history.append(record)
+        _log.info("fit: %s: %s", name, record)
+        best = value if self.best.state is None else self.best.value
+        self.run.tell(Event(f"{name}, {record['parameters']} parameters", self.fraction, f"best {best:.3g}"))
+        if self.run.callbacks:
+            shown = at if self.best.state is None else self.best.state.starts
+            if ended_by(self.run.callbacks, State(self.network_model(shown), self.steps, record)):
+                self.stopped = "callback"
 
     def halve(self, at: Starts, count: int) -> Starts:
         """The best `count` of the starts by the held-out loss."""
@@ -173,10 +217,16 @@ class Search:
 
     def held_loss(self, at: Starts) -> Float[Tensor, " starts"]:
         """The held-out loss of every start, in the network's units."""
-        held = NetworkLeastSquares(
-            at.network, at.parameters.grids, self.held.x, self.held.y, self.held.weights, self.loss
-        )
-        return held.losses(at.parameters.theta)
+        return self.loss_on(self.held, at)
+
+    def loss_on(self, samples: Samples, at: Starts) -> Float[Tensor, " starts"]:
+        """The loss of every start on samples in the network's units."""
+        problem = NetworkLeastSquares(at.network, at.parameters.grids, samples.x, samples.y, samples.weights, self.loss)
+        return problem.losses(at.parameters.theta)
+
+    def share(self, loss: float) -> float:
+        """A squared error in the network's units as a root and a share of the spread of the held-out targets."""
+        return (loss / float(self.held.y.double().var(0, correction=0).mean())) ** 0.5
 
     def is_hopeless(self, at: Starts) -> bool:
         """Whether a single network is so far behind the best one that more steps will not bring it there."""
@@ -227,31 +277,6 @@ class Search:
         return track(
             network, parameters, self.train.x.T.contiguous(), basis, box=self.box, occupied=occupied, reach=reach
         )
-
-    def _note(self, at: Starts, basis: Basis | None, name: str, losses: Tensor) -> None:
-        """Record a stage, keep its best network if it is the best so far, tell the callbacks and the listener."""
-        held = self.held_loss(at)
-        n = int(torch.where(held.isfinite(), held, torch.inf).argmin())
-        value = float(held[n])
-        better = self.best.beaten_by(value, 1 if at.prior is not None else WORTH_IT)
-        if math.isfinite(value) and better and self.final_basis in (None, basis):
-            self.best.keep(value, Choice(at.take(torch.tensor([n])), basis))
-            self.clean = self.clean or value < self.noiseless
-        record: Record = {
-            "step": self.steps,
-            "stage": name,
-            "loss": float(losses[n]),
-            "validation": value,
-            "parameters": at.network.parameters,
-        }
-        self.history.append(record)
-        _log.info("fit: %s: %s", name, record)
-        best = value if self.best.state is None else self.best.value
-        self.run.tell(Event(f"{name}, {record['parameters']} parameters", self.fraction, f"best {best:.3g}"))
-        if self.run.callbacks:
-            shown = at if self.best.state is None else self.best.state.starts
-            if ended_by(self.run.callbacks, State(self.network_model(shown), self.steps, record)):
-                self.stopped = "callback"
 
     def _scaled(self, samples: Samples) -> Samples:
         """Samples in the network's units."""

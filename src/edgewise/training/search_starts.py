@@ -10,7 +10,8 @@ from torch import Tensor
 
 from edgewise.bases import Basis, BSpline
 from edgewise.nn import KAN, Affine
-from edgewise.optim.flat import Edges, Network, Parameters
+from edgewise.optim.flat import Network, Parameters
+from edgewise.optim.local_equations import layer_inputs
 from edgewise.optim.regrid import even_grid, regrid
 
 NOISE = 0.1
@@ -100,22 +101,25 @@ def track(
     basis: Basis,
     *,
     box: Float[Tensor, "in points"] | None = None,
+    hidden: Basis | None = None,
     occupied: int = 0,
     reach: float = REACH,
 ) -> tuple[Network, Parameters]:
     """Every layer on `basis`, its grid over the present range of its inputs, its curves refitted.
+
+    Hidden layers are on the basis `hidden` where it is given.
 
     A hidden layer may see more between the samples, and more yet at the corners of the `box` that they come from: its
     grid reaches as far, by the share `reach` of its range at most. With `occupied`, a hidden grid gets as many
     intervals as hold that many samples each, up to those of the basis: on an interval without samples a curve does what
     it likes.
     """
-    inputs = _inputs(network, parameters, x)
-    reached = inputs if box is None else _inputs(network, parameters, box)
+    inputs = layer_inputs(network, parameters, x)
+    reached = inputs if box is None else layer_inputs(network, parameters, box)
     bases, grids = [], []
     for n, (values, possible) in enumerate(zip(inputs, reached, strict=True)):
         low, high = _range(values, possible, reach)
-        own = basis
+        own = basis if n == 0 or hidden is None else hidden
         if occupied and n > 0 and isinstance(basis, BSpline):
             own = basis.resized(_occupied_intervals(values, low, high, basis.intervals, occupied))
         bases.append(own)
@@ -134,11 +138,6 @@ def _around(basis: Basis, low: Tensor, high: Tensor) -> Tensor:
     """The even grid that reaches a little beyond a range."""
     extra = (high - low) * (min(MARGIN, 0.5 / basis.intervals) if isinstance(basis, BSpline) else MARGIN)
     return even_grid(basis, low - extra, high + extra)
-
-
-def _inputs(network: Network, parameters: Parameters, x: Tensor) -> list[Tensor]:
-    steps = network.forward(parameters, x, None, slopes=False)
-    return [step.inputs for step in steps if isinstance(step.layer, Edges)]
 
 
 def _range(values: Float[Tensor, "starts features samples"], possible: Tensor, reach: float) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 from edgewise.tables.additive import additive_model_from_json
+from edgewise.tables.additive.strengths import WorkingModel
 from edgewise.tables.estimators import KANAdditive, KANAdditiveClassifier
 
 pytestmark = pytest.mark.usefixtures("module_as_a_user")
@@ -95,6 +96,7 @@ def test_frames_of_polars_give_the_same_model(mixed):
     np.testing.assert_allclose(other.predict(polars.DataFrame(columns)), model.predict(frame), atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:rows lie farther outside")
 def test_the_network_equals_the_model_also_outside_and_where_columns_have_few_values():
     rng = np.random.default_rng(0)
     x = np.stack([rng.normal(size=150), rng.integers(0, 2, 150), rng.integers(0, 4, 150), np.full(150, 3.0)], axis=1)
@@ -105,6 +107,7 @@ def test_the_network_equals_the_model_also_outside_and_where_columns_have_few_va
         np.testing.assert_allclose(model.model_(torch.tensor(wide)).numpy(), model.predict(wide), atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:rows lie farther outside")
 @pytest.mark.parametrize("estimator", [KANAdditive(), KANAdditiveClassifier()], ids=lambda m: type(m).__name__)
 def test_odd_tables_are_fitted_or_refused_in_one_sentence(estimator):
     rng = np.random.default_rng(0)
@@ -125,6 +128,15 @@ def test_odd_tables_are_fitted_or_refused_in_one_sentence(estimator):
         if np.isinf(bad).any() or not len(bad):
             with pytest.raises(ValueError, match=message):
                 clone(estimator).fit(bad, y[: len(bad)])
+
+
+def test_strengths_that_pull_each_other_back_take_few_trials(monkeypatch):
+    """On 20 rows of three whole numbers nearly all terms vanish: 10,000 trials before."""
+    trials, solve = [], WorkingModel.solve
+    monkeypatch.setattr(WorkingModel, "solve", lambda model, rho: trials.append(1) or solve(model, rho))
+    x = np.round(3 * np.random.RandomState(0).uniform(size=(20, 5)))
+    KANAdditiveClassifier(intervals=4).fit(x, [1, 2] * 10)
+    assert 0 < len(trials) < 1000
 
 
 def test_separated_classes_have_finite_curves():

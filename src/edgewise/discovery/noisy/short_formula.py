@@ -20,6 +20,7 @@ from edgewise.discovery.discover import search
 from edgewise.discovery.goal import goal_of
 from edgewise.discovery.law import Law
 from edgewise.discovery.noisy.beside_constant import beside_constant
+from edgewise.discovery.noisy.linear_sums import linear_sums
 from edgewise.discovery.noisy.small_networks import SHAPES, formulas_of_networks
 from edgewise.discovery.noisy.thinned_ratio import fit_ratio, forward_selection, thin
 from edgewise.discovery.sense import nonsense
@@ -69,7 +70,7 @@ def search_formula(
     ranked = [int(j) for j in np.argsort(-weight, kind="stable")]
     table = NoisyTable(train, held, tuple(names), output)
     budget = Budget(seconds)
-    findings = [table.constant()]
+    findings = [table.constant(), *_linear(table, ranked[:MAX_SELECTED])]
     tell(progress, "laws that need no curves", 0.0)
     short = Budget(budget.left / 4, time.thread_time, budget.left / 2)  # what else runs shall not hide a law
     law, others = _laws(table, sorted(ranked[:MAX_INPUTS]), short, seed)
@@ -267,6 +268,15 @@ def _sensible(findings: list[Finding], table: NoisyTable, names: Sequence[str]) 
             return front
         sound |= {id(f) for f in front.front} - wrong
         findings = [f for f in findings if id(f) not in wrong]
+
+
+def _linear(table: NoisyTable, inputs: list[int]) -> Iterator[Finding]:
+    x, y = table.scaled
+    scaled = [symbol / sympy.Float(size, 17) for symbol, size in zip(table.symbols, table.size, strict=True)]
+    for chosen, (*slopes, offset) in linear_sums(x, y.astype(float), inputs):
+        terms = [sympy.Float(a, 17) * scaled[j] for a, j in zip(slopes, chosen, strict=True)]
+        whole = sympy.Float(table.spread, 17) * sympy.Add(*terms, sympy.Float(offset, 17))
+        yield table.judged(table.formula(sympy.expand(whole)), f"linear in {len(chosen)} inputs")
 
 
 def _ratios(table: NoisyTable, inputs: list[int], seed: int) -> Iterator[Finding]:

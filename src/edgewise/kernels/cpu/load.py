@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from edgewise.kernels.cpu.build import VARIANTS, build, here
+from edgewise.progress import uncounted
 
 log = logging.getLogger("edgewise")
 
@@ -93,9 +94,9 @@ def find_or_build(variant: str) -> Path:
     target = folder / name
     if _is_private(target, stat.S_ISREG):
         return target
-    with _locked(target.with_suffix(".lock")):
+    with uncounted(), _locked(target.with_suffix(".lock")):
         if not _is_private(target, stat.S_ISREG):  # another process may have built it while this one waited
-            log.info("building the native kernels (%s) into %s, once", variant, folder)
+            log.warning("edgewise compiles its native kernels (%s) into %s, once: up to a minute", variant, folder)
             build(variant, target)
             target.chmod(0o755)
     return target

@@ -159,11 +159,11 @@ def best_strengths(
     part, kept = model, np.arange(model.count)
     here = part.solve(found)
     for _ in range(steps):
-        step, last = _step(part, here, low[kept], high[kept])
-        if step is None:
+        steps_from_here, last = _steps(part, here, low[kept], high[kept])
+        if not steps_from_here:
             break
         there = _polished(part, here, low[kept], high[kept]) if last else None
-        there = _searched(part, here, step, low[kept], high[kept]) if there is None else there
+        there = _searched(part, here, steps_from_here, low[kept], high[kept]) if there is None else there
         last = last or there is None
         here = _polished(part, here, low[kept], high[kept]) if there is None else there
         found[kept] = here.log_strengths
@@ -179,29 +179,33 @@ def best_strengths(
 def _polished(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> Solved:
     """A few steps that are too short for V to tell them from rounding, yet each doubles the digits."""
     for _ in range(POLISHING_STEPS):
-        step, _ = _step(model, here, low, high)
-        if step is None or abs(step).max() < 1e-10:
+        found, _ = _steps(model, here, low, high)
+        if not found or abs(found[-1]).max() < 1e-10:
             break
-        here = model.solve(np.clip(here.log_strengths + np.clip(step, -0.5, 0.5), low, high))
+        here = model.solve(np.clip(here.log_strengths + np.clip(found[-1], -0.5, 0.5), low, high))
     return here
 
 
-def _step(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray | None, bool]:
-    """The step of the logarithms, None at an optimum, and whether the search is at its end."""
+def _steps(model: WorkingModel, here: Solved, low: np.ndarray, high: np.ndarray) -> tuple[list[np.ndarray], bool]:
+    """Steps of the logarithms, none at an optimum, and whether the search is at its end.
+
+    The last one is Newton's. A bold one comes first where groups are gone, which takes those to their bounds; where
+    related groups pull each other back it leads uphill at any length.
+    """
     if model.count == 0:
-        return None, True
+        return [], True
     gradient, hessian, edf = model.derivatives(here)
     rho = here.log_strengths
     stuck = ((rho <= low) & (gradient > 0)) | ((rho >= high) & (gradient < 0))
     free = np.flatnonzero(~stuck)
     if len(free) == 0:
-        return None, True
+        return [], True
     step = np.zeros_like(rho)
     step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
     if abs(gradient[free]).max() < TOLERANCE + 1e-11 * abs(here.value):
-        return step, True
-    step[~stuck & (edf < GONE) & (gradient < 0)] = LONGEST_STEP
-    return step, False
+        return [step], True
+    gone = ~stuck & (edf < GONE) & (gradient < 0)
+    return [np.where(gone, LONGEST_STEP, step), step] if gone.any() else [step], False
 
 
 def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
@@ -212,12 +216,14 @@ def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
     return step / max(1.0, abs(step).max() / LONGEST_STEP)
 
 
-def _searched(model: WorkingModel, here: Solved, step: np.ndarray, low: np.ndarray, high: np.ndarray) -> Solved | None:
-    for _ in range(12):
+def _searched(
+    model: WorkingModel, here: Solved, steps: list[np.ndarray], low: np.ndarray, high: np.ndarray
+) -> Solved | None:
+    """The first of the steps, then of ever shorter ones, that leads downhill."""
+    for step in [*steps[:-1], *(steps[-1] / 3**n for n in range(12))]:
         there = model.solve(np.clip(here.log_strengths + step, low, high))
         if there.value < here.value:
             return there
-        step = step / 3
     return None
 
 

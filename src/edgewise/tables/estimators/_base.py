@@ -21,6 +21,7 @@ from edgewise.expressions import Formula
 from edgewise.nn import DEFAULT_LIBRARY, KAN, Affine, Library
 from edgewise.symbolic import formula, symbolify
 from edgewise.tables.encode import Encoding
+from edgewise.tables.estimators.far_rows import of_network, warn_of_far_rows
 from edgewise.tables.estimators.frame_inputs import mixed_table, new_inputs, training_inputs
 from edgewise.tracing import edge_scores, trace
 
@@ -93,6 +94,7 @@ class KANEstimator(BaseEstimator):
             x = validate_data(self, x, reset=False, dtype=np.float64)
         else:
             x = new_inputs(self, x, self.column_names, encoding)
+        warn_of_far_rows(of_network(self.model_, x))
         with torch.no_grad():
             return torch.cat([self.model_(part) for part in torch.tensor(x).split(65_536)])
 

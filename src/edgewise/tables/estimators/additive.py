@@ -36,6 +36,7 @@ from edgewise.tables.additive.stored_columns import StoredTable, is_dataset, wit
 from edgewise.tables.additive.survival import concordance, signed_times
 from edgewise.tables.estimators._base import KANEstimator, target_name
 from edgewise.tables.estimators.additive_methods import AdditiveIntervals, AdditiveMethods
+from edgewise.tables.estimators.far_rows import of_additive, warn_of_far_rows
 from edgewise.tables.estimators.frame_inputs import warn_of_new_gaps
 
 MAX_DEGREE = 9  # of `BSpline`
@@ -132,8 +133,12 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
         if not frame:
             columns = [Column(name, c.kind, c.values) for name, c in zip(self.column_names, columns, strict=True)]
         if not reset:
-            warn_of_new_gaps(new_gaps(self.additive_, columns), "the mean effect of the column is")
+            self._warn_of(columns)
         return columns
+
+    def _warn_of(self, columns: list[Column]) -> None:
+        warn_of_new_gaps(new_gaps(self.additive_, columns), "the mean effect of the column is")
+        warn_of_far_rows(of_additive(self.additive_, columns))
 
     def _stored(self, X: Any, *, reset: bool) -> list[Column]:
         """The columns of a dataset, by the names of training."""
@@ -142,7 +147,7 @@ class AdditiveEstimator(AdditiveMethods, KANEstimator):
             return X.columns()
         table = StoredTable(X.dataset if isinstance(X, StoredTable) else X, self.column_names)
         columns = table.columns([kind for _, kind in self.additive_.columns])
-        warn_of_new_gaps(new_gaps(self.additive_, columns), "the mean effect of the column is")
+        self._warn_of(columns)
         return columns
 
     def _settings(self, family: Family, like: Any = None) -> AdditiveSettings:

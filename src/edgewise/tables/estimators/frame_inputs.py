@@ -16,7 +16,6 @@ The columns of the encoding are the places 0, 1, 2, ... of those of the table.
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from sklearn.utils.validation import validate_data
 from edgewise.tables.cells import DataFrame, TableError, is_numeric, texts_of
 from edgewise.tables.date_parts import PARTS, date_part, dates_of
 from edgewise.tables.encode import EMPTY, Encoding, Feature
+from edgewise.tables.estimators.warned import warn_user
 from edgewise.tables.prepare import MAX_INDICATORS
 
 DATES = ("datetime", "datetime64", "date")
@@ -102,11 +102,9 @@ def warn_of_new_gaps(gaps: Mapping[str, int], what: str) -> None:
     """Warn of columns with missing cells now and none in training, with their number by name."""
     if gaps:
         columns = ", ".join(f"{name!r} ({count})" for name, count in gaps.items())
-        warnings.warn(
+        warn_user(
             f"cells are missing in columns that had none missing in training: {columns}; {what} taken for them, and "
-            "nothing was learnt about such rows",
-            UserWarning,
-            stacklevel=4,
+            "nothing was learnt about such rows"
         )
 
 

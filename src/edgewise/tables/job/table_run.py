@@ -221,6 +221,8 @@ class _Job:
             self.late.append("the search for a formula")
             return None
         stored = self.folder.json("formulas", lambda: self._search(weights, part.left))
+        if part.over:
+            self.late.append("a part of the search for a formula")
         with reading(self.folder.partial, "; delete it to start afresh"):
             return None if stored is None else Front.from_json(stored)
 
