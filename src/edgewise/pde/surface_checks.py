@@ -29,7 +29,6 @@ from torch import Tensor
 from edgewise.nn import Surface
 from edgewise.optim.banded import BandedEquations
 from edgewise.pde.surface_equations import SurfaceEquations
-from edgewise.pde.surface_identified import within_errors
 from edgewise.pde.surface_points import CellTerm, gauss_axis
 from edgewise.pde.surface_run import Sums, SurfaceRun
 
@@ -56,7 +55,7 @@ class Checked:
     Attributes:
         sums: of the error of this surface, which continues the surface before as if that were exact.
         better: the correction.
-        unknowns: its values of the unknowns; those of the surface where data cannot tell both apart.
+        unknowns: its values of the unknowns.
         factor: of the distance between both, for what the correction leaves.
         equations: of the correction.
         system: its normal equations, with their factor.
@@ -79,11 +78,7 @@ def checked(run: SurfaceRun, surface: Surface, before: Before | None, terms: Ter
     better, unknowns = surface.on(surface.grids, degree=surface.degree + 1), dict(run.unknowns)
     equations = run.equations(better, terms(better, None if before is None else before.surface), unknowns)
     system = equations.system()
-    move, step = system.solution()
-    if within_errors(equations, system, step):
-        # How far data leave the unknowns open is for their standard errors to say.
-        move, step = -system.solved(system.gradient.numpy()), np.zeros(len(unknowns))
-    equations.moved(move, step)
+    equations.moved(*system.solution())
     left = math.sqrt(equations.loss() / loss) if loss > 0 else SATURATION
     factor = SAFETY / (1 - (min(left, SATURATION) if math.isfinite(left) else SATURATION))
     off, fields = distance(surface, better)

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.optim.banded import BandedEquations
 from edgewise.pde.surface_equations import SurfaceEquations, Weighted
 
 DATA = 1e-2
-UNTOLD = 2.0  # standard errors: a smaller change of an unknown is no error of the surface
 TOGETHER = 0.98  # correlation of two unknowns from which on the data are said to determine a combination of them
 
 
@@ -56,14 +54,6 @@ def determined(equations: SurfaceEquations) -> Determined | None:
     if len(names) > 1 and np.abs(np.triu(related, 1)).max() > TOGETHER:
         doubts.append("the measured values determine a combination of the unknowns, not each of them")
     return Determined(dict(zip(names, errors.tolist(), strict=True)), noise, tuple(doubts))
-
-
-def within_errors(equations: SurfaceEquations, system: BandedEquations, step: np.ndarray) -> bool:
-    """Whether a step of the unknowns is within their intervals: the data could not tell both values apart."""
-    if not any(map(is_data, equations.terms)):
-        return False
-    covariance, _ = _covariance(equations, system.schur())
-    return bool((np.abs(step) <= UNTOLD * np.sqrt(np.maximum(np.diag(covariance), 0.0))).all())
 
 
 def _covariance(equations: SurfaceEquations, information: np.ndarray) -> tuple[np.ndarray, float]:
