@@ -4,6 +4,7 @@ A step d of the normal equations $J^T J d = -J^T r$ promises the decrease $\|r\|
 the loss falls by a tenth of the promise or more, else its halves are tried, which cost a sum of squares each. If these
 fail too, the equations do not describe the loss that far: then $(J^T J + \mu D) d = -J^T r$ with the diagonal D, for
 larger and larger $\mu$, which cost a factorisation each, but no new rows. A linear problem is solved by one step.
+Unknown coefficients multiply fields: where a full step of both is not lower, the fields first follow a part of it.
 """
 
 from __future__ import annotations
