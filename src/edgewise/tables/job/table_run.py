@@ -236,10 +236,8 @@ class _Job:
 
     def too_late(self) -> list[str]:
         """A warning about what the time limit ended or left out."""
-        if not self.late:
-            return []
-        limit = f"the time limit of {self.budget.seconds:g} s ended or left out {', '.join(self.late)}"
-        return [f"{limit}; --seconds sets it"]
+        limit, what = f"the time limit of {self.budget.seconds:g} s", ", ".join(self.late)
+        return [f"{limit} ended or left out {what}; --seconds sets it"] if what else []
 
     def _begin(self, stage: str) -> Budget:
         """Tell that a stage begins; its part of the time."""
