@@ -1,6 +1,6 @@
 """The study of an unknown viscosity counts what its rows say."""
 
-from studies.pde.inverse import SHOWN, STUDY, summarise
+from studies.pde.viscosity import SHOWN, STUDY, summarise
 
 
 def test_estimates_are_counted_in_units_of_their_bound():
