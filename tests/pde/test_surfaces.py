@@ -56,6 +56,19 @@ def test_a_periodic_field_is_periodic_by_construction():
     assert float((ends[0] - ends[1]).abs()) < 1e-12
 
 
+def test_grids_become_coarser_where_fine_structures_fade():
+    problem = Problem(
+        Box(x=(0, 1), t=(0, 1)),
+        lambda u: u.dt - 0.1 * u.dxx,
+        [initial(lambda x: torch.sin(PI * x) + torch.sin(5 * PI * x)), dirichlet(0.0)],
+    )
+    modes = lambda x, k: torch.sin(k * PI * x[:, 0]) * torch.exp(-0.1 * (k * PI) ** 2 * x[:, 1])
+    off, solution = error(problem, lambda x: modes(x, 1) + modes(x, 5), method=Surfaces(tolerance=1e-3), windows=4)
+    first, *_, last = (len(model.grids[0]) for model in solution.models)
+    assert off < 1e-3
+    assert last < 0.7 * first
+
+
 def test_a_nonlinear_equation_with_a_steep_layer():
     """A travelling front of Burgers' equation, 10 times thinner than the domain."""
     nu, speed = 0.025, 0.5

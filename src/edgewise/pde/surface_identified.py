@@ -20,7 +20,6 @@ from edgewise.pde.surface_equations import SurfaceEquations, Weighted
 
 DATA = 1e-2
 TOGETHER = 0.98  # correlation of two unknowns from which on the data are said to determine a combination of them
-MOVED = 0.5  # of a standard error: more than this between two degrees is said
 
 
 @dataclass(frozen=True)
@@ -43,33 +42,26 @@ def is_data(weighted: Weighted) -> bool:
     return "_observed" in weighted.term.columns
 
 
-def determined(equations: SurfaceEquations, better: dict[str, float]) -> Determined | None:
-    """The standard errors of the unknowns where they are; None without unknowns or data.
-
-    Args:
-        equations: of the last surface.
-        better: the unknowns of its correction.
-    """
-    data = [weighted for weighted in equations.terms if is_data(weighted)]
-    names = list(equations.unknowns)
+def determined(equations: SurfaceEquations) -> Determined | None:
+    """The standard errors of the unknowns where they are; None without unknowns or data."""
+    data, names = [weighted for weighted in equations.terms if is_data(weighted)], list(equations.unknowns)
     if not data or not names:
         return None
-    left = sum(float(equations.residuals(weighted.term).square().sum()) for weighted in data)
-    n = sum(weighted.term.weights.numel() for weighted in data)
-    noise = math.sqrt(left / max(1, n - len(names)))
-    # Each has the factor of its mean square: by the largest share of one value no error is too small.
-    share = max(float(weighted.factor.max() * weighted.term.weights.max()) for weighted in data)
-    covariance = share * noise**2 * np.linalg.pinv(equations.information(), hermitian=True)
+    covariance, noise = _covariance(equations, equations.information())
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     doubts = []
     related = covariance / np.maximum(np.outer(errors, errors), 1e-300)
     if len(names) > 1 and np.abs(np.triu(related, 1)).max() > TOGETHER:
         doubts.append("the measured values determine a combination of the unknowns, not each of them")
-    moved = [
-        name for name, e in zip(names, errors, strict=True) if abs(better[name] - equations.unknowns[name]) > MOVED * e
-    ]
-    if moved and noise > 0:
-        doubts.append(
-            f"{', '.join(moved)} moves on a finer surface by more than half of its error: a smaller tolerance"
-        )
     return Determined(dict(zip(names, errors.tolist(), strict=True)), noise, tuple(doubts))
+
+
+def _covariance(equations: SurfaceEquations, information: np.ndarray) -> tuple[np.ndarray, float]:
+    """The covariance of the unknowns and the noise of the data, under the equation as a constraint."""
+    data = [weighted for weighted in equations.terms if is_data(weighted)]
+    left = sum(float(equations.residuals(weighted.term).square().sum()) for weighted in data)
+    n = sum(weighted.term.weights.numel() for weighted in data)
+    noise = math.sqrt(left / max(1, n - len(equations.unknowns)))
+    # Each has the factor of its mean square: by the largest share of one value no error is too small.
+    share = max(float(weighted.factor.max() * weighted.term.weights.max()) for weighted in data)
+    return share * noise**2 * np.linalg.pinv(information, hermitian=True), noise

@@ -4,6 +4,7 @@ A step d of the normal equations $J^T J d = -J^T r$ promises the decrease $\|r\|
 the loss falls by a tenth of the promise or more, else its halves are tried, which cost a sum of squares each. If these
 fail too, the equations do not describe the loss that far: then $(J^T J + \mu D) d = -J^T r$ with the diagonal D, for
 larger and larger $\mu$, which cost a factorisation each, but no new rows. A linear problem is solved by one step.
+Unknown coefficients multiply fields: where a full step of both is not lower, the fields first follow a part of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgewise.pde.surface_equations import SurfaceEquations
 from edgewise.progress import TimeIsOver
 
 SETTLED = 0.02  # relative decrease of the loss below which the steps end
+DETERMINED = 1e-5  # the same with unknowns: of n data a standard error of one is a share 1 / n of the loss
 LINEAR = 0.02  # so near to what a linear problem would have reached, the steps end
 ROUNDING = 1e-12  # of the loss before a step: what is expected after it is not known better
 FULFILLED = 0.1  # of the promised decrease that a step must bring
@@ -59,7 +61,7 @@ def minimize(equations: SurfaceEquations, steps: int) -> Ended:
     Raises:
         TimeIsOver: before the first step.
     """
-    slow, loss = 0, math.nan
+    slow, loss, share = 0, math.nan, DETERMINED if equations.unknowns else SETTLED
     for step in range(steps):
         if equations.budget.over and step > 0:
             return Ended(step, False, loss)
@@ -74,10 +76,10 @@ def minimize(equations: SurfaceEquations, steps: int) -> Ended:
             loss = equations.loss()
             return Ended(step, math.isfinite(loss), loss)
         loss = taken.after
-        little = not taken.after < taken.before * (1 - SETTLED)
+        little = not taken.after < taken.before * (1 - share)
         off = abs(taken.after - taken.expected)
         linear = not equations.unknowns and off <= LINEAR * taken.after + ROUNDING * taken.before
-        least = taken.expected >= taken.before * (1 - SETTLED)
+        least = taken.expected >= taken.before * (1 - share)
         if least or (taken.damping == 0 and (linear or little)):
             return Ended(step + 1, True, loss)
         slow = slow + 1 if little else 0
@@ -130,7 +132,7 @@ def _followed(equations: SurfaceEquations, system: BandedEquations, least: float
             there = equations.system()
             equations.moved(-there.solved(there.gradient.numpy()), np.zeros(len(known)))
         loss = equations.loss()
-        if loss < least * (1 - SETTLED):
+        if loss < least * (1 - DETERMINED):
             return loss
         equations.surface.coef.data.copy_(coef)
         equations.unknowns.update(known)

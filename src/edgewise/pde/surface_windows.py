@@ -2,7 +2,7 @@ r"""Refine a surface until its tolerance is met, and cut time into windows where
 
 A grid is fine enough when the estimate of `edgewise.pde.surface_checks` is below the tolerance, or below the share of
 half of it that belongs to the length of a window (a quarter for short ones); the residual says where the next grid is
-finer.
+finer. The next window begins with the widths that its predecessor would have needed (`regraded`).
 
 A window begins with the fields, and their rates where the equation is of second order in time, at the end of the one
 before: a term of its least-squares problem like initial values. (Fixed coefficients would hand on every rough error of
@@ -59,6 +59,7 @@ class Window:
         judged: what its residuals say.
         checked: its correction; None where it was not worth its time.
         rate: its estimated error, as if all of the time were like this window.
+        unknowns: their values.
     """
 
     surface: Surface
@@ -66,6 +67,7 @@ class Window:
     judged: Judged
     checked: Checked | None
     rate: float
+    unknowns: dict[str, float]
 
 
 def march(run: SurfaceRun, windows: int | None) -> None:
@@ -88,10 +90,11 @@ def march(run: SurfaceRun, windows: int | None) -> None:
 def _march(run: SurfaceRun, windows: int | None) -> None:
     if windows is None:
         window, _ = _refined(run, run.coarsest(), None, 1.0)
+        run.unknowns.update(window.unknowns)
         _accept(run, window, None, 1.0)
         if window.checked is not None and not run.budget.over:
             terms = _terms(run)(window.surface, None)
-            run.determined = determined(run.equations(window.surface, terms), window.checked.unknowns)
+            run.determined = determined(run.equations(window.surface, terms))
         return
     axis = run.problem.domain.coordinates.index(TIME)
     begin, end = run.problem.domain.bounds[axis]
@@ -173,12 +176,12 @@ def _solved(run: SurfaceRun, surface: Surface, before: Before | None, share: flo
         # More steps would only move rounding errors, which the correction counts as well.
         ended = dataclasses.replace(ended, settled=True)
     if run.budget.over or not ended.settled:
-        return Window(surface, ended, found, None, found.residual)
+        return Window(surface, ended, found, None, found.residual, dict(run.unknowns))
     try:
         check = checked(run, surface, before, terms, ended.loss)
     except TimeIsOver:
-        return Window(surface, ended, found, None, found.residual)
-    return Window(surface, ended, found, check, _rate(check.sums, run, share))
+        return Window(surface, ended, found, None, found.residual, dict(run.unknowns))
+    return Window(surface, ended, found, check, _rate(check.sums, run, share), dict(run.unknowns))
 
 
 def _rate(sums: Sums, run: SurfaceRun, share: float) -> float:

@@ -23,18 +23,18 @@ NORMAL = 1.96  # standard errors of a 95 % interval
 
 
 @dataclass(frozen=True)
-class InverseSettings(Settings):
+class ViscositySettings(Settings):
     """Settings of the study of an unknown viscosity."""
 
     tolerance: float = option(1e-3, "of the estimated error of the surface")
 
 
-def cases(settings: InverseSettings, seeds: Sequence[int]) -> list[Case]:
+def cases(settings: ViscositySettings, seeds: Sequence[int]) -> list[Case]:
     """One data set for every seed."""
     return [{"seed": seed} for seed in seeds]
 
 
-def measure(case: Case, run: Run[InverseSettings]) -> Row:
+def measure(case: Case, run: Run[ViscositySettings]) -> Row:
     """The estimate of one data set."""
     problem, bound = inverse_burgers(case["seed"]), least_uncertainty(case["seed"])
     begun = time.process_time()
@@ -79,11 +79,11 @@ def summarise(rows: list[Row]) -> list[Row]:
 
 
 STUDY = Study(
-    name="pde-inverse",
+    name="pde-viscosity",
     title="An unknown viscosity from 200 noisy values: errors in units of the bound of Cramer and Rao",
     cases=cases,
     measure=measure,
     summarise=summarise,
-    settings=InverseSettings(),
+    settings=ViscositySettings(),
     seeds=tuple(range(10)),
 )
