@@ -106,12 +106,11 @@ def _lone(widths: tuple[int, ...]) -> tuple[torch.nn.Module, torch.nn.Module, to
 
 
 def _milliseconds(act: Callable[[], Any]) -> float:
-    """The median of the calls that fit into a slice of time, after three that warm the caches."""
+    """The median of the calls that fit into a slice of time, one at least, after one that warms the caches."""
     times: list[float] = []
-    for _ in range(3):
-        act()
+    act()
     end = time.perf_counter() + SLICE
-    while time.perf_counter() < end or len(times) < 3:
+    while time.perf_counter() < end or not times:
         begun = time.perf_counter()
         act()
         times.append(time.perf_counter() - begun)
