@@ -9,6 +9,7 @@ from studies.study import Study
 
 MODULES = {
     "anderson": "kan_paper.anderson",
+    "before": "speed.before",
     "continual": "applications.continual",
     "conv": "applications.conv",
     "coverage": "applications.coverage",

@@ -22,7 +22,7 @@ from edgewise.optim import (
     jacobian,
     levenberg_marquardt,
 )
-from edgewise.optim.local_equations import layer_inputs
+from edgewise.optim.local_equations import LocalEquations, layer_inputs
 from edgewise.optim.regrid import _relative_fit, even_grid, regrid
 from edgewise.optim.smoothing import order_on, roughness
 from edgewise.optim.spline_values import values_and_slopes
@@ -133,6 +133,24 @@ def test_native_normal_equations_are_those_of_the_reference(name, loss):
     for ours, theirs in zip(native.normal_equations(theta), reference.normal_equations(theta), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * max(1.0, float(theirs.abs().max())))
     torch.testing.assert_close(native.losses(theta), reference.losses(theta), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_a_loss_and_its_equations_take_one_pass_and_no_stale_one(starts, monkeypatch):
+    network, numbers = Network.of(MODELS["plain"]())
+    theta = numbers.theta.repeat(starts, 1) + samples(starts, network.parameters, 3)
+    grids = tuple(g.expand(starts, -1, -1).contiguous() for g in numbers.grids)
+    x, y = samples(200, 3), samples(200, 2, 1)
+    passes = []
+    forward = LocalEquations.forward
+    monkeypatch.setattr(LocalEquations, "forward", lambda *a, **k: passes.append(1) or forward(*a, **k))
+    problem = NetworkLeastSquares(network, grids, x, y, None, get_loss("mse"))
+    for at in (theta, 2 * theta, theta):
+        losses, equations = problem.losses(at), problem.normal_equations(at)
+        fresh = NetworkLeastSquares(network, grids, x, y, None, get_loss("mse")).normal_equations(at)
+        for found, expected in zip((losses, *equations), (fresh.loss, *fresh), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert len(passes) == 3 + 3
 
 
 def test_native_normal_equations_on_many_samples_and_threads():

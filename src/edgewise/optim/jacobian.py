@@ -12,6 +12,7 @@ the network (`edgewise.optim.local_equations`) the sums are taken in native code
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,10 +20,11 @@ from torch import Tensor
 from edgewise.nn import KAN, ProductNodes
 from edgewise.optim.flat import Design, Network, Parameters, Step, design, symbols
 from edgewise.optim.least_squares import NormalEquations
-from edgewise.optim.local_equations import LocalEquations, pull_products, symbol_rows
+from edgewise.optim.local_equations import LocalEquations, LocalStep, pull_products, symbol_rows
 from edgewise.optim.losses import Loss, get_loss
 
 BLOCK = 4_000_000  # entries of a block of the Jacobian: 32 MB
+REUSED = 4  # a forward pass that is kept takes this share of what a block may take at most: a quarter, 32 MB
 
 
 def normal_equations(
@@ -77,6 +79,7 @@ class NetworkLeastSquares:
         self._xt = x.T.contiguous()
         self._first: Design | None = None
         self._free = free
+        self._kept: tuple[Tensor, list[LocalStep]] | None = None
         self._local = LocalEquations.of(network, grids, self._xt, None if free is None else free[1])
 
     def losses(self, theta: Float[Tensor, "S P"]) -> Float[Tensor, " S"]:
@@ -87,7 +90,7 @@ class NetworkLeastSquares:
             if self._local is None:
                 f = self.network.values(at, self._xt[:, rows], self._first_design(rows))
             else:
-                f = self._local.forward(theta, rows, slopes=False)[-1].output
+                f = self._passed(self._local, theta, rows)[-1].output
             total += self._values(f.transpose(1, 2), rows) @ self.weights[rows]
         return total
 
@@ -96,7 +99,8 @@ class NetworkLeastSquares:
         s, p = theta.shape
         theta = self._whole(theta)
         at, p = Parameters(theta, self.grids), p if self._local is not None else theta.shape[1]
-        gram, gradient = self.x.new_zeros(s, p, p), self.x.new_zeros(s, p)
+        # Zeros of numpy are pages that the system clears when they are first touched; torch would write them once more.
+        gram, gradient = torch.from_numpy(np.zeros((s, p, p))), self.x.new_zeros(s, p)
         total = self.x.new_zeros(s)
         out = self.network.edges[-1].mask.shape[1]
         for rows in self._blocks(s, p * out):
@@ -106,7 +110,7 @@ class NetworkLeastSquares:
                 gradient += _gradient(self.network, steps, slope)
                 _add_gram(gram, _rows(self.network, steps, factor).flatten(2))
             else:
-                local = self._local.forward(theta, rows, slopes=True)
+                local = self._passed(self._local, theta, rows, slopes=True)
                 loss, slope, factor = self._derivatives(local[-1].output, rows)
                 self._local.add(local, torch.cat([factor, slope[:, None]], 1), gram, gradient)
             total += loss
@@ -114,6 +118,23 @@ class NetworkLeastSquares:
             index = self._free[1]
             gram, gradient = gram[:, index][:, :, index], gradient[:, index]
         return NormalEquations(gram, gradient, total)
+
+    def _passed(
+        self, local: LocalEquations, theta: Float[Tensor, "S P"], rows: slice, *, slopes: bool = False
+    ) -> list[LocalStep]:
+        """A forward pass by the kernel: a step that is taken asks for its loss first, then for its equations.
+
+        Where one block holds all samples the pass is kept with its slopes, so that both take one.
+        """
+        whole = rows.start == 0 and rows.stop >= len(self.x)
+        if whole and self._kept is not None and torch.equal(self._kept[0], theta):
+            return self._kept[1]
+        self._kept = None  # before the next one is made: two of them would take twice the memory
+        keeps = whole and len(self.x) <= local.samples_at_once(REUSED * len(theta))
+        steps = local.forward(theta, rows, slopes=slopes or keeps)
+        if keeps:
+            self._kept = theta, steps
+        return steps
 
     def _whole(self, theta: Float[Tensor, "S moving"]) -> Float[Tensor, "S P"]:
         """All parameters."""

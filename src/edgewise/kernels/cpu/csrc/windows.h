@@ -2,11 +2,13 @@
 // equations of a small network need. A window is the degree + 1 functions that do not vanish at a sample.
 #pragma once
 #include <algorithm>
+#include <vector>
 
 #include "buffer.h"
 #include "local.h"
 #include "lookup.h"
 #include "parallel.h"
+#include "sort.h"
 
 namespace ew {
 
@@ -34,38 +36,61 @@ struct CurvesArgs {
   int64_t known;  // window, interval and residual are there already; then no slopes
 };
 
-// The interval of an x inside the grid: the inner break points up to x. The guess is that of an even grid.
-inline int interval_of(const double* grid, int intervals, double scale, double x) {
-  const double c = (x - grid[0]) * scale;
-  int s = c > 0 ? int(c < intervals - 1 ? c : intervals - 1) : 0;
-  while (s + 1 < intervals && x >= grid[s + 1]) ++s;
-  while (s > 0 && x < grid[s]) --s;
+// The intervals of the x inside the grid: the inner break points up to each. The guess is that of an even grid.
+EW_INLINE VI<double> intervals_on(const double* grid, int intervals, double scale, V<double> x) {
+  const V<double> place = (x - grid[0]) * scale;
+  VI<double> s = __builtin_convertvector(vmin<double>(place > 0 ? place : V<double>{}, splat<double>(intervals - 1)), VI<double>);
+  for (int n = 1; n < intervals; ++n) {
+    const VI<double> up = (x >= lookup<double>(grid + 1, intervals, s)) & (s < intervals - 1);
+    const VI<double> down = (x < lookup<double>(grid, intervals, s)) & (s > 0);
+    if (all_true<double>(~(up | down))) break;
+    s += down - up;  // true is -1
+  }
   return s;
 }
 
-// The recursion of Cox and de Boor for a vector of samples; `knots` is followed by two vectors of readable memory.
+// The knots t of an input and 1 / (t[i + d] - t[i]) for every d, with readable memory behind them.
+struct Knots {
+  const double *t, *inverse;  // (count), (degree, count)
+  int count, intervals;
+  double scale;
+
+  static int64_t size(int count, int degree) { return int64_t(count) * (degree + 1); }
+
+  Knots(const double* from, int count, int intervals, int degree, double* to) : t(to), inverse(to + count), count(count), intervals(intervals) {
+    std::copy_n(from, count, to);
+    scale = intervals / (t[degree + intervals] - t[degree]);
+    for (int d = 1; d <= degree; ++d)
+      for (int i = 0; i < count; ++i) to[d * count + i] = i + d < count ? 1 / (from[i + d] - from[i]) : 0;
+  }
+};
+
+// The recursion of Cox and de Boor for a vector of samples. A table is looked up from its first entry that some interval
+// needs, because a short one stays in registers.
 template <int degree> struct Window {
   using W = V<double>;
   W value[degree + 1], slope[degree + 1];
   VI<double> interval;
 
-  Window(W x, const double* knots, int count, int intervals, double scale, int extrapolation) {
-    const double* grid = knots + degree;
+  Window(W x, const Knots& knots, int extrapolation) {
+    const int intervals = knots.intervals;
+    const double* grid = knots.t + degree;
     const W inside = vmin<double>(vmax<double>(x, splat<double>(grid[0])), splat<double>(grid[intervals]));
-    for (int l = 0; l < lanes<double>; ++l) interval[l] = interval_of(grid, intervals, scale, inside[l]);
+    interval = intervals_on(grid, intervals, knots.scale, inside);
     const W at = extrapolation == polynomial_piece ? x : inside;
     W t[2 * degree + 1], share[degree + 1] = {};
-    for (int m = 1; m <= 2 * degree; ++m) t[m] = lookup<double>(knots, count, interval + m);
+#pragma GCC unroll 32
+    for (int m = 1; m <= 2 * degree; ++m) t[m] = lookup<double>(knots.t + m, intervals, interval);
     value[0] = splat<double>(1) + (at - at);
 #pragma GCC unroll 16
     for (int d = 1; d <= degree; ++d) {
       W saved{};
 #pragma GCC unroll 16
       for (int r = 0; r < d; ++r) {
-        const W right = t[degree + 1 + r], left = t[degree + 1 - d + r];
-        share[r] = value[r] / (right - left);
-        value[r] = saved + (right - at) * share[r];
-        saved = (at - left) * share[r];
+        const int left = degree + 1 - d + r, right = degree + 1 + r;
+        share[r] = value[r] * lookup<double>(knots.inverse + (d - 1) * knots.count + left, intervals, interval);
+        value[r] = saved + (t[right] - at) * share[r];
+        saved = (at - t[left]) * share[r];
       }
       value[d] = saved;
     }
@@ -119,27 +144,34 @@ struct Curves {
     const int64_t work = a.starts * a.in * a.n * (8 + wide), tasks = std::min<int64_t>(threads.count, work >> 17);
     const int64_t cuts = std::max<int64_t>(1, std::min(tasks, parts * sets));
     threads.run(cuts, [&](int64_t task) {
-      const Buffer<double> scratch = buffer<double>(a.in * (chunk * stride + chunk) + chunk * wide + count + 2 * L);
+      const Buffer<double> scratch = buffer<double>(a.in * (chunk * stride + chunk) + chunk * wide + L);
+      const int64_t table = Knots::size(count, a.degree);
+      const Buffer<double> tables = buffer<double>(a.known ? 1 : a.in * table + 2 * L);
+      std::vector<Knots> knots;
+      int64_t last = -1;  // the set of knots that the tables are of
       for (int64_t c = part(parts * sets, task, cuts), end = part(parts * sets, task + 1, cuts); c < end; ++c) {
         const int64_t set = c / parts, b0 = c % parts * chunk;
         const int size = int(std::min<int64_t>(chunk, a.n - b0));
-        if (!a.known) windows(set, b0, size, scratch.get());
+        if (const int64_t own = a.knot_sets > 1 ? set : 0; !a.known && own != last) {
+          last = own, knots.clear();
+          for (int64_t j = 0; j < a.in; ++j)
+            knots.emplace_back(a.knots + (own * a.in + j) * count, count, a.intervals, a.degree, tables.get() + j * table);
+        }
+        if (!a.known) windows(set, b0, size, knots, scratch.get());
         for (int64_t s = shared > 1 ? 0 : set; s < (shared > 1 ? shared : set + 1); ++s) sums(s, set, b0, size, scratch.get());
       }
     });
   }
 
-  // Scratch: slopes of the windows (in, chunk, stride), of the residual (in, chunk), a tile (chunk, wide), knots.
+  // Scratch: slopes of the windows (in, chunk, stride), of the residual (in, chunk), a tile (chunk, wide).
   double* residual_slopes(double* scratch) const { return scratch + a.in * chunk * stride; }
   double* tile(double* scratch) const { return residual_slopes(scratch) + a.in * chunk; }
 
-  void windows(int64_t set, int64_t b0, int size, double* scratch) const {
-    double* knots = tile(scratch) + chunk * wide;
+  void windows(int64_t set, int64_t b0, int size, const std::vector<Knots>& knots, double* scratch) const {
     for (int64_t j = 0; j < a.in; ++j) {
-      std::copy_n(a.knots + ((a.knot_sets > 1 ? set : 0) * a.in + j) * count, count, knots);
       const double* x = a.x + ((a.xs > 1 ? set : 0) * a.in + j) * a.n + b0;
       const int64_t at = (set * a.in + j) * a.n + b0;
-      with_window_degree(a.degree, [&](auto degree) { feature<degree>(x, size, knots, at, scratch + j * chunk * stride); });
+      with_window_degree(a.degree, [&](auto degree) { feature<degree>(x, size, knots[j], at, scratch + j * chunk * stride); });
       if (a.kind == none) continue;
       double* slopes = residual_slopes(scratch) + j * chunk;
       alignas(64) double v[L];
@@ -152,19 +184,23 @@ struct Curves {
     }
   }
 
-  template <int degree> void feature(const double* x, int size, const double* knots, int64_t at, double* slopes) const {
-    const double scale = a.intervals / (knots[degree + a.intervals] - knots[degree]);
+  template <int degree> void feature(const double* x, int size, const Knots& knots, int64_t at, double* slopes) const {
     alignas(64) double v[L];
     for (int b = 0; b < size; b += L) {
       for (int l = 0; l < L; ++l) v[l] = b + l < size ? x[b + l] : x[b];
-      const Window<degree> window(load(v), knots, count, a.intervals, scale, a.extrapolation);
-      for (int l = 0; l < L && b + l < size; ++l) {
-        a.interval[at + b + l] = int32_t(window.interval[l]);
-        double *to = a.window + (at + b + l) * stride, *slope = slopes + (b + l) * stride;
-        for (int m = 0; m <= degree; ++m) to[m] = window.value[m][l], slope[m] = window.slope[m][l];
-        for (int m = degree + 1; m < stride; ++m) to[m] = 0;
-      }
+      const Window<degree> window(load(v), knots, a.extrapolation);
+      const int some = std::min(L, size - b);
+      for (int l = 0; l < some; ++l) a.interval[at + b + l] = int32_t(window.interval[l]);
+      spread<degree>(window.value, some, a.window + (at + b) * stride);
+      if (a.slope) spread<degree>(window.slope, some, slopes + b * stride);
     }
+  }
+  // Lane after lane, with zeros up to the stride.
+  template <int degree> static void spread(const V<double> (&rows)[degree + 1], int some, double* to) {
+    constexpr int stride = (degree + 4) / 4 * 4;
+    for (int l = 0; l < some; ++l)
+#pragma GCC unroll 16
+      for (int m = 0; m < stride; ++m) to[l * stride + m] = m <= degree ? rows[m <= degree ? m : 0][l] : 0;
   }
 
   void sums(int64_t s, int64_t set, int64_t b0, int size, double* scratch) const {
@@ -187,12 +223,15 @@ struct Curves {
   // y[b] += sum_m window[b][m] c[interval + m] + residual[b] c[last]
   void add(int64_t s, int64_t j, int64_t at, int size, const double* window, const double* residual, double* y) const {
     const double* c = coef.get() + (s * a.in + j) * rows * wide;
-    const int32_t* interval = a.interval + at;
+    with_window_degree(a.degree, [&](auto degree) { add<degree>(c, a.interval + at, size, window, residual, y); });
+  }
+  template <int degree> void add(const double* c, const int32_t* interval, int size, const double* window, const double* residual, double* y) const {
     for (int64_t v = 0; v < wide; v += L)
       for (int b = 0; b < size; ++b) {
         const double *w = window + b * stride, *row = c + interval[b] * wide + v;
         V<double> total = load(y + b * wide + v);
-        for (int m = 0; m <= a.degree; ++m) total += w[m] * load(row + m * wide);
+#pragma GCC unroll 16
+        for (int m = 0; m <= degree; ++m) total += w[m] * load(row + m * wide);
         if (residual) total += residual[b] * load(c + functions * wide + v);
         store(y + b * wide + v, total);
       }
