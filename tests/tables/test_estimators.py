@@ -115,6 +115,22 @@ def test_copies_predict_the_same(model):
     np.testing.assert_array_equal(clone(fitted).fit(x, target(model, y)).predict(x), fitted.predict(x))
 
 
+def parts_of(value):
+    """Everything inside a state that a writer of files such as skops would come to."""
+    yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for part in inner:
+        yield from parts_of(part)
+
+
+@pytest.mark.parametrize("model", ALL, ids=lambda m: type(m).__name__)
+def test_the_state_holds_nothing_of_torch(model):
+    """Safe formats such as that of skops keep arrays and texts, no tensors."""
+    x, y = table()
+    fitted = clone(model).fit(x, target(model, y))
+    assert not any(isinstance(part, torch.Tensor | torch.nn.Module) for part in parts_of(fitted.__getstate__()))
+
+
 @pytest.mark.parametrize("model", ALL, ids=lambda m: type(m).__name__)
 def test_it_works_inside_a_pipeline_and_beats_chance(model):
     x, y = table()

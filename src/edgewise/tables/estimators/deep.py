@@ -25,6 +25,7 @@ from edgewise.nn.kan import Width
 from edgewise.optim import Loss, get_loss
 from edgewise.penalties import Penalty
 from edgewise.tables.estimators._base import KANEstimator, checked, target_names
+from edgewise.tables.estimators._stored_network import with_torch, without_torch
 from edgewise.tables.estimators.deep_training import DeepTraining, repeated
 from edgewise.tables.estimators.frame_inputs import mixed_table, training_inputs
 from edgewise.tables.estimators.targets import explained, in_units, per_exposure, require_rate, survival_times
@@ -38,6 +39,13 @@ class _DeepEstimator(KANEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.categorical = True
         return tags
+
+    def __getstate__(self) -> Any:
+        state: Any = super().__getstate__()  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+        return without_torch(state)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(with_torch(state))
 
     def __init__(
         self,
