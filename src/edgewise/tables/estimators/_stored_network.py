@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgewise.io import load, save
+from edgewise.io import load, save, write_whole
 
 FILE = "model_file"
 
@@ -42,6 +42,6 @@ def with_torch(state: dict[str, Any]) -> dict[str, Any]:
     if FILE in state:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            path.write_bytes(state.pop(FILE).tobytes())
+            write_whole(path, state.pop(FILE).tobytes())
             state["model_"] = load(path)
     return state
