@@ -83,7 +83,7 @@ def measure(case: Case, run: Run[TableSettings]) -> Row:
 
 def solve_row(row: Published) -> Solution:
     """The solution of a row by a surface; where it is reached along a path, that of the last value."""
-    method = Surfaces(tolerance=row.tolerance) if row.most is None else Surfaces(tolerance=row.tolerance, most=row.most)
+    method = Surfaces(tolerance=row.tolerance)
     return follow(row.family, row.path, method=method)[-1] if row.family else solve(row.problem, method=method)
 
 

@@ -41,7 +41,6 @@ class Published:
         spectral: the reference, if it is one of these: of a `Spectral` the error is taken at its stored times.
         remark: what differs from the publication.
         family: makes the problem from a parameter, where it is reached along a path; `path` are its values.
-        most: coefficients of a surface, at most; None for the default.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Published:
     remark: str = ""
     family: Callable[[float], Problem] | None = None
     path: tuple[float, ...] = ()
-    most: int | None = None
 
     @cached_property
     def points(self) -> Tensor:
