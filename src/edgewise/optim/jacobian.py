@@ -133,7 +133,7 @@ class NetworkLeastSquares:
         keeps = whole and len(self.x) <= local.samples_at_once(REUSED * len(theta))
         steps = local.forward(theta, rows, slopes=slopes or keeps)
         if keeps:
-            self._kept = theta, steps
+            self._kept = theta.clone(), steps  # the caller may change its own in place
         return steps
 
     def _whole(self, theta: Float[Tensor, "S moving"]) -> Float[Tensor, "S P"]:
