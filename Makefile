@@ -13,6 +13,8 @@ TESTS    := .venv/.ready-tests
 SLOW     := .venv/.ready-slow
 DOCS     := .venv/.ready-docs
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+# The native kernels are compiled while the packages are installed; where that fails, they say so at their first use.
+KERNELS  := $(BIN)/python src/edgewise/kernels/cpu/build.py &
 # One thread in every test process: JOBS processes run side by side.
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
@@ -39,13 +41,11 @@ $(ENVIRONMENT): pyproject.toml constraints.txt $(wildcard hatch_build.py)
 	@touch $@
 
 $(READY): $(ENVIRONMENT)
-	@$(PIP) -e '.[$(EXTRAS)]'
-	@echo "Compiling the native kernels (half a minute, once) ..."
-	@$(BIN)/python -c 'from edgewise.kernels.cpu import load; load.library()'
+	@$(KERNELS) $(PIP) -e '.[$(EXTRAS)]' && wait
 	@touch $@
 
 $(TESTS): $(ENVIRONMENT)
-	@$(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino]'
+	@$(KERNELS) $(PIP) -e '.[$(EXTRAS),peft,triton,onnx,openvino]' && wait
 	@touch $(READY) $@
 
 $(SLOW): $(TESTS)
@@ -68,6 +68,7 @@ test-compile: $(TESTS)  ## the tests of torch.compile, one after the other
 
 test-slow: $(SLOW)  ## the tests that take minutes
 	$(PYTEST) -n $(JOBS) -m "slow and not compile"
+	$(PYTEST) -m "slow and compile" tests
 
 cover: $(TESTS)  ## the suite with coverage of src/, at least 90 %
 	@rm -f .coverage .coverage.*
@@ -133,6 +134,7 @@ fuzz: $(TESTS)  ## damaged files of every kind, hostile tables, killed runs: mak
 
 clean:  ## remove what builds and tests leave behind
 	rm -rf build dist demo-run htmlcov docs/_build docs/gallery docs/tutorials/_executed .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf src/edgewise/kernels/cpu/lib
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## the same, and .venv

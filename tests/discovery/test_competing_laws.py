@@ -55,7 +55,7 @@ POWER_SUMS = [
 ]
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+@pytest.mark.parametrize("nth", [1, *(pytest.param(nth, marks=pytest.mark.slow) for nth in (2, 3, 4))])
 def test_a_sum_of_powers_that_have_no_name_is_announced_only_where_it_is_right(nth):
     terms = POWER_SUMS[nth]
     rows = table(400, 700 + nth, terms, 0.02 if nth % 2 else 0.05)

@@ -128,7 +128,7 @@ def test_a_law_under_noise():
 @pytest.mark.usefixtures("as_a_user")
 def test_noise_alone_is_refused():
     rng = np.random.default_rng(0)
-    found = discover(rng.standard_normal((300, 2)), rng.standard_normal(300), seconds=2, clock=time.process_time)
+    found = discover(rng.standard_normal((300, 2)), rng.standard_normal(300), seconds=1, clock=time.process_time)
     assert found.law is None
     assert found.reason
     with pytest.raises(ValueError, match="no law was found"):
@@ -142,10 +142,11 @@ def test_a_function_that_the_library_lacks_is_not_announced_as_exact(high):
     from scipy import special
 
     x = samples(400, (0, high))
-    found = discover(x, special.j0(x[:, 0]), seconds=4, clock=time.process_time)
+    found = discover(x, special.j0(x[:, 0]), seconds=2, clock=time.process_time)
     assert not found.exact, found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_a_user")
 def test_an_auxiliary_variable_shortens_the_way():
     x = samples(400, (1, 3), (1, 2), (3, 5), (1, 2))

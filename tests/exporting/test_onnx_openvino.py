@@ -119,7 +119,9 @@ def test_the_command_line_exports_a_run(tmp_path, monkeypatch, capsys):
     assert "there is no format 'onx'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("onnx", ".onnx"), pytest.param("openvino", ".xml", marks=pytest.mark.slow)]
+)
 def test_sums_are_compensated_where_plain_ones_miss(name, suffix, tmp_path):
     model = ew.KAN([4, 8, 1], generator=rng(11))
     with torch.no_grad():

@@ -3,10 +3,12 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from edgewise.kernels.cpu import load
+from edgewise.kernels.cpu.build import by_flags
 from edgewise.progress import Budget
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are those of POSIX")
@@ -32,6 +34,21 @@ def test_a_library_is_built_once_into_a_folder_of_ones_own(places, monkeypatch):
     assert not path.parent.stat().st_mode & 0o077
     monkeypatch.setattr(load, "build", None)
     assert load.find_or_build("portable") == path
+
+
+def test_what_is_compiled_beside_an_installation_is_what_torch_asks_for():
+    processor = Path("/proc/cpuinfo")
+    if not processor.exists() or os.environ.get("EDGEWISE_CPU_VARIANT"):
+        pytest.skip("nothing tells the processor, or it is not asked")
+    lines = processor.read_text().splitlines()
+    assert by_flags(set(next((line.split() for line in lines if line.startswith("flags")), []))) == load.variant()
+
+
+def test_flags_name_the_widest_variant():
+    plain = {"sse4_2", "avx", "avx2", "fma", "bmi2"}
+    wide = plain | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    found = [by_flags(flags) for flags in (set(), plain - {"fma"}, plain, wide - {"avx512vl"}, wide)]
+    assert found == ["portable", "portable", "x86-64-v3", "x86-64-v3", "x86-64-v4"]
 
 
 def test_building_is_on_nobodys_time(places, monkeypatch):

@@ -1,4 +1,7 @@
-"""Compiling the native kernels: without torch, so that the build of a wheel can use it too."""
+"""Compiling the native kernels: without torch, so that the build of a wheel can use it too.
+
+Run as a program it compiles those for this processor into the package, while torch is still being installed.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOURCES = Path(__file__).parent / "csrc"
+PREBUILT = Path(__file__).parent / "lib"
+"""Where a wheel has its libraries; load.py looks there first."""
 
 # Contraction to FMA is what makes the kernels fast; the two -fno flags only drop errno and floating-point traps.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
@@ -105,3 +110,28 @@ def _run(command: tuple[str, ...]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
+
+
+def by_flags(flags: set[str]) -> str:
+    """The widest variant that a processor with these flags of /proc/cpuinfo runs."""
+    wide = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    if not {"avx2", "fma", "bmi2"} <= flags:
+        return "portable"
+    return "x86-64-v4" if wide <= flags else "x86-64-v3"
+
+
+def main() -> None:
+    """Compile for this processor, where Linux says which it is; `load` compiles at the first use what is missing."""
+    processor = Path("/proc/cpuinfo")
+    if not processor.exists():
+        return
+    flags = next((line.split() for line in processor.read_text().splitlines() if line.startswith("flags")), [])
+    variant = by_flags(set(flags))
+    target = PREBUILT / here().library_name(variant)
+    if not target.exists():
+        PREBUILT.mkdir(exist_ok=True)
+        build(variant, target)
+
+
+if __name__ == "__main__":
+    main()

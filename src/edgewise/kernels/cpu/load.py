@@ -21,12 +21,11 @@ from typing import Any
 
 import torch
 
-from edgewise.kernels.cpu.build import VARIANTS, build, here
+from edgewise.kernels.cpu.build import PREBUILT, VARIANTS, build, here
 from edgewise.progress import uncounted
 
 log = logging.getLogger("edgewise")
 
-PREBUILT = Path(__file__).parent / "lib"
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}  # of the functions' names
 NAMES = ("sum", "gradients", "plan", "plan_bytes", "rational", "rational_gradients", "adam", "multiply_add")
 NAMES += tuple(f"network_{part}" for part in ("few", "forward", "gradients", "jacobian", "jets", "steps"))
