@@ -25,8 +25,11 @@ DOCUMENTED = {
     for name in re.findall(r"^\.\. automodule:: (\S+)", page.read_text(), re.MULTILINE)
 }
 
-SLOW = {"docs/guides/export", "docs/guides/hosts"}
-"""Pages, beside the tutorials, that `make test-slow` runs: exporters, and packages that only it installs."""
+SLOW = {
+    *(f"docs/guides/{name}" for name in ("export", "hosts", "fitting", "pde", "discovery", "pykan", "relations")),
+    *("docs/guides/dynamics", "docs/guides/coming_from", "docs/extend/kernel_backend"),
+}
+"""Pages, beside the tutorials, that `make test-slow` runs: exporters, packages that only it installs, long ones."""
 
 NOT_RUN = {
     "docs/guides/knotinfo": "downloads a table of PyPI; a script of findings/ runs the like",

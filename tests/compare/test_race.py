@@ -26,6 +26,7 @@ def task() -> race.Task:
     return race.Task(loss, lambda model: (model(X) - X.sin()).square().mean().item(), "MSE", higher_is_better=False)
 
 
+@pytest.mark.slow
 def test_a_slower_entry_gets_fewer_steps_for_the_same_time(task: race.Task) -> None:
     entries = [race.Entry("small", build(4)), race.Entry("large", build(64, 200))]
     times = race.step_times(entries, task, rounds=3)

@@ -124,6 +124,7 @@ def test_of_noise_the_formula_is_a_constant():
     assert told[-1].fraction == 1.0
 
 
+@pytest.mark.slow
 def test_constants_of_many_classes_are_named_within_the_time(monkeypatch):
     """36 scores have hundreds of constants: naming them took 40 seconds beyond any limit."""
     x = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]

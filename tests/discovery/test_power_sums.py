@@ -22,7 +22,7 @@ def pendulum(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, period * (1 + 0.02 * rng.standard_normal(rows))
 
 
-@pytest.mark.parametrize(("rows", "seed"), [(200, 41), (500, 42)])
+@pytest.mark.parametrize(("rows", "seed"), [(200, 41), pytest.param(500, 42, marks=pytest.mark.slow)])
 def test_the_pendulum(rows, seed):
     x, y = pendulum(rows, seed)
     found = discover(x, y, names=["L", "g", "theta0", "m"], output="T", seconds=20, clock=time.process_time)

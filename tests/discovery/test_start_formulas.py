@@ -39,6 +39,7 @@ def test_what_a_start_formula_lacks_is_added():
     assert law.atoms(sympy.tanh)
 
 
+@pytest.mark.slow
 def test_a_wrong_start_formula_does_no_harm():
     x = rows(3)
     answer = found(x, x[:, 0] / (1 + x[:, 1]), "k*sin(a + b)")

@@ -30,6 +30,7 @@ def test_thin_layers_are_reached_along_thick_ones():
     assert len(found[-1].history) < 6  # it begins with the grid before
 
 
+@pytest.mark.slow
 def test_beyond_a_fold_nothing_is_found_and_the_rest_is_not_tried(monkeypatch):
     monkeypatch.setattr(following, "HALVINGS", 1)
     events, few = [], Surfaces(tolerance=1e-3, steps=4, most=100, degree=4)

@@ -33,12 +33,14 @@ def test_a_standard_error_is_the_bound_of_cramer_and_rao():
     assert abs(solution.unknowns["k"] - 1.7) < 3.5 * solution.standard_errors["k"]
 
 
+@pytest.mark.slow
 def test_standard_errors_have_the_units_of_their_unknowns():
     (small, _), (large, _) = decay(1), decay(1, scale=1e6)
     assert large.standard_errors["k"] == pytest.approx(small.standard_errors["k"], rel=0.05)
     assert large.noise == pytest.approx(1e6 * small.noise, rel=0.05)
 
 
+@pytest.mark.slow
 def test_unknowns_of_which_the_data_know_a_combination_are_told():
     t = torch.linspace(0.05, 2, 40, dtype=torch.float64)[:, None]
     seen = torch.exp(-1.7 * t[:, 0]) + 0.01 * torch.sin(40 * t[:, 0])

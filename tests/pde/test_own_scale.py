@@ -127,6 +127,7 @@ def test_a_network_keeps_the_units_that_it_has():
     assert [type(m).__name__ for m in again.model] == ["Affine", "Sequential", "Affine"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_a_user")
 def test_an_unknown_far_from_1_is_found_in_its_own_unit():
     length, k = 1e4, (PI / 1e4) ** 2

@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from studies import runner
 from studies.kan_paper import functions, scaling
 from studies.registry import load
@@ -17,6 +19,7 @@ def test_the_exponent_of_a_power_is_its_exponent():
     assert scaling.exponent(grids, [0.5, 0.4, 1e-2, 1e-2 / 2**4]) == 4.0
 
 
+@pytest.mark.slow
 def test_a_small_run_of_a_toy_finds_the_function(tmp_path):
     study = load("kan-functions-toy")
     settings = replace(study.settings, functions=("bessel",), mlp_steps=5, controls=1)

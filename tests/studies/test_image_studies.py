@@ -68,6 +68,7 @@ def test_transformers_learn(stripes) -> None:
     assert min(run["score"] for run in runs) > 90
 
 
+@pytest.mark.slow
 def test_tissues_are_found(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(segmentation, "SIZE", (32, 32))
     train, test = (segmentation.slices(head(), range(start, start + 5), start) for start in (28, 36))

@@ -42,6 +42,7 @@ def test_nested_training_goes_downhill_and_knows_its_limits():
         train_nested(poisson_sine(0), model, 1)
 
 
+@pytest.mark.slow
 def test_the_study_resumes_and_draws_the_kan_of_seed_0(tmp_path, monkeypatch):
     heat_equation = study.EQUATIONS["heat"]
     few = {"starts": 1, "steps": 2, "intervals": (), "points": 60}
@@ -64,6 +65,7 @@ def test_nested_autograd_is_for_the_poisson_equation_of_the_paper():
     assert {case["equation"] for case in cases if "nested" in case["network"]} == {"poisson"}
 
 
+@pytest.mark.slow
 def test_a_law_is_right_where_it_is_the_solution_outside_as_well(monkeypatch):
     """`find_law` on a field that is known exactly, so that only the search and the verdict are run."""
     equation = study.EQUATIONS["heat"]

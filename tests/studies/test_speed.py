@@ -52,6 +52,7 @@ def test_speed_is_relative_to_the_baseline():
     assert timings["b"].best_speed > 5
 
 
+@pytest.mark.slow
 def test_processor_time_leaves_waiting_out():
     wait, work = lambda: time.sleep(0.001), lambda: sum(range(50_000))
     timings = timing.interleaved({"work": work, "wait": wait}, "work", rounds=3, clock=time.process_time)
