@@ -19,7 +19,7 @@ KERNELS  := $(BIN)/python src/edgewise/kernels/cpu/build.py &
 PYTEST   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-compile test-slow cover lint format bench reproduce runtimes studio docs linkcheck wheel wheels sanitize fuzz clean distclean
+.PHONY: help venv demo test test-compile test-slow cover style lint format bench reproduce runtimes studio docs linkcheck wheel wheels sanitize fuzz clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,12 +59,12 @@ $(DOCS): $(READY)
 demo: venv  ## from a table to a formula: the signature of 9,996 hyperbolic knots
 	$(BIN)/edgewise fit knots --target signature --out demo-run --force
 
-test: $(TESTS)  ## lint and the compile tests side by side, then the whole suite
-	@$(MAKE) --no-print-directory -j2 lint test-compile
+test: $(TESTS)  ## style, the compile tests, then the whole suite; `lint` checks types as well
+	@$(MAKE) --no-print-directory style test-compile
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow"
 
-test-compile: $(TESTS)  ## the tests of torch.compile, one after the other
-	$(PYTEST) -m "compile and not slow" tests
+test-compile: $(TESTS)  ## the tests of torch.compile, in processes of their own
+	$(PYTEST) -n $(JOBS) -m "compile and not slow" tests
 
 test-slow: $(SLOW)  ## the tests that take minutes
 	$(PYTEST) -n $(JOBS) -m "slow and not compile"
@@ -75,10 +75,12 @@ cover: $(TESTS)  ## the suite with coverage of src/, at least 90 %
 	$(PYTEST) -n $(JOBS) -m "not compile and not slow" --cov --cov-report= --cov-fail-under=0
 	$(PYTEST) -n $(JOBS) -m "compile and not slow" --cov --cov-append --cov-report=term tests
 
-lint: venv  ## style, import contracts, types
+style: venv  ## style and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+lint: style  ## the same and types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: venv  ## rewrite the files as `lint` wants them
