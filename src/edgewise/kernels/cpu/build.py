@@ -130,7 +130,10 @@ def main() -> None:
     target = PREBUILT / here().library_name(variant)
     if not target.exists():
         PREBUILT.mkdir(exist_ok=True)
-        build(variant, target)
+        try:
+            build(variant, target)
+        except RuntimeError as error:
+            print(f"the native kernels are not compiled yet: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":
