@@ -58,17 +58,7 @@ def measure(case: Case, run: Run[ViscositySettings]) -> Row:
 
 def summarise(rows: list[Row]) -> list[Row]:
     """Every data set, then all together."""
-    shown = (
-        "seed",
-        "viscosity_off",
-        "bound",
-        "off_in_bounds",
-        "standard_error",
-        "covers",
-        "field_error",
-        "cpu_seconds",
-    )
-    every = [{key: row[key] for key in shown} for row in rows]
+    every = [{key: row[key] for key in SHOWN} for row in rows]
     within = sum(abs(row["off_in_bounds"]) <= 1.5 for row in rows)
     told = {
         "seed": f"{within} of {len(rows)} within 1.5 bounds, {sum(row['covers'] for row in rows)} covered",

@@ -128,7 +128,7 @@ def _note_what_is_missed(search: Search) -> None:
     error = search.best.value
     if search.best.state is None or not search.loss.units or search.clean or not bool(search.held.y.std() > 0):
         return
-    if not search.sums and error > UNLEARNT * float(search.held.y.double().var(0, correction=0).mean()):
+    if not search.sums and error > UNLEARNT * search.variance:
         additive_fits(search)
     simple = {
         "a sum of one curve per input": search.least_sum,

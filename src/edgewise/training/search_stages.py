@@ -132,8 +132,13 @@ class Search:
     @property
     def noiseless(self) -> float:
         """The held-out loss below which there is no noise to fit."""
-        spread = float(self.held.y.var(0, correction=0).mean()) if self.loss.units else 1.0
+        spread = self.variance if self.loss.units else 1.0
         return CLEAN**2 * (spread or 1.0)
+
+    @property
+    def variance(self) -> float:
+        """That of the held-out targets, in the network's units."""
+        return float(self.held.y.double().var(0, correction=0).mean())
 
     @property
     def least_sum(self) -> float:
@@ -226,7 +231,7 @@ class Search:
 
     def share(self, loss: float) -> float:
         """A squared error in the network's units as a root and a share of the spread of the held-out targets."""
-        return (loss / float(self.held.y.double().var(0, correction=0).mean())) ** 0.5
+        return (loss / self.variance) ** 0.5
 
     def is_hopeless(self, at: Starts) -> bool:
         """Whether a single network is so far behind the best one that more steps will not bring it there."""

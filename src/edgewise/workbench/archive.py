@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 from safetensors.torch import load as tensors_of_bytes, save as bytes_of_tensors
 from torch import Tensor
 
-from edgewise.io import load, save, write_whole
+from edgewise.io.in_memory import bytes_of, model_of
 from edgewise.io.reading import reading, require
 from edgewise.nn import KAN
 from edgewise.workbench.branches import History
@@ -59,10 +58,7 @@ def archived(tree: History, title: str = "", note: str = "") -> bytes:
     data = {
         f"{kind}{n}": t.detach().contiguous() for kind, pair in pairs.items() for n, t in zip("xy", pair, strict=True)
     }
-    with tempfile.TemporaryDirectory() as folder:
-        save(start.model, Path(folder) / START)
-        network = (Path(folder) / START).read_bytes()
-    parts = {SCRIPT: script(tree, tree.current.id), START: network, DATA: bytes_of_tensors(data)}
+    parts = {SCRIPT: script(tree, tree.current.id), START: bytes_of(start.model), DATA: bytes_of_tensors(data)}
     return packed({**parts, HISTORY: history_document(tree, FORMAT, title, note)})
 
 
@@ -73,9 +69,7 @@ def read_archive(path: Path) -> StoredSession:
         fields, states, current = history_fields(json.loads(history), FORMAT)
         tensors = tensors_of_bytes(data)
         require({"x", "y"} <= set(tensors), "it has no data")
-        with tempfile.TemporaryDirectory() as folder:
-            write_whole(Path(folder) / START, network)
-            model = load(Path(folder) / START)
+        model = model_of(network)
         require(isinstance(model, KAN), "its network is no KAN")
         assert isinstance(model, KAN)
     held = (tensors["held_x"], tensors["held_y"]) if {"held_x", "held_y"} <= set(tensors) else None

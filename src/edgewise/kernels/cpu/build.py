@@ -112,6 +112,14 @@ def _run(command: tuple[str, ...]) -> None:
         raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
 
 
+def processor_flags() -> set[str] | None:
+    """The flags of this processor, where Linux tells them."""
+    processor = Path("/proc/cpuinfo")
+    if not processor.exists():
+        return None
+    return set(next((line.split() for line in processor.read_text().splitlines() if line.startswith("flags")), []))
+
+
 def by_flags(flags: set[str]) -> str:
     """The widest variant that a processor with these flags of /proc/cpuinfo runs."""
     wide = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
@@ -122,11 +130,10 @@ def by_flags(flags: set[str]) -> str:
 
 def main() -> None:
     """Compile for this processor, where Linux says which it is; `load` compiles at the first use what is missing."""
-    processor = Path("/proc/cpuinfo")
-    if not processor.exists():
+    flags = processor_flags()
+    if flags is None:
         return
-    flags = next((line.split() for line in processor.read_text().splitlines() if line.startswith("flags")), [])
-    variant = by_flags(set(flags))
+    variant = by_flags(flags)
     target = PREBUILT / here().library_name(variant)
     if not target.exists():
         PREBUILT.mkdir(exist_ok=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
-from edgewise.io import load, save, write_whole
+from edgewise.io.in_memory import bytes_of, model_of
 
 FILE = "model_file"
 
@@ -23,13 +21,11 @@ def without_torch(state: dict[str, Any]) -> dict[str, Any]:
     if isinstance(state.get("samples_"), torch.Tensor):
         state["samples_"] = state["samples_"].numpy()
     if "model_" in state:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.safetensors"
-            try:
-                save(state["model_"], path)
-            except (TypeError, ValueError):
-                return state
-            state[FILE] = np.frombuffer(path.read_bytes(), np.uint8)
+        try:
+            data = bytes_of(state["model_"])
+        except (TypeError, ValueError):
+            return state
+        state[FILE] = np.frombuffer(data, np.uint8)
         del state["model_"]
     return state
 
@@ -40,8 +36,5 @@ def with_torch(state: dict[str, Any]) -> dict[str, Any]:
     if isinstance(state.get("samples_"), np.ndarray):
         state["samples_"] = torch.from_numpy(state["samples_"])
     if FILE in state:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.safetensors"
-            write_whole(path, state.pop(FILE).tobytes())
-            state["model_"] = load(path)
+        state["model_"] = model_of(state.pop(FILE).tobytes())
     return state

@@ -217,11 +217,12 @@ class _Job:
     def formulas(self, weights: Sequence[float]) -> Front | None:
         """The formulas, stored with their exact constants; None where the time or the functions do not suffice."""
         part = self._begin("search for the formula")
-        if part.over and not self.folder.has("formulas"):
+        known = self.folder.has("formulas")
+        if part.over and not known:
             self.late.append("the search for a formula")
             return None
         stored = self.folder.json("formulas", lambda: self._search(weights, part.left))
-        if part.over:
+        if part.over and not known:
             self.late.append("a part of the search for a formula")
         with reading(self.folder.partial, "; delete it to start afresh"):
             return None if stored is None else Front.from_json(stored)
